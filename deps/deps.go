@@ -1,0 +1,33 @@
+// Package deps holds the module's pins while the packages that use them are written.
+package deps
+
+import (
+	_ "github.com/digitalocean/go-openvswitch/ovs"
+	_ "github.com/digitalocean/go-openvswitch/ovsdb"
+	_ "github.com/docker/docker/client"
+	_ "github.com/docker/go-plugins-helpers/network"
+	_ "github.com/docker/go-plugins-helpers/sdk"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/google/renameio/v2"
+	_ "github.com/gopacket/gopacket"
+	_ "github.com/gopacket/gopacket/layers"
+	_ "github.com/pion/dtls/v3"
+	_ "github.com/pion/ice/v4"
+	_ "github.com/pion/stun/v4"
+	_ "github.com/pion/transport/v5/stdnet"
+	_ "github.com/pion/webrtc/v4"
+	_ "github.com/sirupsen/logrus"
+	_ "github.com/sirupsen/logrus/hooks/test"
+	_ "github.com/songgao/water"
+	_ "github.com/vishvananda/netlink"
+	_ "github.com/vishvananda/netns"
+	_ "github.com/xdg-go/scram"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/crypto/chacha20poly1305"
+	_ "golang.org/x/net/ipv4"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/time/rate"
+	_ "gosrc.io/xmpp/stanza"
+	_ "pgregory.net/rapid"
+)
