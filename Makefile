@@ -1,0 +1,124 @@
+# evio. `make` lists the targets. Most need root: they make namespaces and mounts.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+DIST := dist
+PLUGIN := $(DIST)/plugin
+# The name in `docker plugin ls`. Not evio: that one is served beside it (README.md).
+NAME ?= evionet
+# What `make install` sets, such as SET="EVIO_LOG_LEVEL=debug".
+SET ?=
+FUZZTIME ?= 20s
+# A Debian root with openvswitch-switch, from which the plugin's is made, such as
+# SOURCE=/; empty: the unpacked tree.
+SOURCE ?=
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := $(CURDIR)/$(DIST)/tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+
+# The same commit gives the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w -buildid='
+INROOT := $(CURDIR)/integration/inroot.sh
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+## Building
+
+.PHONY: build
+build: ## the evio binary, static: dist/evio
+	$(BUILD) -o $(DIST)/evio ./plugin
+
+.PHONY: plugin
+plugin: build $(if $(SOURCE),,tree) ## the managed plugin: dist/plugin, for docker plugin create
+	@mkdir -p $(PLUGIN)
+	rootfs/build.sh --binary $(DIST)/evio --out $(PLUGIN)/rootfs $(if $(SOURCE),--source $(SOURCE))
+	@install -m 0644 config.json $(PLUGIN)/config.json
+
+.PHONY: plugin-check
+plugin-check: plugin ## runs what is in the finished plugin, in namespaces
+	rootfs/check.sh $(PLUGIN)
+
+.PHONY: install
+install: plugin ## into the engine of this machine, replacing an older one
+	docker plugin inspect $(NAME) >/dev/null 2>&1 && $(MAKE) uninstall || :
+	docker plugin create $(NAME) $(PLUGIN)
+	$(if $(SET),docker plugin set $(NAME) $(SET))
+	docker plugin enable $(NAME)
+
+.PHONY: uninstall
+uninstall: ## out of the engine; networks and identity stay in /var/lib/evio
+	docker plugin disable -f $(NAME) || :
+	docker plugin rm -f $(NAME)
+
+## Trying out and measuring
+
+.PHONY: demo
+demo: deps tree plugin ## three sites behind three NATs, shown step by step; KEEP=1 leaves them running
+	$(GO) run ./integration/demo
+
+.PHONY: footprint
+footprint: deps tree plugin ## size of the plugin, resident memory of evio with one network
+	$(GO) run ./integration/footprint
+
+## Testing
+
+.PHONY: test
+test: deps tree plugin ## all tests: unit under the race detector, component, end to end; none skipped
+	@.ci/lane unit 8 $(MAKE) race
+	@.ci/lane component 5 $(MAKE) component
+	@.ci/lane e2e 12 $(MAKE) plugin-check e2e
+
+.PHONY: unit
+unit: ## unit tests; no root needed
+	@.ci/gotest ./...
+
+.PHONY: race
+race: ## unit tests under the race detector
+	@.ci/gotest -race ./...
+
+.PHONY: component
+component: tree ## tests with real Open vSwitch, TAPs and servers, in namespaces
+	@.ci/gotest -race -tags component -p 1 -exec $(INROOT) \
+	  $$(grep -rlE --include='*_test.go' '^//go:build component' . | xargs -r -n 1 dirname | sort -u)
+
+.PHONY: e2e
+e2e: plugin ## tests with several real engines behind NATs
+	@.ci/gotest -tags e2e -p 1 -timeout 15m ./integration/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target, FUZZTIME each (20s)
+	@.ci/fuzz $(FUZZTIME)
+
+.PHONY: lint
+lint: tools ## gofmt, go vet, golangci-lint, no test that can skip
+	@left=$$(git ls-files -co --exclude-standard -- '*.go' | xargs -r gofmt -l); [ -z "$$left" ] || { echo "gofmt would change: $$left"; exit 1; }
+	$(GO) vet -tags component,e2e ./...
+	$(GOLANGCI) run ./...
+	@! git ls-files -co --exclude-standard -- '*_test.go' | xargs -r grep -nE '\.Skip(Now|f)?\(' || { echo "a test must not be able to skip: a missing tool is a failure"; exit 1; }
+
+## What the others need
+
+.PHONY: deps
+deps: ## installs the packages that are missing
+	@.ci/deps
+
+.PHONY: tree
+tree: ## unpacks Debian with engines, Open vSwitch and servers into /var/cache/evio/tree
+	@integration/tree.sh
+
+.PHONY: tools
+tools: $(GOLANGCI) ## builds the pinned tools into dist/tools
+
+$(GOLANGCI):
+	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: clean
+clean: ## removes what was built, but for dist/tools
+	rm -rf $(DIST)/evio $(DIST)/plugin $(DIST)/ci

@@ -1,0 +1,118 @@
+// Package drops names every reason for which the datapath discards a datagram,
+// a record or a frame, and counts them.
+//
+// It is one table for all packages below datapath, so that the status document
+// has one vocabulary. It knows nothing of what it counts. Counters may be used
+// by any number of goroutines at once; a zero Counters is ready.
+package drops
+
+import "sync/atomic"
+
+// Cause is a reason to discard. The names are part of the status document.
+type Cause uint8
+
+// Causes, in the order in which a datagram meets the code that checks them.
+const (
+	Unclassified Cause = iota // first byte is neither STUN nor ours (RFC 7983)
+	Truncated                 // longer than any datagram of ours
+
+	STUNMalformed   // not a STUN message (RFC 8489 section 5)
+	STUNUnsupported // a method or class that ICE and reflexive queries do not use
+	STUNUsername    // no agent with this local ufrag
+	STUNLocal       // arrived at an address that is no candidate of the agent
+	STUNTransaction // a response to no request of ours
+	STUNQueue       // the agent does not read fast enough
+
+	HandshakeShort
+	HandshakeIndex // no session is connecting under this index
+	HandshakeTag   // not made from the two parameter sets of this session
+	HandshakeQueue
+
+	RecordShort
+	RecordIndex    // no session under this index
+	RecordKeys     // the session has no keys yet
+	RecordSlot     // a slot or generation that does not exist
+	RecordForged   // does not open under the session's keys
+	RecordReplayed // seen before, or older than the window
+	RecordPlain    // opened, but is no frame, slice or probe
+	RecordClosed   // arrived while the session closes
+
+	SliceMalformed // absurd total, offset or length
+	SliceMismatch  // same frame id with another kind or total
+	SliceOverlap
+	SliceEvicted // too many frames in the making
+	SliceExpired // the rest did not come in time
+
+	ProbeUnknown // an answer to no probe of ours, or an unknown operation
+
+	SendSize      // a frame larger than its kind allows
+	SendPath      // no path to send on
+	SendSocket    // refused by the kernel
+	SendExhausted // the keys have protected all the records they may
+
+	Causes // number of causes
+)
+
+// String returns the name of the cause in the status document.
+func (c Cause) String() string {
+	if c < Causes {
+		return names[c]
+	}
+	return "unknown"
+}
+
+var names = [Causes]string{
+	Unclassified:    "unclassified",
+	Truncated:       "truncated",
+	STUNMalformed:   "stun_malformed",
+	STUNUnsupported: "stun_unsupported",
+	STUNUsername:    "stun_username",
+	STUNLocal:       "stun_local",
+	STUNTransaction: "stun_transaction",
+	STUNQueue:       "stun_queue",
+	HandshakeShort:  "handshake_short",
+	HandshakeIndex:  "handshake_index",
+	HandshakeTag:    "handshake_tag",
+	HandshakeQueue:  "handshake_queue",
+	RecordShort:     "record_short",
+	RecordIndex:     "record_index",
+	RecordKeys:      "record_keys",
+	RecordSlot:      "record_slot",
+	RecordForged:    "record_forged",
+	RecordReplayed:  "record_replayed",
+	RecordPlain:     "record_plain",
+	RecordClosed:    "record_closed",
+	SliceMalformed:  "slice_malformed",
+	SliceMismatch:   "slice_mismatch",
+	SliceOverlap:    "slice_overlap",
+	SliceEvicted:    "slice_evicted",
+	SliceExpired:    "slice_expired",
+	ProbeUnknown:    "probe_unknown",
+	SendSize:        "send_size",
+	SendPath:        "send_path",
+	SendSocket:      "send_socket",
+	SendExhausted:   "send_exhausted",
+}
+
+// Counters counts discards by cause.
+type Counters [Causes]atomic.Uint64
+
+// Add counts one discard.
+func (c *Counters) Add(cause Cause) { c[cause].Add(1) }
+
+// AddN counts n discards.
+func (c *Counters) AddN(cause Cause, n uint64) { c[cause].Add(n) }
+
+// Get returns the count of one cause.
+func (c *Counters) Get(cause Cause) uint64 { return c[cause].Load() }
+
+// Map returns the causes that have occurred.
+func (c *Counters) Map() map[string]uint64 {
+	m := make(map[string]uint64)
+	for cause := range Causes {
+		if n := c[cause].Load(); n != 0 {
+			m[cause.String()] = n
+		}
+	}
+	return m
+}

@@ -1,0 +1,19 @@
+// Package icemux shares one UDP socket among the ICE agents of all sessions.
+//
+// It implements ice.UDPMux. A STUN request goes to the agent whose local ufrag
+// its USERNAME begins with, a response to whoever sent the request with its
+// transaction ID; the address a message comes from decides nothing. Two
+// overlays of the same two engines have the same addresses at both ends, so a
+// mux that learns addresses would hand one overlay's checks to the other.
+//
+// The agents gather host candidates only. Which addresses those are, Hosts
+// tells; which address a NAT shows for them, Reflexive asks of STUN servers
+// once for all sessions, from each host address, through the same socket. A
+// server-reflexive candidate has its host candidate as base and adds nothing
+// to an agent's own checks (RFC 8445 section 6.1.2.4), so the agent never
+// hears of it; the session sends it to the peer.
+//
+// Receive is called by the socket's reader; everything else may be called by
+// any goroutine at any time. Tables are bounded by what our own agents open:
+// nothing that arrives from the network adds an entry.
+package icemux

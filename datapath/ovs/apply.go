@@ -1,0 +1,276 @@
+package ovs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	openflow "github.com/digitalocean/go-openvswitch/ovs"
+
+	"evio/datapath/netdev"
+)
+
+// bridgeState is what is remembered of a bridge between two Applies.
+type bridgeState struct {
+	turn  chan struct{} // holds a token while nobody works on the bridge
+	users int           // guarded by Switch.mu
+
+	// The rest belongs to who has the turn.
+	applied    map[string]entry // flows that are there; nil: not known
+	generation uint64           // of the switch, when applied was true
+	lastOfport int
+}
+
+// Apply makes the bridge as described: bridge, ports, flows, in this order, each
+// in one transaction. Nothing is started when nothing changed. Ports and settings
+// that others changed are put right; flows are looked at after a restart of the
+// switch and by Repair. Ports that cannot be opened are named in the error, after
+// everything else was done.
+//
+// Applies of different bridges run at once; those of one bridge one after another.
+func (s *Switch) Apply(ctx context.Context, b Bridge) error { return s.apply(ctx, b, false) }
+
+// Repair is Apply that believes nothing it remembers: it reads the flows back and
+// makes the switch look at its configuration again.
+func (s *Switch) Repair(ctx context.Context, b Bridge) error { return s.apply(ctx, b, true) }
+
+func (s *Switch) apply(ctx context.Context, b Bridge, full bool) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	st, err := s.take(ctx, b.Name)
+	if err != nil {
+		return err
+	}
+	defer s.release(b.Name, st)
+	if err := s.applyLocked(ctx, st, b, full); err != nil {
+		return fmt.Errorf("apply bridge %s: %w", b.Name, err)
+	}
+	return nil
+}
+
+// applyLocked works on a bridge whose turn the caller has.
+func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge, full bool) error {
+	generation, check := s.generation.Load(), ""
+	if full || st.applied == nil || st.generation != generation {
+		st.applied, check = nil, strconv.FormatInt(time.Now().UnixNano(), 36)
+	}
+	index, problem := devices(b)
+	o, err := s.programs.read(ctx)
+	if err != nil {
+		return err
+	}
+	t, err := plan(b, s.info.Datapath, o, index, st.lastOfport, check)
+	if err != nil {
+		return err
+	}
+	applied := st.applied
+	st.applied = nil // until the end is reached
+	if len(t.args) > 0 {
+		st.lastOfport = t.last
+		if err := s.programs.vsctl(ctx, t.args...); err != nil {
+			return err
+		}
+		if o, err = s.programs.read(ctx); err != nil {
+			return err
+		}
+	}
+	if t.created {
+		applied = map[string]entry{}
+	}
+	ofports, err := numbers(b, o, index)
+	problem = errors.Join(problem, err)
+	wanted, err := s.applyFlows(ctx, b, ofports, applied)
+	if err != nil {
+		return errors.Join(err, problem)
+	}
+	s.shield(ofports, t.opened, check != "")
+	st.applied, st.generation = wanted, generation
+	return problem
+}
+
+// devices returns the kernel's number of each port's device, and names those that
+// do not exist.
+func devices(b Bridge) (map[string]int, error) {
+	index := make(map[string]int, len(b.Ports))
+	var errs []error
+	for _, p := range b.Ports {
+		n, err := netdev.Index(p.Name)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("port %s: there is no such device", p.Name)
+		}
+		errs = append(errs, err)
+		index[p.Name] = n
+	}
+	return index, errors.Join(errs...)
+}
+
+// numbers returns the OpenFlow number of each port that works, and says why the
+// others do not.
+func numbers(b Bridge, o *observed, index map[string]int) (map[string]int, error) {
+	ofports := make(map[string]int, len(b.Ports))
+	var errs []error
+	for _, p := range b.Ports {
+		i, there := o.interfaces[p.Name]
+		switch {
+		case index[p.Name] == 0:
+		case there && i.ofport > 0 && i.problem == "":
+			ofports[p.Name] = i.ofport
+		case i.problem != "":
+			errs = append(errs, fmt.Errorf("port %s: %s", p.Name, i.problem))
+		default:
+			errs = append(errs, fmt.Errorf("port %s: the switch did not open the device", p.Name))
+		}
+	}
+	return ofports, errors.Join(errs...)
+}
+
+// applyFlows brings the flow table to what it should be and returns that. have is
+// the table as remembered, or nil if it must be read.
+func (s *Switch) applyFlows(ctx context.Context, b Bridge, ofports map[string]int, have map[string]entry) (map[string]entry, error) {
+	wanted, flows, err := want(Flows(b, ofports))
+	if err != nil {
+		return nil, err
+	}
+	present := slices.Collect(maps.Values(have))
+	if have == nil {
+		if present, err = s.dump(ctx, b.Name); err != nil {
+			return nil, err
+		}
+	}
+	c := diff(present, wanted)
+	if c.empty() {
+		return wanted, nil
+	}
+	return wanted, s.bundle(ctx, b.Name, c, flows)
+}
+
+// dump reads the flows of a bridge.
+func (s *Switch) dump(ctx context.Context, name string) ([]entry, error) {
+	out, _, err := s.programs.run(ctx, nil, "ovs-ofctl", "--protocols="+openflow.ProtocolOpenFlow14, "--no-names",
+		"dump-flows", s.programs.management(name))
+	if err != nil {
+		return nil, fmt.Errorf("read flows: %w", err)
+	}
+	return parseDump(out)
+}
+
+// bundle carries a change out, as a whole or not at all.
+func (s *Switch) bundle(ctx context.Context, name string, c change, flows map[uint64]*openflow.Flow) error {
+	// The library's errors cannot be unwrapped.
+	var cause error
+	client := openflow.New(
+		openflow.Protocols([]string{openflow.ProtocolOpenFlow14}),
+		openflow.Pipe(func(stdin io.Reader, cmd string, args ...string) ([]byte, error) {
+			var out []byte
+			out, _, cause = s.programs.run(ctx, stdin, cmd, args...)
+			return out, cause
+		}),
+	)
+	err := client.OpenFlow.AddFlowBundle(s.programs.management(name), func(tx *openflow.FlowTransaction) error {
+		for _, cookie := range c.del {
+			tx.Delete(&openflow.MatchFlow{Table: openflow.AnyTable, Cookie: cookie, CookieMask: math.MaxUint64})
+		}
+		for _, cookie := range c.add {
+			tx.Add(flows[cookie])
+		}
+		return tx.Commit()
+	})
+	if cause != nil {
+		err = cause
+	}
+	if err != nil {
+		return fmt.Errorf("change flows: %w", err)
+	}
+	return nil
+}
+
+// shield protects the host's stack from ports that a switch in user space opened.
+func (s *Switch) shield(ofports map[string]int, opened []string, all bool) {
+	if s.info.Datapath != datapathNetdev {
+		return
+	}
+	for name := range ofports {
+		if !all && !slices.Contains(opened, name) {
+			continue
+		}
+		if err := netdev.Shield(name); err != nil {
+			s.shieldWarning.Do(func() {
+				s.log.WithError(err).WithField("port", name).
+					Warn("the host's own network stack sees frames of containers: the kernel does not take the filter that prevents it")
+			})
+		}
+	}
+}
+
+// Delete removes a bridge and all its ports. One that is gone is fine; one that is
+// not ours is refused.
+func (s *Switch) Delete(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	st, err := s.take(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer s.release(name, st)
+	o, err := s.programs.read(ctx)
+	if err != nil {
+		return fmt.Errorf("delete bridge %s: %w", name, err)
+	}
+	b, ok := o.bridges[name]
+	if !ok {
+		st.applied = nil
+		return nil
+	}
+	if !b.ours {
+		return fmt.Errorf("delete bridge %s: it is not evio's", name)
+	}
+	st.applied = nil
+	if err := s.programs.vsctl(ctx, "--if-exists", "del-br", name); err != nil {
+		return fmt.Errorf("delete bridge %s: %w", name, err)
+	}
+	return nil
+}
+
+// take waits for the turn on a bridge.
+func (s *Switch) take(ctx context.Context, name string) (*bridgeState, error) {
+	s.mu.Lock()
+	st := s.bridges[name]
+	if st == nil {
+		st = &bridgeState{turn: make(chan struct{}, 1)}
+		st.turn <- struct{}{}
+		s.bridges[name] = st
+	}
+	st.users++
+	s.mu.Unlock()
+	select {
+	case <-st.turn:
+		return st, nil
+	case <-ctx.Done():
+		s.leave(name, st, false)
+		return nil, fmt.Errorf("wait for bridge %s: %w", name, context.Cause(ctx))
+	}
+}
+
+// release gives the turn back and forgets a bridge of which nothing is known.
+func (s *Switch) release(name string, st *bridgeState) {
+	forget := st.applied == nil
+	st.turn <- struct{}{}
+	s.leave(name, st, forget)
+}
+
+func (s *Switch) leave(name string, st *bridgeState, forget bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.users--; st.users == 0 && forget {
+		delete(s.bridges, name)
+	}
+}

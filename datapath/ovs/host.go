@@ -1,0 +1,84 @@
+package ovs
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// hostPollInterval is how often the host's switch is looked for while it is away.
+const hostPollInterval = 500 * time.Millisecond
+
+// adopt uses the host's Open vSwitch if its database answers, and watches its
+// switch from then on. Nothing is changed but our own bridges.
+func (s *Switch) adopt(ctx context.Context, runDir string) error {
+	p := programs{runDir: runDir}
+	if _, err := os.Stat(p.databaseSocket()); err != nil {
+		return err
+	}
+	if err := p.answers(ctx); err != nil {
+		return err
+	}
+	o, err := p.read(ctx)
+	if err != nil {
+		return err
+	}
+	s.programs = p
+	if s.info.Version = o.version; o.version == "" {
+		s.info.Version = "unknown"
+	}
+	lifetime, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var done sync.WaitGroup
+	done.Go(func() { s.watchHost(lifetime, runDir) })
+	s.stop = sync.OnceFunc(func() { cancel(); done.Wait() })
+	s.log.WithField("datapath", s.info.Datapath).WithField("version", s.info.Version).Info("the host's Open vSwitch is used")
+	return nil
+}
+
+// watchHost notices when the host's switch ends, which takes all flows along. It
+// holds a connection to the switch's control socket, which nothing but its end
+// closes.
+func (s *Switch) watchHost(ctx context.Context, runDir string) {
+	for seen := false; ; {
+		conn, err := dialControl(ctx, runDir)
+		if err != nil {
+			if pause(ctx, hostPollInterval) != nil {
+				return
+			}
+			continue
+		}
+		if seen {
+			s.log.Warn("the host's Open vSwitch was restarted: bridges must be applied again")
+			s.noteRestart()
+		}
+		seen = true
+		hold(ctx, conn)
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// dialControl connects to the control socket of the switch that runs now; its name
+// has the process's number as the switch itself sees it.
+func dialControl(ctx context.Context, runDir string) (net.Conn, error) {
+	pid, err := os.ReadFile(filepath.Join(runDir, "ovs-vswitchd.pid")) //nolint:gosec // a setting of the operator
+	if err != nil {
+		return nil, err
+	}
+	socket := fmt.Sprintf("ovs-vswitchd.%s.ctl", strings.TrimSpace(string(pid)))
+	return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(runDir, filepath.Base(socket)))
+}
+
+// hold returns when the other end closes or the context ends.
+func hold(ctx context.Context, conn net.Conn) {
+	unhook := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // it is only there to be closed
+	defer unhook()
+	defer conn.Close() //nolint:errcheck // ditto
+	_, _ = conn.Read(make([]byte, 1))
+}

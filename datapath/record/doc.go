@@ -1,0 +1,23 @@
+// Package record protects what a session sends: the format of records, their
+// keys, their replay windows, and the slices of frames that do not fit one.
+//
+// A record is one UDP datagram:
+//
+//	byte  0      193
+//	bytes 1–4    session index of the receiver
+//	bytes 5–12   counter: slot (8 bits), generation (8 bits, 0), number (48 bits)
+//	bytes 13–    AEAD ciphertext of the plaintext, 16 bytes of tag at its end
+//
+// The nonce is the slot's IV with the counter exclusive-ored into its last
+// eight bytes, as in TLS 1.3 (RFC 8446 section 5.3); the whole header is
+// additional data. Each direction and slot has its own key, numbers and replay
+// window, so that a second path or a second queue never waits for the first.
+// The generation belongs to rekeying: Keys is the unit that is exchanged.
+//
+// The plaintext is a byte of kind, a byte of flags, for a slice eight bytes of
+// {frame id, offset, total}, and the frame or its part.
+//
+// The package does no I/O and knows no session, no clock and no peer. Sealers
+// may be used by many goroutines at once, each with its own Buffer; a set of
+// openers and a Rejoiner belong to one goroutine.
+package record

@@ -1,0 +1,47 @@
+package record
+
+import (
+	"crypto/cipher"
+	"encoding/binary"
+)
+
+// opener opens the records of one direction and slot.
+type opener struct {
+	aead   cipher.AEAD
+	iv     [NonceSize]byte
+	nonce  [NonceSize]byte
+	window window
+}
+
+func (o *opener) init(aead AEAD, m material) (err error) {
+	o.aead, err = aead.open(m.key)
+	o.iv = m.iv
+	return err
+}
+
+// Open verifies a record and returns its plaintext, which lies in the bytes of
+// the record. A record that does not open changes nothing, in particular not
+// the replay window; its bytes are lost all the same.
+func (k *Keys) Open(record []byte) ([]byte, error) {
+	if len(record) < Overhead || record[0] != First {
+		return nil, ErrShort
+	}
+	counter := binary.BigEndian.Uint64(record[5:])
+	slot := counter >> slotShift
+	if slot >= Slots || counter&generationMask != 0 {
+		return nil, ErrSlot
+	}
+	o := &k.open[slot]
+	number := counter & (1<<numberBits - 1)
+	if !o.window.fresh(number) {
+		return nil, ErrReplay
+	}
+	putNonce(&o.nonce, &o.iv, counter)
+	body := record[HeaderSize:]
+	plain, err := o.aead.Open(body[:0], o.nonce[:], body, record[:HeaderSize])
+	if err != nil {
+		return nil, ErrForged
+	}
+	o.window.mark(number)
+	return plain, nil
+}

@@ -1,0 +1,120 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+
+	"evio/datapath/record"
+)
+
+// attempt is what one call of Connect set going: an ICE agent, a DTLS
+// connection on the path it finds, and the keys that come of both. It keeps
+// answering the peer's checks and lost flights until it is stopped.
+type attempt struct {
+	session *Session
+	want    connection
+	keyed   chan error // capacity 1: keys are in place, or there will be none
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+// begin starts an attempt; stop ends it.
+func (s *Session) begin(ctx context.Context, want connection) *attempt {
+	s.keys.Store(nil)
+	s.path.Store(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	a := &attempt{
+		session: s,
+		want:    want,
+		keyed:   make(chan error, 1),
+		cancel:  cancel,
+		done:    make(chan struct{}),
+	}
+	go func() {
+		defer close(a.done)
+		a.run(ctx)
+	}()
+	return a
+}
+
+// stop ends the attempt, if there is one, and waits for all that it started.
+// Path and keys stay.
+func (a *attempt) stop() {
+	if a == nil {
+		return
+	}
+	a.cancel()
+	<-a.done
+}
+
+func (a *attempt) run(ctx context.Context) {
+	s := a.session
+	conn, err := newHandshakeConn(s, a.want)
+	if err != nil {
+		a.keyed <- err
+		return
+	}
+	s.handshake.Store(conn)
+	defer s.handshake.Store(nil)
+	agent, err := s.newAgent(a.want.peer)
+	if err != nil {
+		a.keyed <- err
+		return
+	}
+	defer closeQuietly(agent.GracefulClose)
+	secure, err := conn.dial()
+	if err != nil {
+		a.keyed <- fmt.Errorf("prepare handshake: %w", err)
+		return
+	}
+	defer func() {
+		conn.muted.Store(true) // no close_notify: the peer's attempt ends by records
+		closeQuietly(secure.Close)
+	}()
+
+	err = a.agree(ctx, agent, conn, secure)
+	if ctx.Err() != nil {
+		return
+	}
+	a.keyed <- err
+	<-ctx.Done()
+}
+
+// agree finds the path, runs the handshake on it and puts both in place.
+func (a *attempt) agree(ctx context.Context, agent *ice.Agent, conn *handshakeConn, secure *dtls.Conn) error {
+	s := a.session
+	p, err := s.findPath(ctx, agent, a.want.peer)
+	if err != nil {
+		return err
+	}
+	conn.path.Store(p)
+	secret, err := exported(ctx, secure)
+	if err != nil {
+		return err
+	}
+	keys, err := record.Derive(record.Secrets{
+		Exporter: secret,
+		Salt:     s.options.Secret,
+		Binding:  a.want.binding,
+		AEAD:     a.want.aead,
+		Lower:    s.lower,
+		Remote:   a.want.peer.Index,
+	})
+	if err != nil {
+		return err
+	}
+	s.path.Store(p)
+	s.keys.Store(keys)
+	return nil
+}
+
+// closeQuietly closes what holds nothing that could be lost.
+func closeQuietly(closer func() error) {
+	if err := closer(); err != nil {
+		_ = errors.Unwrap(err)
+	}
+}

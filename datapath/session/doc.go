@@ -1,0 +1,22 @@
+// Package session keeps keys and a path between two nodes of an overlay.
+//
+// A Transport owns the process's UDP socket; a Session is one overlay's
+// connection to one peer. Its life:
+//
+//	Open ─> gathering ─Parameters─> ready ─Connect─> connecting ─Established─> established
+//	             │                    │                  │                          │
+//	             └────────────────────┴───── Closed ─────┴──────────────────────────┘
+//
+// ICE finds the path, DTLS 1.2 authenticates the peer's Ed25519 key and makes
+// the secret, package record protects what follows. The first valid record each
+// way confirms the keys; then ICE agent and DTLS connection are closed without
+// a word, and probe records tell round trip and liveness.
+//
+// The package knows no ring, no overlay protocol and no XMPP: the parameters of
+// the peer and the hash both ends bind their keys to come from the caller, who
+// has verified who signed them.
+//
+// All methods may be called by any goroutine, also from within a Handler, except
+// Transport.Close, which waits for the sessions to end. The methods of one
+// Handler are never called at once.
+package session

@@ -1,0 +1,154 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"evio/datapath/icemux"
+)
+
+const (
+	maxSTUN = 4
+
+	// A mapping outlives this in every NAT, and sessions that open together
+	// need not ask one after the other.
+	reflexiveFresh = 15 * time.Second
+	emptyFresh     = 3 * time.Second
+)
+
+// credentials makes a local ufrag and password (RFC 8445 section 5.3): 72 and
+// 192 random bits.
+func credentials() (ufrag, password string, err error) {
+	var b [9 + 24]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", "", err
+	}
+	text := base64.RawStdEncoding.EncodeToString(b[:])
+	return text[:12], text[12:], nil
+}
+
+// gather finds the candidates and hands the own parameters to the handler. It
+// returns false if the session ends meanwhile.
+func (s *Session) gather(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
+	found := make(chan struct{})
+	go func() { // joined below, in every case
+		defer close(found)
+		s.hosts, s.own.Candidates = s.transport.candidates(ctx)
+	}()
+	select {
+	case <-found:
+	case <-s.ending:
+		cancel()
+		<-found
+		return false
+	}
+	s.mu.Lock()
+	s.state = Ready
+	s.mu.Unlock()
+
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	s.options.Handler.Parameters(s, s.own.Append(nil))
+	return true
+}
+
+// candidates returns the host candidates and, with them first, all candidates.
+func (t *Transport) candidates(ctx context.Context) (hosts []netip.AddrPort, all []Candidate) {
+	bases, err := icemux.Hosts(t.filter)
+	if err != nil {
+		t.log.WithError(err).Warn("no candidates: sessions will not connect")
+		return nil, nil
+	}
+	port := uint16(t.Port()) //nolint:gosec // a port
+	for _, base := range bases {
+		hosts = append(hosts, netip.AddrPortFrom(base, port))
+		all = append(all, Candidate{Type: Host, Addr: hosts[len(hosts)-1]})
+	}
+	for _, m := range t.reflexive.ask(ctx, t, bases) {
+		if len(all) < MaxCandidates {
+			all = append(all, Candidate{Type: Reflexive, Addr: m.Mapped})
+		}
+	}
+	return hosts, all
+}
+
+// reflexive remembers what the STUN servers answered, for all sessions.
+type reflexive struct {
+	turn chan struct{} // capacity 1: held while asking or reading what follows
+
+	asked time.Time
+	bases []netip.Addr
+	found []icemux.Mapping
+}
+
+// ask returns the mappings of the bases, which are asked for once by all who
+// want them at the same time.
+func (r *reflexive) ask(ctx context.Context, t *Transport, bases []netip.Addr) []icemux.Mapping {
+	if len(t.config.STUN) == 0 {
+		return nil
+	}
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return nil
+	}
+	fresh := reflexiveFresh
+	if len(r.found) == 0 {
+		fresh = emptyFresh
+	}
+	if !r.asked.IsZero() && time.Since(r.asked) < fresh && slices.Equal(r.bases, bases) {
+		return r.found
+	}
+	servers := t.resolveSTUN(ctx)
+	found := t.mux.Reflexive(ctx, bases, servers)
+	if len(found) == 0 {
+		t.log.WithField("servers", t.config.STUN).Warn("no STUN server shows another address: peers behind other NATs may not reach this node")
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+	r.asked, r.bases, r.found = time.Now(), bases, found
+	return found
+}
+
+// resolveSTUN returns the first address of each family of each server.
+func (t *Transport) resolveSTUN(ctx context.Context) []netip.AddrPort {
+	var servers []netip.AddrPort
+	for _, server := range t.config.STUN[:min(len(t.config.STUN), maxSTUN)] {
+		host, portName, err := net.SplitHostPort(server)
+		if err != nil {
+			continue // Listen has refused it
+		}
+		port, err := strconv.ParseUint(portName, 10, 16)
+		if err != nil {
+			continue // likewise
+		}
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if err != nil {
+			t.log.WithError(err).Warnf("STUN server %s cannot be resolved", server)
+			continue
+		}
+		var v4, v6 bool
+		for _, addr := range addrs {
+			addr = addr.Unmap()
+			seen := &v6
+			if addr.Is4() {
+				seen = &v4
+			}
+			if !*seen {
+				servers = append(servers, netip.AddrPortFrom(addr, uint16(port)))
+			}
+			*seen = true
+		}
+	}
+	return servers
+}

@@ -1,0 +1,134 @@
+package session
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	gatherTimeout   = 1800 * time.Millisecond // so that own parameters are ready within two seconds
+	connectTimeout  = 15 * time.Second
+	confirmInterval = 200 * time.Millisecond
+)
+
+// run owns the session from Open to the handler's Closed.
+func (s *Session) run() {
+	defer s.transport.owners.Done()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.finish(s.live(ctx))
+}
+
+// live leads the session through its states and returns why it ends.
+func (s *Session) live(ctx context.Context) error {
+	if !s.gather(ctx) {
+		return s.endReason
+	}
+	var (
+		trial     *attempt // at work since the last Connect, nil once established
+		keyed     <-chan error
+		deadline  <-chan time.Time
+		confirmed = s.confirmed
+		alive     liveness
+		pulse     = time.NewTimer(0) // repeats the first probe, then serves liveness
+	)
+	<-pulse.C
+	defer pulse.Stop()
+	defer func() { trial.stop() }()
+
+	for {
+		select {
+		case <-s.ending:
+			return s.endReason
+
+		case <-s.wake:
+			wanted := s.takeWanted()
+			if wanted == nil {
+				continue
+			}
+			trial.stop()
+			pulse.Stop()
+			trial = s.begin(ctx, *wanted)
+			keyed, deadline = trial.keyed, time.After(connectTimeout)
+
+		case err := <-keyed:
+			if err != nil {
+				return err
+			}
+			keyed = nil
+			s.sendProbe()
+			pulse.Reset(confirmInterval)
+
+		case <-deadline:
+			return ErrTimeout
+
+		case <-confirmed:
+			trial.stop()
+			trial, keyed, deadline, confirmed = nil, nil, nil, nil
+			alive = liveness{next: s.transport.now()}
+			pulse.Reset(0)
+
+		case <-pulse.C:
+			if confirmed != nil {
+				s.sendProbe()
+				pulse.Reset(confirmInterval)
+				continue
+			}
+			verdict := alive.tick(s.transport.now(), time.Duration(s.lastReceived.Load()), s.pinger.roundTrip())
+			switch verdict {
+			case dead:
+				return ErrPeerDead
+			case probe:
+				s.sendProbe()
+			case rest:
+			}
+			pulse.Reset(alive.next - s.transport.now())
+		}
+	}
+}
+
+// takeWanted returns the newest request of Connect. One that came when the
+// reader had just confirmed the keys is void.
+func (s *Session) takeWanted() *connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wanted := s.wanted
+	s.wanted = nil
+	if s.state != Connecting {
+		return nil
+	}
+	return wanted
+}
+
+// confirm is called by the reader with the first valid record: the peer has the
+// same keys. It holds calls.
+func (s *Session) confirm() {
+	s.mu.Lock()
+	first := s.state == Connecting
+	if first {
+		s.state, s.established = Established, time.Now()
+	}
+	s.mu.Unlock()
+	if !first {
+		return
+	}
+	close(s.confirmed)
+	s.options.Handler.Established(s)
+}
+
+// finish takes leave of the peer and of the handler.
+func (s *Session) finish(reason error) {
+	if s.State() == Established && reason != ErrPeerDead && reason != ErrPeerClosed { //nolint:errorlint // our own values, unwrapped
+		s.sendGoodbye()
+	}
+	s.transport.remove(s)
+	s.mu.Lock()
+	s.state = Closed
+	s.mu.Unlock()
+	s.keys.Store(nil)
+
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	s.ended = true
+	s.options.Handler.Closed(s, reason)
+}

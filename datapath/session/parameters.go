@@ -1,0 +1,254 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"evio/datapath/record"
+)
+
+// Versions of the protocol between sessions that this code speaks.
+const (
+	MinVersion = 1
+	MaxVersion = 1
+)
+
+const (
+	// MaxParameters is the largest encoding of parameters.
+	MaxParameters = 6 << 10
+	// MaxCandidates is the largest number of candidates in parameters.
+	MaxCandidates = 16
+
+	parametersFormat = 1
+	maxLocation      = 255
+	maxAEADs         = 16
+)
+
+// Lengths of ICE credentials. The lower bounds are those of RFC 8445 section
+// 5.3, the upper ones our own.
+const (
+	minUfrag, maxUfrag       = 4, 32
+	minPassword, maxPassword = 22, 64
+)
+
+// Encryption is what an end demands of paths other than records.
+type Encryption uint8
+
+// Encryption policies.
+const (
+	EncryptionPreferred Encryption = 0
+	EncryptionRequired  Encryption = 1 // never a path in clear text
+)
+
+// CandidateType is the ICE type of a candidate (RFC 8445 section 4).
+type CandidateType uint8
+
+// Candidate types. A peer-reflexive one is found, never told.
+const (
+	Host      CandidateType = 1
+	Reflexive CandidateType = 2
+	Relayed   CandidateType = 3
+)
+
+// Candidate is an address at which a node may be reached.
+type Candidate struct {
+	Type CandidateType
+	Addr netip.AddrPort
+}
+
+// Parameters are what one end tells the other before they connect.
+type Parameters struct {
+	MinVersion, MaxVersion uint16
+	Index                  uint32 // what the peer puts into datagrams for this session
+	Ufrag, Password        string
+	Candidates             []Candidate
+	AEADs                  []record.AEAD // preferred first
+	Encryption             Encryption
+	Location               string // where the node stands, as its operator names it
+}
+
+// Field types. A reader skips those it does not know.
+const (
+	fieldVersions   = 1
+	fieldIndex      = 2
+	fieldUfrag      = 3
+	fieldPassword   = 4
+	fieldCandidate  = 5 // may be repeated
+	fieldAEADs      = 6
+	fieldEncryption = 7
+	fieldLocation   = 8
+)
+
+// Append encodes the parameters: a byte of format, then fields of {type (1),
+// length (2), value}.
+func (p Parameters) Append(dst []byte) []byte {
+	dst = append(dst, parametersFormat)
+	var b [4]byte
+	binary.BigEndian.PutUint16(b[:], p.MinVersion)
+	binary.BigEndian.PutUint16(b[2:], p.MaxVersion)
+	dst = appendField(dst, fieldVersions, b[:])
+	binary.BigEndian.PutUint32(b[:], p.Index)
+	dst = appendField(dst, fieldIndex, b[:])
+	dst = appendField(dst, fieldUfrag, []byte(p.Ufrag))
+	dst = appendField(dst, fieldPassword, []byte(p.Password))
+	for _, c := range p.Candidates {
+		value := append([]byte{byte(c.Type)}, c.Addr.Addr().AsSlice()...)
+		value = binary.BigEndian.AppendUint16(value, c.Addr.Port())
+		dst = appendField(dst, fieldCandidate, value)
+	}
+	aeads := make([]byte, len(p.AEADs))
+	for i, a := range p.AEADs {
+		aeads[i] = byte(a)
+	}
+	dst = appendField(dst, fieldAEADs, aeads)
+	dst = appendField(dst, fieldEncryption, []byte{byte(p.Encryption)})
+	if p.Location != "" {
+		dst = appendField(dst, fieldLocation, []byte(p.Location))
+	}
+	return dst
+}
+
+func appendField(dst []byte, typ byte, value []byte) []byte {
+	dst = append(dst, typ)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(value))) //nolint:gosec // every value is bounded far below
+	return append(dst, value...)
+}
+
+// ParseParameters decodes and checks parameters.
+func ParseParameters(b []byte) (Parameters, error) {
+	if len(b) > MaxParameters {
+		return Parameters{}, fmt.Errorf("parameters have %d bytes, at most %d are allowed", len(b), MaxParameters)
+	}
+	if len(b) == 0 || b[0] != parametersFormat {
+		return Parameters{}, errors.New("parameters have an unknown format")
+	}
+	var p Parameters
+	var seen [fieldLocation + 1]bool
+	for b = b[1:]; len(b) > 0; {
+		if len(b) < 3 || int(binary.BigEndian.Uint16(b[1:])) > len(b)-3 {
+			return Parameters{}, errors.New("parameters are cut short")
+		}
+		typ, value := b[0], b[3:3+int(binary.BigEndian.Uint16(b[1:]))]
+		b = b[3+len(value):]
+		if typ == 0 || typ > fieldLocation {
+			continue
+		}
+		if seen[typ] && typ != fieldCandidate {
+			return Parameters{}, fmt.Errorf("parameter %d is given twice", typ)
+		}
+		seen[typ] = true
+		if err := p.set(typ, value); err != nil {
+			return Parameters{}, err
+		}
+	}
+	for _, typ := range []byte{fieldVersions, fieldIndex, fieldUfrag, fieldPassword, fieldAEADs} {
+		if !seen[typ] {
+			return Parameters{}, fmt.Errorf("parameter %d is missing", typ)
+		}
+	}
+	return p, nil
+}
+
+func (p *Parameters) set(typ byte, value []byte) error {
+	bad := func() error { return fmt.Errorf("parameter %d has a bad value", typ) }
+	switch typ {
+	case fieldVersions:
+		if len(value) != 4 {
+			return bad()
+		}
+		p.MinVersion, p.MaxVersion = binary.BigEndian.Uint16(value), binary.BigEndian.Uint16(value[2:])
+		if p.MinVersion == 0 || p.MaxVersion < p.MinVersion {
+			return bad()
+		}
+	case fieldIndex:
+		if len(value) != 4 {
+			return bad()
+		}
+		if p.Index = binary.BigEndian.Uint32(value); p.Index == 0 {
+			return bad()
+		}
+	case fieldUfrag:
+		if !credential(value, minUfrag, maxUfrag) {
+			return bad()
+		}
+		p.Ufrag = string(value)
+	case fieldPassword:
+		if !credential(value, minPassword, maxPassword) {
+			return bad()
+		}
+		p.Password = string(value)
+	case fieldCandidate:
+		return p.addCandidate(value)
+	case fieldAEADs:
+		if len(value) == 0 || len(value) > maxAEADs {
+			return bad()
+		}
+		for _, a := range value {
+			p.AEADs = append(p.AEADs, record.AEAD(a))
+		}
+	case fieldEncryption:
+		if len(value) != 1 || Encryption(value[0]) > EncryptionRequired {
+			return bad()
+		}
+		p.Encryption = Encryption(value[0])
+	case fieldLocation:
+		if len(value) == 0 || len(value) > maxLocation {
+			return bad()
+		}
+		p.Location = string(value)
+	}
+	return nil
+}
+
+// addCandidate reads {type (1), address (4 or 16), port (2)}. Candidates of
+// types that are not known are skipped.
+func (p *Parameters) addCandidate(value []byte) error {
+	if len(value) != 1+4+2 && len(value) != 1+16+2 {
+		return fmt.Errorf("parameter %d has a bad value", fieldCandidate)
+	}
+	typ := CandidateType(value[0])
+	if typ < Host || typ > Relayed {
+		return nil
+	}
+	addr, _ := netip.AddrFromSlice(value[1 : len(value)-2])
+	port := binary.BigEndian.Uint16(value[len(value)-2:])
+	if port == 0 || addr.Is4In6() {
+		return fmt.Errorf("parameter %d has a bad value", fieldCandidate)
+	}
+	if len(p.Candidates) == MaxCandidates {
+		return fmt.Errorf("parameters have more than %d candidates", MaxCandidates)
+	}
+	p.Candidates = append(p.Candidates, Candidate{Type: typ, Addr: netip.AddrPortFrom(addr, port)})
+	return nil
+}
+
+// credential tells whether b consists of ice-chars (RFC 8839 section 5.4).
+func credential(b []byte, shortest, longest int) bool {
+	if len(b) < shortest || len(b) > longest {
+		return false
+	}
+	for _, c := range b {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '+', c == '/':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// agree returns the cipher of a session between two ends, or one sentence that
+// says why there can be none.
+func agree(own, peer Parameters) (record.AEAD, error) {
+	if peer.MaxVersion < own.MinVersion || own.MaxVersion < peer.MinVersion {
+		return 0, fmt.Errorf("no common protocol version: this node speaks %d–%d, the peer %d–%d; upgrade the older one",
+			own.MinVersion, own.MaxVersion, peer.MinVersion, peer.MaxVersion)
+	}
+	aead, err := record.Choose(own.AEADs, peer.AEADs)
+	if err != nil {
+		return 0, fmt.Errorf("this node offers %v, the peer %v: %w", own.AEADs, peer.AEADs, err)
+	}
+	return aead, nil
+}

@@ -1,0 +1,227 @@
+package session
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/datapath/drops"
+	"evio/datapath/record"
+	"evio/datapath/udp"
+)
+
+// Handler is told what happens to a session. Its methods are called one at a
+// time and must not block.
+type Handler interface {
+	// Parameters hands over the own parameters, at most two seconds after Open,
+	// once.
+	Parameters(s *Session, parameters []byte)
+	// Established says that keys are confirmed by both ends and records flow.
+	Established(s *Session)
+	// Receive hands over frames, which are valid during the call only. It comes
+	// from the reader of the socket.
+	Receive(s *Session, kind Kind, frames [][]byte)
+	// Closed is the last call, made exactly once. After Close the error is
+	// ErrClosed.
+	Closed(s *Session, err error)
+}
+
+// Options describe a session.
+type Options struct {
+	Local, Remote [16]byte          // node IDs; the lower one is ICE controlling and DTLS client
+	RemoteKey     ed25519.PublicKey // identity of the peer
+	Overlay       string            // for logs
+	Secret        []byte            // overlay secret, mixed into the keys; nil for none
+	Encryption    Encryption        // told to the peer and bound to the keys
+	Location      string            // likewise
+	Handler       Handler
+	Log           *logrus.Entry // nil: the transport's
+}
+
+func (o Options) validate() error {
+	var faults []error
+	if len(o.RemoteKey) != ed25519.PublicKeySize {
+		faults = append(faults, errors.New("the peer's key is missing"))
+	}
+	if o.Local == o.Remote {
+		faults = append(faults, errors.New("both ends have the same node ID: two engines must not share one identity"))
+	}
+	if o.Handler == nil {
+		faults = append(faults, errors.New("the handler is missing"))
+	}
+	if len(o.Location) > maxLocation {
+		faults = append(faults, fmt.Errorf("location has %d bytes, at most %d are allowed", len(o.Location), maxLocation))
+	}
+	return errors.Join(faults...)
+}
+
+// path is where records go. A path is replaced, never changed.
+type path struct {
+	source                udp.Source
+	port                  uint16 // of the own end
+	remote                netip.AddrPort
+	localType, remoteType string // as the ICE agent sees them
+}
+
+// connection is what Connect asks for.
+type connection struct {
+	peer    Parameters
+	aead    record.AEAD
+	binding [32]byte
+}
+
+// Session is a connection to one peer in one overlay. One goroutine owns it
+// (life.go); the socket's reader opens its records (receive.go).
+type Session struct {
+	transport *Transport
+	options   Options
+	log       *logrus.Entry
+	lower     bool // this end has the lower node ID
+	index     uint32
+	own       Parameters // complete once the state has left Gathering
+	hosts     []netip.AddrPort
+
+	mu          sync.Mutex // guards state, established and wanted
+	state       State
+	established time.Time
+	wanted      *connection // newest request of Connect that the owner has not taken
+
+	wake      chan struct{} // capacity 1: wanted was set
+	confirmed chan struct{} // closed when the session is established
+	ending    chan struct{} // closed by the first end
+	endOnce   sync.Once
+	endReason error // set before ending is closed
+
+	calls sync.Mutex // makes calls of the handler one at a time; guards ended
+	ended bool
+
+	keys      atomic.Pointer[record.Keys]
+	path      atomic.Pointer[path]
+	handshake atomic.Pointer[handshakeConn]
+	frameID   atomic.Uint32
+
+	rejoiner     record.Rejoiner // the reader's
+	pinger       pinger
+	lastReceived atomic.Int64 // transport time of the last valid record
+	traffic      traffic
+	drops        drops.Counters
+}
+
+// Open makes a session and starts to gather candidates.
+func (t *Transport) Open(options Options) (*Session, error) {
+	if err := options.validate(); err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	log := options.Log
+	if log == nil {
+		log = t.log.WithField("overlay", options.Overlay)
+	}
+	s := &Session{
+		transport: t,
+		options:   options,
+		log:       log,
+		lower:     bytes.Compare(options.Local[:], options.Remote[:]) < 0,
+		wake:      make(chan struct{}, 1),
+		confirmed: make(chan struct{}),
+		ending:    make(chan struct{}),
+	}
+	ufrag, password, err := credentials()
+	if err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	if err := t.add(s); err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	s.own = Parameters{
+		MinVersion: MinVersion,
+		MaxVersion: MaxVersion,
+		Index:      s.index,
+		Ufrag:      ufrag,
+		Password:   password,
+		AEADs:      record.Supported(),
+		Encryption: options.Encryption,
+		Location:   options.Location,
+	}
+	go s.run() // ends with the session; Transport.Close waits for it
+	return s, nil
+}
+
+// Connect starts, or starts again, to connect to a peer with these parameters.
+// The caller has verified who signed them; binding is the hash over both ends'
+// signed parameters that both must have in common.
+func (s *Session) Connect(remote []byte, binding [32]byte) error {
+	peer, err := ParseParameters(remote)
+	if err != nil {
+		return fmt.Errorf("connect session: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.state {
+	case Gathering:
+		return fmt.Errorf("connect session: %w", ErrNotReady)
+	case Established:
+		return fmt.Errorf("connect session: %w", ErrEstablished)
+	case Closed:
+		return fmt.Errorf("connect session: %w", ErrClosed)
+	}
+	aead, err := agree(s.own, peer)
+	if err != nil {
+		return fmt.Errorf("connect session: %w", err)
+	}
+	s.wanted = &connection{peer: peer, aead: aead, binding: binding}
+	s.state = Connecting
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Send protects and sends frames of one kind. A frame that does not fit one
+// record is cut. Frames that cannot be sent are counted; the error is that of
+// the first of them.
+func (s *Session) Send(kind Kind, frames [][]byte) error {
+	if kind == Probe || kind.limit() == 0 {
+		return fmt.Errorf("send %v: %w", kind, ErrKind)
+	}
+	if s.State() != Established {
+		s.drops.AddN(drops.SendPath, uint64(len(frames)))
+		return ErrNotEstablished
+	}
+	var first error
+	for _, frame := range frames {
+		err := s.sendFrame(kind, frame)
+		if err == nil {
+			s.traffic.txFrames.Add(1)
+			s.traffic.txBytes.Add(uint64(len(frame)))
+		} else if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// State returns where the session stands.
+func (s *Session) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Close ends the session; the handler's Closed follows. It may be called again.
+func (s *Session) Close() { s.end(ErrClosed) }
+
+// end asks the owner to end the session; the first reason counts.
+func (s *Session) end(reason error) {
+	s.endOnce.Do(func() {
+		s.endReason = reason
+		close(s.ending)
+	})
+}

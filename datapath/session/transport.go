@@ -1,0 +1,217 @@
+package session
+
+import (
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/datapath/drops"
+	"evio/datapath/icemux"
+	"evio/datapath/record"
+	"evio/datapath/udp"
+)
+
+// Config describes the transport of a process.
+type Config struct {
+	// Port is the UDP port of all sessions, 0 for any free one.
+	Port int
+	// Key is the identity of this engine.
+	Key ed25519.PrivateKey
+	// STUN lists the servers (host:port) that tell the addresses NATs show. At
+	// most four are asked.
+	STUN []string
+	// ExcludeInterface names interfaces whose addresses are no candidates, such
+	// as own TAPs and bridges; nil excludes none. Loopback, docker, bridge, veth
+	// and Open vSwitch interfaces are never used.
+	ExcludeInterface func(name string) bool
+	// IncludeLoopback makes loopback addresses candidates, for tests of several
+	// transports on one machine.
+	IncludeLoopback bool
+	// Log receives what the transport has to say; nil discards it.
+	Log *logrus.Entry
+}
+
+func (c Config) validate() error {
+	var faults []error
+	if len(c.Key) != ed25519.PrivateKeySize {
+		faults = append(faults, errors.New("identity key is missing: load or make one first"))
+	}
+	for _, server := range c.STUN {
+		if _, _, err := net.SplitHostPort(server); err != nil {
+			faults = append(faults, fmt.Errorf("STUN server %q: write it as host:port", server))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// socket is what a transport needs of package udp.
+type socket interface {
+	icemux.Socket
+	Run(deliver func([]udp.Datagram)) error
+	Port() int
+	Stats() udp.Stats
+	Close() error
+}
+
+// Transport is the UDP socket of the process with all its sessions.
+type Transport struct {
+	config      Config
+	log         *logrus.Entry
+	socket      socket
+	mux         *icemux.Mux
+	filter      icemux.HostFilter
+	reflexive   reflexive
+	certificate tls.Certificate
+	epoch       time.Time // zero of the times that sessions keep
+	drops       drops.Counters
+	buffers     sync.Pool // of *record.Buffer
+	vector      vector    // of the reader
+
+	mu       sync.Mutex // guards closed and changes of sessions
+	closed   bool
+	sessions atomic.Pointer[map[uint32]*Session] // replaced, never changed
+
+	owners sync.WaitGroup // one for each session's goroutine
+	reader chan struct{}  // closed when the reader has ended
+}
+
+// Listen opens the socket and starts to read from it.
+func Listen(config Config) (*Transport, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	s, err := udp.Listen(config.Port)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTransport(config, s)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return t, nil
+}
+
+func newTransport(config Config, s socket) (*Transport, error) {
+	certificate, err := selfSigned(config.Key)
+	if err != nil {
+		return nil, err
+	}
+	t := &Transport{
+		config:      config,
+		log:         orDiscard(config.Log),
+		socket:      s,
+		filter:      icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
+		reflexive:   reflexive{turn: make(chan struct{}, 1)},
+		certificate: certificate,
+		epoch:       time.Now(),
+		buffers:     sync.Pool{New: func() any { return new(record.Buffer) }},
+		reader:      make(chan struct{}),
+	}
+	t.mux = icemux.New(s, &t.drops)
+	t.sessions.Store(&map[uint32]*Session{})
+	go t.read() // ended by Close
+	return t, nil
+}
+
+func orDiscard(log *logrus.Entry) *logrus.Entry {
+	if log != nil {
+		return log
+	}
+	silent := logrus.New()
+	silent.SetLevel(logrus.PanicLevel)
+	return logrus.NewEntry(silent)
+}
+
+func (t *Transport) read() {
+	defer close(t.reader)
+	if err := t.socket.Run(t.deliver); err != nil && !errors.Is(err, udp.ErrClosed) {
+		t.log.WithError(err).Error("UDP socket has failed: no session will work until the plugin is restarted")
+	}
+}
+
+// Port returns the UDP port.
+func (t *Transport) Port() int { return t.socket.Port() }
+
+// now is the time that sessions keep.
+func (t *Transport) now() time.Duration { return time.Since(t.epoch) }
+
+// session returns the session of an index.
+func (t *Transport) session(index uint32) *Session { return (*t.sessions.Load())[index] }
+
+// add gives a session its index.
+func (t *Transport) add(s *Session) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return ErrClosed
+	}
+	sessions := maps.Clone(*t.sessions.Load())
+	for s.index == 0 || sessions[s.index] != nil {
+		s.index = rand.Uint32() //nolint:gosec // an index is no secret
+	}
+	sessions[s.index] = s
+	t.sessions.Store(&sessions)
+	t.owners.Add(1)
+	return nil
+}
+
+func (t *Transport) remove(s *Session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sessions := maps.Clone(*t.sessions.Load())
+	delete(sessions, s.index)
+	t.sessions.Store(&sessions)
+}
+
+// Close closes all sessions and the socket, and waits until the last handler
+// has been called and every goroutine has ended.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	t.closed = true
+	sessions := *t.sessions.Load()
+	t.mu.Unlock()
+	for _, s := range sessions {
+		s.Close()
+	}
+	t.owners.Wait()
+	err := t.socket.Close()
+	<-t.reader
+	return err
+}
+
+// Stats is the transport's part of the status document.
+type Stats struct {
+	Port     int               `json:"port"`
+	Socket   udp.Stats         `json:"socket"`
+	Sessions map[string]int    `json:"sessions"` // by state
+	Agents   int               `json:"agents"`   // ICE agents at work
+	Drops    map[string]uint64 `json:"drops"`    // of datagrams of no session
+}
+
+// Stats returns a snapshot.
+func (t *Transport) Stats() Stats {
+	stats := Stats{
+		Port:     t.Port(),
+		Socket:   t.socket.Stats(),
+		Sessions: make(map[string]int),
+		Agents:   t.mux.Agents(),
+		Drops:    t.drops.Map(),
+	}
+	for _, s := range *t.sessions.Load() {
+		stats.Sessions[s.State().String()]++
+	}
+	return stats
+}
+
+// usable tells whether a candidate of a peer may be tried.
+func (t *Transport) usable(addr netip.AddrPort) bool { return t.filter.Usable(addr.Addr()) }

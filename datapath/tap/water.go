@@ -1,0 +1,138 @@
+package tap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/songgao/water"
+	"golang.org/x/sys/unix"
+
+	"evio/datapath/netdev"
+)
+
+// overhead is what a frame may have beyond the MTU: a header and two tags.
+const overhead = 14 + 8
+
+// minFrame is an Ethernet header.
+const minFrame = 14
+
+// device is a TAP that moves one frame per system call.
+type device struct {
+	name string
+	file *os.File
+	max  int // longest frame
+
+	readFrames, readBytes       atomic.Uint64
+	writtenFrames, writtenBytes atomic.Uint64
+	badLength, refused          atomic.Uint64
+
+	close func() error
+}
+
+var _ Device = (*device)(nil)
+
+// Open makes a TAP, sets its MTU, keeps the host from speaking on it and sets it
+// up. It fails if another process holds a device of that name.
+func Open(name string, mtu int) (Device, error) {
+	// Both are checked before: the library cuts a long name and leaks its
+	// descriptor when it fails.
+	if err := errors.Join(netdev.CheckName(name), netdev.CheckMTU(mtu)); err != nil {
+		return nil, fmt.Errorf("open TAP: %w", err)
+	}
+	tap, err := water.New(water.Config{
+		DeviceType:             water.TAP,
+		PlatformSpecificParams: water.PlatformSpecificParams{Name: name},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open TAP %s: %w", name, err)
+	}
+	file, ok := tap.ReadWriteCloser.(*os.File)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("open TAP %s: the library gives no file", name), tap.Close())
+	}
+	d := &device{name: name, file: file, max: mtu + overhead, close: sync.OnceValue(file.Close)}
+	if err := errors.Join(closeOnExec(file), netdev.SetUp(name, mtu)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open TAP %s: %w", name, err), d.Close())
+	}
+	return d, nil
+}
+
+// closeOnExec keeps child processes from inheriting the descriptor, which the
+// library forgets: a TAP lives as long as anybody holds it.
+func closeOnExec(f *os.File) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errno error
+	if err := raw.Control(func(fd uintptr) { _, errno = unix.FcntlInt(fd, unix.F_SETFD, unix.FD_CLOEXEC) }); err != nil {
+		return err
+	}
+	return errno
+}
+
+func (d *device) Name() string { return d.name }
+
+func (d *device) ReadFrames(bufs [][]byte, sizes []int) (int, error) {
+	if len(bufs) == 0 || len(sizes) < len(bufs) {
+		return 0, fmt.Errorf("read TAP %s: %d buffers and %d sizes", d.name, len(bufs), len(sizes))
+	}
+	for {
+		n, err := d.file.Read(bufs[0])
+		if err != nil {
+			return 0, d.wrap("read", err)
+		}
+		// The kernel cuts a frame that does not fit; one that fills the buffer to
+		// the last byte may be such.
+		if n < minFrame || n > d.max || (n == len(bufs[0]) && n < d.max) {
+			d.badLength.Add(1)
+			continue
+		}
+		d.readFrames.Add(1)
+		d.readBytes.Add(uint64(n)) //nolint:gosec // not negative
+		sizes[0] = n
+		return 1, nil
+	}
+}
+
+func (d *device) WriteFrames(frames [][]byte) (int, error) {
+	for i, f := range frames {
+		if len(f) < minFrame || len(f) > d.max {
+			d.badLength.Add(1)
+			continue
+		}
+		n, err := d.file.Write(f)
+		switch {
+		case err == nil:
+			d.writtenFrames.Add(1)
+			d.writtenBytes.Add(uint64(n)) //nolint:gosec // not negative
+		case errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EIO):
+			d.refused.Add(1)
+		case errors.Is(err, unix.EINVAL):
+			d.badLength.Add(1)
+		default:
+			return i, d.wrap("write", err)
+		}
+	}
+	return len(frames), nil
+}
+
+func (d *device) Stats() Stats {
+	return Stats{
+		ReadFrames: d.readFrames.Load(), ReadBytes: d.readBytes.Load(),
+		WrittenFrames: d.writtenFrames.Load(), WrittenBytes: d.writtenBytes.Load(),
+		BadLength: d.badLength.Load(), Refused: d.refused.Load(),
+	}
+}
+
+func (d *device) Close() error { return d.close() }
+
+func (d *device) wrap(operation string, err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return os.ErrClosed
+	}
+	return fmt.Errorf("%s TAP %s: %w", operation, d.name, err)
+}

@@ -1,0 +1,24 @@
+// Package driver is a libnetwork remote driver: it answers what Docker asks of a
+// network plugin over HTTP on unix sockets, keeps Docker's networks and endpoints
+// on disk, and has a [Plane] make them real.
+//
+// Docker calls CreateNetwork once in a network's life and tells a restarted plugin
+// nothing. So everything is stored before the reply goes out, and Start hands the
+// stored objects to the plane again, in the background, while the sockets answer
+// already. Docker also repeats calls, loses replies, and skips Leave: every call is
+// idempotent, removing what is not there succeeds, and a call that fails or whose
+// caller went away undoes what it did.
+//
+// No call waits for a peer, for signalling, or for Docker's own API, and each has a
+// deadline of its own (20 s for CreateNetwork, 10 s for others), since Docker's is
+// infinite after a restart of the engine.
+//
+// # Locks
+//
+// A network has a gate: calls about its endpoints pass it together, calls about
+// the network itself alone. An endpoint has a lock of its own. Both obey contexts
+// and are held while the plane works. One mutex guards all tables and is never held
+// over I/O. Nothing is held across another network's work.
+//
+// All methods of Driver may be called at once.
+package driver

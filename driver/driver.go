@@ -1,0 +1,160 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/go-plugins-helpers/sdk"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/semaphore"
+
+	"evio/driver/store"
+)
+
+// Store keeps objects on disk. *store.Store implements it.
+type Store interface {
+	Put(kind, id string, body any) error
+	Delete(kind, id string) error
+	Load(kind string) ([]store.Record, error)
+	SetAside(kind, id string, why error)
+	Faults() []string
+}
+
+var _ Store = (*store.Store)(nil)
+
+// Config is what a Driver is made of.
+type Config struct {
+	// EngineID names this engine in hashes of device names. It must stay the same
+	// over restarts and differ between engines that share a host.
+	EngineID string
+	// Store was opened with Kinds. It may be nil when Fault is set.
+	Store Store
+	// Plane may be nil when Fault is set.
+	Plane Plane
+	// Engine tells networks' names. Nil: networks without evio.overlay stay local.
+	Engine Engine
+	// Fault, when set, is one sentence that says what keeps this plugin from
+	// working, such as a broken configuration file. Networks and attachments are
+	// then refused with it; everything else is answered.
+	Fault error
+	// LinkExists reports whether a network interface is there. Default: the kernel
+	// is asked.
+	LinkExists func(name string) bool
+	// DeleteLink removes a network interface; one that is gone is no error. It
+	// serves only endpoints that the plane does not know. Default: nothing.
+	DeleteLink func(name string) error
+	Log        *logrus.Entry
+}
+
+// Driver answers Docker's calls. Make one with New, then Start it and let it Serve
+// listeners, in any order; calls wait until Start has loaded the store.
+type Driver struct {
+	engineID   string
+	store      Store
+	plane      Plane
+	engine     Engine
+	linkExists func(string) bool
+	deleteLink func(string) error
+	log        *logrus.Entry
+
+	handler  sdk.Handler
+	calls    *calls
+	conns    *conns
+	loaded   chan struct{}       // closed by Start
+	attempts *semaphore.Weighted // bounds how many networks are restored at once
+
+	mu       sync.Mutex
+	fault    error
+	started  bool
+	closed   bool
+	networks map[string]*dockerNetwork
+}
+
+// restoreWidth is how many networks are handed to the plane at once after a start.
+const restoreWidth = 16
+
+// New returns a driver. It does no I/O.
+func New(c Config) *Driver {
+	d := &Driver{
+		engineID: c.EngineID, store: c.Store, plane: c.Plane, engine: c.Engine, fault: c.Fault,
+		linkExists: c.LinkExists, deleteLink: c.DeleteLink, log: c.Log,
+		calls: newCalls(), conns: newConns(), loaded: make(chan struct{}),
+		attempts: semaphore.NewWeighted(restoreWidth),
+		networks: map[string]*dockerNetwork{},
+	}
+	if d.linkExists == nil {
+		d.linkExists = func(name string) bool {
+			_, err := net.InterfaceByName(name)
+			return err == nil
+		}
+	}
+	if d.deleteLink == nil {
+		d.deleteLink = func(string) error { return nil }
+	}
+	d.handler = d.newHandler()
+	return d
+}
+
+// Close refuses new calls, stops listening, waits for the calls in flight (at most
+// 5 s, less if the context ends), and ends all background work. Networks and
+// endpoints stay as they are. It is idempotent.
+func (d *Driver) Close(ctx context.Context) error {
+	err := d.conns.stopListening()
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	err = errors.Join(err, d.calls.drain(ctx))
+	d.mu.Lock()
+	d.closed = true
+	all := d.networksLocked()
+	d.mu.Unlock()
+	for _, n := range all {
+		n.stop()
+	}
+	for _, n := range all {
+		err = errors.Join(err, n.stopped(ctx))
+	}
+	return errors.Join(err, d.conns.closeAll())
+}
+
+// drainTimeout bounds Close.
+const drainTimeout = 5 * time.Second
+
+// Faults returns one sentence for each thing that is wrong at present.
+func (d *Driver) Faults() []string {
+	var faults []string
+	d.mu.Lock()
+	if d.fault != nil {
+		faults = append(faults, d.fault.Error())
+	}
+	for _, n := range d.networksLocked() {
+		if n.fault != nil {
+			faults = append(faults, "network "+n.rec.label()+": "+n.fault.Error())
+		}
+	}
+	d.mu.Unlock()
+	if d.store != nil {
+		faults = append(faults, d.store.Faults()...)
+	}
+	return faults
+}
+
+func (d *Driver) networksLocked() []*dockerNetwork {
+	all := make([]*dockerNetwork, 0, len(d.networks))
+	for _, n := range d.networks {
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b *dockerNetwork) int { return strings.Compare(a.rec.ID, b.rec.ID) })
+	return all
+}
+
+// refused returns why networks and attachments are refused, if they are.
+func (d *Driver) refused() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fault
+}

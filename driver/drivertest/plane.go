@@ -1,0 +1,196 @@
+// Package drivertest holds small working stand-ins for what the driver uses: a
+// plane and an engine in memory, and a store that can be made to fail.
+package drivertest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"evio/driver"
+)
+
+var _ driver.Plane = (*Plane)(nil)
+
+// Call is one call of the plane as a Hook sees it.
+type Call struct {
+	Op       string // the method's name
+	Network  string
+	Endpoint string
+	Done     bool // false: before it does anything, true: it has done its work
+}
+
+// Plane keeps networks and endpoints in memory and checks the promises that
+// driver.Plane makes to an implementation. The zero value is ready.
+type Plane struct {
+	// Hook, if set, is called twice in each method and makes it fail, wait or
+	// panic. It is set before the first call. A method whose Hook fails after its
+	// work is done has done it nevertheless.
+	Hook func(ctx context.Context, c Call) error
+
+	mu         sync.Mutex
+	networks   map[string]driver.NetworkSpec
+	endpoints  map[string]driver.EndpointSpec
+	busy       map[string]string
+	violations []string
+	log        []string
+}
+
+func endpointKey(network, id string) string { return network + "/" + id }
+
+// call runs work between the two calls of Hook and checks that nothing forbidden
+// runs beside it.
+func (p *Plane) call(ctx context.Context, c Call, work func() error) error {
+	key := c.Network
+	if c.Endpoint != "" {
+		key = endpointKey(c.Network, c.Endpoint)
+	}
+	p.mu.Lock()
+	for other, op := range p.busy {
+		same := other == key
+		inside := c.Endpoint == "" && len(other) > len(c.Network) && other[:len(c.Network)+1] == c.Network+"/"
+		if same || inside || other == c.Network {
+			p.violations = append(p.violations, fmt.Sprintf("%s of %s beside %s of %s", c.Op, key, op, other))
+		}
+	}
+	if p.busy == nil {
+		p.busy = map[string]string{}
+		p.networks = map[string]driver.NetworkSpec{}
+		p.endpoints = map[string]driver.EndpointSpec{}
+	}
+	p.busy[key] = c.Op
+	p.log = append(p.log, c.Op)
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		delete(p.busy, key)
+		p.mu.Unlock()
+	}()
+
+	if err := p.hook(ctx, c); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	err := work()
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	c.Done = true
+	return p.hook(ctx, c)
+}
+
+func (p *Plane) hook(ctx context.Context, c Call) error {
+	if p.Hook == nil {
+		return nil
+	}
+	return p.Hook(ctx, c)
+}
+
+// AddNetwork implements driver.Plane.
+func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
+	return p.call(ctx, Call{Op: "AddNetwork", Network: spec.ID}, func() error {
+		if spec.MTU == 0 || spec.Gateway == "" {
+			p.violations = append(p.violations, fmt.Sprintf("AddNetwork with %+v", spec))
+		}
+		p.networks[spec.ID] = spec
+		return nil
+	})
+}
+
+// SetOverlay implements driver.Plane.
+func (p *Plane) SetOverlay(ctx context.Context, id, overlay string) error {
+	return p.call(ctx, Call{Op: "SetOverlay", Network: id}, func() error {
+		spec, ok := p.networks[id]
+		if !ok {
+			p.violations = append(p.violations, "SetOverlay of unknown "+id)
+			return fmt.Errorf("network %s is unknown", id)
+		}
+		spec.Overlay = overlay
+		p.networks[id] = spec
+		return nil
+	})
+}
+
+// RemoveNetwork implements driver.Plane.
+func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
+	return p.call(ctx, Call{Op: "RemoveNetwork", Network: id}, func() error {
+		delete(p.networks, id)
+		maps.DeleteFunc(p.endpoints, func(_ string, e driver.EndpointSpec) bool { return e.NetworkID == id })
+		return nil
+	})
+}
+
+// AddEndpoint implements driver.Plane.
+func (p *Plane) AddEndpoint(ctx context.Context, spec driver.EndpointSpec) error {
+	return p.call(ctx, Call{Op: "AddEndpoint", Network: spec.NetworkID, Endpoint: spec.ID}, func() error {
+		if _, ok := p.networks[spec.NetworkID]; !ok {
+			p.violations = append(p.violations, "AddEndpoint in unknown "+spec.NetworkID)
+			return fmt.Errorf("network %s is unknown", spec.NetworkID)
+		}
+		if len(spec.HostIf) == 0 || len(spec.HostIf) > 15 || len(spec.ContainerIf) == 0 || len(spec.ContainerIf) > 15 {
+			p.violations = append(p.violations, fmt.Sprintf("AddEndpoint with %+v", spec))
+		}
+		p.endpoints[endpointKey(spec.NetworkID, spec.ID)] = spec
+		return nil
+	})
+}
+
+// RemoveEndpoint implements driver.Plane.
+func (p *Plane) RemoveEndpoint(ctx context.Context, networkID, id string) error {
+	return p.call(ctx, Call{Op: "RemoveEndpoint", Network: networkID, Endpoint: id}, func() error {
+		delete(p.endpoints, endpointKey(networkID, id))
+		return nil
+	})
+}
+
+// Network returns what was last asked of a network that is there.
+func (p *Plane) Network(id string) (driver.NetworkSpec, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	spec, ok := p.networks[id]
+	return spec, ok
+}
+
+// Endpoint returns what was last asked of an endpoint that is there.
+func (p *Plane) Endpoint(networkID, id string) (driver.EndpointSpec, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	spec, ok := p.endpoints[endpointKey(networkID, id)]
+	return spec, ok
+}
+
+// HasLink reports whether an endpoint with this host interface is there.
+func (p *Plane) HasLink(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.endpoints {
+		if e.HostIf == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Size returns how many networks and endpoints there are.
+func (p *Plane) Size() (networks, endpoints int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.networks), len(p.endpoints)
+}
+
+// Ops returns the methods called so far, in order.
+func (p *Plane) Ops() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.log)
+}
+
+// Violations returns what the driver did against the contract of driver.Plane.
+func (p *Plane) Violations() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.violations)
+}

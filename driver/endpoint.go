@@ -1,0 +1,207 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/go-plugins-helpers/network"
+)
+
+// CreateEndpoint notes what a container will have on a network. The plane hears of
+// it in Join. The answer holds a MAC address if Docker gave none, and nothing else:
+// Docker refuses to have its own choices repeated.
+func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpointRequest) (*network.CreateEndpointResponse, error) {
+	if req.NetworkID == "" || req.EndpointID == "" {
+		return nil, errors.New("the request names no endpoint")
+	}
+	if err := d.refused(); err != nil {
+		return nil, err
+	}
+	if err := checkEndpointOptions(req.Options); err != nil {
+		return nil, err
+	}
+	n, leave, err := d.enter(ctx, req.NetworkID, share)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	netRec := d.record(n)
+	rec, err := d.newEndpointRecord(req, &netRec)
+	if err != nil {
+		return nil, fmt.Errorf("network %s: %w", netRec.label(), err)
+	}
+	resp := &network.CreateEndpointResponse{}
+	if !rec.Given {
+		resp.Interface = &network.EndpointInterface{MacAddress: rec.MAC.String()}
+	}
+	e, err := d.reserveEndpoint(ctx, n, rec)
+	if err != nil {
+		return nil, fmt.Errorf("network %s: %w", netRec.label(), err)
+	}
+	if e == nil {
+		return resp, nil
+	}
+	defer e.lock.Release(1)
+	undo := rollback{log: d.log.WithField("endpoint", short(rec.ID))}
+	defer func() { undo.run(ctx) }()
+	undo.add(func(context.Context) error { d.dropEndpoint(n, e); return nil })
+	undo.add(func(context.Context) error { return d.store.Delete(kindEndpoint, rec.key()) })
+	if err := d.store.Put(kindEndpoint, rec.key(), rec); err != nil {
+		return nil, fmt.Errorf("create endpoint: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("create endpoint: Docker does not wait any more: %w", err)
+	}
+	undo.commit()
+	return resp, nil
+}
+
+func (d *Driver) newEndpointRecord(req *network.CreateEndpointRequest, n *networkRecord) (endpointRecord, error) {
+	iface := req.Interface
+	if iface == nil {
+		iface = &network.EndpointInterface{}
+	}
+	addrs, err := parseAddresses(iface, n.Subnets)
+	if err != nil {
+		return endpointRecord{}, err
+	}
+	rec := endpointRecord{Network: n.ID, ID: req.EndpointID, Addrs: addrs}
+	rec.HostIf, rec.ContainerIf = vethNames(d.engineID, req.EndpointID)
+	if iface.MacAddress == "" {
+		rec.MAC = deriveMAC(n.macKey(), addrs, req.EndpointID)
+		return rec, nil
+	}
+	mac, err := parseMAC(iface.MacAddress)
+	if err != nil {
+		return endpointRecord{}, err
+	}
+	rec.MAC, rec.Given = mac, true
+	return rec, nil
+}
+
+// reserveEndpoint enters an endpoint into the table with its lock held. It returns
+// nil when the endpoint exists already and comes of the same request.
+func (d *Driver) reserveEndpoint(ctx context.Context, n *dockerNetwork, rec endpointRecord) (*dockerEndpoint, error) {
+	for {
+		d.mu.Lock()
+		e := n.endpoints[rec.ID]
+		if e == nil {
+			clash := clashLocked(n, &rec)
+			if clash == nil {
+				e = newDockerEndpoint(rec)
+				e.lock.TryAcquire(1)
+				n.endpoints[rec.ID] = e
+				d.mu.Unlock()
+				return e, nil
+			}
+			d.mu.Unlock()
+			if err := d.displace(ctx, n, clash, &rec); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		d.mu.Unlock()
+		if err := e.lock.Acquire(ctx, 1); err != nil {
+			return nil, fmt.Errorf("endpoint %s is busy with another call: try again", short(rec.ID))
+		}
+		d.mu.Lock()
+		gone, known := e.gone, e.rec
+		d.mu.Unlock()
+		e.lock.Release(1)
+		if gone {
+			continue
+		}
+		if !known.sameRequest(&rec) {
+			return nil, fmt.Errorf("endpoint %s exists with other addresses: disconnect the container and connect it again", short(rec.ID))
+		}
+		return nil, nil
+	}
+}
+
+// clashLocked returns an endpoint of the network with the same MAC or IP address.
+func clashLocked(n *dockerNetwork, rec *endpointRecord) *dockerEndpoint {
+	for _, e := range n.endpoints {
+		if e.rec.MAC == rec.MAC || e.rec.shareAddress(rec) {
+			return e
+		}
+	}
+	return nil
+}
+
+// displace removes an endpoint whose addresses another wants, if it is a leftover
+// that Docker never asked to delete: its container's interface is gone, or Docker
+// gives out its IP address anew although nobody joined.
+func (d *Driver) displace(ctx context.Context, n *dockerNetwork, e *dockerEndpoint, by *endpointRecord) error {
+	if err := e.lock.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("endpoint %s is busy with another call: try again", short(by.ID))
+	}
+	defer e.lock.Release(1)
+	d.mu.Lock()
+	gone, old := e.gone, e.rec
+	d.mu.Unlock()
+	if gone {
+		return nil
+	}
+	leftover := old.shareAddress(by)
+	if old.Joined {
+		leftover = !d.linkExists(old.HostIf)
+	}
+	switch {
+	case leftover:
+		d.log.WithField("endpoint", short(old.ID)).Warn("endpoint without a container gives way to a new one")
+		return d.eraseEndpoint(ctx, n, e)
+	case old.MAC == by.MAC:
+		return fmt.Errorf("MAC address %s is another container's on this network: give a different one", by.MAC)
+	default:
+		return fmt.Errorf("address %s is another container's on this network: give a different one", old.Addrs[0])
+	}
+}
+
+// DeleteEndpoint forgets an endpoint, also one that was joined and never left.
+func (d *Driver) DeleteEndpoint(ctx context.Context, req *network.DeleteEndpointRequest) error {
+	n, e, leave, err := d.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
+	if errors.Is(err, errUnknown) {
+		host, _ := vethNames(d.engineID, req.EndpointID)
+		return d.deleteLink(host)
+	}
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return d.eraseEndpoint(ctx, n, e)
+}
+
+// eraseEndpoint removes an endpoint from plane, store and table. Docker has
+// forgotten it, so an error keeps nothing of it alive.
+func (d *Driver) eraseEndpoint(ctx context.Context, n *dockerNetwork, e *dockerEndpoint) error {
+	rec := d.endpointRecord(e)
+	err := d.detach(ctx, n, e, &rec)
+	err = errors.Join(err, d.store.Delete(kindEndpoint, rec.key()))
+	d.dropEndpoint(n, e)
+	if err != nil {
+		return fmt.Errorf("delete endpoint: %w", err)
+	}
+	return nil
+}
+
+// EndpointOperInfo tells what evio made of an endpoint. Docker asks it when it
+// lists containers, so an unknown endpoint is no error.
+func (d *Driver) EndpointOperInfo(ctx context.Context, req *network.InfoRequest) (*network.InfoResponse, error) {
+	resp := &network.InfoResponse{Value: map[string]string{}}
+	if err := d.waitLoaded(ctx); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.networks[req.NetworkID]
+	if n == nil {
+		return resp, nil
+	}
+	if e := n.endpoints[req.EndpointID]; e != nil {
+		resp.Value[optionOverlay] = n.rec.Overlay
+		resp.Value["evio.mac"] = e.rec.MAC.String()
+		resp.Value["evio.interface"] = e.rec.HostIf
+	}
+	return resp, nil
+}

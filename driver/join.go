@@ -1,0 +1,110 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/go-plugins-helpers/network"
+)
+
+// Join attaches a container: when it returns, an interface that Docker can move
+// into the sandbox is there and its peer is on the bridge.
+func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*network.JoinResponse, error) {
+	if err := d.refused(); err != nil {
+		return nil, err
+	}
+	if err := d.joinable(ctx, req.NetworkID); err != nil {
+		return nil, err
+	}
+	n, e, leave, err := d.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	netRec, before := d.record(n), d.endpointRecord(e)
+	rec := before
+	rec.Joined, rec.SandboxKey = true, req.SandboxKey
+
+	undo := rollback{log: d.log.WithField("endpoint", short(rec.ID))}
+	defer func() { undo.run(ctx) }()
+	// Stored first: after a crash in between, the interfaces are found by the record.
+	before.Joined, before.SandboxKey = false, ""
+	undo.add(func(context.Context) error { return d.keepEndpoint(e, before) })
+	if err := d.keepEndpoint(e, rec); err != nil {
+		return nil, fmt.Errorf("attach the container to network %s: %w", netRec.label(), err)
+	}
+	undo.add(func(ctx context.Context) error { return d.detach(ctx, n, e, &rec) })
+	if err := d.plane.AddEndpoint(ctx, rec.spec(false)); err != nil {
+		return nil, fmt.Errorf("attach the container to network %s: %w", netRec.label(), err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("attach the container to network %s: Docker does not wait any more: %w", netRec.label(), err)
+	}
+	undo.commit()
+	d.mu.Lock()
+	e.inPlane = true
+	d.mu.Unlock()
+	return &network.JoinResponse{
+		InterfaceName:         network.InterfaceName{SrcName: rec.ContainerIf, DstPrefix: dstPrefix},
+		DisableGatewayService: netRec.Gateway == GatewayNone || netRec.Internal,
+	}, nil
+}
+
+// joinable waits until the plane has the network. The gate is not held meanwhile.
+func (d *Driver) joinable(ctx context.Context, networkID string) error {
+	n, leave, err := d.enter(ctx, networkID, share)
+	if err != nil {
+		return err
+	}
+	leave()
+	return d.waitReady(ctx, n)
+}
+
+// Leave detaches a container.
+func (d *Driver) Leave(ctx context.Context, req *network.LeaveRequest) error {
+	n, e, leave, err := d.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
+	if errors.Is(err, errUnknown) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer leave()
+	rec := d.endpointRecord(e)
+	if !rec.Joined {
+		return nil
+	}
+	err = d.detach(ctx, n, e, &rec)
+	rec.Joined, rec.SandboxKey = false, ""
+	if err = errors.Join(err, d.keepEndpoint(e, rec)); err != nil {
+		return fmt.Errorf("detach the container from network %s: %w", d.label(n), err)
+	}
+	return nil
+}
+
+// detach takes an endpoint off the plane. While the plane does not have the
+// network, only the interface is there to be removed.
+func (d *Driver) detach(ctx context.Context, n *dockerNetwork, e *dockerEndpoint, rec *endpointRecord) error {
+	d.mu.Lock()
+	e.inPlane = false
+	d.mu.Unlock()
+	if n.isReady() {
+		return d.plane.RemoveEndpoint(ctx, rec.Network, rec.ID)
+	}
+	if rec.Joined {
+		return d.deleteLink(rec.HostIf)
+	}
+	return nil
+}
+
+// keepEndpoint stores a record and makes it the endpoint's.
+func (d *Driver) keepEndpoint(e *dockerEndpoint, rec endpointRecord) error {
+	if err := d.store.Put(kindEndpoint, rec.key(), rec); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	e.rec = rec
+	d.mu.Unlock()
+	return nil
+}

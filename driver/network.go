@@ -1,0 +1,212 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/go-plugins-helpers/network"
+)
+
+// CreateNetwork makes a network. The same request again succeeds; a request that
+// fails leaves nothing.
+func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRequest) error {
+	if err := d.refused(); err != nil {
+		return err
+	}
+	rec, err := newNetworkRecord(req)
+	if err != nil {
+		return err
+	}
+	if err := d.waitLoaded(ctx); err != nil {
+		return err
+	}
+	n, err := d.reserve(ctx, rec)
+	if n == nil || err != nil {
+		return err
+	}
+	defer n.gate.Release(whole)
+	undo := rollback{log: d.log.WithField("network", short(rec.ID))}
+	defer func() { undo.run(ctx) }()
+	undo.add(func(context.Context) error { d.dropNetwork(n); return nil })
+
+	// Also what the plane only began is removed.
+	undo.add(func(ctx context.Context) error { return d.plane.RemoveNetwork(ctx, rec.ID) })
+	if err := d.plane.AddNetwork(ctx, rec.spec()); err != nil {
+		return fmt.Errorf("create network: %w", err)
+	}
+	undo.add(func(context.Context) error { return d.store.Delete(kindNetwork, rec.ID) })
+	if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
+		return fmt.Errorf("create network: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("create network: Docker does not wait any more: %w", err)
+	}
+	undo.commit()
+	close(n.ready)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.wantsNameLocked(&n.rec) {
+		d.backgroundLocked(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.nameOverlay(ctx, n) })
+	}
+	return nil
+}
+
+func newNetworkRecord(req *network.CreateNetworkRequest) (networkRecord, error) {
+	if req.NetworkID == "" {
+		return networkRecord{}, errors.New("the request names no network")
+	}
+	options, err := parseNetworkOptions(req.Options)
+	if err != nil {
+		return networkRecord{}, err
+	}
+	subnets, err := parsePools(req.IPv4Data, req.IPv6Data)
+	if err != nil {
+		return networkRecord{}, err
+	}
+	ipv6 := options.IPv6
+	for _, s := range subnets {
+		ipv6 = ipv6 || s.Addr().Is6()
+	}
+	if ipv6 {
+		if err := checkMTU6(options.MTU); err != nil {
+			return networkRecord{}, err
+		}
+	}
+	return networkRecord{
+		ID: req.NetworkID, Overlay: options.Overlay, Named: options.Overlay != "",
+		Gateway: options.Gateway, MTU: options.MTU, Internal: options.Internal, Subnets: subnets,
+	}, nil
+}
+
+// reserve enters a network into the table, with its gate held, so that its ID and
+// its overlay are taken from now on. It returns nil when the network exists already
+// and comes of the same request.
+func (d *Driver) reserve(ctx context.Context, rec networkRecord) (*dockerNetwork, error) {
+	for {
+		d.mu.Lock()
+		n := d.networks[rec.ID]
+		if n == nil {
+			defer d.mu.Unlock()
+			return d.reserveLocked(rec)
+		}
+		removed := n.rec.Removed
+		d.mu.Unlock()
+		if removed {
+			return nil, fmt.Errorf("network %s is still being removed: try again", short(rec.ID))
+		}
+		if err := n.gate.Acquire(ctx, share); err != nil {
+			return nil, fmt.Errorf("network %s is busy with another call: try again", short(rec.ID))
+		}
+		d.mu.Lock()
+		gone, known := n.gone, n.rec
+		d.mu.Unlock()
+		n.gate.Release(share)
+		if gone {
+			continue
+		}
+		if !known.sameRequest(&rec) {
+			return nil, fmt.Errorf("network %s exists with other settings: remove it first", known.label())
+		}
+		return nil, nil
+	}
+}
+
+func (d *Driver) reserveLocked(rec networkRecord) (*dockerNetwork, error) {
+	if d.closed {
+		return nil, errors.New("evio is stopping: try again when it runs")
+	}
+	if rec.Overlay != "" {
+		if other := d.overlayUserLocked(rec.Overlay); other != nil {
+			return nil, fmt.Errorf("overlay %s is used by network %s of this engine already: connect containers to that one, or give another %s",
+				rec.Overlay, other.rec.label(), optionOverlay)
+		}
+	}
+	n := newDockerNetwork(rec)
+	n.gate.TryAcquire(whole)
+	d.networks[rec.ID] = n
+	return n, nil
+}
+
+// overlayUserLocked returns the network of this engine that uses the overlay.
+func (d *Driver) overlayUserLocked(overlay string) *dockerNetwork {
+	for _, n := range d.networks {
+		if n.rec.Overlay == overlay && !n.rec.Removed {
+			return n
+		}
+	}
+	return nil
+}
+
+// DeleteNetwork removes a network with what is left of its endpoints. Docker
+// forgets the network whatever the answer is, so its overlay and ID are free from
+// now on, and what cannot be removed at once is removed in the background, also
+// after a restart.
+func (d *Driver) DeleteNetwork(ctx context.Context, req *network.DeleteNetworkRequest) error {
+	n, leave, err := d.enter(ctx, req.NetworkID, whole)
+	if errors.Is(err, errUnknown) {
+		return d.deleteUnknown(ctx, req.NetworkID)
+	}
+	if err != nil {
+		return err
+	}
+	defer leave()
+	n.stop()
+	err = n.stopped(ctx)
+	if err == nil {
+		err = d.erase(ctx, n)
+	}
+	if err == nil {
+		return nil
+	}
+	d.mu.Lock()
+	n.rec.Removed = true
+	n.fault = err
+	rec := n.rec
+	if d.fault == nil {
+		d.backgroundLocked(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.eraseLater(ctx, n) })
+	}
+	d.mu.Unlock()
+	err = errors.Join(err, d.store.Put(kindNetwork, rec.ID, rec))
+	return fmt.Errorf("remove network %s: it goes on in the background: %w", rec.label(), err)
+}
+
+// deleteUnknown has the plane look for remains of a network the store has lost.
+func (d *Driver) deleteUnknown(ctx context.Context, id string) error {
+	if d.refused() != nil || id == "" {
+		return nil
+	}
+	d.mu.Lock()
+	_, removing := d.networks[id]
+	d.mu.Unlock()
+	if removing {
+		return nil
+	}
+	if err := d.plane.RemoveNetwork(ctx, id); err != nil {
+		d.log.WithField("network", short(id)).WithError(err).Warn("remains of an unknown network were not removed")
+	}
+	return nil
+}
+
+// erase removes a network from plane, store and table.
+func (d *Driver) erase(ctx context.Context, n *dockerNetwork) error {
+	if err := d.refused(); err != nil {
+		return err
+	}
+	rec := d.record(n)
+	if err := d.plane.RemoveNetwork(ctx, rec.ID); err != nil {
+		return err
+	}
+	for _, e := range d.endpointsOf(n) {
+		ep := d.endpointRecord(e)
+		if err := d.store.Delete(kindEndpoint, ep.key()); err != nil {
+			return err
+		}
+		d.dropEndpoint(n, e)
+	}
+	if err := d.store.Delete(kindNetwork, rec.ID); err != nil {
+		return err
+	}
+	d.dropNetwork(n)
+	return nil
+}

@@ -1,0 +1,98 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// retryAfter is how long a failed application of a bridge's state is left alone
+// when nobody asks for another.
+const retryAfter = 2 * time.Second
+
+var errClosed = errors.New("the network was removed meanwhile")
+
+// applier runs one function at a time to bring a bridge to its desired state.
+// Requests that come while it runs are served together by one further run.
+type applier struct {
+	do   func(context.Context) error
+	log  *logrus.Entry
+	wake chan struct{}
+
+	mu      sync.Mutex
+	waiters []chan error
+	done    bool
+}
+
+func newApplier(log *logrus.Entry, do func(context.Context) error) *applier {
+	return &applier{do: do, log: log, wake: make(chan struct{}, 1)}
+}
+
+// request asks for a run and does not wait for it.
+func (a *applier) request() {
+	select {
+	case a.wake <- struct{}{}:
+	default: // one is due already and will see the newest state
+	}
+}
+
+// wait asks for a run and returns the result of one that began after the call.
+func (a *applier) wait(ctx context.Context) error {
+	result := make(chan error, 1)
+	a.mu.Lock()
+	if a.done {
+		a.mu.Unlock()
+		return errClosed
+	}
+	a.waiters = append(a.waiters, result)
+	a.mu.Unlock()
+	a.request()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run serves requests until the context ends. A run that failed is repeated.
+func (a *applier) run(ctx context.Context) {
+	retry := time.NewTimer(0)
+	if !retry.Stop() {
+		<-retry.C
+	}
+	defer a.finish()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.wake:
+		case <-retry.C:
+		}
+		a.mu.Lock()
+		waiters := a.waiters
+		a.waiters = nil
+		a.mu.Unlock()
+		err := a.do(ctx)
+		for _, w := range waiters {
+			w <- err
+		}
+		if err != nil && ctx.Err() == nil {
+			a.log.WithError(err).Warn("bridge is not as it should be, trying again")
+			retry.Reset(retryAfter)
+		}
+	}
+}
+
+func (a *applier) finish() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.done = true
+	for _, w := range a.waiters {
+		w <- errClosed
+	}
+	a.waiters = nil
+}

@@ -1,0 +1,90 @@
+package network
+
+import (
+	"evio/datapath/packet"
+	"evio/overlay"
+	"evio/overlay/nodeid"
+)
+
+// action is what becomes of a frame that the bridge handed to this process.
+type action int
+
+const (
+	discard action = iota // nobody needs it
+	reply                 // answered from the directory
+	toPeer                // known destination whose flow is not installed yet
+	toAll                 // flooded over the overlay
+)
+
+// decide tells what becomes of a frame from a local container, and with reply
+// which address owner the answer names, with toPeer which peer gets it. The bridge
+// has already delivered broadcasts to the other local containers.
+func decide(t *overlay.Table, self nodeid.ID, frame []byte) (a action, q packet.Query, e overlay.Entry) {
+	if len(frame) < packet.HeaderLen {
+		return discard, q, e
+	}
+	if dst := packet.Destination(frame); !packet.IsMulticast(dst) {
+		e, known := t.LookupMAC(dst)
+		switch {
+		case !known:
+			return toAll, q, e
+		case e.Node == self:
+			return discard, q, e
+		default:
+			return toPeer, q, e
+		}
+	}
+	q, ok := packet.Question(frame)
+	if !ok {
+		return toAll, q, e
+	}
+	e, known := t.Lookup(q.Target)
+	switch {
+	case !known:
+		return toAll, q, e
+	case e.Node == self:
+		return discard, q, e // the container that has it answers by itself
+	default:
+		return reply, q, e
+	}
+}
+
+// readFabric carries frames from the bridge until the device is closed.
+func (n *network) readFabric() {
+	bufs, sizes := buffers(n.spec.MTU)
+	out := make([]byte, 0, bufferSize(n.spec.MTU))
+	one := make([][]byte, 1)
+	for {
+		count, err := n.fabric.ReadFrames(bufs, sizes)
+		if err != nil {
+			return
+		}
+		for i := range count {
+			frame := bufs[i][:sizes[i]]
+			node := n.currentNode()
+			if node == nil {
+				continue
+			}
+			a, q, e := decide(node.Table(), node.ID(), frame)
+			switch a {
+			case reply:
+				out = packet.Answer(out[:0], q, e.MAC)
+				n.inject(out)
+			case toPeer:
+				one[0] = frame
+				n.sendTo(e.Node, one)
+			case toAll:
+				node.Flood(frame)
+			case discard:
+			}
+		}
+	}
+}
+
+// inject gives a frame to the local containers through the fabric port.
+func (n *network) inject(frame []byte) {
+	one := [][]byte{frame}
+	if _, err := n.fabric.WriteFrames(one); err != nil {
+		n.count(&n.drops.fabricWrite)
+	}
+}

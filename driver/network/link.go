@@ -1,0 +1,182 @@
+package network
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+
+	"evio/datapath/packet"
+	"evio/datapath/session"
+	"evio/datapath/tap"
+	"evio/overlay"
+	"evio/overlay/nodeid"
+)
+
+// batch is how many frames one read of a device or one call of a session may
+// carry.
+const batch = 16
+
+// vlanRoom is what a frame may be longer than its MTU and Ethernet header.
+const vlanRoom = 8
+
+// link is a peer's port on the bridge and the session behind it, which a newer
+// one may replace while the port stays.
+type link struct {
+	peer    nodeid.ID
+	dev     tap.Device
+	session atomic.Pointer[session.Session]
+	done    chan struct{} // closed when its reader has ended
+}
+
+// newLink opens the port and begins to carry what the bridge puts into it.
+func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
+	dev, err := tap.Open(deviceName(linkPrefix, n.plane.engine, n.spec.ID, peer.String()), n.spec.MTU)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{peer: peer, dev: dev, done: make(chan struct{})}
+	l.session.Store(s)
+	go l.read(n)
+	return l, nil
+}
+
+func (l *link) close() error {
+	err := l.dev.Close()
+	<-l.done
+	return err
+}
+
+// read carries frames from the bridge to the peer until the device is closed.
+func (l *link) read(n *network) {
+	defer close(l.done)
+	bufs, sizes := buffers(n.spec.MTU)
+	frames := make([][]byte, 0, batch)
+	for {
+		count, err := l.dev.ReadFrames(bufs, sizes)
+		if err != nil {
+			return
+		}
+		frames = frames[:0]
+		for i := range count {
+			frames = append(frames, bufs[i][:sizes[i]])
+		}
+		if err := l.session.Load().Send(session.Data, frames); err != nil {
+			n.count(&n.drops.send)
+		}
+	}
+}
+
+// sendTo gives frames to the peer's session in place of its link port.
+func (n *network) sendTo(peer nodeid.ID, frames [][]byte) {
+	n.mu.Lock()
+	l := n.links[peer]
+	n.mu.Unlock()
+	if l == nil {
+		n.count(&n.drops.noSession)
+		return
+	}
+	if err := l.session.Load().Send(session.Data, frames); err != nil {
+		n.count(&n.drops.send)
+	}
+}
+
+// receive takes data frames of a peer. Frames whose flow is installed go through
+// the link port, where the bridge checks them; the first ones of a new address go
+// through the fabric port after the same check here.
+func (n *network) receive(peer nodeid.ID, frames [][]byte) {
+	node := n.currentNode()
+	n.mu.Lock()
+	l := n.links[peer]
+	n.mu.Unlock()
+	if node == nil || l == nil {
+		n.count(&n.drops.noSession)
+		return
+	}
+	accepted := *n.accepted.Load()
+	one := make([][]byte, 1)
+	for _, f := range frames {
+		if len(f) < packet.HeaderLen || packet.IsMulticast(packet.Destination(f)) {
+			n.count(&n.drops.malformed)
+			continue
+		}
+		src := packet.Source(f)
+		if accepted[src] == peer {
+			one[0] = f
+			if _, err := l.dev.WriteFrames(one); err != nil {
+				n.count(&n.drops.linkWrite)
+			}
+			continue
+		}
+		n.receiveFirst(node, peer, src, f)
+	}
+}
+
+// receiveFirst takes a frame whose source the flows do not know yet. The
+// announcement of that source may be waiting in the node's queue: behind it the
+// answer is final.
+func (n *network) receiveFirst(node *overlay.Node, peer nodeid.ID, src overlay.MAC, frame []byte) {
+	if e, ok := node.Table().LookupMAC(src); ok && e.Node == peer {
+		n.inject(frame)
+		return
+	}
+	held := append([]byte(nil), frame...)
+	if !node.After(func() {
+		if e, ok := node.Table().LookupMAC(src); ok && e.Node == peer {
+			n.inject(held)
+			return
+		}
+		n.count(&n.drops.notOwner)
+	}) {
+		n.count(&n.drops.queueFull)
+	}
+}
+
+// linkUp makes a session serve its peer.
+func (n *network) linkUp(peer nodeid.ID, s *session.Session) {
+	n.mu.Lock()
+	l := n.links[peer]
+	closed := n.closed
+	n.mu.Unlock()
+	if closed {
+		return
+	}
+	if l != nil {
+		l.session.Store(s)
+		return
+	}
+	l, err := newLink(n, peer, s)
+	if err != nil {
+		n.log.WithField("peer", peer).WithError(err).Error("no link to a peer: its port could not be made")
+		s.Close()
+		return
+	}
+	n.mu.Lock()
+	n.links[peer] = l
+	n.mu.Unlock()
+	n.switched.request()
+}
+
+// linkDown takes a peer's port off the bridge.
+func (n *network) linkDown(peer nodeid.ID) {
+	n.mu.Lock()
+	l := n.links[peer]
+	delete(n.links, peer)
+	n.mu.Unlock()
+	if l == nil {
+		return
+	}
+	if err := l.close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		n.log.WithField("peer", peer).WithError(err).Warn("link port closed with an error")
+	}
+	n.switched.request()
+}
+
+func bufferSize(mtu int) int { return mtu + packet.HeaderLen + vlanRoom }
+
+func buffers(mtu int) ([][]byte, []int) {
+	bufs := make([][]byte, batch)
+	for i := range bufs {
+		bufs[i] = make([]byte, bufferSize(mtu))
+	}
+	return bufs, make([]int, batch)
+}

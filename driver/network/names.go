@@ -1,0 +1,31 @@
+package network
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+// Device names are a prefix and ten hexadecimal digits of a hash, 13 bytes of the
+// 15 that Linux allows. The engine is part of what is hashed, so several engines
+// can share one host and one Open vSwitch.
+const (
+	bridgePrefix = "evb" // Open vSwitch bridge of a network
+	fabricPrefix = "evf" // TAP through which the bridge hands frames to this process
+	linkPrefix   = "evl" // TAP of a link to one peer
+)
+
+func deviceName(prefix string, parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return prefix + hex.EncodeToString(h.Sum(nil)[:5])
+}
+
+// OwnInterface reports whether a network interface is one of this driver's, which
+// must never be offered to a peer as an address to reach this engine at.
+func OwnInterface(name string) bool {
+	return strings.HasPrefix(name, "ev") && len(name) == len(bridgePrefix)+10
+}

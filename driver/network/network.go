@@ -1,0 +1,180 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/datapath/ovs"
+	"evio/datapath/tap"
+	"evio/driver"
+	"evio/overlay"
+	"evio/overlay/nodeid"
+)
+
+// network is one running network: its bridge, the fabric port, its node in the
+// overlay (none while it is local) and a link to every peer that has a session.
+type network struct {
+	plane  *Plane
+	spec   driver.NetworkSpec
+	bridge string
+	fabric tap.Device
+	shared bool // the switch is the host's, in user space: it may not complete checksums
+	log    *logrus.Entry
+
+	ctx    context.Context //nolint:containedctx // the lifetime of the network's goroutines, ended by close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	node     atomic.Pointer[overlay.Node]
+	switched *applier
+	drops    drops
+
+	mu        sync.Mutex
+	overlay   string
+	closed    bool
+	endpoints map[string]*endpoint
+	links     map[nodeid.ID]*link
+	// accepted is which source MACs the installed flows let in from which peer.
+	accepted atomic.Pointer[map[overlay.MAC]nodeid.ID]
+}
+
+// endpoint is a container's attachment.
+type endpoint struct {
+	spec   driver.EndpointSpec
+	cancel context.CancelFunc // ends its announcements
+}
+
+func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, err error) {
+	n := &network{
+		plane: p, spec: spec,
+		bridge:    deviceName(bridgePrefix, p.engine, spec.ID),
+		endpoints: map[string]*endpoint{},
+		links:     map[nodeid.ID]*link{},
+		log:       p.log.WithField("network", short(spec.ID)),
+	}
+	info := sw.Info()
+	n.shared = !info.Own && info.Datapath == "netdev"
+	n.accepted.Store(&map[overlay.MAC]nodeid.ID{})
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.fabric, err = tap.Open(deviceName(fabricPrefix, p.engine, spec.ID), spec.MTU)
+	if err != nil {
+		n.cancel()
+		return nil, fmt.Errorf("open fabric port: %w", err)
+	}
+	n.switched = newApplier(n.log, func(ctx context.Context) error { return n.apply(ctx, sw) })
+	n.wg.Go(func() { n.switched.run(n.ctx) })
+	n.wg.Go(n.readFabric)
+	return n, nil
+}
+
+// close ends the network's goroutines, its node, links and devices; the bridge is
+// the caller's to delete. It waits.
+func (n *network) close() {
+	n.mu.Lock()
+	n.closed = true
+	for _, e := range n.endpoints {
+		e.cancel()
+	}
+	n.mu.Unlock()
+	n.cancel()
+	closeErr := n.fabric.Close()
+	n.wg.Wait()
+	n.mu.Lock()
+	links := n.links
+	n.links = map[nodeid.ID]*link{}
+	n.mu.Unlock()
+	for _, l := range links {
+		closeErr = errors.Join(closeErr, l.close())
+	}
+	if closeErr != nil {
+		n.log.WithError(closeErr).Warn("network closed with errors")
+	}
+}
+
+// apply makes the bridge as it should be and records what its flows now accept.
+func (n *network) apply(ctx context.Context, sw *ovs.Switch) error {
+	want, accepted := n.desired()
+	if err := sw.Apply(ctx, want); err != nil {
+		return err
+	}
+	n.accepted.Store(&accepted)
+	return nil
+}
+
+// desired returns the bridge as it should be, and the source MACs that its flows
+// will accept by peer.
+func (n *network) desired() (ovs.Bridge, map[overlay.MAC]nodeid.ID) {
+	b := ovs.Bridge{Name: n.bridge, Network: n.spec.ID, MTU: n.spec.MTU}
+	b.Ports = append(b.Ports, ovs.Port{Name: n.fabric.Name(), Role: ovs.Fabric})
+	at := map[nodeid.ID][]ovs.MAC{}
+	accepted := map[overlay.MAC]nodeid.ID{}
+	if node := n.node.Load(); node != nil {
+		for mac, owner := range node.Table().MACs {
+			at[owner] = append(at[owner], mac)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, e := range n.endpoints {
+		b.Ports = append(b.Ports, ovs.Port{Name: e.spec.HostIf, Role: ovs.Container, MACs: []ovs.MAC{e.spec.MAC}, Addrs: e.spec.Addrs})
+	}
+	for peer, l := range n.links {
+		b.Ports = append(b.Ports, ovs.Port{Name: l.dev.Name(), Role: ovs.Link, MACs: at[peer]})
+		for _, mac := range at[peer] {
+			accepted[mac] = peer
+		}
+	}
+	return b, accepted
+}
+
+// currentNode returns the network's node, or nil while the network is local.
+func (n *network) currentNode() *overlay.Node { return n.node.Load() }
+
+// join makes the network part of an overlay. A network that already is in one
+// stays there.
+func (n *network) join(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed || n.overlay != "" || name == "" {
+		return
+	}
+	n.overlay = name
+	log := n.log.WithField("overlay", name)
+	if !n.plane.book.Served(name) {
+		log.Info("network of this engine only: no signalling service is configured for its overlay; name one in the configuration file to reach other sites")
+		return
+	}
+	node := overlay.New(overlay.Config{
+		Overlay: name, Key: n.plane.key, Subnets: usableSubnets(n.spec.Subnets), Book: n.plane.book,
+		Sessions: sessions{n}, Fabric: fabric{n}, Log: log,
+	})
+	n.node.Store(node)
+	n.wg.Go(func() { node.Run(n.ctx) })
+	for _, e := range n.endpoints {
+		n.wg.Go(func() {
+			if err := node.Claim(n.ctx, e.spec.Addrs, e.spec.MAC); err != nil && n.ctx.Err() == nil {
+				log.WithError(err).WithField("endpoint", short(e.spec.ID)).Error("address of a running container is not announced to the overlay")
+			}
+		})
+	}
+	log.WithField("node", node.ID()).Info("joining overlay")
+}
+
+// usableSubnets leaves out the pool that stands for "no addresses".
+func usableSubnets(all []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range all {
+		if p.Bits() > 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func short(id string) string { return id[:min(12, len(id))] }

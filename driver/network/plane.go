@@ -1,0 +1,252 @@
+// Package network runs the networks of this engine: for each one an Open vSwitch
+// bridge, a fabric port through which the bridge hands over what its flows do not
+// settle, a node in the network's overlay, and a link port for every peer.
+//
+// [Plane] implements driver.Plane for the Docker side above; beneath it packages
+// overlay and datapath, which do not know each other, meet here. Frames of
+// containers never wait for a lock that is held over I/O.
+package network
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/datapath/netdev"
+	"evio/datapath/ovs"
+	"evio/datapath/session"
+	"evio/driver"
+	"evio/overlay/identity"
+	"evio/overlay/member"
+)
+
+var _ driver.Plane = (*Plane)(nil)
+
+// switchRetry is how long a Plane waits before it tries again to reach Open vSwitch.
+const switchRetry = 2 * time.Second
+
+// Config is what a Plane is made of.
+type Config struct {
+	Key       ed25519.PrivateKey // the engine's identity
+	Book      *member.Book
+	Transport *session.Transport
+	OVS       ovs.Config
+	Log       *logrus.Entry
+}
+
+// Plane is the data and control plane of the process. Its methods may be called
+// from any goroutine.
+type Plane struct {
+	key       ed25519.PrivateKey
+	engine    string // names this engine in hashes of device names
+	book      *member.Book
+	transport *session.Transport
+	ovsConfig ovs.Config
+	log       *logrus.Entry
+
+	ready chan struct{} // closed when sw is set
+
+	mu       sync.Mutex
+	sw       *ovs.Switch
+	swErr    error // why there is no switch yet
+	networks map[string]*network
+}
+
+// New returns a plane that waits for Run to bring up its switch.
+func New(c Config) *Plane {
+	sum := sha256.Sum256(identity.Public(c.Key))
+	return &Plane{
+		key: c.Key, engine: hex.EncodeToString(sum[:8]), book: c.Book, transport: c.Transport,
+		ovsConfig: c.OVS, log: c.Log, ready: make(chan struct{}), networks: map[string]*network{},
+		swErr: errors.New("Open vSwitch is still starting"), //nolint:staticcheck // a proper name
+	}
+}
+
+// EngineID names this engine in hashes of device names; it is derived from the
+// identity, so it stays the same over restarts.
+func (p *Plane) EngineID() string { return p.engine }
+
+// Run brings up the switch, trying again until that succeeds, re-applies every
+// bridge after the switch restarted, and ends everything when the context ends.
+func (p *Plane) Run(ctx context.Context) error {
+	sw := p.startSwitch(ctx)
+	if sw == nil {
+		return nil
+	}
+	defer sw.Stop()
+	defer p.closeAll()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-sw.Restarted():
+			p.log.Warn("Open vSwitch restarted, bridges are applied again")
+			p.mu.Lock()
+			for _, n := range p.networks {
+				n.switched.request()
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+func (p *Plane) startSwitch(ctx context.Context) *ovs.Switch {
+	for {
+		sw, err := ovs.Start(ctx, p.ovsConfig)
+		if err == nil {
+			p.mu.Lock()
+			p.sw, p.swErr = sw, nil
+			p.mu.Unlock()
+			close(p.ready)
+			info := sw.Info()
+			p.log.WithFields(logrus.Fields{"own": info.Own, "datapath": info.Datapath, "version": info.Version}).Info("Open vSwitch is up")
+			return sw
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.mu.Lock()
+		known := p.swErr.Error() == err.Error()
+		p.swErr = err
+		p.mu.Unlock()
+		if !known {
+			p.log.WithError(err).Error("Open vSwitch cannot be used, trying again")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(switchRetry):
+		}
+	}
+}
+
+func (p *Plane) closeAll() {
+	p.mu.Lock()
+	all := p.networks
+	p.networks = map[string]*network{}
+	p.mu.Unlock()
+	for _, n := range all {
+		n.close()
+	}
+}
+
+// waitSwitch returns the switch, waiting for it within the context.
+func (p *Plane) waitSwitch(ctx context.Context) (*ovs.Switch, error) {
+	select {
+	case <-p.ready:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.sw, nil
+	case <-ctx.Done():
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return nil, p.swErr
+	}
+}
+
+// AddNetwork implements driver.Plane: the bridge is up when it returns; joining
+// the overlay goes on by itself. A network that is there already stays as it is.
+func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
+	sw, err := p.waitSwitch(ctx)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	_, exists := p.networks[spec.ID]
+	p.mu.Unlock()
+	if exists {
+		return p.SetOverlay(ctx, spec.ID, spec.Overlay)
+	}
+	n, err := newNetwork(p, sw, spec)
+	if err != nil {
+		return err
+	}
+	if err := n.switched.wait(ctx); err != nil {
+		n.close()
+		return errors.Join(fmt.Errorf("make bridge: %w", err), p.deleteBridge(ctx, sw, n.bridge))
+	}
+	p.mu.Lock()
+	p.networks[spec.ID] = n
+	p.mu.Unlock()
+	n.join(spec.Overlay)
+	return nil
+}
+
+// deleteBridge removes a bridge also when the call that wanted it is over.
+func (p *Plane) deleteBridge(ctx context.Context, sw *ovs.Switch, name string) error {
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return sw.Delete(undo, name)
+}
+
+// SetOverlay implements driver.Plane.
+func (p *Plane) SetOverlay(_ context.Context, id, name string) error {
+	n, err := p.network(id)
+	if err != nil {
+		return err
+	}
+	n.join(name)
+	return nil
+}
+
+// RemoveNetwork implements driver.Plane.
+func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
+	sw, err := p.waitSwitch(ctx)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	n := p.networks[id]
+	delete(p.networks, id)
+	p.mu.Unlock()
+	if n != nil {
+		n.close()
+	}
+	return p.deleteBridge(ctx, sw, deviceName(bridgePrefix, p.engine, id))
+}
+
+// AddEndpoint implements driver.Plane. A pair whose container end has already
+// been moved into a container is adopted.
+func (p *Plane) AddEndpoint(ctx context.Context, spec driver.EndpointSpec) error {
+	n, err := p.network(spec.NetworkID)
+	if err != nil {
+		return err
+	}
+	return n.addEndpoint(ctx, spec)
+}
+
+// RemoveEndpoint implements driver.Plane.
+func (p *Plane) RemoveEndpoint(ctx context.Context, networkID, endpointID string) error {
+	p.mu.Lock()
+	n := p.networks[networkID]
+	p.mu.Unlock()
+	if n == nil {
+		return nil
+	}
+	return n.removeEndpoint(ctx, endpointID)
+}
+
+func (p *Plane) network(id string) (*network, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.networks[id]
+	if n == nil {
+		return nil, fmt.Errorf("network %s is not running on this engine: remove it and create it again", short(id))
+	}
+	return n, nil
+}
+
+// removeVeth deletes a container's pair by its host end.
+func removeVeth(name string) error {
+	if err := netdev.Delete(name); err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}

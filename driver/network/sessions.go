@@ -1,0 +1,72 @@
+package network
+
+import (
+	"crypto/ed25519"
+
+	"evio/datapath/session"
+	"evio/overlay"
+	"evio/overlay/nodeid"
+)
+
+var (
+	_ overlay.Sessions = sessions{}
+	_ overlay.Fabric   = fabric{}
+	_ overlay.Session  = carrier{}
+	_ session.Handler  = (*events)(nil)
+)
+
+// sessions opens the data path's sessions for the overlay.
+type sessions struct{ n *network }
+
+func (s sessions) Open(peer nodeid.ID, key ed25519.PublicKey, ev overlay.SessionEvents) (overlay.Session, error) {
+	opened, err := s.n.plane.transport.Open(session.Options{
+		Local: s.n.currentNode().ID(), Remote: peer, RemoteKey: key, Overlay: s.n.currentNode().Overlay(),
+		Handler: &events{n: s.n, peer: peer, up: ev}, Log: s.n.log.WithField("peer", peer),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return carrier{opened}, nil
+}
+
+// carrier is a session as the overlay sees it.
+type carrier struct{ *session.Session }
+
+func (c carrier) SendControl(frames [][]byte) error { return c.Send(session.Control, frames) }
+func (c carrier) SendFlood(frames [][]byte) error   { return c.Send(session.Flood, frames) }
+
+// events takes what a session tells: data frames go to the bridge, all else to
+// the overlay.
+type events struct {
+	n    *network
+	peer nodeid.ID
+	up   overlay.SessionEvents
+}
+
+func (e *events) Parameters(_ *session.Session, p []byte) { e.up.Parameters(p) }
+func (e *events) Established(*session.Session)            { e.up.Established() }
+func (e *events) Closed(_ *session.Session, err error)    { e.up.Closed(err) }
+func (e *events) Receive(_ *session.Session, kind session.Kind, frames [][]byte) {
+	switch kind {
+	case session.Data:
+		e.n.receive(e.peer, frames)
+	case session.Control:
+		e.up.Control(frames)
+	case session.Flood:
+		e.up.Flood(frames)
+	case session.Envelope, session.Probe:
+		e.n.count(&e.n.drops.malformed)
+	}
+}
+
+// fabric is the network as the overlay sees it.
+type fabric struct{ n *network }
+
+func (f fabric) LinkUp(peer nodeid.ID, s overlay.Session) {
+	if c, ok := s.(carrier); ok {
+		f.n.linkUp(peer, c.Session)
+	}
+}
+func (f fabric) LinkDown(peer nodeid.ID) { f.n.linkDown(peer) }
+func (f fabric) DirectoryChanged()       { f.n.switched.request() }
+func (f fabric) Deliver(frame []byte)    { f.n.inject(frame) }

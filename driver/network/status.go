@@ -1,0 +1,103 @@
+package network
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"net"
+	"slices"
+
+	"evio/driver/status"
+	"evio/overlay"
+	"evio/overlay/nodeid"
+)
+
+// Switch tells which Open vSwitch carries the bridges, and why there is none.
+func (p *Plane) Switch() (status.Switch, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sw == nil {
+		return status.Switch{}, p.swErr
+	}
+	info := p.sw.Info()
+	return status.Switch{Own: info.Own, Datapath: info.Datapath, Version: info.Version}, nil
+}
+
+// Networks describes every running network, in the order of their IDs. What a
+// busy node does not tell within the context is left out.
+func (p *Plane) Networks(ctx context.Context) []status.Network {
+	p.mu.Lock()
+	running := slices.Collect(maps.Values(p.networks))
+	p.mu.Unlock()
+	slices.SortFunc(running, func(a, b *network) int { return cmp.Compare(a.spec.ID, b.spec.ID) })
+	out := make([]status.Network, 0, len(running))
+	for _, n := range running {
+		out = append(out, n.status(ctx))
+	}
+	return out
+}
+
+func (n *network) status(ctx context.Context) status.Network {
+	n.mu.Lock()
+	s := status.Network{ID: n.spec.ID, Overlay: n.overlay, Bridge: n.bridge, MTU: n.spec.MTU, Local: true}
+	for id, e := range n.endpoints {
+		s.Endpoints = append(s.Endpoints, endpointStatus(id, e))
+	}
+	n.mu.Unlock()
+	slices.SortFunc(s.Endpoints, func(a, b status.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
+	s.Drops = n.drops.byCause()
+	node := n.node.Load()
+	if node == nil {
+		return s
+	}
+	s.Local, s.Node = false, node.ID().String()
+	for _, e := range node.Table().Entries() {
+		entry := status.Entry{MAC: net.HardwareAddr(e.MAC[:]).String(), Node: e.Node.String()}
+		if e.Addr.IsValid() {
+			entry.Address = e.Addr.String()
+		}
+		s.Directory = append(s.Directory, entry)
+	}
+	told, err := node.Status(ctx)
+	if err != nil {
+		return s
+	}
+	maps.Copy(s.Drops, told.Drops)
+	s.Ring = status.Ring{Successors: texts(told.Successors), LongDistance: texts(told.LongDistance), Estimate: told.Estimate}
+	for _, m := range told.Members {
+		s.Members = append(s.Members, status.Member{JID: m.JID, Node: m.Node.String(), Online: m.Online})
+		if c, ok := m.Session.(carrier); ok {
+			s.Sessions = append(s.Sessions, sessionStatus(m, c))
+		}
+	}
+	return s
+}
+
+func endpointStatus(id string, e *endpoint) status.Endpoint {
+	out := status.Endpoint{ID: id, MAC: net.HardwareAddr(e.spec.MAC[:]).String(), Interface: e.spec.HostIf}
+	for _, a := range e.spec.Addrs {
+		out.Addresses = append(out.Addresses, a.String())
+	}
+	return out
+}
+
+func sessionStatus(m overlay.MemberStatus, c carrier) status.Session {
+	i := c.Info()
+	return status.Session{
+		Node: m.Node.String(), JID: m.JID, State: i.State.String(),
+		Path: status.Path{
+			Local: i.Local.String(), Remote: i.Remote.String(), LocalType: i.LocalType, RemoteType: i.RemoteType,
+		},
+		RTTMillis: float64(i.RTT.Microseconds()) / 1000, Established: i.Established,
+		TxFrames: i.TxFrames, TxBytes: i.TxBytes, RxFrames: i.RxFrames, RxBytes: i.RxBytes, Drops: i.Drops,
+	}
+}
+
+func texts(ids []nodeid.ID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = id.String()
+	}
+	return out
+}
+

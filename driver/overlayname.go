@@ -1,0 +1,118 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	askFirst   = 100 * time.Millisecond // the reply to CreateNetwork goes out meanwhile
+	askLimit   = 30 * time.Second
+	askTimeout = 5 * time.Second
+)
+
+// wantsNameLocked reports whether the network's default overlay is still to be found.
+func (d *Driver) wantsNameLocked(rec *networkRecord) bool {
+	return !rec.Named && rec.Overlay == "" && d.engine != nil
+}
+
+// nameOverlay finds out what Docker calls the network and joins the overlay of that
+// name. Until then, and if another network of this engine uses that overlay, the
+// network is of this engine alone.
+func (d *Driver) nameOverlay(ctx context.Context, n *dockerNetwork) {
+	rec := d.record(n)
+	log := d.log.WithField("network", rec.label())
+	pace := backoff{first: askFirst, limit: askLimit}
+	name := rec.Name
+	for tries := 1; name == ""; tries++ {
+		if !pace.wait(ctx) {
+			return
+		}
+		var err error
+		if name, err = d.askName(ctx, rec.ID); err != nil && ctx.Err() == nil {
+			log = log.WithError(err)
+			if tries == quietTries {
+				log.Warn("the network's name is not known yet, so it stays local; asking on")
+			} else {
+				log.Debug("the network's name is not known yet")
+			}
+		}
+	}
+	pace = backoff{first: restoreFirst, limit: restoreLimit}
+	for {
+		err := d.adoptName(ctx, n, name)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		d.log.WithField("network", name).WithError(err).Warn("overlay not joined yet, trying again")
+		if !pace.wait(ctx) {
+			return
+		}
+	}
+}
+
+// quietTries is how many questions the engine may leave open before the operator
+// hears of it: while it starts, it answers none.
+const quietTries = 8
+
+func (d *Driver) askName(ctx context.Context, id string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return d.engine.NetworkName(ctx, id)
+}
+
+// adoptName takes the name for the overlay, stores that, and tells the plane. After
+// an error it can be called again.
+func (d *Driver) adoptName(ctx context.Context, n *dockerNetwork, name string) error {
+	if err := n.gate.Acquire(ctx, whole); err != nil {
+		return err
+	}
+	defer n.gate.Release(whole)
+	d.mu.Lock()
+	if n.gone || n.rec.Removed {
+		d.mu.Unlock()
+		return nil
+	}
+	before := n.rec
+	n.rec.Name = name
+	obstacle := d.claimLocked(n, name)
+	rec := n.rec
+	d.mu.Unlock()
+
+	if rec.Name != before.Name || rec.Overlay != before.Overlay {
+		if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
+			d.mu.Lock()
+			n.rec = before
+			d.mu.Unlock()
+			return err
+		}
+	}
+	log := d.log.WithField("network", name)
+	if obstacle != nil {
+		log.WithError(obstacle).Warn("network stays local")
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := d.plane.SetOverlay(ctx, rec.ID, rec.Overlay); err != nil {
+		return err
+	}
+	log.WithField("overlay", rec.Overlay).Info("network joins the overlay of its name")
+	return nil
+}
+
+// claimLocked makes the name the network's overlay, or says why it cannot be.
+func (d *Driver) claimLocked(n *dockerNetwork, name string) error {
+	if n.rec.Overlay != "" {
+		return nil
+	}
+	if err := checkOverlayName(name); err != nil {
+		return fmt.Errorf("its name cannot be an overlay's: %w; create it with -o %s=NAME", err, optionOverlay)
+	}
+	if other := d.overlayUserLocked(name); other != nil {
+		return fmt.Errorf("overlay %s is used by network %s of this engine: create it with another -o %s=NAME", name, other.rec.label(), optionOverlay)
+	}
+	n.rec.Overlay = name
+	return nil
+}

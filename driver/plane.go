@@ -1,0 +1,64 @@
+package driver
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Plane is the data and control plane beneath the Docker calls: bridges, veth
+// pairs, flows, overlay nodes. driver/network implements it, drivertest fakes it.
+//
+// Every method is idempotent, leaves nothing half made when it returns an error,
+// and returns soon after its context ends. A method that needs something which is
+// still coming up (the switch after a start) waits for it as long as the context
+// lets it, and its error is one sentence that names what is missing. No method
+// waits for a peer or for signalling.
+//
+// Methods may be called at once, with two promises: for one network, AddNetwork,
+// SetOverlay and RemoveNetwork are called one at a time and never beside a call for
+// one of its endpoints; for one endpoint there is one call at a time. Calls for
+// different endpoints of one network do come at once.
+type Plane interface {
+	// AddNetwork brings the bridge up. The overlay is joined asynchronously when
+	// Overlay is not empty.
+	AddNetwork(ctx context.Context, spec NetworkSpec) error
+	// SetOverlay joins the overlay of a network that was added without one.
+	SetOverlay(ctx context.Context, networkID, overlay string) error
+	// RemoveNetwork takes the network down with all its endpoints. An unknown
+	// network is no error: what bears its derived names is removed.
+	RemoveNetwork(ctx context.Context, networkID string) error
+	// AddEndpoint makes the veth pair, puts the host's end on the bridge, installs
+	// the flows and announces the addresses.
+	AddEndpoint(ctx context.Context, spec EndpointSpec) error
+	// RemoveEndpoint undoes AddEndpoint. An unknown endpoint is no error. The
+	// endpoint is not wanted any more from the call on, also when an error is
+	// returned.
+	RemoveEndpoint(ctx context.Context, networkID, endpointID string) error
+}
+
+// NetworkSpec is one Docker network as the plane has to make it.
+type NetworkSpec struct {
+	ID      string // Docker's, opaque
+	Overlay string // empty: a network of this engine alone, for now or for good
+	MTU     int    // bytes, of every interface on the bridge
+	// Gateway is GatewayDocker or GatewayNone. Docker's own bridge, not the
+	// plane, gives the way out.
+	Gateway  string
+	Internal bool
+	Subnets  []netip.Prefix // masked; empty with Docker's null IPAM driver
+}
+
+// EndpointSpec is one container's attachment to a network.
+type EndpointSpec struct {
+	NetworkID, ID string
+	MAC           [6]byte
+	Addrs         []netip.Addr // none, or at most one per family
+	// HostIf and ContainerIf name the ends of the veth pair, ≤ 15 bytes. Docker
+	// moves ContainerIf into the sandbox after the call.
+	HostIf, ContainerIf string
+	SandboxKey          string
+	// Adopt is set after a restart of the plugin for a container that may be
+	// running: the veth pair exists, its far end is inside the container, and it
+	// must be kept, not made anew.
+	Adopt bool
+}

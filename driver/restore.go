@@ -1,0 +1,195 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// restoreTimeout bounds one try to hand a network to the plane. It is below
+	// callTimeout, so that a Join that waits can say what the try said.
+	restoreTimeout = 8 * time.Second
+	restoreFirst   = 500 * time.Millisecond
+	restoreLimit   = 15 * time.Second
+)
+
+// Start loads the store and begins to hand its networks to the plane, in the
+// background, until Close or the end of the context. It is called once.
+func (d *Driver) Start(ctx context.Context) {
+	var fault error
+	loaded := map[string]*dockerNetwork{}
+	if d.store != nil {
+		loaded, fault = d.load()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.started {
+		return
+	}
+	d.started = true
+	if d.fault == nil {
+		d.fault = fault
+	}
+	d.networks = loaded
+	close(d.loaded)
+	if d.fault != nil {
+		d.log.WithError(d.fault).Error("networks cannot be created and containers cannot join until this is mended and the plugin started again")
+		return
+	}
+	for _, n := range d.networksLocked() {
+		if n.rec.Removed {
+			d.backgroundLocked(ctx, n, func(ctx context.Context) { d.eraseLater(ctx, n) })
+			continue
+		}
+		d.backgroundLocked(ctx, n, func(ctx context.Context) { d.restore(ctx, n) })
+	}
+}
+
+// load reads networks and endpoints. What makes no sense is set aside.
+func (d *Driver) load() (map[string]*dockerNetwork, error) {
+	networks, err := d.store.Load(kindNetwork)
+	if err != nil {
+		return map[string]*dockerNetwork{}, err
+	}
+	endpoints, err := d.store.Load(kindEndpoint)
+	if err != nil {
+		return map[string]*dockerNetwork{}, err
+	}
+	table := map[string]*dockerNetwork{}
+	users := map[string]string{}
+	for _, r := range networks {
+		rec, err := decodeNetwork(r.ID, r.Body)
+		if err != nil {
+			d.store.SetAside(kindNetwork, r.ID, err)
+			continue
+		}
+		if rec.Overlay != "" && !rec.Removed {
+			if other, taken := users[rec.Overlay]; taken {
+				// A removal that could not be stored leaves this behind.
+				d.log.WithField("network", rec.label()).Errorf("network stays local: overlay %s is used by network %s of this engine", rec.Overlay, other)
+				rec.Overlay = ""
+			} else {
+				users[rec.Overlay] = rec.label()
+			}
+		}
+		table[rec.ID] = newDockerNetwork(rec)
+	}
+	for _, r := range endpoints {
+		rec, err := decodeEndpoint(r.ID, r.Body)
+		if err != nil {
+			d.store.SetAside(kindEndpoint, r.ID, err)
+			continue
+		}
+		n := table[rec.Network]
+		if n == nil {
+			d.store.SetAside(kindEndpoint, r.ID, fmt.Errorf("network %s is not in the store", short(rec.Network)))
+			continue
+		}
+		n.endpoints[rec.ID] = newDockerEndpoint(rec)
+	}
+	return table, nil
+}
+
+// restore hands a network to the plane, then its living endpoints, and goes on
+// until that is done.
+func (d *Driver) restore(ctx context.Context, n *dockerNetwork) {
+	log := d.log.WithField("network", d.label(n))
+	if !d.persist(ctx, n, "network does not run yet", func(ctx context.Context) error {
+		return d.plane.AddNetwork(ctx, d.spec(n))
+	}) {
+		return
+	}
+	close(n.ready)
+	log.Info("network runs again")
+	if !d.persist(ctx, n, "containers are not all attached yet", func(ctx context.Context) error {
+		return d.adoptEndpoints(ctx, n)
+	}) {
+		return
+	}
+	d.mu.Lock()
+	wanted := d.wantsNameLocked(&n.rec)
+	d.mu.Unlock()
+	if wanted {
+		d.nameOverlay(ctx, n)
+	}
+}
+
+// eraseLater finishes the removal of a network that Docker has removed.
+func (d *Driver) eraseLater(ctx context.Context, n *dockerNetwork) {
+	d.persist(ctx, n, "removed network is not gone yet", func(ctx context.Context) error { return d.erase(ctx, n) })
+}
+
+// persist tries until it succeeds, keeps the last error as the network's fault and
+// logs each new one. It reports false when the context ended.
+func (d *Driver) persist(ctx context.Context, n *dockerNetwork, message string, try func(context.Context) error) bool {
+	pace := backoff{first: restoreFirst, limit: restoreLimit}
+	for {
+		err := d.attempt(ctx, try)
+		if ctx.Err() != nil {
+			return false
+		}
+		d.mu.Lock()
+		before := n.fault
+		n.fault = err
+		label := n.rec.label()
+		d.mu.Unlock()
+		if err == nil {
+			return true
+		}
+		if before == nil || before.Error() != err.Error() {
+			d.log.WithField("network", label).WithError(err).Warn(message + ", trying again")
+		}
+		if !pace.wait(ctx) {
+			return false
+		}
+	}
+}
+
+func (d *Driver) attempt(ctx context.Context, try func(context.Context) error) error {
+	if err := d.attempts.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer d.attempts.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
+	defer cancel()
+	return try(ctx)
+}
+
+// adoptEndpoints hands the plane those endpoints whose containers live: their
+// interfaces are still there. The others Docker deletes, or has lost.
+func (d *Driver) adoptEndpoints(ctx context.Context, n *dockerNetwork) error {
+	var first error
+	for _, e := range d.endpointsOf(n) {
+		if err := d.adoptEndpoint(ctx, e); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (d *Driver) adoptEndpoint(ctx context.Context, e *dockerEndpoint) error {
+	if err := e.lock.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer e.lock.Release(1)
+	d.mu.Lock()
+	rec, skip := e.rec, e.gone || e.inPlane || !e.rec.Joined
+	d.mu.Unlock()
+	if skip || !d.linkExists(rec.HostIf) {
+		return nil
+	}
+	if err := d.plane.AddEndpoint(ctx, rec.spec(true)); err != nil {
+		return fmt.Errorf("attach endpoint %s again: %w", short(rec.ID), err)
+	}
+	d.mu.Lock()
+	e.inPlane = true
+	d.mu.Unlock()
+	return nil
+}
+
+func (d *Driver) spec(n *dockerNetwork) NetworkSpec {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return n.rec.spec()
+}

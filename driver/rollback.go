@@ -1,0 +1,35 @@
+package driver
+
+import (
+	"context"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// undoTimeout bounds the undoing of a call, whose own time may be over.
+const undoTimeout = 5 * time.Second
+
+// rollback is what a call has to undo, last first, unless it is committed.
+type rollback struct {
+	log   *logrus.Entry
+	steps []func(context.Context) error
+}
+
+func (r *rollback) add(step func(context.Context) error) { r.steps = append(r.steps, step) }
+
+func (r *rollback) commit() { r.steps = nil }
+
+// run undoes. It is deferred, so it also runs when the call panics.
+func (r *rollback) run(ctx context.Context) {
+	if len(r.steps) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	for i := len(r.steps) - 1; i >= 0; i-- {
+		if err := r.steps[i](ctx); err != nil {
+			r.log.WithError(err).Error("a call that failed could not be undone completely")
+		}
+	}
+}

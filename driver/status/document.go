@@ -1,0 +1,131 @@
+// Package status is the plugin's status document and the HTTP server on a unix
+// socket that hands it out.
+//
+// The document is a snapshot for people, scripts and tests: JSON, one object per
+// GET /status. Fields are only ever added. It carries no secret: neither keys nor
+// passwords nor the credentials of a session. The package collects nothing itself
+// but the figures of its own process; a Source does.
+package status
+
+import "time"
+
+// Document is the answer to GET /status. Lists are never null, times are RFC 3339
+// in UTC, counters start at zero with the process.
+type Document struct {
+	Version    string       `json:"version"`    // of the evio build
+	Started    time.Time    `json:"started"`    // of this process
+	Process    Process      `json:"process"`    // the evio process
+	Switch     Switch       `json:"switch"`     // Open vSwitch
+	Transport  Transport    `json:"transport"`  // the one UDP socket
+	Signalling []Signalling `json:"signalling"` // one entry per configured account
+	Networks   []Network    `json:"networks"`   // sorted by ID
+	Calls      []Call       `json:"calls"`      // Docker's calls, sorted by method
+	Faults     []string     `json:"faults"`     // one sentence for each thing that is wrong now
+}
+
+// Process holds what the evio process uses.
+type Process struct {
+	Goroutines    int   `json:"goroutines"`
+	Descriptors   int   `json:"descriptors"`    // open file descriptors
+	ResidentBytes int64 `json:"resident_bytes"` // resident memory, bytes
+}
+
+// Switch tells which Open vSwitch carries the bridges.
+type Switch struct {
+	Own      bool   `json:"own"`      // started by the plugin, not the host's
+	Datapath string `json:"datapath"` // "system" (kernel) or "netdev" (user space)
+	Version  string `json:"version"`  // of ovs-vswitchd; empty: not reached yet
+}
+
+// Transport is the UDP socket that all sessions share.
+type Transport struct {
+	Port      int               `json:"port"`      // UDP port
+	Datagrams map[string]uint64 `json:"datagrams"` // received, by class: stun, handshake, record, other
+	Drops     map[string]uint64 `json:"drops"`     // received and not used, by cause
+}
+
+// Signalling is one XMPP account.
+type Signalling struct {
+	Server    string    `json:"server"` // host:port
+	JID       string    `json:"jid"`    // bare
+	Connected bool      `json:"connected"`
+	Since     time.Time `json:"since,omitzero"`       // of the present state
+	LastError string    `json:"last_error,omitempty"` // of the last connection or attempt that failed
+}
+
+// Network is one Docker network and its overlay as this node sees it.
+type Network struct {
+	ID        string            `json:"id"`      // Docker's
+	Name      string            `json:"name"`    // Docker's; empty until the engine has told it
+	Overlay   string            `json:"overlay"` // empty while local
+	Node      string            `json:"node"`    // own node ID, 32 hex digits
+	Bridge    string            `json:"bridge"`  // device name
+	MTU       int               `json:"mtu"`     // bytes
+	Local     bool              `json:"local"`   // of this engine alone: no overlay (yet)
+	Endpoints []Endpoint        `json:"endpoints"`
+	Members   []Member          `json:"members"`
+	Sessions  []Session         `json:"sessions"`
+	Ring      Ring              `json:"ring"`
+	Directory []Entry           `json:"directory"`
+	Drops     map[string]uint64 `json:"drops"` // frames, by cause
+}
+
+// Endpoint is a container's attachment on this engine.
+type Endpoint struct {
+	ID        string   `json:"id"` // Docker's
+	MAC       string   `json:"mac"`
+	Addresses []string `json:"addresses"`
+	Interface string   `json:"interface"` // the veth end on the bridge; empty while not joined
+}
+
+// Member is an identity that is allowed in the overlay.
+type Member struct {
+	JID    string `json:"jid"`  // bare
+	Node   string `json:"node"` // node ID; empty while its identity is not known
+	Online bool   `json:"online"`
+}
+
+// Session is the keys and the path shared with one other node.
+type Session struct {
+	Node        string            `json:"node"` // the far end's node ID
+	JID         string            `json:"jid"`  // the far end's bare JID
+	State       string            `json:"state"`
+	Path        Path              `json:"path"`
+	RTTMillis   float64           `json:"rtt_ms"` // smoothed round trip, milliseconds; 0: not measured
+	Established time.Time         `json:"established,omitzero"`
+	TxFrames    uint64            `json:"tx_frames"`
+	TxBytes     uint64            `json:"tx_bytes"` // of frames
+	RxFrames    uint64            `json:"rx_frames"`
+	RxBytes     uint64            `json:"rx_bytes"` // of frames
+	Drops       map[string]uint64 `json:"drops"`    // records and frames, by cause
+}
+
+// Path is how a session's records travel. Types are ICE's: host, srflx, prflx, relay.
+type Path struct {
+	Local      string `json:"local"`  // address:port
+	Remote     string `json:"remote"` // address:port
+	LocalType  string `json:"local_type"`
+	RemoteType string `json:"remote_type"`
+}
+
+// Ring is this node's place on the ring.
+type Ring struct {
+	Successors   []string `json:"successors"`    // node IDs, nearest first
+	LongDistance []string `json:"long_distance"` // node IDs
+	Estimate     float64  `json:"estimate"`      // nodes in the overlay, estimated from the ring
+}
+
+// Entry is one address of the directory.
+type Entry struct {
+	Address string `json:"address"` // IPv4 or IPv6
+	MAC     string `json:"mac"`
+	Node    string `json:"node"` // owner's node ID
+}
+
+// Call counts one method of Docker's API since the start of the process.
+type Call struct {
+	Method        string  `json:"method"`
+	Total         uint64  `json:"total"`  // calls that ended
+	Failed        uint64  `json:"failed"` // of these, answered with an error
+	LongestMillis float64 `json:"longest_ms"`
+}

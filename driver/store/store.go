@@ -1,0 +1,175 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/sirupsen/logrus"
+)
+
+const (
+	suffix    = ".json"
+	asideMark = ".corrupt-"
+	// maxFile is far above any object; a larger file is not ours.
+	maxFile = 1 << 20
+)
+
+// Store is a folder of objects.
+type Store struct {
+	dir string
+	log *logrus.Entry
+
+	mu     sync.Mutex
+	faults []string
+}
+
+// Open returns the store in dir, which is made (0700) if it is not there, with a
+// folder for each kind.
+func Open(dir string, log *logrus.Entry, kinds ...string) (*Store, error) {
+	for _, kind := range kinds {
+		if err := os.MkdirAll(filepath.Join(dir, kind), 0o700); err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+	}
+	return &Store{dir: dir, log: log}, nil
+}
+
+// Put writes an object or replaces it. It is on disk when Put returns nil.
+func (s *Store) Put(kind, id string, body any) error {
+	b, err := encode(kind, id, body)
+	if err != nil {
+		return fmt.Errorf("store %s: %w", kind, err)
+	}
+	folder := filepath.Join(s.dir, kind)
+	path := filepath.Join(folder, fileName(id))
+	// A temporary folder elsewhere could be on another file system.
+	if err := renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(folder), renameio.WithStaticPermissions(0o600)); err != nil {
+		return fmt.Errorf("store %s: %w", kind, err)
+	}
+	if err := syncDir(folder); err != nil {
+		return fmt.Errorf("store %s: %w", kind, err)
+	}
+	return nil
+}
+
+// Delete removes an object; one that is not there is no error.
+func (s *Store) Delete(kind, id string) error {
+	folder := filepath.Join(s.dir, kind)
+	err := os.Remove(filepath.Join(folder, fileName(id)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncDir(folder)
+	}
+	if err != nil {
+		return fmt.Errorf("delete stored %s: %w", kind, err)
+	}
+	return nil
+}
+
+// Load returns all objects of a kind, sorted by ID. What an interrupted Put left
+// is removed, what cannot be read is set aside; see Faults.
+func (s *Store) Load(kind string) ([]Record, error) {
+	folder := filepath.Join(s.dir, kind)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, fmt.Errorf("load stored %ss: %w", kind, err)
+	}
+	var records []Record
+	for _, entry := range entries {
+		name := entry.Name()
+		path := filepath.Join(folder, name)
+		switch {
+		case strings.HasPrefix(name, ".") && strings.Contains(name, suffix):
+			if err := os.Remove(path); err != nil {
+				s.report(fmt.Sprintf("%s is left of an interrupted write and cannot be removed: %v", path, err))
+			}
+			continue
+		case strings.HasPrefix(name, "."), filepath.Ext(name) != suffix:
+			continue
+		}
+		r, err := read(kind, folder, name)
+		switch {
+		case errors.Is(err, ErrNewer):
+			s.report(fmt.Sprintf("%s is not used: %v", path, err))
+		case err != nil:
+			s.setAside(path, err)
+		default:
+			records = append(records, r)
+		}
+	}
+	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.ID, b.ID) })
+	return records, nil
+}
+
+// SetAside takes an object out of the store whose body its owner cannot read.
+func (s *Store) SetAside(kind, id string, why error) {
+	s.setAside(filepath.Join(s.dir, kind, fileName(id)), why)
+}
+
+// Faults returns one sentence for each file that was not loaded.
+func (s *Store) Faults() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.faults)
+}
+
+func read(kind, folder, name string) (Record, error) {
+	path := filepath.Join(folder, name)
+	info, err := os.Lstat(path)
+	if err != nil {
+		return Record{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return Record{}, errors.New("not a regular file")
+	}
+	if info.Size() > maxFile {
+		return Record{}, fmt.Errorf("%d bytes, more than %d", info.Size(), maxFile)
+	}
+	b, err := os.ReadFile(path) //nolint:gosec // below the state directory, the operator's setting
+	if err != nil {
+		return Record{}, err
+	}
+	r, err := decode(kind, b)
+	if err != nil {
+		return Record{}, err
+	}
+	if fileName(r.ID) != name {
+		return Record{}, errors.New("the object belongs under another name")
+	}
+	return r, nil
+}
+
+func (s *Store) setAside(path string, why error) {
+	aside := path + asideMark + time.Now().UTC().Format("20060102T150405.000000000Z")
+	if err := os.Rename(path, aside); err != nil {
+		s.report(fmt.Sprintf("%s is damaged (%v) and cannot be set aside: %v", path, why, err))
+		return
+	}
+	s.report(fmt.Sprintf("%s is damaged (%v) and was set aside as %s", path, why, filepath.Base(aside)))
+}
+
+func (s *Store) report(fault string) {
+	s.log.Error(fault)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, fault)
+}
+
+// syncDir makes a rename or removal in the folder durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // below the state directory, the operator's setting
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,55 @@
+// Command probe is the end-to-end tests' hand inside containers and hosts: one static binary that
+// sends and receives what busybox cannot. It prints one JSON object per event on standard output.
+//
+//	probe udp-send   -to ADDR:PORT -token T    datagrams, also to broadcast and multicast addresses
+//	probe udp-recv   -listen :PORT             every datagram with its source
+//	probe tcp-echo   -listen :PORT             sends back what it gets
+//	probe tcp-check  ADDR:PORT                 succeeds if a connection opens
+//	probe http-serve -listen :PORT -body TEXT  answers every request with the text
+//	probe http-get   URL                       prints status and body
+//	probe raw-send   -dev IF …                 one Ethernet frame, with whatever addresses one likes
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+type command func(ctx context.Context, out *printer, args []string) error
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		os.Exit(1) //nolint:gocritic // the process ends, and its signal handling with it
+	}
+}
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	commands := map[string]command{
+		"udp-send": udpSend, "udp-recv": udpReceive,
+		"tcp-echo": tcpEcho, "tcp-check": tcpCheck,
+		"http-serve": httpServe, "http-get": httpGet,
+		"raw-send": rawSend,
+	}
+	if len(args) == 0 || commands[args[0]] == nil {
+		return errors.New("name a command: udp-send, udp-recv, tcp-echo, tcp-check, http-serve, http-get, raw-send")
+	}
+	if err := commands[args[0]](ctx, &printer{json.NewEncoder(out)}, args[1:]); err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	return nil
+}
+
+// printer writes events, one line each, at once.
+type printer struct{ encoder *json.Encoder }
+
+func (p *printer) print(event any) error { return p.encoder.Encode(event) }

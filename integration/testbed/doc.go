@@ -1,0 +1,24 @@
+// Package testbed builds a small internet on one machine: sites with a real Docker engine each,
+// behind real NATs, and an internet with an XMPP server (Prosody) and a STUN and TURN server
+// (coturn). It serves the end-to-end tests and the demo, so nothing in it needs package testing
+// but the fixture in fixture.go.
+//
+// It is not a simulator: every part is the program that a user would run, in network, mount, PID,
+// IPC, UTS and cgroup namespaces whose root is the unpacked Debian tree of integration/tree.sh.
+// The host gets no interface, no named namespace, no mount and no daemon. A machine dies with the
+// thread that started it, and a reaper, one waiting shell per lab, removes cgroups and files when
+// the process that owned the lab has ended, also by kill -9. What even that leaves, after a loss
+// of power, the next New removes.
+//
+//	lab, err := testbed.New(ctx, testbed.Options{})
+//	defer lab.Close()
+//	a, err := lab.AddSite(ctx, testbed.SiteConfig{Name: "a", NAT: testbed.PortRestricted})
+//	err = a.StartEngine(ctx, testbed.EngineOptions{})
+//	out, err := a.Docker(ctx, "run", "--rm", testbed.Image, "ip", "address")
+//
+// Addresses: servers 198.51.100.0/24, WAN ends of routers 203.0.113.0/24, sites without NAT
+// 192.0.2.0/24, LANs 192.168.N.0/24. Only a root user can run it.
+//
+// All methods may be called at once from several goroutines, except two calls that start or stop
+// the same thing. Every method that waits takes a context and honours it.
+package testbed

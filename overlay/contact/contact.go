@@ -1,0 +1,404 @@
+package contact
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"evio/overlay/nodeid"
+)
+
+const (
+	// backoffMin and backoffMax bound the pauses between two sendings of an
+	// envelope, and between two attempts that failed; each is twice the one before.
+	backoffMin = time.Second
+	backoffMax = 30 * time.Second
+	// gap is the least time between two attempts, between two sendings and between
+	// two ConnectSession of one attempt: a peer that floods us with new attempts cannot
+	// make us work faster.
+	gap = time.Second
+	// linger is how long a replaced session is kept for what is under way in it.
+	linger = 3 * time.Second
+	// fresh is the age beyond which parameters that no session has used are made
+	// anew before they are used: NAT mappings and addresses change meanwhile.
+	fresh = 60 * time.Second
+	// proven is how long a session serves before its end is no failure to
+	// establish, so that a pair whose sessions die at once does not spin.
+	proven = 10 * time.Second
+	// blind is the number of envelopes sent to a peer that is not known to be online.
+	blind = 4
+)
+
+// Config describes one peer of one overlay.
+type Config struct {
+	Key     ed25519.PrivateKey // of this engine
+	Overlay string
+	Peer    nodeid.ID
+	Rand    *rand.Rand // for jitter
+}
+
+// Contact is the state machine of one peer.
+//
+// Per attempt of ours:
+//
+//	 Online, Received      LocalParameters     peer's are known      Established
+//	idle ───────> gathering ───────> waiting ───────> connecting ───────> serving
+//	  ^               │                 │                  │                 │
+//	  └── back-off ───┴──── Closed ─────┴──────────────────┘<──── Closed ────┘
+//
+// Beside a serving attempt there may be one being established (next), when the
+// peer began a new attempt, and one being given up (old), 3 s after it was
+// replaced.
+//
+// Only a fault begins a chain of attempts. A newer attempt of the peer is answered
+// by a new one of ours only if ours is established; as the peer's newer one is not
+// established at that time, our answer makes it connect and nothing more. So a
+// chain ends after one attempt at each end.
+//
+// Events of attempts that are not known any more change nothing, and after Stop
+// no event does.
+type Contact struct {
+	cfg  Config
+	self nodeid.ID
+
+	online  bool
+	quota   int // envelopes that may be sent though the peer is not online
+	stopped bool
+
+	last     uint64    // highest attempt number used
+	opened   time.Time // when it began
+	failures int       // attempts in a row that did not give a proven session
+	pauseEnd time.Time // end of the back-off
+	err      error     // of the last session that ended
+
+	next, serving, old *attempt
+	remote             remote
+
+	sent     time.Time // last envelope
+	sendings int       // of this attempt, since the back-off was last restarted
+
+	// Times at which Tick has something to do; zero: none.
+	openAt, connectAt, sendAt, closeAt time.Time
+}
+
+// attempt is one try of ours.
+type attempt struct {
+	number      uint64
+	opened      time.Time
+	parameters  []byte // nil: still gathering
+	body        []byte
+	remote      uint64 // the peer's attempt it was last connected with; 0: none
+	connected   time.Time
+	established time.Time
+}
+
+// remote is the peer's highest attempt.
+type remote struct {
+	number     uint64
+	parameters []byte
+	body       []byte
+	// spent: a session was established with it, so it takes no other; unless the
+	// peer repeats it, which it does only while it has no session itself.
+	spent bool
+}
+
+// New returns the machine of a peer that is not known to be online.
+func New(cfg Config) *Contact {
+	return &Contact{cfg: cfg, self: nodeid.FromKey(publicKey(cfg.Key), cfg.Overlay)}
+}
+
+// Online says that the peer seems to be there and that a carrier reaches it. It
+// may be repeated.
+func (c *Contact) Online(now time.Time) []Effect {
+	if c.stopped {
+		return nil
+	}
+	came := !c.online
+	c.online = true
+	if came {
+		c.failures, c.pauseEnd = 0, time.Time{}
+	}
+	var fx []Effect
+	switch {
+	case c.next == nil && c.serving == nil:
+		fx = c.open(c.pauseEnd, now, fx)
+	case came && c.next != nil:
+		fx = c.renew(now, fx)
+		fx = c.hurry(now, fx)
+	}
+	return fx
+}
+
+// Offline says that the peer seems to be gone or that no carrier reaches it. It
+// ends no session: after a few more envelopes the Contact is quiet until Online or
+// Received.
+func (c *Contact) Offline(time.Time) {
+	if c.online {
+		c.online, c.quota = false, blind
+	}
+}
+
+// Received takes an envelope of the peer with its body, as Open returned them. The
+// caller has checked that its key is that of a member. A peer that sends is
+// answered, whether or not it was seen online.
+func (c *Contact) Received(e Envelope, body []byte, now time.Time) []Effect {
+	if c.stopped || e.From != c.cfg.Peer || e.To != c.self {
+		return nil
+	}
+	known := c.remote.number
+	if known > milliseconds(now)+uint64((Lifetime+Skew).Milliseconds()) {
+		known = 0 // made by a clock that was wrong here as well, and was set since
+	}
+	newer := e.Attempt > known
+	switch {
+	case e.Attempt < known:
+		return nil
+	case newer:
+		c.remote = remote{number: e.Attempt, parameters: e.Parameters, body: body}
+	case c.serving != nil && c.serving.remote == e.Attempt:
+		return nil // a late copy of what made the session
+	default:
+		c.remote.spent = false
+	}
+	c.quota = blind
+
+	var fx []Effect
+	if c.next == nil {
+		// Nothing is under way: we are idle, or serve with an attempt that the peer
+		// gave up. What only repeats waits for the end of the back-off.
+		at := c.pauseEnd
+		if newer {
+			at = now
+		}
+		return c.open(at, now, fx)
+	}
+	fx = c.renew(now, fx)
+	fx = c.connect(now, fx)
+	if newer || c.sendAt.IsZero() {
+		fx = c.hurry(now, fx)
+	}
+	return fx
+}
+
+// LocalParameters takes the parameters of the session that OpenSession asked for.
+func (c *Contact) LocalParameters(number uint64, parameters []byte, now time.Time) ([]Effect, error) {
+	if len(parameters) > MaxParameters {
+		return nil, fmt.Errorf("session parameters of %d bytes, at most %d fit in an envelope", len(parameters), MaxParameters)
+	}
+	if c.next == nil || c.next.number != number || c.next.body != nil {
+		return nil, nil
+	}
+	c.next.parameters = append([]byte{}, parameters...)
+	c.next.body = Body(Envelope{
+		To: c.cfg.Peer, From: c.self, Attempt: number, Key: publicKey(c.cfg.Key), Parameters: parameters,
+	}, c.cfg.Overlay)
+	fx := c.connect(now, nil)
+	c.sendings = 0
+	return c.send(now, fx), nil
+}
+
+// Established says that the session of an attempt has keys and a path.
+func (c *Contact) Established(number uint64, now time.Time) []Effect {
+	if c.next == nil || c.next.number != number {
+		return nil
+	}
+	var fx []Effect
+	if c.old != nil {
+		fx = append(fx, CloseSession{c.old.number})
+		c.old, c.closeAt = nil, time.Time{}
+	}
+	if c.serving != nil {
+		c.old, c.closeAt = c.serving, now.Add(linger)
+	}
+	c.serving, c.next = c.next, nil
+	c.serving.established = now
+	c.openAt, c.connectAt, c.sendAt = time.Time{}, time.Time{}, time.Time{}
+	if c.serving.remote == c.remote.number {
+		c.remote.spent = true
+		return fx
+	}
+	return c.open(now, now, fx) // the peer has begun anew meanwhile
+}
+
+// Closed says that the session of an attempt ended by itself, and why.
+func (c *Contact) Closed(number uint64, reason error, now time.Time) []Effect {
+	switch {
+	case c.old != nil && c.old.number == number:
+		c.old, c.closeAt = nil, time.Time{}
+		return nil
+	case c.serving != nil && c.serving.number == number:
+		if now.Sub(c.serving.established) >= proven {
+			c.failures, c.pauseEnd = 0, now
+		} else {
+			c.failed(now)
+		}
+		c.serving, c.err = nil, reason
+		if c.next != nil {
+			return nil
+		}
+	case c.next != nil && c.next.number == number:
+		c.failed(now)
+		c.next, c.err = nil, reason
+		c.connectAt, c.sendAt = time.Time{}, time.Time{}
+		if c.serving != nil {
+			return nil // it serves on; a peer that wants another repeats itself
+		}
+	default:
+		return nil
+	}
+	return c.open(c.pauseEnd, now, nil)
+}
+
+// Tick does what is due at now; NextTick says when it is needed. It may be called
+// at any time.
+func (c *Contact) Tick(now time.Time) []Effect {
+	var fx []Effect
+	if due(c.closeAt, now) {
+		fx = append(fx, CloseSession{c.old.number})
+		c.old, c.closeAt = nil, time.Time{}
+	}
+	if due(c.openAt, now) {
+		fx = c.open(c.openAt, now, fx)
+	}
+	if due(c.connectAt, now) {
+		fx = c.connect(now, fx)
+	}
+	if due(c.sendAt, now) {
+		fx = c.send(now, fx)
+	}
+	return fx
+}
+
+// NextTick returns the next time at which Tick is needed, zero for none.
+func (c *Contact) NextTick() time.Time {
+	var first time.Time
+	for _, t := range []time.Time{c.openAt, c.connectAt, c.sendAt, c.closeAt} {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
+// Stop gives up the peer and returns what is left to close.
+func (c *Contact) Stop() []Effect {
+	var fx []Effect
+	for _, a := range []*attempt{c.next, c.serving, c.old} {
+		if a != nil {
+			fx = append(fx, CloseSession{a.number})
+		}
+	}
+	*c = Contact{cfg: c.cfg, self: c.self, stopped: true, err: c.err}
+	return fx
+}
+
+// open begins a new attempt at time at, or later if the last one began only just
+// now. Without a carrier, without need or with one under way it does nothing.
+func (c *Contact) open(at, now time.Time, fx []Effect) []Effect {
+	c.openAt = time.Time{}
+	needed := c.serving == nil || c.remote.number > c.serving.remote
+	if c.next != nil || !needed || !c.online && c.quota == 0 {
+		return fx
+	}
+	if earliest := c.opened.Add(gap); !c.opened.IsZero() && at.Before(earliest) {
+		at = earliest
+	}
+	if now.Before(at) {
+		c.openAt = at
+		return fx
+	}
+	c.next = &attempt{number: c.number(now), opened: now}
+	c.opened = now
+	return append(fx, OpenSession{c.next.number})
+}
+
+// number returns the number of a new attempt: the time in milliseconds, or one
+// more than the last. A last number from a clock that was far ahead and was set
+// since does not count, because no peer has accepted it.
+func (c *Contact) number(now time.Time) uint64 {
+	n := milliseconds(now)
+	if c.last >= n && c.last <= n+uint64((Lifetime+Skew).Milliseconds()) {
+		n = c.last + 1
+	}
+	c.last = n
+	return n
+}
+
+// renew replaces an attempt whose parameters have become old before any use.
+func (c *Contact) renew(now time.Time, fx []Effect) []Effect {
+	if c.next.body == nil || c.next.remote != 0 || now.Sub(c.next.opened) < fresh {
+		return fx
+	}
+	fx = append(fx, CloseSession{c.next.number})
+	c.next, c.connectAt, c.sendAt = nil, time.Time{}, time.Time{}
+	return c.open(now, now, fx)
+}
+
+// connect gives the attempt under way the peer's parameters, unless it has them.
+func (c *Contact) connect(now time.Time, fx []Effect) []Effect {
+	c.connectAt = time.Time{}
+	a := c.next
+	if a == nil || a.body == nil || c.remote.number == 0 || c.remote.spent || a.remote == c.remote.number {
+		return fx
+	}
+	if earliest := a.connected.Add(gap); a.remote != 0 && now.Before(earliest) {
+		c.connectAt = earliest
+		return fx
+	}
+	a.remote, a.connected = c.remote.number, now
+	return append(fx, ConnectSession{
+		Attempt:    a.number,
+		Remote:     c.remote.number,
+		Parameters: c.remote.parameters,
+		Binding:    Binding(a.body, c.remote.body, c.self, c.cfg.Peer),
+	})
+}
+
+// hurry restarts the sending of envelopes without back-off.
+func (c *Contact) hurry(now time.Time, fx []Effect) []Effect {
+	if c.next == nil || c.next.body == nil {
+		return fx
+	}
+	c.sendings = 0
+	if earliest := c.sent.Add(gap); now.Before(earliest) {
+		c.sendAt = earliest
+		return fx
+	}
+	return c.send(now, fx)
+}
+
+// send signs the envelope of the attempt under way for the next minute and sets
+// the time of its repetition.
+func (c *Contact) send(now time.Time, fx []Effect) []Effect {
+	c.sendAt = time.Time{}
+	if !c.online {
+		if c.quota == 0 {
+			return fx
+		}
+		c.quota--
+	}
+	b := seal(c.cfg.Key, c.cfg.Overlay, Envelope{
+		To: c.cfg.Peer, Attempt: c.next.number, Expiry: now.Add(Lifetime), Parameters: c.next.parameters,
+	})
+	c.sendings++
+	c.sent, c.sendAt = now, now.Add(c.backoff(c.sendings))
+	return append(fx, SendEnvelope{b})
+}
+
+// failed counts an attempt that came to nothing and begins the back-off.
+func (c *Contact) failed(now time.Time) {
+	c.failures++
+	c.pauseEnd = now.Add(c.backoff(c.failures))
+}
+
+// backoff returns the n-th pause: 1, 2, 4 … 30 s, up to a quarter longer or shorter.
+func (c *Contact) backoff(n int) time.Duration {
+	d := backoffMax
+	if n < 6 {
+		d = min(d, backoffMin<<(n-1))
+	}
+	return time.Duration(float64(d) * (0.75 + c.cfg.Rand.Float64()/2))
+}
+
+func due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }

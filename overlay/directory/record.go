@@ -1,0 +1,152 @@
+package directory
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"evio/overlay/nodeid"
+)
+
+// MaxRecord bounds a record, in bytes.
+const MaxRecord = 512
+
+const recordVersion = 1
+
+// recordLabel separates these signatures from every other use of the key.
+const recordLabel = "evio directory 1"
+
+const flagWithdrawn = 1 << 0
+
+// Layout of a record, numbers big-endian; other flags and what stands between
+// address and signature are for later fields, signed and skipped.
+//
+//	0   1  version
+//	1   1  flags
+//	2  16  owner
+//	18  8  generation
+//	26  8  sequence
+//	34  8  expiry, Unix time in milliseconds
+//	42  6  MAC address
+//	48  1  length of the address: 0, 4 or 16
+//	49     address
+//	   64  Ed25519 signature of label, length and name of the overlay, and all above
+const (
+	offOwner      = 2
+	offGeneration = offOwner + nodeid.Size
+	offSequence   = offGeneration + 8
+	offExpiry     = offSequence + 8
+	offMAC        = offExpiry + 8
+	offLength     = offMAC + 6
+	offAddr       = offLength + 1
+)
+
+// Reasons for which Apply refuses a record.
+var (
+	ErrRecord    = errors.New("malformed directory record")
+	ErrVersion   = errors.New("directory record of an unknown version")
+	ErrSubnet    = errors.New("directory record for an address outside the network's subnets")
+	ErrMember    = errors.New("directory record of a node that is not a member")
+	ErrSignature = errors.New("directory record with a wrong signature, or of another overlay")
+	ErrTime      = errors.New("directory record outside its time: compare the clocks of the two engines")
+	ErrIdentity  = errors.New("directory record signed by our own identity but not by us: another engine uses a copy of it")
+	ErrTooMany   = errors.New("directory record beyond the keys that one node may claim")
+)
+
+// sign encodes a claim as a record.
+func sign(priv ed25519.PrivateKey, overlay string, c Claim) []byte {
+	var flags byte
+	if c.Withdrawn {
+		flags |= flagWithdrawn
+	}
+	b := make([]byte, 0, offAddr+16+ed25519.SignatureSize)
+	b = append(b, recordVersion, flags)
+	b = append(b, c.Owner[:]...)
+	b = binary.BigEndian.AppendUint64(b, c.Generation)
+	b = binary.BigEndian.AppendUint64(b, c.Sequence)
+	b = binary.BigEndian.AppendUint64(b, milliseconds(c.Expiry))
+	b = append(b, c.MAC[:]...)
+	addr := c.Addr.AsSlice()
+	b = append(b, byte(len(addr)))
+	b = append(b, addr...)
+	return append(b, ed25519.Sign(priv, signed(b, overlay))...)
+}
+
+// verify checks the signature of a record that was parsed.
+func verify(pub ed25519.PublicKey, overlay string, record []byte) bool {
+	n := len(record) - ed25519.SignatureSize
+	return ed25519.Verify(pub, signed(record[:n], overlay), record[n:])
+}
+
+func signed(b []byte, overlay string) []byte {
+	m := make([]byte, 0, len(recordLabel)+4+len(overlay)+len(b))
+	m = append(m, recordLabel...)
+	m = binary.BigEndian.AppendUint32(m, uint32(len(overlay)))
+	m = append(m, overlay...)
+	return append(m, b...)
+}
+
+// parse decodes a record without verifying it and checks all that can be told
+// from it alone.
+func parse(b []byte) (Claim, error) {
+	switch {
+	case len(b) == 0 || len(b) > MaxRecord:
+		return Claim{}, fmt.Errorf("%w: %d bytes", ErrRecord, len(b))
+	case b[0] != recordVersion:
+		return Claim{}, fmt.Errorf("%w: %d", ErrVersion, b[0])
+	case len(b) < offAddr+ed25519.SignatureSize,
+		len(b) < offAddr+int(b[offLength])+ed25519.SignatureSize:
+		return Claim{}, fmt.Errorf("%w: %d bytes", ErrRecord, len(b))
+	}
+	c := Claim{
+		Owner:      nodeid.ID(b[offOwner:offGeneration]),
+		Generation: binary.BigEndian.Uint64(b[offGeneration:]),
+		Sequence:   binary.BigEndian.Uint64(b[offSequence:]),
+		Expiry:     time.UnixMilli(int64(binary.BigEndian.Uint64(b[offExpiry:]))),
+		MAC:        MAC(b[offMAC:offLength]),
+		Withdrawn:  b[1]&flagWithdrawn != 0,
+	}
+	if n := int(b[offLength]); n != 0 {
+		addr, ok := netip.AddrFromSlice(b[offAddr : offAddr+n])
+		if !ok {
+			return Claim{}, fmt.Errorf("%w: address of %d bytes", ErrRecord, n)
+		}
+		c.Addr = addr
+	}
+	return c, c.check()
+}
+
+// check reports whether the fields make sense together.
+func (c Claim) check() error {
+	if c.Key() == (Key{}) {
+		if !c.Withdrawn || c.Generation != 0 {
+			return fmt.Errorf("%w: claims nothing", ErrRecord)
+		}
+		return nil
+	}
+	switch {
+	case c.Generation == 0 || c.Generation > maxGeneration:
+		return fmt.Errorf("%w: generation %d", ErrRecord, c.Generation)
+	case !unicast(c.MAC):
+		return fmt.Errorf("%w: %v is not the MAC address of one station", ErrRecord, Key{MAC: c.MAC})
+	case c.Addr.IsValid() && !assignable(c.Addr):
+		return fmt.Errorf("%w: %v cannot be assigned to a container", ErrRecord, c.Key())
+	}
+	return nil
+}
+
+func unicast(m MAC) bool { return m[0]&1 == 0 && m != MAC{} }
+
+func assignable(a netip.Addr) bool {
+	return !a.Is4In6() && a.Zone() == "" && (a.IsGlobalUnicast() || a.IsLinkLocalUnicast())
+}
+
+// timely reports whether a record that arrives at now may be as old as it says.
+func timely(expiry, now time.Time) bool {
+	return !expiry.Before(now.Add(-Skew)) && !expiry.After(now.Add(Lifetime+Skew))
+}
+
+func milliseconds(t time.Time) uint64 { return uint64(max(0, t.UnixMilli())) }

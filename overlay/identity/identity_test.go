@@ -1,0 +1,75 @@
+package identity_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"evio/overlay/identity"
+)
+
+func TestLoadMakesOneAndKeepsIt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	first, err := identity.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := identity.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !first.Equal(again) {
+		t.Error("the second Load gave another key")
+	}
+	info, err := os.Stat(filepath.Join(dir, "identity.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, want 0600", info.Mode().Perm())
+	}
+}
+
+func TestLoadLeavesDamagedFile(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := identity.Load(dir); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "identity.pem")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(whole) - 1 {
+		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := identity.Load(dir)
+		if err == nil {
+			t.Fatalf("a file cut to %d of %d bytes was accepted", n, len(whole))
+		}
+		if !strings.Contains(err.Error(), "restore it from a backup") {
+			t.Fatalf("cut to %d bytes: %v does not say what to do", n, err)
+		}
+		kept, err := os.ReadFile(path)
+		if err != nil || len(kept) != n {
+			t.Fatalf("the damaged file was touched: %d bytes, %v", len(kept), err)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n"))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "identity.pem"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, err := identity.Load(dir)
+		if err == nil && len(key) != 64 {
+			t.Fatalf("a key of %d bytes", len(key))
+		}
+	})
+}

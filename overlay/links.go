@@ -1,0 +1,60 @@
+package overlay
+
+import (
+	"time"
+
+	"evio/overlay/control"
+	"evio/overlay/nodeid"
+	"evio/overlay/symphony"
+)
+
+// gained makes a new session serve its peer.
+func (n *Node) gained(p *peer, a *attempt, now time.Time) {
+	n.log.WithField("peer", p.member.JID).Info("session established")
+	if p.serving != nil {
+		n.ringEffects(n.ring.NodeDown(a.peer, now), now) // the peer may have begun anew and know nothing of our links
+	}
+	p.serving = a
+	n.cfg.Fabric.LinkUp(a.peer, a.session)
+	n.directoryChanged(n.directory.NodeReachable(a.peer, now), now)
+	n.announce(a, n.directory.Own(now), now)
+	n.ringEffects(n.ring.NodeUp(a.peer, now), now)
+}
+
+// lost ends the service of a peer's session.
+func (n *Node) lost(id nodeid.ID, p *peer, now time.Time) {
+	if p.serving == nil {
+		return
+	}
+	p.serving = nil
+	n.cfg.Fabric.LinkDown(id)
+	n.directory.NodeUnreachable(id, now)
+	n.ringEffects(n.ring.NodeDown(id, now), now)
+}
+
+// ringEffects carries out what the ring asks for. Which sessions are ring links is
+// read from it when a frame is flooded.
+func (n *Node) ringEffects(effects []symphony.Effect, now time.Time) {
+	for _, e := range effects {
+		if send, ok := e.(symphony.Send); ok {
+			if p := n.peers[send.To]; p != nil && p.serving != nil {
+				p.serving.tell(control.Ring, send.Message, now)
+			}
+		}
+	}
+}
+
+// control takes a message of a peer. Unknown ones are for later versions.
+func (n *Node) control(p *peer, m control.Message, now time.Time) {
+	switch m.Type {
+	case control.Announce:
+		n.announced(p.member, m.Payload, now)
+	case control.Ring:
+		effects, err := n.ring.Message(p.member.Node, m.Payload, now)
+		if err != nil {
+			n.drops.ring.Add(1)
+			return
+		}
+		n.ringEffects(effects, now)
+	}
+}

@@ -1,0 +1,75 @@
+package member
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+
+	"evio/overlay/nodeid"
+)
+
+// The presence extension: what an engine tells every account that may see its
+// presence. The overlays stand as node IDs, which are hashes of the overlay's
+// name salted with the key, so that only those who know a name recognise it.
+//
+//	version (1) = 1 ‖ lowest and highest protocol version (1 + 1) ‖ public key (32) ‖ count (1, at most 64) ‖ node IDs (16 each)
+//
+// Whatever follows belongs to a later version and is skipped.
+const (
+	extensionVersion = 1
+	maxNodes         = 64
+	extensionHead    = 1 + 2 + ed25519.PublicKeySize + 1
+)
+
+// Lowest and highest protocol version that this engine speaks.
+const (
+	MinVersion = 1
+	MaxVersion = 1
+)
+
+type extension struct {
+	Min, Max uint8
+	Key      ed25519.PublicKey
+	Nodes    []nodeid.ID
+}
+
+func appendExtension(b []byte, e extension) []byte {
+	nodes := e.Nodes[:min(len(e.Nodes), maxNodes)]
+	b = append(b, extensionVersion, MinVersion, MaxVersion)
+	b = append(b, e.Key...)
+	b = append(b, byte(len(nodes)))
+	for _, n := range nodes {
+		b = append(b, n[:]...)
+	}
+	return b
+}
+
+func parseExtension(b []byte) (extension, error) {
+	if len(b) < extensionHead {
+		return extension{}, fmt.Errorf("presence extension of %d bytes, want at least %d", len(b), extensionHead)
+	}
+	if b[0] != extensionVersion {
+		return extension{}, fmt.Errorf("presence extension of version %d, want %d", b[0], extensionVersion)
+	}
+	e := extension{Min: b[1], Max: b[2], Key: ed25519.PublicKey(append([]byte(nil), b[3:3+ed25519.PublicKeySize]...))}
+	if e.Min > e.Max {
+		return extension{}, fmt.Errorf("presence extension with versions %d to %d", e.Min, e.Max)
+	}
+	count := int(b[extensionHead-1])
+	rest := b[extensionHead:]
+	if count > maxNodes || len(rest) < count*nodeid.Size {
+		return extension{}, errors.New("presence extension with more overlays than fit it")
+	}
+	for i := range count {
+		e.Nodes = append(e.Nodes, nodeid.ID(rest[i*nodeid.Size:]))
+	}
+	return e, nil
+}
+
+// compatible returns an error that names both ranges if they share no version.
+func (e extension) compatible() error {
+	if e.Max < MinVersion || e.Min > MaxVersion {
+		return fmt.Errorf("it speaks protocol versions %d to %d, this engine %d to %d: upgrade the older one", e.Min, e.Max, MinVersion, MaxVersion)
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+// Package member knows who belongs to an overlay.
+//
+// The members of an overlay are the identities seen bound to the JIDs that the
+// roster of a signalling service lists. The binding of a JID to its identity is
+// kept on disk (a pin): once seen, another identity under the same JID is refused
+// until an operator removes the pin. Presence says who is online and is only a
+// hint; the roster alone decides who is a member.
+//
+// The package does no signalling of its own: a [Service] is the handler of one
+// XMPP session (package signal) and feeds the [Book], which all overlays of the
+// process share. The overlays pull: a Book tells them that something changed, and
+// they read an immutable list.
+package member
+
+import (
+	"crypto/ed25519"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/overlay/nodeid"
+)
+
+// AnyOverlay is the name under which a service offers itself for every overlay
+// that no other service names.
+const AnyOverlay = "*"
+
+// Member is an identity that is allowed in an overlay.
+type Member struct {
+	JID    string            // bare JID, the account
+	Key    ed25519.PublicKey // the identity pinned for the JID
+	Node   nodeid.ID         // its node in the overlay
+	Online bool              // its presence names the overlay, and a message can be sent
+	full   string            // full JID of the newest presence
+	via    *Service
+}
+
+// Book is what the process knows about members. All methods may be called from
+// any goroutine.
+type Book struct {
+	self ed25519.PublicKey
+	pins *pins
+	log  *logrus.Entry
+
+	mu       sync.Mutex
+	services []*Service
+	overlays map[string]*subscription
+}
+
+// subscription is one overlay of this engine that follows its members.
+type subscription struct {
+	node    nodeid.ID
+	changed chan<- struct{}
+	deliver func(Member, []byte)
+}
+
+// Config says where a Book keeps its pins and who it is kept for.
+type Config struct {
+	Dir  string            // directory of the pins; made if it is missing
+	Self ed25519.PublicKey // the engine's own identity, never a member of its own overlays
+	Log  *logrus.Entry
+}
+
+// Open reads the pins kept in the directory. A damaged pin is set aside and
+// logged; it is not an error.
+func Open(c Config) (*Book, error) {
+	p, err := openPins(c.Dir, c.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &Book{self: c.Self, pins: p, log: c.Log, overlays: map[string]*subscription{}}, nil
+}
+
+// Join follows the members of an overlay. A value is put into changed, without
+// waiting for room in it, whenever Members has something new; deliver is called
+// with each message of a member that is addressed to this engine's node, from the
+// goroutine of the session that brought it, and must not block. The function
+// returned ends both.
+func (b *Book) Join(overlay string, changed chan<- struct{}, deliver func(Member, []byte)) (leave func()) {
+	s := &subscription{node: nodeid.FromKey(b.self, overlay), changed: changed, deliver: deliver}
+	b.mu.Lock()
+	b.overlays[overlay] = s
+	b.mu.Unlock()
+	b.announce()
+	notify(changed)
+	return func() {
+		b.mu.Lock()
+		if b.overlays[overlay] == s {
+			delete(b.overlays, overlay)
+		}
+		b.mu.Unlock()
+		b.announce()
+	}
+}
+
+// Members returns the members of an overlay but this engine itself, in the order
+// of their node IDs. An identity that several services vouch for appears once,
+// through the first of them where it is online.
+func (b *Book) Members(overlay string) []Member {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	byNode := map[nodeid.ID]Member{}
+	for _, s := range b.servingLocked(overlay) {
+		for _, m := range s.membersLocked(overlay) {
+			if old, seen := byNode[m.Node]; !seen || (m.Online && !old.Online) {
+				byNode[m.Node] = m
+			}
+		}
+	}
+	list := make([]Member, 0, len(byNode))
+	for _, m := range byNode {
+		list = append(list, m)
+	}
+	slices.SortFunc(list, func(a, b Member) int { return nodeid.Compare(a.Node, b.Node) })
+	return list
+}
+
+// servingLocked returns the services that name the overlay, or else those that
+// offer themselves for any.
+func (b *Book) servingLocked(overlay string) []*Service {
+	var named, wild []*Service
+	for _, s := range b.services {
+		switch {
+		case slices.Contains(s.names, overlay):
+			named = append(named, s)
+		case slices.Contains(s.names, AnyOverlay):
+			wild = append(wild, s)
+		}
+	}
+	if len(named) > 0 {
+		return named
+	}
+	return wild
+}
+
+// Served reports whether some service is configured for the overlay.
+func (b *Book) Served(overlay string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.servingLocked(overlay)) > 0
+}
+
+// announce gives every service the presence extension for the overlays it serves.
+func (b *Book) announce() {
+	type update struct {
+		to  Announcer
+		ext []byte
+	}
+	b.mu.Lock()
+	names := make([]string, 0, len(b.overlays))
+	for name := range b.overlays {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var updates []update
+	for _, s := range b.services {
+		var nodes []nodeid.ID
+		for _, name := range names {
+			if slices.Contains(b.servingLocked(name), s) {
+				nodes = append(nodes, b.overlays[name].node)
+			}
+		}
+		if s.announcer != nil {
+			updates = append(updates, update{s.announcer, appendExtension(nil, extension{Key: b.self, Nodes: nodes})})
+		}
+	}
+	b.mu.Unlock()
+	for _, u := range updates {
+		u.to.SetExtension(u.ext)
+	}
+}
+
+// notifyAll tells every overlay that its members may have changed.
+func (b *Book) notifyAll() {
+	b.mu.Lock()
+	var all []chan<- struct{}
+	for _, s := range b.overlays {
+		all = append(all, s.changed)
+	}
+	b.mu.Unlock()
+	for _, c := range all {
+		notify(c)
+	}
+}
+
+// subscriptionOf returns the overlay whose node of this engine is id.
+func (b *Book) subscriptionOf(id nodeid.ID) (string, *subscription) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, s := range b.overlays {
+		if s.node == id {
+			return name, s
+		}
+	}
+	return "", nil
+}
+
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // the reader has not yet taken the last one and will read all
+	}
+}
+
+// bare cuts the resource off a JID (RFC 7622, section 3.1).
+func bare(jid string) string {
+	account, _, _ := strings.Cut(jid, "/")
+	return strings.ToLower(account)
+}
+

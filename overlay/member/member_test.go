@@ -1,0 +1,233 @@
+package member
+
+import (
+	"context"
+	"crypto/ed25519"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/overlay/nodeid"
+	"evio/overlay/signal"
+)
+
+func quiet() *logrus.Entry {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	return logrus.NewEntry(l)
+}
+
+func newKey(t *testing.T) ed25519.PublicKey {
+	t.Helper()
+	pub, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pub
+}
+
+// session stands for the signalling session: it keeps what it was given.
+type session struct {
+	ext  []byte
+	sent []string
+}
+
+func (s *session) SetExtension(ext []byte) { s.ext = ext }
+func (s *session) Send(_ context.Context, to string, _ []byte) error {
+	s.sent = append(s.sent, to)
+	return nil
+}
+
+// fixture is a book with one service for every overlay, in overlay "blue".
+type fixture struct {
+	book    *Book
+	service *Service
+	session *session
+	changed chan struct{}
+	got     []Member
+	dir     string
+	self    ed25519.PublicKey
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{session: &session{}, changed: make(chan struct{}, 1), dir: filepath.Join(t.TempDir(), "pins"), self: newKey(t)}
+	var err error
+	if f.book, err = Open(Config{Dir: f.dir, Self: f.self, Log: quiet()}); err != nil {
+		t.Fatal(err)
+	}
+	f.service = f.book.Service("A@example.net", []string{AnyOverlay})
+	f.service.Attach(f.session)
+	f.book.Join("blue", f.changed, func(m Member, _ []byte) { f.got = append(f.got, m) })
+	return f
+}
+
+func roster(jids ...string) []signal.Item {
+	var items []signal.Item
+	for _, j := range jids {
+		items = append(items, signal.Item{JID: j, Subscription: "both"})
+	}
+	return items
+}
+
+func announcement(key ed25519.PublicKey, overlays ...string) []byte {
+	e := extension{Key: key}
+	for _, o := range overlays {
+		e.Nodes = append(e.Nodes, nodeid.FromKey(key, o))
+	}
+	return appendExtension(nil, e)
+}
+
+func TestMembersFollowRosterAndPresence(t *testing.T) {
+	f := newFixture(t)
+	key := newKey(t)
+	f.service.Roster(roster("b@example.net"))
+	if got := f.book.Members("blue"); len(got) != 0 {
+		t.Fatalf("a member without a known identity: %v", got)
+	}
+	f.service.Presence("b@example.net/evio-1", true, announcement(key, "blue"))
+	got := f.book.Members("blue")
+	if len(got) != 1 || got[0].Node != nodeid.FromKey(key, "blue") || !got[0].Online {
+		t.Fatalf("after presence: %+v", got)
+	}
+	if err := got[0].Send(t.Context(), []byte("x")); err != nil || f.session.sent[0] != "b@example.net/evio-1" {
+		t.Fatalf("send: %v to %v", err, f.session.sent)
+	}
+	f.service.Presence("b@example.net/evio-1", false, nil)
+	if got := f.book.Members("blue"); len(got) != 1 || got[0].Online {
+		t.Fatalf("unavailable presence must cost the line, not the membership: %+v", got)
+	}
+	f.service.Roster(nil)
+	if got := f.book.Members("blue"); len(got) != 0 {
+		t.Fatalf("still a member after its removal from the roster: %+v", got)
+	}
+}
+
+func TestOutageKeepsMembers(t *testing.T) {
+	f := newFixture(t)
+	f.service.Roster(roster("b@example.net"))
+	f.service.Presence("b@example.net/1", true, announcement(newKey(t), "blue"))
+	f.service.Down(io.EOF)
+	if got := f.book.Members("blue"); len(got) != 1 || got[0].Online {
+		t.Fatalf("after the loss of the server: %+v", got)
+	}
+}
+
+func TestOtherOverlaysAreNotOnline(t *testing.T) {
+	f := newFixture(t)
+	f.service.Roster(roster("b@example.net"))
+	f.service.Presence("b@example.net/1", true, announcement(newKey(t), "green"))
+	if got := f.book.Members("blue"); len(got) != 1 || got[0].Online {
+		t.Fatalf("a member of green counts as online in blue: %+v", got)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	f := newFixture(t)
+	f.service.Roster(roster("b@example.net"))
+	first := newKey(t)
+	f.service.Presence("b@example.net/1", true, announcement(first, "blue"))
+	for name, c := range map[string]struct {
+		from string
+		ext  []byte
+		want string
+	}{
+		"stranger":         {"mallory@example.net/1", announcement(newKey(t), "blue"), "not in the roster"},
+		"changed identity": {"b@example.net/2", announcement(newKey(t), "blue"), "another identity than the one pinned"},
+		"own identity":     {"b@example.net/2", announcement(f.self, "blue"), "is a copy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, err := parseExtension(c.ext)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := f.service.admit(bare(c.from), e); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("admit: %v, want %q", err, c.want)
+			}
+			f.service.Presence(c.from, true, c.ext)
+			got := f.book.Members("blue")
+			if len(got) != 1 || !got[0].Key.Equal(first) {
+				t.Errorf("members: %+v", got)
+			}
+		})
+	}
+}
+
+func TestPinsOutliveTheProcess(t *testing.T) {
+	f := newFixture(t)
+	key := newKey(t)
+	f.service.Roster(roster("b@example.net"))
+	f.service.Presence("b@example.net/1", true, announcement(key, "blue"))
+	again, err := openPins(f.dir, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := again.get("b@example.net"); !ok || !got.Equal(key) {
+		t.Fatalf("pin after a restart: %v %v", got, ok)
+	}
+	path := again.path("b@example.net")
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err = openPins(f.dir, quiet())
+	if err != nil {
+		t.Fatalf("a damaged pin is fatal: %v", err)
+	}
+	if _, ok := again.get("b@example.net"); ok {
+		t.Error("a damaged pin was used")
+	}
+	if _, err := os.Stat(path + ".corrupt"); err != nil {
+		t.Errorf("the damaged pin was not set aside: %v", err)
+	}
+}
+
+func TestExtensionNamesServedOverlays(t *testing.T) {
+	f := newFixture(t)
+	leave := f.book.Join("green", make(chan struct{}, 1), nil)
+	e, err := parseExtension(f.session.ext)
+	if err != nil || len(e.Nodes) != 2 || !e.Key.Equal(f.self) {
+		t.Fatalf("extension %+v, %v", e, err)
+	}
+	leave()
+	if e, err = parseExtension(f.session.ext); err != nil || len(e.Nodes) != 1 {
+		t.Fatalf("after leaving: %+v, %v", e, err)
+	}
+	named := f.book.Service("c@example.org", []string{"blue"})
+	other := &session{}
+	named.Attach(other)
+	if e, err = parseExtension(f.session.ext); err != nil || len(e.Nodes) != 0 {
+		t.Fatalf("blue is still announced where another service is named for it: %+v, %v", e, err)
+	}
+	if e, err = parseExtension(other.ext); err != nil || len(e.Nodes) != 1 {
+		t.Fatalf("the named service does not announce blue: %+v, %v", e, err)
+	}
+}
+
+func FuzzExtension(f *testing.F) {
+	f.Add(appendExtension(nil, extension{Key: make([]byte, 32), Nodes: []nodeid.ID{{1}, {2}}}))
+	f.Add([]byte{1, 1, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := parseExtension(b)
+		if err != nil {
+			return
+		}
+		back, err := parseExtension(appendExtension(nil, e))
+		if err != nil || !back.Key.Equal(e.Key) || len(back.Nodes) != len(e.Nodes) {
+			t.Fatalf("%+v became %+v, %v", e, back, err)
+		}
+	})
+}
+
+func FuzzPin(f *testing.F) {
+	f.Add([]byte(`{"version":1,"jid":"a@b","key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","first_seen":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte("{"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if p, err := parsePin(b); err == nil && (len(p.Key) != ed25519.PublicKeySize || p.JID == "") {
+			t.Fatalf("accepted %+v", p)
+		}
+	})
+}

@@ -1,0 +1,136 @@
+// Package overlay is the control plane of one overlay: who its members are, how
+// they are reached, where they stand on the ring, and who owns which address.
+//
+// A [Node] is this engine's presence in one overlay. One goroutine (Run) owns it
+// and drives the pure cores beneath: contact (first contact with a peer), control
+// (small reliable messages over a session), symphony (the ring), flood (bounded
+// flooding along the ring) and directory (signed claims of addresses). What
+// carries datagrams and what forwards frames is somebody else's: the interfaces
+// here say what a node needs of them, and nothing in this package knows Open
+// vSwitch, TAP devices or ICE.
+package overlay
+
+import (
+	"crypto/ed25519"
+	"net/netip"
+
+	"evio/overlay/nodeid"
+)
+
+// MaxNodes is the size up to which the nodes of an overlay keep sessions with all
+// others.
+const MaxNodes = 16
+
+// MAC is an Ethernet address.
+type MAC = [6]byte
+
+// Sessions opens sessions to other nodes.
+type Sessions interface {
+	// Open starts a session with the peer and returns at once. Its events come
+	// from other goroutines, each session's in order.
+	Open(peer nodeid.ID, key ed25519.PublicKey, events SessionEvents) (Session, error)
+}
+
+// Session is one attempt to share keys and a path with a peer, and then those
+// keys and that path. Its methods may be called from any goroutine and never wait
+// for the peer.
+type Session interface {
+	// Connect gives the session the peer's parameters and the hash that both ends
+	// bind their keys to. Until the session is established it may be given newer ones.
+	Connect(parameters []byte, binding [32]byte) error
+	SendControl(frames [][]byte) error
+	SendFlood(frames [][]byte) error
+	Close()
+}
+
+// SessionEvents is what a session tells its node. Frames are valid during the call
+// only; no call may block.
+type SessionEvents interface {
+	Parameters(p []byte) // what the peer has to be told of this attempt
+	Established()
+	Control(frames [][]byte)
+	Flood(frames [][]byte)
+	Closed(err error) // the last event
+}
+
+// Fabric is the network beneath a node. Its methods are called from the node's
+// goroutine and must not block.
+type Fabric interface {
+	// LinkUp says which session serves the peer from now on.
+	LinkUp(peer nodeid.ID, s Session)
+	LinkDown(peer nodeid.ID)
+	// DirectoryChanged says that Table gives something new.
+	DirectoryChanged()
+	// Deliver hands over a flooded frame for the local ports; it is valid during
+	// the call only.
+	Deliver(frame []byte)
+}
+
+// Entry is one address of the directory.
+type Entry struct {
+	Addr netip.Addr // zero where the entry says no more than where the MAC is
+	MAC  MAC
+	Node nodeid.ID
+}
+
+// Table is an immutable view of the directory.
+type Table struct {
+	byAddr map[netip.Addr]Entry
+	byMAC  map[MAC]Entry
+	all    []Entry
+}
+
+// Lookup returns who has the address.
+func (t *Table) Lookup(a netip.Addr) (Entry, bool) {
+	if t == nil {
+		return Entry{}, false
+	}
+	e, ok := t.byAddr[a]
+	return e, ok
+}
+
+// LookupMAC returns where the MAC is.
+func (t *Table) LookupMAC(m MAC) (Entry, bool) {
+	if t == nil {
+		return Entry{}, false
+	}
+	e, ok := t.byMAC[m]
+	return e, ok
+}
+
+// MACs calls yield with every MAC and the node it is at.
+func (t *Table) MACs(yield func(MAC, nodeid.ID) bool) {
+	if t == nil {
+		return
+	}
+	for m, e := range t.byMAC {
+		if !yield(m, e.Node) {
+			return
+		}
+	}
+}
+
+// Entries returns all addresses, in no order.
+func (t *Table) Entries() []Entry {
+	if t == nil {
+		return nil
+	}
+	return t.all
+}
+
+// NewTable returns the view of the given entries. One without an address says
+// where a MAC is; one with an address counts only if its MAC is at the same node.
+func NewTable(entries []Entry) *Table {
+	t := &Table{byAddr: make(map[netip.Addr]Entry, len(entries)), byMAC: make(map[MAC]Entry, len(entries)), all: entries}
+	for _, e := range entries {
+		if !e.Addr.IsValid() {
+			t.byMAC[e.MAC] = e
+		}
+	}
+	for _, e := range entries {
+		if e.Addr.IsValid() && t.byMAC[e.MAC].Node == e.Node {
+			t.byAddr[e.Addr] = e
+		}
+	}
+	return t
+}

@@ -1,0 +1,34 @@
+package signal
+
+import "time"
+
+const (
+	backoffMin = time.Second
+	backoffMax = time.Minute
+	// livedLongEnough is how long a connection must have stood for the next one
+	// to be tried without delay of its own history.
+	livedLongEnough = time.Minute
+)
+
+// backoff says how long to wait before the next attempt to connect: between half
+// of a ceiling and all of it, where the ceiling doubles from 2 s to 60 s. The
+// randomness keeps a server's users from coming back all at once.
+type backoff struct {
+	ceiling time.Duration
+}
+
+// next takes how long the last connection stood, whether the login was refused (a
+// server may lock an account out that insists: the wait is the longest at once),
+// and a random number in [0, 1).
+func (b *backoff) next(stood time.Duration, refused bool, random float64) time.Duration {
+	switch {
+	case refused:
+		b.ceiling = backoffMax
+	case stood >= livedLongEnough || b.ceiling == 0:
+		b.ceiling = 2 * backoffMin
+	default:
+		b.ceiling = min(2*b.ceiling, backoffMax)
+	}
+	half := b.ceiling / 2
+	return half + time.Duration(random*float64(half))
+}

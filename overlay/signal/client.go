@@ -1,0 +1,205 @@
+package signal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Client is one account's session, or the attempts at one.
+type Client struct {
+	cfg     Config
+	handler Handler
+	log     *logrus.Entry
+	account account
+
+	running  atomic.Bool
+	announce chan struct{} // capacity 1: the presence must be sent (again)
+
+	mu        sync.Mutex
+	extension []byte
+	session   *session // nil while not connected
+	status    Status
+}
+
+// Causes in Status.Ignored.
+const (
+	ignoredEarly     = "before-login"
+	ignoredReply     = "unexpected-reply"
+	ignoredRequest   = "unknown-request"
+	ignoredPush      = "foreign-roster-push"
+	ignoredMessage   = "not-our-message"
+	ignoredType      = "message-type"
+	ignoredPresence  = "presence-type"
+	ignoredSubscribe = "subscription-of-stranger"
+	ignoredAddress   = "address"
+	ignoredPayload   = "payload"
+	ignoredElement   = "unknown-element"
+	ignoredBacklog   = "reply-dropped"
+)
+
+// Run keeps the session up until ctx ends and returns ctx's error. It logs why a
+// connection failed and what to do, waits, and tries again, for ever.
+func (c *Client) Run(ctx context.Context) error {
+	if !c.running.CompareAndSwap(false, true) {
+		return errRunsAlready
+	}
+	defer c.running.Store(false)
+	var b backoff
+	for {
+		stood, err := c.runOnce(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		wait := b.next(stood, refused(err), rand.Float64()) //nolint:gosec // spreads load, guards nothing
+		c.log.WithError(err).Warnf("no XMPP session, next attempt in %v", pause(wait))
+		c.setLastError(err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// refused reports whether a server may take more attempts amiss.
+func refused(err error) bool {
+	var r *loginRefused
+	return errors.As(err, &r) || errors.Is(err, errServerProof)
+}
+
+// runOnce is one connection: how long it stood and why it ended.
+func (c *Client) runOnce(ctx context.Context) (time.Duration, error) {
+	l, err := c.logIn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	up := time.Now()
+	s := newSession(c, l)
+	c.setSession(s)
+	c.log.WithField("jid", l.full).Info("XMPP session up")
+	err = s.run(ctx, func() {
+		c.handler.Up(l.full)
+		c.handler.Roster(l.roster.items())
+	})
+	c.setSession(nil)
+	c.handler.Down(err)
+	return time.Since(up), err
+}
+
+// Send writes a message with payload to a full JID. It returns when the message is
+// written or the connection lost, at the latest after 10 s, or when ctx ends: then
+// the message may still go out. That it is written does not mean that it arrives.
+func (c *Client) Send(ctx context.Context, toFull string, payload []byte) error {
+	if len(payload) > MaxPayload {
+		return fmt.Errorf("send to %q: %w", toFull, ErrTooLarge)
+	}
+	if !isFull(toFull) {
+		return fmt.Errorf("send to %q: not a full JID", toFull)
+	}
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s == nil {
+		return fmt.Errorf("send to %q: %w", toFull, ErrNotConnected)
+	}
+	b, err := messageXML(toFull, randomHex(8), payload)
+	if err == nil {
+		err = s.send(ctx, b)
+	}
+	if err != nil {
+		return fmt.Errorf("send to %q: %w", toFull, err)
+	}
+	c.mu.Lock()
+	c.status.Sent++
+	c.mu.Unlock()
+	return nil
+}
+
+// SetExtension changes the payload of our presence and announces it when connected.
+// More than MaxPayload bytes are refused with a log line.
+func (c *Client) SetExtension(extension []byte) {
+	if len(extension) > MaxPayload {
+		c.log.WithError(ErrTooLarge).Error("presence extension not changed")
+		return
+	}
+	c.mu.Lock()
+	c.extension = append([]byte{}, extension...)
+	c.mu.Unlock()
+	select {
+	case c.announce <- struct{}{}:
+	default: // an announcement is due already
+	}
+}
+
+// Status returns a snapshot.
+func (c *Client) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.status
+	s.Ignored = maps.Clone(s.Ignored)
+	return s
+}
+
+// sendPresence takes the due announcement before it reads the extension, so that a
+// change in between is announced again.
+func (c *Client) sendPresence(s *stream) error {
+	select {
+	case <-c.announce:
+	default:
+	}
+	b, err := c.presence()
+	if err != nil {
+		return err
+	}
+	return s.write(b)
+}
+
+func (c *Client) presence() ([]byte, error) {
+	c.mu.Lock()
+	extension := c.extension
+	c.mu.Unlock()
+	b, err := presenceXML(extension)
+	if err != nil {
+		return nil, fmt.Errorf("encode presence: %w", err)
+	}
+	return b, nil
+}
+
+func (c *Client) setSession(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = s
+	c.status.Connected = s != nil
+	c.status.Since = time.Now()
+	c.status.JID = ""
+	if s != nil {
+		c.status.JID = s.full
+		c.status.Logins++
+	}
+}
+
+func (c *Client) setLastError(err error) {
+	c.mu.Lock()
+	c.status.LastError = err.Error()
+	c.mu.Unlock()
+}
+
+func (c *Client) ignore(cause string) {
+	c.mu.Lock()
+	c.status.Ignored[cause]++
+	c.mu.Unlock()
+}
+
+func (c *Client) countReceived() {
+	c.mu.Lock()
+	c.status.Received++
+	c.mu.Unlock()
+}

@@ -1,0 +1,187 @@
+package signal
+
+import (
+	"bufio"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxStanza bounds one stanza on the wire, in bytes. 256 KiB leave room for a
+	// roster of some thousand contacts; the rest is for the addresses that a
+	// server adds to a stanza it let through at 256 KiB.
+	maxStanza = 264 << 10
+	maxDepth  = 64
+	maxAttrs  = 64
+)
+
+var (
+	errStanzaTooLarge = fmt.Errorf("the server sent a stanza over %d KiB: connection closed", maxStanza>>10)
+	errTooDeep        = fmt.Errorf("the server sent XML nested over %d deep: connection closed", maxDepth)
+	errBadAttributes  = fmt.Errorf("the server sent an element with over %d attributes, or one twice: connection closed", maxAttrs)
+	errRestrictedXML  = errors.New("the server sent XML that XMPP forbids (comment, declaration or processing instruction): connection closed")
+	errStrayText      = errors.New("the server sent text between stanzas: is this an XMPP server?")
+)
+
+// input is the byte stream from the server. It hands out single bytes, so that
+// the decoder above never reads ahead over a change to TLS, and refuses the byte
+// that makes a stanza too large. Only silence and reads are
+// safe for concurrent use.
+type input struct {
+	buffered *bufio.Reader
+	left     int // bytes that the current stanza may still take
+	began    time.Time
+	heard    atomic.Int64  // when bytes came last, as nanoseconds since began
+	reads    atomic.Uint64 // how often bytes came
+}
+
+func newInput(r io.Reader) *input {
+	in := &input{left: maxStanza, began: time.Now()}
+	in.buffered = bufio.NewReader(hearing{r, in})
+	return in
+}
+
+// hearing notes when bytes arrive.
+type hearing struct {
+	io.Reader
+	in *input
+}
+
+func (h hearing) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	if n > 0 {
+		h.in.heard.Store(int64(time.Since(h.in.began)))
+		h.in.reads.Add(1)
+	}
+	return n, err
+}
+
+// silence is how long nothing has come. Safe for concurrent use.
+func (in *input) silence() time.Duration {
+	return time.Since(in.began) - time.Duration(in.heard.Load())
+}
+
+// ReadByte implements io.ByteReader, by which xml.Decoder reads without a buffer of its own.
+func (in *input) ReadByte() (byte, error) {
+	if in.left == 0 {
+		return 0, errStanzaTooLarge
+	}
+	in.left--
+	return in.buffered.ReadByte()
+}
+
+// Read completes io.Reader for xml.NewDecoder, which prefers ReadByte.
+func (in *input) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	b, err := in.ReadByte()
+	if err != nil {
+		return 0, err
+	}
+	p[0] = b
+	return 1, nil
+}
+
+// nextStanza skips the white space that servers send to keep a connection alive
+// (RFC 6120, section 4.6.1) and grants the next stanza its bytes.
+func (in *input) nextStanza() error {
+	for {
+		b, err := in.buffered.ReadByte()
+		if err != nil {
+			return err
+		}
+		switch b {
+		case ' ', '\t', '\r', '\n':
+		case '<':
+			in.left = maxStanza
+			return in.buffered.UnreadByte()
+		default:
+			return errStrayText
+		}
+	}
+}
+
+// tokens yields the raw tokens of one XML stream and enforces what keeps a hostile
+// stream harmless. The xml.Decoder above it matches tags and resolves name spaces.
+type tokens struct {
+	in    *input
+	raw   *xml.Decoder
+	depth int
+	begun bool
+}
+
+// newDecoder starts a new XML document on in: the stream begins anew after
+// STARTTLS and after authentication (RFC 6120, section 4.3.3).
+func newDecoder(in *input) *xml.Decoder {
+	return xml.NewTokenDecoder(&tokens{in: in, raw: xml.NewDecoder(in)})
+}
+
+var _ xml.TokenReader = (*tokens)(nil)
+
+// Token implements xml.TokenReader.
+func (t *tokens) Token() (xml.Token, error) {
+	if t.depth <= 1 {
+		if err := t.in.nextStanza(); err != nil {
+			return nil, err
+		}
+	}
+	tok, err := t.raw.RawToken()
+	if err != nil {
+		return nil, err
+	}
+	switch tok := tok.(type) {
+	case xml.StartElement:
+		if t.depth++; t.depth > maxDepth {
+			return nil, errTooDeep
+		}
+		if !attributesSane(tok.Attr) {
+			return nil, errBadAttributes
+		}
+	case xml.EndElement:
+		t.depth--
+	case xml.CharData:
+		if t.depth <= 1 { // a CDATA section
+			return nil, errStrayText
+		}
+	case xml.ProcInst:
+		if t.begun || tok.Target != "xml" {
+			return nil, errRestrictedXML
+		}
+	default: // comments and directives, so no entity is ever declared
+		return nil, errRestrictedXML
+	}
+	t.begun = true
+	return tok, nil
+}
+
+// attributesSane refuses what encoding/xml lets pass: an attribute given twice, of
+// which a server may have checked one and we would believe the other.
+func attributesSane(attrs []xml.Attr) bool {
+	if len(attrs) > maxAttrs {
+		return false
+	}
+	for i, a := range attrs {
+		for _, b := range attrs[:i] {
+			if a.Name == b.Name {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// attr returns an attribute that has no prefix. Struct tags of encoding/xml would
+// also match x:from, which servers pass on as the sender wrote it.
+func attr(e xml.StartElement, name string) string {
+	for _, a := range e.Attr {
+		if a.Name.Space == "" && a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}

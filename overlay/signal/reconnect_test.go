@@ -1,0 +1,115 @@
+package signal
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestBackoff(t *testing.T) {
+	const almostOne = 1 - 1e-9
+	for _, test := range []struct {
+		name    string
+		stood   []time.Duration
+		refused bool
+		from    time.Duration
+	}{
+		{"first", []time.Duration{0}, false, time.Second},
+		{"second", []time.Duration{0, 0}, false, 2 * time.Second},
+		{"fifth", []time.Duration{0, 0, 0, 0, 0}, false, 16 * time.Second},
+		{"sixth", make([]time.Duration, 6), false, 30 * time.Second},
+		{"hundredth", make([]time.Duration, 100), false, 30 * time.Second},
+		{"after a short life", []time.Duration{0, 0, 59 * time.Second}, false, 4 * time.Second},
+		{"after a long life", []time.Duration{0, 0, 0, 0, time.Minute}, false, time.Second},
+		{"refused at once", []time.Duration{0}, true, 30 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, random := range []float64{0, almostOne} {
+				var b backoff
+				var got time.Duration
+				for i, stood := range test.stood {
+					got = b.next(stood, test.refused && i == len(test.stood)-1, random)
+				}
+				if got < test.from || got > 2*test.from {
+					t.Errorf("got %v, want %v to %v", got, test.from, 2*test.from)
+				}
+			}
+		})
+	}
+}
+
+// TestReconnect looks at an hour without a server.
+func TestReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lives := []time.Duration{5 * time.Second, 20 * time.Minute}
+		var scripts []func(*peer)
+		for _, life := range lives {
+			scripts = append(scripts, serve(func(p *peer, _ string) {
+				for end := time.Now().Add(life); time.Now().Before(end); {
+					<-time.After(min(10*time.Second, time.Until(end)))
+					p.send(" ")
+				}
+			}))
+		}
+		s := newScene(t, scripts...)
+		s.start()
+		for range lives {
+			s.expectLogin()
+			s.expect("down")
+		}
+		lost := time.Now()
+		<-time.After(time.Hour)
+		s.end()
+		dials := s.dialled()
+		if gap := dials[1].Sub(dials[0]); gap < 6*time.Second || gap > 7*time.Second {
+			t.Errorf("second connection %v after the first, which lived 5 s", gap)
+		}
+		after := dials[2:]
+		if first := after[0].Sub(lost); first < time.Second || first > 2*time.Second {
+			t.Errorf("first attempt after a long life came after %v", first)
+		}
+		var gaps []time.Duration
+		for i := range after[1:] {
+			gaps = append(gaps, after[i+1].Sub(after[i]))
+		}
+		for i, gap := range gaps {
+			low := min(2*time.Second<<min(i, 5), 30*time.Second)
+			if gap < low || gap > 2*low {
+				t.Errorf("wait %d is %v, want %v to %v", i, gap, low, 2*low)
+			}
+		}
+		if len(gaps) < 55 {
+			t.Errorf("%d attempts in an hour", len(gaps))
+		}
+		same := 0
+		for _, gap := range gaps[10:] {
+			if gap == gaps[9] {
+				same++
+			}
+		}
+		if same > 1 {
+			t.Error("the waits are not random")
+		}
+	})
+}
+
+// TestRefusedLoginGoesSlow spares an account that would be locked.
+func TestRefusedLoginGoesSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := func(p *peer) {
+			p.secureTo("SCRAM-SHA-256")
+			p.scram("another password")
+			p.drain()
+		}
+		s := newScene(t, refuse, refuse, serve(func(p *peer, _ string) { p.drain() }))
+		s.start()
+		s.expectLogin()
+		dials := s.dialled()
+		for i := range dials[1:] {
+			if gap := dials[i+1].Sub(dials[i]); gap < 30*time.Second || gap > time.Minute {
+				t.Errorf("wait %d is %v", i, gap)
+			}
+		}
+		s.end()
+	})
+}

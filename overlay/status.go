@@ -1,0 +1,60 @@
+package overlay
+
+import (
+	"context"
+	"slices"
+
+	"evio/overlay/contact"
+	"evio/overlay/nodeid"
+)
+
+// Status describes a node for people.
+type Status struct {
+	Members      []MemberStatus // in the order of node IDs
+	Successors   []nodeid.ID    // nearest first
+	LongDistance []nodeid.ID
+	Estimate     float64 // nodes in the overlay, estimated from the ring
+	Drops        map[string]uint64
+}
+
+// MemberStatus describes another member.
+type MemberStatus struct {
+	JID     string
+	Node    nodeid.ID
+	Online  bool
+	Contact contact.State // Idle also for a member that is no peer
+	Session Session       // the one that serves, nil for none
+}
+
+// Status asks the node's goroutine; it fails when the context ends first or the
+// node has ended.
+func (n *Node) Status(ctx context.Context) (Status, error) {
+	answer := make(chan Status, 1)
+	if !n.mail.put(func() { answer <- n.status() }) {
+		return Status{}, errEnded
+	}
+	select {
+	case s := <-answer:
+		return s, nil
+	case <-n.done:
+		return Status{}, errEnded
+	case <-ctx.Done():
+		return Status{}, ctx.Err()
+	}
+}
+
+func (n *Node) status() Status {
+	s := Status{Successors: n.ring.Successors(), LongDistance: n.ring.LongDistance(), Estimate: n.ring.Estimate(), Drops: n.drops.byCause()}
+	for id, m := range n.members {
+		ms := MemberStatus{JID: m.JID, Node: id, Online: m.Online}
+		if p := n.peers[id]; p != nil {
+			ms.Contact = p.contact.Status().State
+			if p.serving != nil {
+				ms.Session = p.serving.session
+			}
+		}
+		s.Members = append(s.Members, ms)
+	}
+	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return nodeid.Compare(a.Node, b.Node) })
+	return s
+}

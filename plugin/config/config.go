@@ -1,0 +1,127 @@
+// Package config reads what an operator sets: the configuration file on the host
+// and the plugin's environment (docker plugin set).
+//
+// It decides nothing about networks: it turns bytes into [Settings], with every
+// fault named by its place and a sentence that says what to do. A setting that is
+// at fault has its default in the result, so that a plugin with a broken file can
+// still listen and say what is wrong. Secrets are never in the result: the file
+// names files of the host, and [ReadPassword] reads one when it is needed.
+//
+// Values are plain data. Functions keep no state and may be called at once.
+package config
+
+import (
+	"maps"
+	"slices"
+)
+
+// DefaultUDPPort carries all sessions unless the operator says otherwise. It is
+// fixed, so that a firewall rule and a NAT's mapping hold over a restart; below
+// 32768, where Linux takes no port for outgoing sockets by itself; and neither 3478
+// nor 3479, which a STUN or TURN server on the same host takes.
+const DefaultUDPPort = 14790
+
+// None is the value of a setting that is a path or a list and is switched off.
+const None = "none"
+
+// AnyOverlay in [Service.Overlays] stands for every overlay.
+const AnyOverlay = "*"
+
+// File is the configuration file: JSON, every setting optional. Paths are paths on
+// the host, whatever the plugin's own root file system is.
+type File struct {
+	// Signalling lists the services through which members find each other; none
+	// means that networks stay on this engine.
+	Signalling []Service `json:"signalling"`
+	// STUN lists servers, "host:port", that tell this engine its address outside of
+	// its NAT. At most 8.
+	STUN []string `json:"stun"`
+	// UDPPort carries all sessions; 1 to 65535, 0 for any free one.
+	UDPPort int `json:"udp_port"`
+	// Log says what is logged and how.
+	Log Log `json:"log"`
+	// OVS says which Open vSwitch is used.
+	OVS OVS `json:"ovs"`
+	// Docker says where the engine is found.
+	Docker Docker `json:"docker"`
+	// StateDir keeps the identity and the networks; it must survive a reboot.
+	StateDir string `json:"state_dir"`
+	// RunDir holds the status socket evio.sock and the plugin's own Open vSwitch.
+	RunDir string `json:"run_dir"`
+}
+
+// Service is one account at one XMPP server.
+type Service struct {
+	// Server is "host:port"; empty: the JID's domain, port 5222, or 5223 with
+	// direct TLS.
+	Server string `json:"server"`
+	// TLS is how the connection is protected, StartTLS or DirectTLS; never not at all.
+	TLS string `json:"tls"`
+	// JID is the account, "name@domain", one engine's alone.
+	JID string `json:"jid"`
+	// PasswordFile holds the password on its first line; it is read at each login.
+	PasswordFile string `json:"password_file"`
+	// CAFile holds the PEM certificates that may have signed the server's; empty:
+	// those that web browsers trust.
+	CAFile string `json:"ca_file"`
+	// Overlays says who is a member, by overlay name or AnyOverlay; Roster is the
+	// one kind known.
+	Overlays map[string]string `json:"overlays"`
+}
+
+// Values of [Service.TLS].
+const (
+	StartTLS  = "starttls"
+	DirectTLS = "direct"
+)
+
+// Roster in [Service.Overlays]: the members are the contacts in the account's roster.
+const Roster = "roster"
+
+// OverlayNames returns the overlays that s serves, sorted, [AnyOverlay] among them.
+func (s Service) OverlayNames() []string {
+	return slices.Sorted(maps.Keys(s.Overlays))
+}
+
+// Log says what is logged and how.
+type Log struct {
+	// Level is trace, debug, info, warn or error.
+	Level string `json:"level"`
+	// Format is text or json, one line per event either way.
+	Format string `json:"format"`
+}
+
+// OVS says which Open vSwitch is used.
+type OVS struct {
+	// RunDir is where the host's Open vSwitch has its db.sock. Where that does not
+	// answer, or with None, the plugin runs its own.
+	RunDir string `json:"run_dir"`
+}
+
+// HostRunDir returns RunDir, or "" for None.
+func (o OVS) HostRunDir() string {
+	if o.RunDir == None {
+		return ""
+	}
+	return o.RunDir
+}
+
+// Docker says where the engine is found.
+type Docker struct {
+	// Socket is the engine's API.
+	Socket string `json:"socket"`
+	// PluginDir is where the engine looks for the sockets of v1 plugins.
+	PluginDir string `json:"plugin_dir"`
+}
+
+// Default returns the settings of an empty file.
+func Default() File {
+	return File{
+		UDPPort:  DefaultUDPPort,
+		Log:      Log{Level: "info", Format: "text"},
+		OVS:      OVS{RunDir: "/run/openvswitch"},
+		Docker:   Docker{Socket: "/run/docker.sock", PluginDir: "/run/docker/plugins"},
+		StateDir: "/var/lib/evio",
+		RunDir:   "/run/evio",
+	}
+}

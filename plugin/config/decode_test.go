@@ -1,0 +1,205 @@
+package config
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const whole = `{
+  "signalling": [{
+    "server": "xmpp.example.org:5222", "tls": "starttls", "jid": "site-a@example.org",
+    "password_file": "/etc/evio/password", "ca_file": "/etc/evio/ca.pem",
+    "overlays": {"*": "roster"}
+  }],
+  "stun": ["stun.example.org:3478"],
+  "udp_port": 0,
+  "log": {"level": "debug", "format": "json"},
+  "ovs": {"run_dir": "none"},
+  "docker": {"socket": "/run/d/docker.sock", "plugin_dir": "/run/d/plugins"},
+  "state_dir": "/var/lib/evio-2",
+  "run_dir": "/run/evio-2"
+}`
+
+func TestDecodeWhole(t *testing.T) {
+	got, faults := Decode([]byte(whole))
+	if len(faults) != 0 {
+		t.Fatal(faults)
+	}
+	want := File{
+		Signalling: []Service{{
+			Server: "xmpp.example.org:5222", TLS: StartTLS, JID: "site-a@example.org",
+			PasswordFile: "/etc/evio/password", CAFile: "/etc/evio/ca.pem",
+			Overlays: map[string]string{AnyOverlay: Roster},
+		}},
+		STUN: []string{"stun.example.org:3478"}, UDPPort: 0,
+		Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: None},
+		Docker:   Docker{Socket: "/run/d/docker.sock", PluginDir: "/run/d/plugins"},
+		StateDir: "/var/lib/evio-2", RunDir: "/run/evio-2",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if got.OVS.HostRunDir() != "" {
+		t.Errorf("HostRunDir %q for none", got.OVS.HostRunDir())
+	}
+}
+
+func TestDecodeEmptyIsDefault(t *testing.T) {
+	got, faults := Decode([]byte(`{}`))
+	if len(faults) != 0 {
+		t.Fatal(faults)
+	}
+	if diff := cmp.Diff(Default(), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestServiceDefaults(t *testing.T) {
+	got, faults := Decode([]byte(`{"signalling": [{"jid": "a@b", "password_file": "/etc/p", "overlays": {"z": "roster", "a": "roster"}}]}`))
+	if len(faults) != 0 {
+		t.Fatal(faults)
+	}
+	s := got.Signalling[0]
+	if s.TLS != StartTLS || s.Server != "" || s.CAFile != "" {
+		t.Errorf("got %+v", s)
+	}
+	if diff := cmp.Diff([]string{"a", "z"}, s.OverlayNames()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestFaults: each fault is found, with its place and what to do, and never stops
+// the next from being found.
+func TestFaults(t *testing.T) {
+	service := func(s string) string { return `{"signalling": [` + s + `]}` }
+	const ok = `"jid": "a@b", "password_file": "/etc/p", "overlays": {"*": "roster"}`
+	for _, c := range []struct {
+		name, in string
+		want     []string
+	}{
+		{"syntax", "{\n  \"stun\": [,]\n}", []string{`line 2, column 12: invalid character ',' looking for beginning of value; correct the JSON there`}},
+		{"cut", `{"stun": [`, []string{"line 1, column 10: unexpected end of JSON input; correct the JSON there"}},
+		{"nothing", ``, []string{"line 1, column 1: unexpected end of JSON input"}},
+		{"two documents", `{} {}`, []string{"line 1, column 4: invalid character '{' after top-level value"}},
+		{"no object", `[]`, []string{"it must be an object in {}"}},
+		{"null", `null`, []string{"null is no value; give an object in {}, or leave the setting out"}},
+		{"unknown", `{"stunn": {"a": [1, {"b": 2}]}, "log": {"lvl": "info"}}`, []string{
+			"stunn: there is no such setting; known here are docker, log, ovs, run_dir, signalling, state_dir, stun, udp_port",
+			"log.lvl: there is no such setting; known here are format, level",
+		}},
+		{"another case", `{"STUN": []}`, []string{"STUN: there is no such setting"}},
+		{"twice", `{"udp_port": 1, "udp_port": 2}`, []string{"udp_port: it is there twice; keep one"}},
+		{"kinds", `{"udp_port": "1", "stun": "a:1", "log": [], "state_dir": 1, "ovs": {"run_dir": null}}`, []string{
+			"udp_port: it must be a whole number without quotes",
+			"stun: it must be a list in []",
+			"log: it must be an object in {}",
+			"state_dir: it must be a text in quotes",
+			"ovs.run_dir: null is no value; give a text in quotes, or leave the setting out",
+		}},
+		{"fraction", `{"udp_port": 1.5}`, []string{"udp_port: it must be a whole number without quotes"}},
+		{"port", `{"udp_port": 65536}`, []string{"udp_port: this is no UDP port; give one from 1 to 65535, or 0 for any free one"}},
+		{"stun", `{"stun": ["a", "a:0", "a:b", ":1", "b:65535", "[::1]:1"]}`, []string{
+			`stun[0]: "a" is no host:port; write it like stun.example.org:3478`, `stun[1]: "a:0"`, `stun[2]: "a:b"`, `stun[3]: ":1"`,
+		}},
+		{"too many stun", `{"stun": ["a:1","a:1","a:1","a:1","a:1","a:1","a:1","a:1","a:1"]}`, []string{"stun: there are 9 servers; keep 8 at most"}},
+		{"log", `{"log": {"level": "loud", "format": "xml"}}`, []string{
+			`log.level: "loud" is not known; give one of trace, debug, info, warn, error`,
+			`log.format: "xml" is not known; give one of text, json`,
+		}},
+		{"paths", `{"state_dir": "evio", "run_dir": "", "ovs": {"run_dir": "x"}, "docker": {"socket": "unix:///run/docker.sock"}}`, []string{
+			`ovs.run_dir: "x" is no full path; give one of the host that begins with /`, `docker.socket: "unix:///run/docker.sock" is no full path`,
+			`state_dir: "evio"`, `run_dir: ""`,
+		}},
+		{"empty service", service(`{}`), []string{
+			`signalling[0].jid: "" is no account; write it like site-a@example.org, without a resource`,
+			"signalling[0].password_file: it is missing; put the password alone into a file of the host, mode 0600, and give its path",
+			`signalling[0].overlays: it is missing; name the overlays of this service, such as {"*": "roster"} for all`,
+		}},
+		{"password in the file", service(`{` + ok + `, "password": "secret"}`), []string{"signalling[0].password: there is no such setting; known here are ca_file, jid, overlays, password_file, server, tls"}},
+		{"tls", service(`{` + ok + `, "tls": "none"}`), []string{`signalling[0].tls: "none" is not known; give one of starttls, direct`}},
+		{"group", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"x": "group:evio"}}`), []string{
+			`signalling[0].overlays["x"]: "group:evio" is not known; the one value known is roster`,
+		}},
+		{"overlay name", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"": "roster"}}`), []string{`signalling[0].overlays[""]: this is no name of an overlay`}},
+		{"overlay twice", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"x": "roster", "x": "roster"}}`), []string{`signalling[0].overlays["x"]: it is there twice; keep one`}},
+		{"resource", service(`{"jid": "a@b/c", "password_file": "/etc/p", "overlays": {"*": "roster"}}`), []string{`signalling[0].jid: "a@b/c" is no account`}},
+		{"account twice", service(`{` + ok + `}, {` + ok + `}`), []string{"signalling[1].jid: a@b is the account of signalling[0] too"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, faults := Decode([]byte(c.in))
+			if len(faults) != len(c.want) {
+				t.Fatalf("%d faults, want %d: %v", len(faults), len(c.want), faults)
+			}
+			for i, w := range c.want {
+				if !strings.HasPrefix(faults[i].Error(), w) {
+					t.Errorf("fault %d is %q, want %q", i, faults[i], w)
+				}
+			}
+		})
+	}
+}
+
+// TestFaultsTouchOnlyTheirs: the settings that are right count, the others have
+// their defaults, and services are taken all or none.
+func TestFaultsTouchOnlyTheirs(t *testing.T) {
+	got, faults := Decode([]byte(`{
+		"signalling": [
+			{"jid": "a@b", "password_file": "/etc/p", "overlays": {"*": "roster"}},
+			{"jid": "c@d", "password_file": "/etc/p", "overlays": {"*": "rooster"}}
+		],
+		"udp_port": 70000, "state_dir": "/var/lib/x", "log": {"level": "loud", "format": "json"}
+	}`))
+	if len(faults) != 3 {
+		t.Fatalf("faults: %v", faults)
+	}
+	want := Default()
+	want.StateDir = "/var/lib/x"
+	want.Log.Format = "json"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	_, faults := Decode([]byte(`{"state_dir": "/` + strings.Repeat("x", maxSize) + `"}`))
+	if len(faults) != 1 || !strings.Contains(faults[0].Text, "more than 1048576 bytes") {
+		t.Error(faults)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{whole, `{}`, `null`, `[]`, `{"stun": null}`, `{"signalling": [{"overlays": {"\u0000": "roster"}}]}`, `{"UDP_PORT": 1}`, `{"udp_port": 1e9}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, faults := Decode(b)
+		if again := got.Validate(); len(again) != 0 {
+			t.Fatalf("the result has faults: %v", again)
+		}
+		for _, x := range faults {
+			if x.Text == "" {
+				t.Fatalf("a fault without a text at %q", x.Path)
+			}
+		}
+		if len(faults) != 0 {
+			return
+		}
+		text, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Signalling == nil || got.STUN == nil {
+			return // null is how Go writes an absent list, and is refused
+		}
+		same, faults := Decode(text)
+		if len(faults) != 0 {
+			t.Fatalf("what was written is refused: %v", faults)
+		}
+		if diff := cmp.Diff(got, same); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}

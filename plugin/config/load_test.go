@@ -1,0 +1,195 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// host makes a folder that stands for the mounted host, with a configuration file.
+func host(t *testing.T, file string) (prefix string) {
+	t.Helper()
+	prefix = t.TempDir()
+	write(t, filepath.Join(prefix, "etc/evio/config.json"), file, 0o600)
+	return prefix
+}
+
+func write(t *testing.T, path, content string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+}
+
+func env(pairs ...string) func(string) string {
+	m := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) string { return m[name] }
+}
+
+func TestLoadWithoutFile(t *testing.T) {
+	prefix := t.TempDir()
+	s, faults := Load(env("EVIO_HOST_PREFIX", prefix))
+	if len(faults) != 0 {
+		t.Fatal(faults)
+	}
+	want := Settings{
+		File: Default(), ConfigPath: "/etc/evio/config.json", Missing: true, HostPrefix: prefix,
+		Socket: "/run/docker/plugins/evio.sock", V1Names: []string{"evio", "evio:latest"},
+	}
+	if diff := cmp.Diff(want, s); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEnvironmentWinsOverFile(t *testing.T) {
+	prefix := host(t, `{"udp_port": 1, "log": {"level": "error", "format": "json"}, "state_dir": "/var/lib/file"}`)
+	s, faults := Load(env("EVIO_HOST_PREFIX", prefix, "EVIO_UDP_PORT", "0", "EVIO_LOG_LEVEL", "debug",
+		"EVIO_OVS_RUNDIR", "none", "EVIO_RUN_DIR", "/run/evio-2", "EVIO_V1_NAMES", "a, b", "EVIO_SOCKET", "/tmp/s",
+		"EVIO_DOCKER_SOCKET", "/run/d.sock", "EVIO_PLUGIN_DIR", "/run/p"))
+	if len(faults) != 0 {
+		t.Fatal(faults)
+	}
+	want := Settings{
+		File: File{
+			UDPPort: 0, Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: "none"},
+			Docker: Docker{Socket: "/run/d.sock", PluginDir: "/run/p"}, StateDir: "/var/lib/file", RunDir: "/run/evio-2",
+		},
+		ConfigPath: "/etc/evio/config.json", HostPrefix: prefix, Socket: "/tmp/s", V1Names: []string{"a", "b"},
+	}
+	if diff := cmp.Diff(want, s); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNoV1Names(t *testing.T) {
+	s, faults := Load(env("EVIO_HOST_PREFIX", t.TempDir(), "EVIO_V1_NAMES", "none"))
+	if len(faults) != 0 || len(s.V1Names) != 0 {
+		t.Errorf("names %q, faults %v", s.V1Names, faults)
+	}
+}
+
+// TestLoadFaults: whatever is wrong, the settings are usable and the fault says
+// where and what to do.
+func TestLoadFaults(t *testing.T) {
+	for _, c := range []struct {
+		name, file string
+		env        []string
+		want       []string
+	}{
+		{"environment", `{}`, []string{"EVIO_UDP_PORT", "70000", "EVIO_LOG_LEVEL", "loud", "EVIO_STATE_DIR", "evio", "EVIO_V1_NAMES", "a/b", "EVIO_SOCKET", "x", "EVIO_CONFIG", "y"}, []string{
+			"EVIO_CONFIG: \"y\" is no full path; give one of the host that begins with /",
+			"EVIO_SOCKET: \"x\" is no full path",
+			"EVIO_V1_NAMES: \"a/b\" is no name of a plugin; give names with commas between them, such as evio,evio:latest, or none",
+			"EVIO_LOG_LEVEL: \"loud\" is not known; give one of trace, debug, info, warn, error",
+			"EVIO_UDP_PORT: this is no UDP port; give one from 1 to 65535, or 0 for any free one",
+			"EVIO_STATE_DIR: \"evio\" is no full path",
+		}},
+		{"no number", `{}`, []string{"EVIO_UDP_PORT", "many"}, []string{"EVIO_UDP_PORT: this is no UDP port"}},
+		{"out of reach by environment", `{}`, []string{"EVIO_STATE_DIR", "/etc/evio"}, []string{
+			"EVIO_STATE_DIR: the plugin cannot reach /etc/evio; choose a path below /run or /var/lib",
+		}},
+		{"file", `{"stun": 1, "x": 2}`, nil, []string{
+			"/etc/evio/config.json: stun: it must be a list in []",
+			"/etc/evio/config.json: x: there is no such setting",
+		}},
+		{"out of reach by file", `{"signalling": [{"jid": "a@b", "password_file": "/root/p", "ca_file": "/etc/../srv/ca", "overlays": {"*": "roster"}}], "run_dir": "/var/run/evio"}`, nil, []string{
+			"/etc/evio/config.json: signalling[0].password_file: the plugin cannot reach /root/p; choose a path below /etc or /run or /var/lib",
+			"/etc/evio/config.json: signalling[0].ca_file: the plugin cannot reach /srv/ca",
+		}},
+		{"cut file", `{`, nil, []string{"/etc/evio/config.json: line 1, column 1: unexpected end of JSON input; correct the JSON there"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			prefix := host(t, c.file)
+			s, faults := Load(env(append(c.env, "EVIO_HOST_PREFIX", prefix)...))
+			if len(faults) != len(c.want) {
+				t.Fatalf("%d faults, want %d: %v", len(faults), len(c.want), faults)
+			}
+			for i, w := range c.want {
+				if !strings.HasPrefix(faults[i].Error(), w) {
+					t.Errorf("fault %d is %q, want %q", i, faults[i], w)
+				}
+			}
+			if wrong := s.validate(); len(wrong) != 0 {
+				t.Errorf("the settings have faults: %v", wrong)
+			}
+			if s.Missing {
+				t.Error("a broken file counts as a missing one")
+			}
+		})
+	}
+}
+
+func TestUnreadableFile(t *testing.T) {
+	prefix := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(prefix, "etc/evio/config.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, faults := Load(env("EVIO_HOST_PREFIX", prefix))
+	if len(faults) != 1 || !strings.Contains(faults.Err().Error(), "is a directory; make it a file that root can read") {
+		t.Errorf("faults %v", faults)
+	}
+	if diff := cmp.Diff(Default(), s.File); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestHostPath(t *testing.T) {
+	for _, c := range []struct{ prefix, in, want string }{
+		{"", "/run/x/../y", "/run/y"},
+		{"", "/var/run/docker.sock", "/var/run/docker.sock"},
+		{"/host", "/etc/evio", "/host/etc/evio"},
+		{"/host", "/var/run/docker.sock", "/host/run/docker.sock"},
+		{"/host", "/var/run", "/host/run"},
+		{"/host", "/var/running", "/host/var/running"},
+		{"/host", "/../../etc", "/host/etc"},
+	} {
+		if got := (Settings{HostPrefix: c.prefix}).HostPath(c.in); got != c.want {
+			t.Errorf("HostPath(%q) with %q: %q, want %q", c.in, c.prefix, got, c.want)
+		}
+	}
+}
+
+func TestReadPassword(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name, content string
+		mode          os.FileMode
+		want, fault   string
+	}{
+		{"plain", "secret", 0o600, "secret", ""},
+		{"line", "s e c\n", 0o640, "s e c", ""},
+		{"windows", "secret\r\nnote\r\n", 0o400, "secret", ""},
+		{"longest", strings.Repeat("x", maxPassword) + "\n", 0o600, strings.Repeat("x", maxPassword), ""},
+		{"empty", "", 0o600, "", "write the password there"},
+		{"blank line", "\nsecret", 0o600, "", "write the password there"},
+		{"too long", strings.Repeat("x", maxPassword+1), 0o600, "", "more than 1024 bytes"},
+		{"open", "secret", 0o644, "", "chmod 600 it and change the password"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(dir, c.name)
+			write(t, path, c.content, c.mode)
+			got, err := ReadPassword(path)
+			if got != c.want || (err == nil) != (c.fault == "") {
+				t.Fatalf("got %q, %v", got, err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), c.fault) || strings.Contains(err.Error(), "secret")) {
+				t.Errorf("error %q", err)
+			}
+		})
+	}
+	if _, err := ReadPassword(filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "read password: open") {
+		t.Errorf("a missing file: %v", err)
+	}
+}

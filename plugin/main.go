@@ -1,0 +1,107 @@
+// Command evio is a network driver for Docker whose networks span engines at
+// different sites.
+//
+//	evio [plugin]   serves the engine until SIGTERM or SIGINT
+//	evio version    prints the version
+//
+// The package opens sockets, reads settings and puts the parts together (wire.go);
+// what the driver does lies below it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"evio/driver/socket"
+	"evio/plugin/config"
+)
+
+// shutdownLimit is how long the parts have to end after a signal. The engine kills
+// a plugin 10 s after SIGTERM.
+const shutdownLimit = 9 * time.Second
+
+const usage = `usage: evio [plugin]   serve the Docker engine
+       evio version    print the version`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "evio:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+	switch {
+	case len(args) == 0, len(args) == 1 && args[0] == "plugin":
+		return bounded(ctx, shutdownLimit, func(ctx context.Context) error { return serve(ctx, getenv, out) })
+	case len(args) == 1 && args[0] == "version":
+		_, err := fmt.Fprintf(out, "evio %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return err
+	}
+	return errors.New("unknown arguments\n" + usage)
+}
+
+// serve reads the settings and opens the sockets before any part starts, since an
+// engine that finds nobody there at its start leaves the plugin disabled. A fault in
+// the settings is no reason to end: the engine would start the process again and
+// again, and nobody would be told.
+func serve(ctx context.Context, getenv func(string) string, out io.Writer) (err error) {
+	s, faults := config.Load(getenv)
+	log, err := newLogger(out, s.Log)
+	if err != nil {
+		return err
+	}
+	managed, err := socket.Listen(s.Socket)
+	if err != nil {
+		return err
+	}
+	listeners := []net.Listener{managed}
+	defer func() { err = errors.Join(err, closeAll(listeners)) }()
+	v1, v1Err := listenV1(s.HostPath(s.Docker.PluginDir), s.V1Names, s.Socket)
+	listeners = append(listeners, v1...)
+
+	log.Infof("evio %s serves %s and the names %v", version(), s.Socket, s.V1Names)
+	if v1Err != nil {
+		log.WithError(v1Err).Error("not every name can be served; networks with -d evionet work")
+	}
+	report(log, s, faults)
+	return wire(ctx, s, faults.Err(), listeners, log)
+}
+
+// bounded runs f and gives it limit to return once ctx has ended.
+func bounded(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }() // ends with the process if f does not
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("shutdown took more than %v and was cut off", limit)
+	}
+}
+
+// version returns what the Go toolchain recorded about the source tree.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown version)"
+	}
+	return info.Main.Version
+}
