@@ -10,7 +10,6 @@ type drops struct {
 	record    atomic.Uint64 // directory records that were refused
 	conflict  atomic.Uint64 // directory records that claim what another node holds
 	lost      atomic.Uint64 // own addresses that another node took over
-	ring      atomic.Uint64 // ring messages that were malformed
 	flood     atomic.Uint64 // floods that were malformed or could not be handed on
 	notOrigin atomic.Uint64 // flooded frames whose source MAC belongs to another node than their origin
 	queue     atomic.Uint64 // input while too much waited for the node
@@ -21,7 +20,7 @@ func (d *drops) byCause() map[string]uint64 {
 	all := map[string]uint64{
 		"envelope": d.envelope.Load(), "letters": d.letters.Load(), "control": d.control.Load(),
 		"directory-record": d.record.Load(),
-		"address-conflict": d.conflict.Load(), "address-lost": d.lost.Load(), "ring-message": d.ring.Load(), "flood": d.flood.Load(),
+		"address-conflict": d.conflict.Load(), "address-lost": d.lost.Load(), "flood": d.flood.Load(),
 		"flood-source-not-origin": d.notOrigin.Load(), "node-queue-full": d.queue.Load(),
 	}
 	for k, v := range all {

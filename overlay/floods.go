@@ -12,7 +12,11 @@ import (
 // copied; when too much waits it is dropped and counted.
 func (n *Node) Flood(frame []byte) {
 	held := slices.Clone(frame)
-	if !n.After(func() { n.sendFlood(n.flood.Originate(n.ring.Neighbours()), held) }) {
+	if !n.After(func() {
+		if n.flood.Admit(time.Now()) {
+			n.sendFlood(n.flood.Originate(n.ring.Neighbours()), held)
+		}
+	}) {
 		n.drops.queue.Add(1)
 	}
 }

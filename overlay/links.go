@@ -50,11 +50,6 @@ func (n *Node) control(p *peer, m control.Message, now time.Time) {
 	case control.Announce:
 		n.announced(p.member, m.Payload, now)
 	case control.Ring:
-		effects, err := n.ring.Message(p.member.Node, m.Payload, now)
-		if err != nil {
-			n.drops.ring.Add(1)
-			return
-		}
-		n.ringEffects(effects, now)
+		n.ringEffects(n.ring.Message(p.member.Node, m.Payload, now), now)
 	}
 }

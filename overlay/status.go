@@ -6,6 +6,7 @@ import (
 
 	"evio/overlay/contact"
 	"evio/overlay/nodeid"
+	"evio/overlay/symphony"
 )
 
 // Status describes a node for people.
@@ -44,7 +45,17 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 }
 
 func (n *Node) status() Status {
-	s := Status{Successors: n.ring.Successors(), LongDistance: n.ring.LongDistance(), Estimate: n.ring.Estimate(), Drops: n.drops.byCause()}
+	s := Status{Successors: n.ring.Successors(), Estimate: n.ring.Estimate(), Drops: n.drops.byCause()}
+	for cause, count := range n.flood.Stats().ByCause() {
+		if count > 0 {
+			s.Drops["flood-"+cause] = count
+		}
+	}
+	for _, l := range n.ring.Links() {
+		if l.Type == symphony.LongDistance || l.Type == symphony.Incoming {
+			s.LongDistance = append(s.LongDistance, l.ID)
+		}
+	}
 	for id, m := range n.members {
 		ms := MemberStatus{JID: m.JID, Node: id, Online: m.Online}
 		if p := n.peers[id]; p != nil {

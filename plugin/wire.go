@@ -18,6 +18,7 @@ import (
 	"evio/datapath/session"
 	"evio/driver"
 	"evio/driver/network"
+	"evio/driver/socket"
 	"evio/driver/status"
 	"evio/driver/store"
 	"evio/overlay/identity"
@@ -185,12 +186,21 @@ func newDriver(s config.Settings, p parts, fault error, log *logrus.Entry) (*dri
 	return driver.New(c), nil
 }
 
-// serveStatus hands out the status document; a socket that cannot be opened costs
-// the document and nothing else.
+// serveStatus hands out the status document until the context ends; a socket that
+// cannot be opened costs the document and nothing else.
 func serveStatus(ctx context.Context, s config.Settings, source status.Source, log *logrus.Entry) error {
-	server := status.NewServer(source, log)
-	if err := server.Run(ctx, filepath.Join(s.HostPath(s.RunDir), "evio.sock")); err != nil {
+	l, err := socket.Listen(filepath.Join(s.HostPath(s.RunDir), "evio.sock"))
+	if err != nil {
 		log.WithError(err).Error("no status document")
+		return nil
 	}
-	return nil
+	server := status.NewServer(source, log)
+	defer context.AfterFunc(ctx, func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if err := server.Close(end); err != nil {
+			log.WithError(err).Debug("status server ended with an error")
+		}
+	})()
+	return server.Serve(l)
 }

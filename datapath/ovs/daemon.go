@@ -33,7 +33,8 @@ type daemon struct {
 	argv     []string
 	// prepare is called before each start with the number of quick deaths before.
 	prepare func(ctx context.Context, failures int) error
-	// again is called after each start but the first.
+	// again is called after each start but the first; its context ends with the
+	// process.
 	again func(ctx context.Context)
 	// quit asks the process to end; nil or failing: SIGTERM.
 	quit func(ctx context.Context) error
@@ -73,7 +74,10 @@ func (d *daemon) live(ctx context.Context, isAgain bool) error {
 	// ends, so a goroutine keeps that thread to itself as long as the child lives.
 	ended := make(chan error, 1)
 	lines := &logLines{log: d.log}
+	alive, dead := context.WithCancel(ctx)
+	defer dead()
 	go func() {
+		defer dead()
 		runtime.LockOSThread()
 		cmd := exec.CommandContext(ctx, d.argv[0], d.argv[1:]...) //nolint:gosec // fixed programs, no shell
 		cmd.Env, cmd.Stdout, cmd.Stderr = d.programs.env(), lines, lines
@@ -83,7 +87,7 @@ func (d *daemon) live(ctx context.Context, isAgain bool) error {
 		ended <- cmd.Run()
 	}()
 	if isAgain && d.again != nil {
-		d.again(ctx)
+		d.again(alive)
 	}
 	err := <-ended
 	if err == nil {

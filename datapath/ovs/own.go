@@ -130,12 +130,20 @@ func (o *own) describe() {
 	p, log := o.s.programs, o.s.log
 	quiet := []string{"-vconsole:info", "-vsyslog:off", "-vfile:off", logPattern}
 	control := func(name string) string { return "--unixctl=" + filepath.Join(o.c.RunDir, name+".ctl") }
+	quit := func(name string, args ...string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			target := "--target=" + filepath.Join(o.c.RunDir, name+".ctl")
+			_, _, err := p.run(ctx, nil, "ovs-appctl", append([]string{"--timeout=3", target, "exit"}, args...)...)
+			return err
+		}
+	}
 	pid := func(name string) string { return "--pidfile=" + filepath.Join(o.c.RunDir, name+".pid") }
 	o.database = &daemon{
 		programs: p, log: log.WithField("program", "ovsdb-server"),
 		argv: append([]string{
 			"ovsdb-server", o.file, "--remote=punix:" + p.databaseSocket(), control("ovsdb-server"), pid("ovsdb-server"),
 		}, quiet...),
+		quit: quit("ovsdb-server"),
 		prepare: func(ctx context.Context, failures int) error {
 			if failures < recreateAfter {
 				return nil
@@ -154,11 +162,7 @@ func (o *own) describe() {
 		argv:    append([]string{"ovs-vswitchd", p.database(), control("ovs-vswitchd"), pid("ovs-vswitchd")}, quiet...),
 		prepare: func(context.Context, int) error { return nil },
 		again:   func(context.Context) { o.s.noteRestart() },
-		quit: func(ctx context.Context) error {
-			_, _, err := p.run(ctx, nil, "ovs-appctl", "--timeout=3",
-				"--target="+filepath.Join(o.c.RunDir, "ovs-vswitchd.ctl"), "exit", "--cleanup")
-			return err
-		},
+		quit:    quit("ovs-vswitchd", "--cleanup"),
 	}
 }
 

@@ -42,7 +42,7 @@ func (s *Session) newAgent(peer Parameters) (*ice.Agent, error) {
 		return nil, fmt.Errorf("make ICE agent: %w", err)
 	}
 	if err := s.feed(agent, peer); err != nil {
-		closeQuietly(agent.GracefulClose)
+		s.release("ICE agent", agent.GracefulClose)
 		return nil, err
 	}
 	return agent, nil

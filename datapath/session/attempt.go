@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/pion/dtls/v3"
@@ -65,7 +64,7 @@ func (a *attempt) run(ctx context.Context) {
 		a.keyed <- err
 		return
 	}
-	defer closeQuietly(agent.GracefulClose)
+	defer s.release("ICE agent", agent.GracefulClose)
 	secure, err := conn.dial()
 	if err != nil {
 		a.keyed <- fmt.Errorf("prepare handshake: %w", err)
@@ -73,7 +72,7 @@ func (a *attempt) run(ctx context.Context) {
 	}
 	defer func() {
 		conn.muted.Store(true) // no close_notify: the peer's attempt ends by records
-		closeQuietly(secure.Close)
+		s.release("handshake", secure.Close)
 	}()
 
 	err = a.agree(ctx, agent, conn, secure)
@@ -112,9 +111,9 @@ func (a *attempt) agree(ctx context.Context, agent *ice.Agent, conn *handshakeCo
 	return nil
 }
 
-// closeQuietly closes what holds nothing that could be lost.
-func closeQuietly(closer func() error) {
+// release closes what holds nothing that could be lost.
+func (s *Session) release(what string, closer func() error) {
 	if err := closer(); err != nil {
-		_ = errors.Unwrap(err)
+		s.log.WithError(err).Debugf("close %s", what)
 	}
 }

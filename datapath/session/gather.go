@@ -62,7 +62,7 @@ func (s *Session) gather(ctx context.Context) bool {
 
 // candidates returns the host candidates and, with them first, all candidates.
 func (t *Transport) candidates(ctx context.Context) (hosts []netip.AddrPort, all []Candidate) {
-	bases, err := icemux.Hosts(t.filter)
+	bases, err := t.hosts(t.filter)
 	if err != nil {
 		t.log.WithError(err).Warn("no candidates: sessions will not connect")
 		return nil, nil

@@ -65,7 +65,7 @@ func (s *Session) Info() Info {
 		info.AEAD = keys.AEAD.String()
 	}
 	if p := s.path.Load(); p != nil {
-		info.Local = netip.AddrPortFrom(p.source.Addr(), p.port)
+		info.Local = netip.AddrPortFrom(p.source.Addr, p.port)
 		info.Remote = p.remote
 		info.RemoteType = p.remoteType
 		info.LocalType = s.localType(p, info.Observed)
@@ -79,7 +79,7 @@ func (s *Session) localType(p *path, observed netip.AddrPort) string {
 	if !observed.IsValid() {
 		return p.localType
 	}
-	if observed.Addr() == p.source.Addr() {
+	if observed.Addr() == p.source.Addr {
 		return "host"
 	}
 	for _, c := range s.own.Candidates {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"time"
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
@@ -108,7 +109,7 @@ func openCause(err error) drops.Cause {
 func (s *Session) received(d *udp.Datagram) {
 	s.lastReceived.Store(int64(s.transport.now()))
 	s.traffic.rxRecords.Add(1)
-	if p := s.path.Load(); p != nil && (d.Remote != p.remote || d.Local != p.source.Addr()) {
+	if p := s.path.Load(); p != nil && (d.Remote != p.remote || d.Local != p.source.Addr) {
 		s.traffic.offPath.Add(1)
 	}
 	select {
@@ -139,7 +140,7 @@ func (s *Session) receiveProbe(p record.Plain, from netip.AddrPort) {
 // rejoin adds the frame that a slice completes to the vector and hands it over
 // at once, since the memory of the frame is needed again.
 func (t *Transport) rejoin(s *Session, p record.Plain) {
-	frame, err := s.rejoiner.Add(p, t.epoch.Add(t.now()))
+	frame, err := s.rejoiner.Add(p, time.Now())
 	switch {
 	case errors.Is(err, record.ErrOverlap):
 		s.drops.Add(drops.SliceOverlap)

@@ -70,6 +70,7 @@ type Transport struct {
 	socket      socket
 	mux         *icemux.Mux
 	filter      icemux.HostFilter
+	hosts       func(icemux.HostFilter) ([]netip.Addr, error)
 	reflexive   reflexive
 	certificate tls.Certificate
 	epoch       time.Time // zero of the times that sessions keep
@@ -94,14 +95,14 @@ func Listen(config Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTransport(config, s)
+	t, err := newTransport(config, s, icemux.Hosts)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return t, nil
 }
 
-func newTransport(config Config, s socket) (*Transport, error) {
+func newTransport(config Config, s socket, hosts func(icemux.HostFilter) ([]netip.Addr, error)) (*Transport, error) {
 	certificate, err := selfSigned(config.Key)
 	if err != nil {
 		return nil, err
@@ -111,6 +112,7 @@ func newTransport(config Config, s socket) (*Transport, error) {
 		log:         orDiscard(config.Log),
 		socket:      s,
 		filter:      icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
+		hosts:       hosts,
 		reflexive:   reflexive{turn: make(chan struct{}, 1)},
 		certificate: certificate,
 		epoch:       time.Now(),

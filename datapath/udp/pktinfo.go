@@ -8,17 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Source is a local address to send from, ready as a control message.
+// Source is a local address to send from. The zero Source leaves the choice to
+// the kernel.
 type Source struct {
-	addr    netip.Addr
-	control []byte
+	Addr    netip.Addr
+	control []byte // the control message that chooses it
 }
 
-// Addr returns the local address; it is the zero Addr for a Source that leaves
-// the choice to the kernel.
-func (s Source) Addr() netip.Addr { return s.addr }
-
-// NewSource makes the Source of a local address for a socket of the given
+// newSource makes the Source of a local address for a socket of the given
 // family. An AF_INET6 socket takes IPv4 addresses in their mapped form, also in
 // IPV6_PKTINFO (Linux, ip_cmsg_send with allow_ipv6).
 func newSource(family int, addr netip.Addr) Source {
@@ -31,16 +28,16 @@ func newSource(family int, addr netip.Addr) Source {
 		putHeader(b, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, unix.SizeofInet6Pktinfo)
 		ip := addr.As16()
 		copy(b[unix.CmsgLen(0):], ip[:])
-		return Source{addr: addr, control: b}
+		return Source{Addr: addr, control: b}
 	}
 	if !addr.Is4() {
-		return Source{addr: addr}
+		return Source{Addr: addr}
 	}
 	b := make([]byte, unix.CmsgSpace(unix.SizeofInet4Pktinfo))
 	putHeader(b, unix.IPPROTO_IP, unix.IP_PKTINFO, unix.SizeofInet4Pktinfo)
 	ip := addr.As4()
 	copy(b[unix.CmsgLen(0)+4:], ip[:]) // ipi_spec_dst follows the interface index
-	return Source{addr: addr, control: b}
+	return Source{Addr: addr, control: b}
 }
 
 func putHeader(b []byte, level, typ int32, size int) {

@@ -100,4 +100,3 @@ func texts(ids []nodeid.ID) []string {
 	}
 	return out
 }
-

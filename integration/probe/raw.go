@@ -109,7 +109,11 @@ func udpPacket(from, to netip.Addr, port uint16, token string) []byte {
 	pseudo := append(append([]byte{}, from.AsSlice()...), to.AsSlice()...)
 	pseudo = append(pseudo, 0, unix.IPPROTO_UDP)
 	pseudo = append(pseudo, udp[4], udp[5])
-	binary.BigEndian.PutUint16(udp[6:], checksum(append(pseudo, udp...)))
+	sum := checksum(append(pseudo, udp...))
+	if sum == 0 { // would mean that there is none (RFC 768)
+		sum = 0xffff
+	}
+	binary.BigEndian.PutUint16(udp[6:], sum)
 
 	ip := []byte{0x45, 0, 0, 0, 0, 1, 0, 0, 64, unix.IPPROTO_UDP, 0, 0}
 	binary.BigEndian.PutUint16(ip[2:], uint16(20+len(udp))) //nolint:gosec // a token is short

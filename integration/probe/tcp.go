@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -56,12 +57,16 @@ func tcpCheck(ctx context.Context, _ *printer, args []string) error {
 
 func httpServe(ctx context.Context, out *printer, args []string) error {
 	flags := flag.NewFlagSet("http-serve", flag.ContinueOnError)
-	listen := flags.String("listen", ":80", "local `address:port`")
+	listen := flags.String("listen", ":80", "local `address:port`, or unix:PATH")
 	body := flags.String("body", "probe\n", "the answer")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *listen)
+	network, address := "tcp", *listen
+	if file, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", file
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, network, address)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // EngineOptions are how a site's dockerd runs.
@@ -59,6 +61,15 @@ func (s *Site) startEngine(ctx context.Context, o EngineOptions) error {
 		return err
 	}
 	return s.importImage(ctx)
+}
+
+// StartEngines starts the engines of all sites at once.
+func (l *Lab) StartEngines(ctx context.Context, o EngineOptions) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range l.Sites() {
+		group.Go(func() error { return s.StartEngine(ctx, o) })
+	}
+	return group.Wait()
 }
 
 // StopEngine stops dockerd as a service manager does, with SIGTERM, and waits for its end.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sync/errgroup"
 )
 
 // Start is New, AddSites and StartEngines for a test: three lines fewer in each. The lab is closed
@@ -37,27 +36,6 @@ func Start(t testing.TB, sites ...SiteConfig) *Lab {
 		t.Fatal(err)
 	}
 	return lab
-}
-
-// AddSites starts several sites at once, without their engines.
-func (l *Lab) AddSites(ctx context.Context, sites ...SiteConfig) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range sites {
-		group.Go(func() error {
-			_, err := l.AddSite(ctx, c)
-			return err
-		})
-	}
-	return group.Wait()
-}
-
-// StartEngines starts the engines of all sites at once.
-func (l *Lab) StartEngines(ctx context.Context, o EngineOptions) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, s := range l.Sites() {
-		group.Go(func() error { return s.StartEngine(ctx, o) })
-	}
-	return group.Wait()
 }
 
 // dumpLogs copies the end of each program's log to the test's.

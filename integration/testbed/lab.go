@@ -44,8 +44,8 @@ type Lab struct {
 
 	mu       sync.Mutex // guards what follows
 	machines []*Machine
-	sites    []*Site
-	index    int // sites ever added
+	sites    []*Site // by number
+	index    int // number of the last site
 	closed   bool
 
 	image image
@@ -147,7 +147,7 @@ func (l *Lab) Site(name string) *Site {
 	return nil
 }
 
-// Sites returns all sites in the order in which they were added.
+// Sites returns all sites in the order of their numbers.
 func (l *Lab) Sites() []*Site {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,10 +1,10 @@
 package testbed
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,9 +64,9 @@ func (m *Machine) Start(ctx context.Context, name string, args ...string) (*Proc
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
-	line, err := io.ReadAll(in)
+	line, err := bufio.NewReader(in).ReadString('\n')
 	if err == nil {
-		p.pid, err = strconv.Atoi(strings.TrimSpace(string(line)))
+		p.pid, err = strconv.Atoi(strings.TrimSpace(line))
 	}
 	if err != nil {
 		<-p.done

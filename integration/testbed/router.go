@@ -6,6 +6,9 @@ import (
 	"net/netip"
 )
 
+// routerSuffix follows the site's name in its router's.
+const routerSuffix = "-router"
+
 // Router is a site's way to the internet. Its interfaces are called wan and lan.
 type Router struct {
 	*Machine
@@ -43,7 +46,7 @@ func newRouter(ctx context.Context, l *Lab, number int, nat NAT, p plan, host *M
 	if err != nil {
 		return nil, err
 	}
-	m, err := newMachine(ctx, l, host.name+"-router")
+	m, err := newMachine(ctx, l, host.name+routerSuffix)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // SiteConfig describes a site.
@@ -20,6 +24,7 @@ type SiteConfig struct {
 type Site struct {
 	*Machine
 	Router *Router
+	number int
 	addr   netip.Addr
 
 	mu     sync.Mutex // guards what follows; held while the engine starts or stops
@@ -31,13 +36,33 @@ var siteName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,20}$`)
 
 // AddSite starts a site, without its engine. Several can be added at once.
 func (l *Lab) AddSite(ctx context.Context, c SiteConfig) (*Site, error) {
-	if !siteName.MatchString(c.Name) || c.Name == "internet" {
+	return l.addSite(ctx, l.nextNumber(), c)
+}
+
+// AddSites starts several sites at once, numbered in their order.
+func (l *Lab) AddSites(ctx context.Context, sites ...SiteConfig) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, c := range sites {
+		number := l.nextNumber()
+		group.Go(func() error {
+			_, err := l.addSite(ctx, number, c)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+func (l *Lab) nextNumber() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.index++
+	return l.index
+}
+
+func (l *Lab) addSite(ctx context.Context, number int, c SiteConfig) (*Site, error) {
+	if !siteName.MatchString(c.Name) || c.Name == "internet" || strings.HasSuffix(c.Name, routerSuffix) {
 		return nil, fmt.Errorf("site name %q: use lower-case letters, digits and hyphens", c.Name)
 	}
-	l.mu.Lock()
-	l.index++
-	number := l.index
-	l.mu.Unlock()
 	p, err := planSite(number, c.NAT, c.LAN)
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", c.Name, err)
@@ -46,7 +71,7 @@ func (l *Lab) AddSite(ctx context.Context, c SiteConfig) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Machine: m, addr: p.host}
+	s := &Site{Machine: m, number: number, addr: p.host}
 	if s.Router, err = newRouter(ctx, l, number, c.NAT, p, m); err != nil {
 		return nil, fmt.Errorf("site %s: %w", c.Name, err)
 	}
@@ -55,6 +80,7 @@ func (l *Lab) AddSite(ctx context.Context, c SiteConfig) (*Site, error) {
 	}
 	l.mu.Lock()
 	l.sites = append(l.sites, s)
+	slices.SortFunc(l.sites, func(a, b *Site) int { return a.number - b.number })
 	l.mu.Unlock()
 	l.log.WithFields(map[string]any{"site": c.Name, "nat": c.NAT, "wan": p.wan, "address": p.host}).Info("site is up")
 	return s, nil

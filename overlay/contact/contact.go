@@ -131,8 +131,8 @@ func (c *Contact) Online(now time.Time) []Effect {
 }
 
 // Offline says that the peer seems to be gone or that no carrier reaches it. It
-// ends no session: after a few more envelopes the Contact is quiet until Online or
-// Received.
+// ends no session that is established: after a few more envelopes the Contact is
+// quiet until Online or Received.
 func (c *Contact) Offline(time.Time) {
 	if c.online {
 		c.online, c.quota = false, blind
@@ -330,9 +330,17 @@ func (c *Contact) renew(now time.Time, fx []Effect) []Effect {
 	if c.next.body == nil || c.next.remote != 0 || now.Sub(c.next.opened) < fresh {
 		return fx
 	}
+	return c.open(now, now, c.giveUp(fx))
+}
+
+// giveUp ends an attempt that the peer has not answered.
+func (c *Contact) giveUp(fx []Effect) []Effect {
+	if c.next.remote != 0 {
+		return fx // it ends by itself
+	}
 	fx = append(fx, CloseSession{c.next.number})
-	c.next, c.connectAt, c.sendAt = nil, time.Time{}, time.Time{}
-	return c.open(now, now, fx)
+	c.next, c.sendAt = nil, time.Time{}
+	return fx
 }
 
 // connect gives the attempt under way the peer's parameters, unless it has them.
@@ -374,7 +382,7 @@ func (c *Contact) send(now time.Time, fx []Effect) []Effect {
 	c.sendAt = time.Time{}
 	if !c.online {
 		if c.quota == 0 {
-			return fx
+			return c.giveUp(fx)
 		}
 		c.quota--
 	}

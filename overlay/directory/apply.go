@@ -22,7 +22,7 @@ type Result struct {
 // Apply takes a record of another node, whoever brought it. keyOf returns the
 // public key of a member. A record with an error has changed nothing.
 func (d *Directory) Apply(record []byte, now time.Time, keyOf func(nodeid.ID) (ed25519.PublicKey, bool)) (Result, error) {
-	c, err := d.examine(record, now, keyOf)
+	c, pub, err := d.examine(record, now, keyOf)
 	if err != nil {
 		d.stats.Invalid++
 		return Result{}, err
@@ -33,7 +33,7 @@ func (d *Directory) Apply(record []byte, now time.Time, keyOf func(nodeid.ID) (e
 	switch {
 	case c.Owner == d.self:
 		// Ours, come back. Only a newer one tells that somebody else signs as we do.
-		if c.Sequence > d.sequence && verify(publicKey(d.priv), d.overlay, record) {
+		if c.Sequence > d.sequence && verify(pub, d.overlay, record) {
 			d.stats.Invalid++
 			return Result{}, ErrIdentity
 		}
@@ -49,7 +49,7 @@ func (d *Directory) Apply(record []byte, now time.Time, keyOf func(nodeid.ID) (e
 		d.stats.Repeated++
 		d.settle(k, now, &r.Update)
 	default:
-		if err := d.store(c, record, now, keyOf, &r.Update); err != nil {
+		if err := d.store(c, record, pub, now, &r.Update); err != nil {
 			d.stats.Invalid++
 			return Result{}, err
 		}
@@ -66,31 +66,32 @@ func (d *Directory) Apply(record []byte, now time.Time, keyOf func(nodeid.ID) (e
 	return r, nil
 }
 
-// examine decodes a record and checks all but its signature.
-func (d *Directory) examine(record []byte, now time.Time, keyOf func(nodeid.ID) (ed25519.PublicKey, bool)) (Claim, error) {
+// examine decodes a record and checks all but its signature. It returns the key to
+// check that with.
+func (d *Directory) examine(record []byte, now time.Time, keyOf func(nodeid.ID) (ed25519.PublicKey, bool)) (Claim, ed25519.PublicKey, error) {
 	c, err := parse(record)
 	if err != nil {
-		return Claim{}, err
+		return Claim{}, nil, err
 	}
 	if !timely(c.Expiry, now) {
-		return Claim{}, ErrTime
+		return Claim{}, nil, ErrTime
 	}
 	if !d.inside(c.Addr) {
-		return Claim{}, fmt.Errorf("%w: %v", ErrSubnet, c.Addr)
+		return Claim{}, nil, fmt.Errorf("%w: %v", ErrSubnet, c.Addr)
 	}
 	if c.Owner == d.self {
-		return c, nil
+		return c, publicKey(d.priv), nil
 	}
-	if pub, ok := keyOf(c.Owner); !ok || nodeid.FromKey(pub, d.overlay) != c.Owner {
-		return Claim{}, fmt.Errorf("%w: %v", ErrMember, c.Owner)
+	pub, ok := keyOf(c.Owner)
+	if !ok || len(pub) != ed25519.PublicKeySize || nodeid.FromKey(pub, d.overlay) != c.Owner {
+		return Claim{}, nil, fmt.Errorf("%w: %v", ErrMember, c.Owner)
 	}
-	return c, nil
+	return c, pub, nil
 }
 
 // store verifies a record that is news and keeps its claim.
-func (d *Directory) store(c Claim, record []byte, now time.Time, keyOf func(nodeid.ID) (ed25519.PublicKey, bool), u *Update) error {
-	pub, _ := keyOf(c.Owner)
-	if len(pub) != ed25519.PublicKeySize || !verify(pub, d.overlay, record) {
+func (d *Directory) store(c Claim, record []byte, pub ed25519.PublicKey, now time.Time, u *Update) error {
+	if !verify(pub, d.overlay, record) {
 		return ErrSignature
 	}
 	n := d.node(c.Owner, now)

@@ -37,7 +37,7 @@ type Stats struct {
 	Conflicts                         uint64 // records that claim what another node holds
 	Refused                           uint64 // of those, against a claim of ours without ground
 	Lost, Reclaimed                   uint64 // claims of ours
-	Expired                           uint64 // claims of others
+	Expired                           uint64 // claims that were not renewed
 }
 
 // Directory is one node's view. Use New.

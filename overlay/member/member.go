@@ -209,4 +209,3 @@ func bare(jid string) string {
 	account, _, _ := strings.Cut(jid, "/")
 	return strings.ToLower(account)
 }
-

@@ -81,9 +81,12 @@ func quoteText(s string) string {
 
 // readError names the plain cases of a broken connection.
 func readError(err error) error {
+	var breach violation
 	var syntax *xml.SyntaxError
 	var unmarshal xml.UnmarshalError
 	switch {
+	case errors.As(err, &breach):
+		return breach
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errClosed
 	case errors.As(err, &syntax) && syntax.Msg == "unexpected EOF":

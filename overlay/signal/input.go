@@ -3,8 +3,6 @@ package signal
 import (
 	"bufio"
 	"encoding/xml"
-	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -15,16 +13,25 @@ const (
 	// roster of some thousand contacts; the rest is for the addresses that a
 	// server adds to a stanza it let through at 256 KiB.
 	maxStanza = 264 << 10
-	maxDepth  = 64
-	maxAttrs  = 64
+	// maxElements bounds the elements of one stanza: each costs some hundred bytes
+	// in passing, and a full roster has fewer.
+	maxElements = 16 << 10
+	maxDepth    = 64
+	maxAttrs    = 64
 )
 
-var (
-	errStanzaTooLarge = fmt.Errorf("the server sent a stanza over %d KiB: connection closed", maxStanza>>10)
-	errTooDeep        = fmt.Errorf("the server sent XML nested over %d deep: connection closed", maxDepth)
-	errBadAttributes  = fmt.Errorf("the server sent an element with over %d attributes, or one twice: connection closed", maxAttrs)
-	errRestrictedXML  = errors.New("the server sent XML that XMPP forbids (comment, declaration or processing instruction): connection closed")
-	errStrayText      = errors.New("the server sent text between stanzas: is this an XMPP server?")
+// violation is what a server may not send; it ends the connection.
+type violation string
+
+func (v violation) Error() string { return "the server sent " + string(v) + ": connection closed" }
+
+const (
+	errStanzaTooLarge  = violation("a stanza over 264 KiB")
+	errTooManyElements = violation("a stanza of over 16384 elements")
+	errTooDeep         = violation("XML nested over 64 deep")
+	errBadAttributes   = violation("an element with over 64 attributes, or one twice")
+	errRestrictedXML   = violation("XML that XMPP forbids (comment, declaration or processing instruction)")
+	errStrayText       = violation("text between stanzas, which no XMPP server does (check address and port)")
 )
 
 // input is the byte stream from the server. It hands out single bytes, so that
@@ -109,10 +116,11 @@ func (in *input) nextStanza() error {
 // tokens yields the raw tokens of one XML stream and enforces what keeps a hostile
 // stream harmless. The xml.Decoder above it matches tags and resolves name spaces.
 type tokens struct {
-	in    *input
-	raw   *xml.Decoder
-	depth int
-	begun bool
+	in       *input
+	raw      *xml.Decoder
+	depth    int
+	elements int // of the current stanza
+	begun    bool
 }
 
 // newDecoder starts a new XML document on in: the stream begins anew after
@@ -129,6 +137,7 @@ func (t *tokens) Token() (xml.Token, error) {
 		if err := t.in.nextStanza(); err != nil {
 			return nil, err
 		}
+		t.elements = 0
 	}
 	tok, err := t.raw.RawToken()
 	if err != nil {
@@ -138,6 +147,9 @@ func (t *tokens) Token() (xml.Token, error) {
 	case xml.StartElement:
 		if t.depth++; t.depth > maxDepth {
 			return nil, errTooDeep
+		}
+		if t.elements++; t.elements > maxElements {
+			return nil, errTooManyElements
 		}
 		if !attributesSane(tok.Attr) {
 			return nil, errBadAttributes

@@ -228,7 +228,7 @@ func TestLoginFails(t *testing.T) {
 		{"not XMPP", func(_ *testing.T, p *peer) {
 			p.send("SSH-2.0-OpenSSH_9.2\r\n")
 			p.drainRaw()
-		}, "is this an XMPP server?"},
+		}, "check address and port"},
 		{"another protocol in XML", func(_ *testing.T, p *peer) {
 			p.send("<html><body/></html>")
 			p.drainRaw()
@@ -251,7 +251,7 @@ func TestLoginFails(t *testing.T) {
 			p.send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
 		}, "verify the server as evio.test"},
 		{"endless features", func(_ *testing.T, p *peer) {
-			p.header(strings.Repeat("<x/>", 100_000))
+			p.header(strings.Repeat("<xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx/>", 100_000))
 			p.drainRaw()
 		}, "over 264 KiB"},
 	} {

@@ -10,6 +10,9 @@ import (
 // maxRoster bounds the contacts that roster pushes can pile up.
 const maxRoster = 8192
 
+// maxAskers bounds the strangers whose subscription requests are remembered.
+const maxAskers = 256
+
 // roster is the account's contacts by bare JID.
 type roster map[string]Item
 
@@ -63,4 +66,27 @@ func (r roster) items() []Item {
 		items = append(items, i)
 	}
 	return items
+}
+
+// askers are who asked for our presence without being in the roster. A server
+// delivers a request once, so one that came before the operator added the contact
+// must be remembered.
+type askers map[string]struct{}
+
+func (a askers) note(jid string) {
+	if _, err := parseJID(jid); err == nil && len(a) < maxAskers {
+		a[jid] = struct{}{}
+	}
+}
+
+// nowIn returns, and forgets, those who have come into the roster.
+func (a askers) nowIn(r roster) []string {
+	var found []string
+	for jid := range a {
+		if _, ok := r[jid]; ok {
+			found = append(found, jid)
+			delete(a, jid)
+		}
+	}
+	return found
 }

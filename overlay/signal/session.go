@@ -15,13 +15,14 @@ type session struct {
 	client *Client
 	out    chan frame
 	ended  chan struct{} // closed when the writer is gone
+	asking askers
 
 	mu     sync.Mutex
 	pingID string // of our ping under way, or ""
 }
 
 func newSession(c *Client, l *login) *session {
-	return &session{login: l, client: c, out: make(chan frame, backlog), ended: make(chan struct{})}
+	return &session{login: l, client: c, out: make(chan frame, backlog), ended: make(chan struct{}), asking: askers{}}
 }
 
 // run calls up and reads until the connection or ctx ends; it returns why it ended.
@@ -106,11 +107,12 @@ func (s *session) presence(n note) {
 		s.client.handler.Presence(n.from, n.typ == "", extension)
 	case stanza.PresenceTypeSubscribe:
 		from := bareOf(n.from)
-		if _, known := s.roster[from]; !known {
-			s.client.ignore(ignoredSubscribe)
+		if _, known := s.roster[from]; known {
+			s.reply(subscribedXML(from))
 			return
 		}
-		s.reply(subscribedXML(from))
+		s.asking.note(from)
+		s.client.ignore(ignoredSubscribe)
 	default: // the roster tells of subscriptions
 		s.client.ignore(ignoredPresence)
 	}
@@ -148,6 +150,9 @@ func (s *session) push(q query, own bool) {
 		return
 	}
 	s.reply(replyXML(q.from, q.id, ""))
+	for _, jid := range s.asking.nowIn(s.roster) {
+		s.reply(subscribedXML(jid))
+	}
 	s.client.handler.Roster(s.roster.items())
 }
 

@@ -103,11 +103,11 @@ type Status struct {
 // New checks the configuration and does no I/O.
 func New(cfg Config, h Handler) (*Client, error) {
 	local, domain, err := splitAccount(cfg.JID)
-	ascii, idnaErr := idna.Lookup.ToASCII(domain)
-	if err == nil && idnaErr != nil {
-		err = fmt.Errorf("JID %q: domain %q is not a host name", cfg.JID, domain)
-	}
 	faults := []error{err}
+	ascii, err := hostNames().ToASCII(domain)
+	if err != nil && domain != "" {
+		faults = append(faults, fmt.Errorf("JID %q: domain %q is not a host name", cfg.JID, domain))
+	}
 	addr, err := serverAddress(cfg.Server, ascii, cfg.DirectTLS)
 	faults = append(faults, err)
 	if cfg.Password == nil {
@@ -134,6 +134,11 @@ func New(cfg Config, h Handler) (*Client, error) {
 		announce:  make(chan struct{}, 1),
 		status:    Status{Since: time.Now(), Ignored: map[string]uint64{}},
 	}, nil
+}
+
+// hostNames says what may stand in a certificate (RFC 5890).
+func hostNames() *idna.Profile {
+	return idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
 }
 
 // account is what New made of the configuration.

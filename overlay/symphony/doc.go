@@ -17,12 +17,12 @@
 // wants is the link's. Both ends therefore know the same two wants and the same two
 // answers, and come to the same result.
 //
-//	              want                    accept
-//	   no link ────────────▶ requested ────────────▶ link
-//	      ▲                      │                     │
-//	      │        refuse        │     want nothing,   │
-//	      └──────────────────────┴───── refuse, ───────┘
-//	                                  node down
+//	           want                    accept
+//	no link ────────────▶ requested ────────────▶ link
+//	   ▲                      │                     │
+//	   │        refuse        │     want nothing,   │
+//	   └──────────────────────┴───── refuse, ───────┘
+//	                               node down
 //
 // One kind of message carries all of it: an end's whole view of the pair, with a
 // number that grows when the view changes and the number it has seen of the other's

@@ -99,8 +99,9 @@ func (p *pair) obsolete(m Message) bool {
 func (p *pair) receive(m Message, now, barred time.Time, judge func(want EdgeType) Answer) {
 	p.heard = now
 	if m.Start != p.peerStart {
-		p.peerStart, p.peerSeq, p.peerWant = m.Start, m.Seq, None
+		p.peerStart, p.peerWant = m.Start, None
 		p.reply(NoAnswer)
+		p.acked, p.granted = 0, None
 	}
 	p.peerSeq = m.Seq
 	if m.Want != p.peerWant {

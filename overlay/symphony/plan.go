@@ -26,7 +26,7 @@ func (r *Ring) planSuccessors() {
 		ready = ready && p.edge(r.self) != None
 	}
 	kept := 0
-	for _, p := range r.pairs {
+	for p := range r.clockwise() {
 		if p.want != Successor || r.place(p.id) < n {
 			continue
 		}

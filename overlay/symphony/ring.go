@@ -1,9 +1,9 @@
 package symphony
 
 import (
+	"iter"
 	"math/rand/v2"
 	"slices"
-	"sort"
 	"time"
 
 	"evio/overlay/nodeid"
@@ -147,7 +147,7 @@ func (r *Ring) Neighbours() []nodeid.ID {
 	if len(ids) > 0 {
 		last = ids[len(ids)-1]
 	}
-	for _, p := range r.clockwisePairs() {
+	for p := range r.clockwise() {
 		if p.current != None && clockwise(r.self, last).less(clockwise(r.self, p.id)) {
 			ids = append(ids, p.id)
 		}
@@ -159,7 +159,7 @@ func (r *Ring) Neighbours() []nodeid.ID {
 // many as the topology wants, or fewer while there are no more.
 func (r *Ring) Successors() []nodeid.ID {
 	var ids []nodeid.ID
-	for _, p := range r.clockwisePairs() {
+	for p := range r.clockwise() {
 		if p.current != None && len(ids) < r.cfg.Topology.Successors() {
 			ids = append(ids, p.id)
 		}
@@ -176,7 +176,7 @@ type Link struct {
 // Links returns the ring links, clockwise from this node.
 func (r *Ring) Links() []Link {
 	var links []Link
-	for _, p := range r.clockwisePairs() {
+	for p := range r.clockwise() {
 		if p.current != None {
 			links = append(links, Link{p.id, p.current})
 		}
@@ -241,8 +241,14 @@ func (r *Ring) pair(id nodeid.ID) *pair {
 	return r.pairs[i]
 }
 
-// clockwisePairs returns the pairs in clockwise order from self.
-func (r *Ring) clockwisePairs() []*pair {
-	i := sort.Search(len(r.pairs), func(i int) bool { return nodeid.Compare(r.pairs[i].id, r.self) > 0 })
-	return slices.Concat(r.pairs[i:], r.pairs[:i])
+// clockwise goes through the pairs clockwise from self.
+func (r *Ring) clockwise() iter.Seq[*pair] {
+	return func(yield func(*pair) bool) {
+		first, _ := r.findPair(r.self)
+		for i := range r.pairs {
+			if !yield(r.pairs[(first+i)%len(r.pairs)]) {
+				return
+			}
+		}
+	}
 }

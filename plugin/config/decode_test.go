@@ -123,7 +123,10 @@ func TestFaults(t *testing.T) {
 		{"group", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"x": "group:evio"}}`), []string{
 			`signalling[0].overlays["x"]: "group:evio" is not known; the one value known is roster`,
 		}},
-		{"overlay name", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"": "roster"}}`), []string{`signalling[0].overlays[""]: this is no name of an overlay`}},
+		{"overlay name", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"": "roster", "a b": "roster", "ä": "roster", "b-1_2.C": "roster"}}`), []string{
+			`signalling[0].overlays[""]: this is no name of an overlay; use up to 64 letters, digits, '.', '_' and '-', or * for all`,
+			`signalling[0].overlays["a b"]: this is no`, `signalling[0].overlays["ä"]: this is no`,
+		}},
 		{"overlay twice", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"x": "roster", "x": "roster"}}`), []string{`signalling[0].overlays["x"]: it is there twice; keep one`}},
 		{"resource", service(`{"jid": "a@b/c", "password_file": "/etc/p", "overlays": {"*": "roster"}}`), []string{`signalling[0].jid: "a@b/c" is no account`}},
 		{"account twice", service(`{` + ok + `}, {` + ok + `}`), []string{"signalling[1].jid: a@b is the account of signalling[0] too"}},

@@ -12,7 +12,8 @@ import (
 const (
 	maxSTUN     = 8
 	maxServices = 8
-	maxText     = 1023 // bytes of a JID's part (RFC 6122 section 2) or an overlay's name
+	maxJIDPart  = 1023 // bytes (RFC 7622 section 3)
+	maxOverlay  = 64   // bytes of an overlay's name, as in a network's options
 )
 
 var (
@@ -77,11 +78,19 @@ func (s Service) validate(fs *Faults, at string) {
 	}
 	for _, name := range s.OverlayNames() {
 		where := at + ".overlays[" + strconv.Quote(name) + "]"
-		if name == "" || len(name) > maxText || strings.ContainsFunc(name, unicode.IsControl) {
-			fs.add(where, "this is no name of an overlay; give that of a network's evio.overlay, or *")
+		if !overlayName(name) {
+			fs.add(where, "this is no name of an overlay; use up to %d letters, digits, '.', '_' and '-', or * for all", maxOverlay)
 		}
 		oneOf(fs, where, s.Overlays[name], []string{Roster})
 	}
+}
+
+// overlayName reports whether s may be an overlay's name or stands for all.
+func overlayName(s string) bool {
+	letters := func(r rune) bool {
+		return r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-", r))
+	}
+	return s == AnyOverlay || s != "" && len(s) <= maxOverlay && strings.TrimFunc(s, letters) == ""
 }
 
 func oneOf(fs *Faults, at, v string, known []string) {
@@ -115,7 +124,7 @@ func jid(fs *Faults, at, v string) {
 	bad := func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("/@\"&'<>", r)
 	}
-	if !ok || local == "" || len(local) > maxText || strings.ContainsFunc(local, bad) || !hostName(domain) {
+	if !ok || local == "" || len(local) > maxJIDPart || strings.ContainsFunc(local, bad) || !hostName(domain) {
 		fs.add(at, "%q is no account; write it like site-a@example.org, without a resource", v)
 	}
 }

@@ -1,0 +1,334 @@
+//go:build component
+
+package ovs
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestContainersReachEachOther(t *testing.T) {
+	s := start(t)
+	if info := s.Info(); !info.Own || info.Datapath != datapathNetdev || !strings.HasPrefix(info.Version, "3.") {
+		t.Errorf("info %+v", info)
+	}
+	a, b := newBox(t, "a", 1), newBox(t, "b", 2)
+	apply(t, s, network("br0", a.port(), b.port()))
+	mustPing(t, a, b)
+	mustPing(t, b, a)
+	transfer(t, a, b, 100<<20)
+}
+
+// transfer moves bytes by TCP from one container to another and compares sums.
+func transfer(t *testing.T, from, to box, size int64) {
+	t.Helper()
+	var l net.Listener
+	to.enter(t, func() (err error) { l, err = net.Listen("tcp", to.addrs[0].String()+":5001"); return err })
+	defer l.Close()
+	var conn net.Conn
+	from.enter(t, func() (err error) {
+		conn, err = net.DialTimeout("tcp", l.Addr().String(), 5*time.Second)
+		return err
+	})
+	defer conn.Close()
+	other, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	deadline := time.Now().Add(60 * time.Second)
+	_ = conn.SetDeadline(deadline)
+	_ = other.SetDeadline(deadline)
+
+	sent, began := sha256.New(), time.Now()
+	failed := make(chan error, 1)
+	go func() {
+		block := make([]byte, 1<<20)
+		_, _ = rand.Read(block)
+		for n := int64(0); n < size; n += int64(len(block)) {
+			copy(block, strconv.FormatInt(n, 10))
+			sent.Write(block)
+			if _, err := conn.Write(block); err != nil {
+				failed <- err
+				return
+			}
+		}
+		failed <- conn.(*net.TCPConn).CloseWrite()
+	}()
+	got := sha256.New()
+	n, err := io.Copy(got, other)
+	if err := errors.Join(err, <-failed); err != nil {
+		t.Fatal(err)
+	}
+	if n != size || !bytes.Equal(sent.Sum(nil), got.Sum(nil)) {
+		t.Fatalf("received %d of %d bytes, or others than sent", n, size)
+	}
+	t.Logf("%.2f Gb/s with checksums over both ends", float64(size)*8e-9/time.Since(began).Seconds())
+}
+
+// scene is a bridge with two containers, a link and a fabric port.
+type scene struct {
+	s            *Switch
+	bridge       Bridge
+	a, b         box
+	atA, atB     *packetSocket
+	link, fabric tapObserver
+	peer         MAC // behind the link
+}
+
+func newScene(t *testing.T, s *Switch, suffix string) *scene {
+	t.Helper()
+	sc := &scene{
+		s: s, a: newBox(t, "a"+suffix, 1), b: newBox(t, "b"+suffix, 2), peer: hw(9),
+		link: tapObserver{openTAP(t, "l"+suffix)}, fabric: tapObserver{openTAP(t, "f"+suffix)},
+	}
+	sc.bridge = network("br"+suffix, sc.a.port(), sc.b.port(),
+		Port{Name: sc.link.Name(), Role: Link, MACs: []MAC{sc.peer}},
+		Port{Name: sc.fabric.Name(), Role: Fabric})
+	apply(t, s, sc.bridge)
+	sc.atA, sc.atB = openPacket(t, "eth0", &sc.a), openPacket(t, "eth0", &sc.b)
+	return sc
+}
+
+// attempt is a frame that somebody sends and those who must see it.
+type attempt struct {
+	frame []byte
+	at    string // letters of observers
+}
+
+// TestContainerSendsOnlyAsItself sends everything a container must not send, and
+// what it may, and looks who receives what.
+func TestContainerSendsOnlyAsItself(t *testing.T) {
+	s := start(t)
+	sc := newScene(t, s, "0")
+	me, victim := hw(1), hw(2)
+	to := func(m string) frame { return newFrame(me, victim, m) }
+	all := func(m string) frame { return newFrame(me, everybody, m) }
+	const own4, own6, their4, their6 = "10.1.0.1", "fd00::1", "10.1.0.2", "fd00::2"
+
+	attempts := []attempt{
+		{to("unicast").udp4(t, own4, their4, 1, 2), "B"},
+		{all("broadcast").udp4(t, own4, "10.1.0.255", 1, 2), "BF"},
+		{newFrame(me, MAC{1, 0, 0x5e, 0, 0, 7}, "multicast").udp4(t, own4, "224.0.0.7", 1, 2), "BF"},
+		{newFrame(me, hw(77), "unknown unicast").udp4(t, own4, "10.1.0.77", 1, 2), "F"},
+		{newFrame(me, sc.peer, "peer").udp4(t, own4, "10.1.0.9", 1, 2), "L"},
+		{newFrame(me, me, "to itself").udp4(t, own4, own4, 1, 2), ""},
+		{all("other type").other(t), "BF"},
+
+		{newFrame(hw(66), victim, "foreign MAC").udp4(t, own4, their4, 1, 2), ""},
+		{newFrame(victim, everybody, "victim's MAC").udp4(t, own4, their4, 1, 2), ""},
+		{newFrame(hw(66), everybody, "foreign MAC, other type").other(t), ""},
+		{newFrame(MAC{3, 0, 0, 0, 0, 1}, victim, "multicast source").other(t), ""},
+		{newFrame(me, MAC{1, 0x80, 0xc2, 0, 0, 2}, "control").other(t), ""},
+		{newFrame(me, MAC{1, 0x80, 0xc2, 0, 0, 0x0f}, "control 15").other(t), ""},
+
+		{to("foreign IPv4").udp4(t, their4, their4, 1, 2), ""},
+		{to("no IPv4").udp4(t, "0.0.0.0", their4, 1, 2), ""},
+		{all("DHCP").udp4(t, "0.0.0.0", "255.255.255.255", 68, 67), "BF"},
+		{to("foreign IPv6").udp6(t, their6, their6), ""},
+		{to("IPv6").udp6(t, own6, their6), "B"},
+		{to("link-local IPv6").udp6(t, "fe80::1", "fe80::2"), "B"},
+		{to("no IPv6").udp6(t, "::", their6), ""},
+
+		{all("ARP").arp(t, me, own4, their4), "BF"},
+		{all("ARP probe").arp(t, me, "0.0.0.0", own4), "BF"},
+		{all("ARP as victim").arp(t, me, their4, "10.1.0.3"), ""},
+		{all("ARP for another MAC").arp(t, hw(66), own4, their4), ""},
+		{all("ARP probe for another MAC").arp(t, hw(66), "0.0.0.0", own4), ""},
+
+		{all("NS").neighbour(t, neighbourSolicitation, own6, their6, me), "BF"},
+		{all("DAD").neighbour(t, neighbourSolicitation, "::", own6, MAC{}), "BF"},
+		{all("NS as victim").neighbour(t, neighbourSolicitation, their6, "fd00::3", me), ""},
+		{all("NS for another MAC").neighbour(t, neighbourSolicitation, own6, their6, hw(66)), ""},
+		{all("NA").neighbour(t, neighbourAdvertisement, own6, own6, me), "BF"},
+		{all("NA link-local").neighbour(t, neighbourAdvertisement, "fe80::1", "fe80::1", me), "BF"},
+		{all("NA without option").neighbour(t, neighbourAdvertisement, own6, own6, MAC{}), "BF"},
+		{all("NA for victim").neighbour(t, neighbourAdvertisement, own6, their6, me), ""},
+		{all("NA for victim from link-local").neighbour(t, neighbourAdvertisement, "fe80::1", their6, me), ""},
+		{all("NA as victim").neighbour(t, neighbourAdvertisement, their6, own6, me), ""},
+		{all("NA for another MAC").neighbour(t, neighbourAdvertisement, own6, own6, hw(66)), ""},
+
+		{to("VLAN 5").tagged(5).udp4(t, their4, their4, 1, 2), "B"},
+		{to("VLAN 0").tagged(0).udp4(t, their4, their4, 1, 2), ""},
+		{newFrame(hw(66), victim, "VLAN 5, foreign MAC").tagged(5).udp4(t, own4, their4, 1, 2), ""},
+	}
+	for _, a := range attempts {
+		sc.atA.send(t, a.frame)
+	}
+	sc.atA.send(t, all("end").other(t))
+	sc.atA.send(t, newFrame(me, sc.peer, "end").other(t))
+	compare(t, attempts, map[string]observer{"B": sc.atB, "F": sc.fabric, "L": sc.link})
+
+	// Every refused frame was dropped by a flow that says so.
+	refused := 0
+	for _, a := range attempts {
+		if a.at == "" && markOf(a.frame) != "to itself" {
+			refused++
+		}
+	}
+	eventually(t, "drops are counted", func() bool { return drops(t, s, "br0") >= uint64(refused) })
+}
+
+// compare checks what each observer saw until "end".
+func compare(t *testing.T, attempts []attempt, observers map[string]observer) {
+	t.Helper()
+	for name, o := range observers {
+		var want []string
+		for _, a := range attempts {
+			if strings.Contains(a.at, name) {
+				want = append(want, markOf(a.frame))
+			}
+		}
+		if d := cmp.Diff(append(want, "end"), o.until(t, "end")); d != "" {
+			t.Errorf("at %s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+// drops sums the packets of all flows that drop.
+func drops(t *testing.T, s *Switch, bridge string) uint64 {
+	t.Helper()
+	flows, err := s.dump(t.Context(), bridge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n uint64
+	for _, f := range flows {
+		if f.Actions == "drop" {
+			n += f.Packets
+		}
+	}
+	return n
+}
+
+func TestLinkPassesOnlyItsNode(t *testing.T) {
+	sc := newScene(t, start(t), "0")
+	a := hw(1)
+	attempts := []attempt{
+		{newFrame(sc.peer, a, "unicast").udp4(t, "10.1.0.9", "10.1.0.1", 1, 2), "A"},
+		{newFrame(sc.peer, a, "any address").udp4(t, "10.9.9.9", "10.1.0.1", 1, 2), "A"},
+		{newFrame(hw(66), a, "foreign MAC").udp4(t, "10.1.0.9", "10.1.0.1", 1, 2), ""},
+		{newFrame(hw(2), a, "a local container's MAC").udp4(t, "10.1.0.2", "10.1.0.1", 1, 2), ""},
+		{newFrame(sc.peer, everybody, "broadcast").udp4(t, "10.1.0.9", "10.1.0.255", 1, 2), ""},
+		{newFrame(sc.peer, MAC{1, 0, 0x5e, 0, 0, 7}, "multicast").other(t), ""},
+		{newFrame(sc.peer, hw(77), "unknown unicast").other(t), ""},
+		{newFrame(sc.peer, sc.peer, "back").other(t), ""},
+	}
+	for _, x := range attempts {
+		sc.link.send(t, x.frame)
+	}
+	end := newFrame(sc.peer, a, "end").other(t)
+	sc.link.send(t, end)
+	compare(t, attempts, map[string]observer{"A": sc.atA})
+	// The others saw nothing of it.
+	sc.atA.send(t, newFrame(a, everybody, "end").other(t))
+	compare(t, nil, map[string]observer{"B": sc.atB, "F": sc.fabric})
+}
+
+func TestFabricDelivers(t *testing.T) {
+	sc := newScene(t, start(t), "0")
+	attempts := []attempt{
+		{newFrame(hw(50), hw(1), "unicast").udp4(t, "10.1.0.50", "10.1.0.1", 1, 2), "A"},
+		{newFrame(hw(50), everybody, "broadcast").arp(t, hw(50), "10.1.0.50", "10.1.0.1"), "AB"},
+		{newFrame(hw(50), MAC{0x33, 0x33, 0, 0, 0, 1}, "multicast").udp6(t, "fd00::50", "ff02::1"), "AB"},
+		{newFrame(hw(50), hw(77), "unknown unicast").other(t), ""},
+		{newFrame(hw(50), sc.peer, "peer").other(t), ""},
+		{newFrame(hw(50), MAC{1, 0x80, 0xc2, 0, 0, 0}, "control").other(t), ""},
+		{newFrame(MAC{3, 0, 0, 0, 0, 1}, hw(1), "multicast source").other(t), ""},
+	}
+	for _, x := range attempts {
+		sc.fabric.send(t, x.frame)
+	}
+	sc.fabric.send(t, newFrame(hw(50), everybody, "end").other(t))
+	compare(t, attempts, map[string]observer{"A": sc.atA, "B": sc.atB})
+	sc.atA.send(t, newFrame(hw(1), sc.peer, "end").other(t))
+	compare(t, nil, map[string]observer{"L": sc.link})
+}
+
+// TestBridgesAreSeparate runs two networks with equal subnets, MAC addresses and
+// IP addresses, and looks at every port of both.
+func TestBridgesAreSeparate(t *testing.T) {
+	s := start(t)
+	scenes := []*scene{newScene(t, s, "0"), newScene(t, s, "1")}
+	for i, sc := range scenes {
+		m := strconv.Itoa(i) + ": "
+		sc.atA.send(t, newFrame(hw(1), everybody, m+"broadcast").arp(t, hw(1), "10.1.0.1", "10.1.0.2"))
+		sc.atA.send(t, newFrame(hw(1), hw(2), m+"unicast").udp4(t, "10.1.0.1", "10.1.0.2", 1, 2))
+		sc.atB.send(t, newFrame(hw(2), hw(1), m+"unicast back").udp4(t, "10.1.0.2", "10.1.0.1", 1, 2))
+		sc.atA.send(t, newFrame(hw(1), hw(77), m+"unknown").other(t))
+		sc.atA.send(t, newFrame(hw(1), sc.peer, m+"to peer").other(t))
+		sc.link.send(t, newFrame(sc.peer, hw(1), m+"from peer").other(t))
+		sc.fabric.send(t, newFrame(hw(50), everybody, m+"from fabric").other(t))
+	}
+	for i, sc := range scenes {
+		m := strconv.Itoa(i) + ": "
+		sc.atB.send(t, newFrame(hw(2), everybody, m+"end").other(t))
+		sc.atA.send(t, newFrame(hw(1), everybody, m+"end").other(t))
+		sc.atA.send(t, newFrame(hw(1), sc.peer, m+"end").other(t))
+	}
+	for i, sc := range scenes {
+		m := strconv.Itoa(i) + ": "
+		for name, o := range map[string]observer{"a": sc.atA, "b": sc.atB, "link": sc.link, "fabric": sc.fabric} {
+			got := o.until(t, m+"end")
+			if len(got) < 2 {
+				t.Errorf("%s of bridge %d saw only %v", name, i, got)
+			}
+			if j := slices.IndexFunc(got, func(g string) bool { return !strings.HasPrefix(g, m) }); j >= 0 {
+				t.Errorf("%s of bridge %d saw %q of the other", name, i, got[j])
+			}
+		}
+	}
+	mustPing(t, scenes[0].a, scenes[0].b)
+	mustPing(t, scenes[1].a, scenes[1].b)
+}
+
+// TestHostIsShielded sends broadcasts for an address and a port of the host.
+func TestHostIsShielded(t *testing.T) {
+	s := start(t)
+	a, b := newBox(t, "a", 1), newBox(t, "b", 2)
+	run(t, "ip", "addr", "add", "10.77.0.1/32", "dev", "lo")
+	t.Cleanup(func() { run(t, "ip", "addr", "del", "10.77.0.1/32", "dev", "lo") })
+	host, err := net.ListenPacket("udp4", "10.77.0.1:7777")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	send := openPacket(t, "eth0", &a)
+	frame := newFrame(a.mac, everybody, "x").udp4(t, "10.1.0.1", "10.77.0.1", 1, 7777)
+	hears := func() bool {
+		send.send(t, frame)
+		_ = host.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		_, _, err := host.ReadFrom(make([]byte, 100))
+		return err == nil
+	}
+	if !hears() {
+		t.Fatal("the host must hear the device before it is a port, or this test proves nothing")
+	}
+	apply(t, s, network("br0", a.port(), b.port()))
+	for hears() { //nolint:revive // what was on its way
+	}
+	mustPing(t, a, b)
+	if hears() {
+		t.Error("the host's stack receives a container's frames")
+	}
+	tail := openTAP(t, "f0")
+	apply(t, s, network("br0", a.port(), b.port(), Port{Name: "f0", Role: Fabric}))
+	if n, err := tail.WriteFrames([][]byte{frame}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	_ = host.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	if _, _, err := host.ReadFrom(make([]byte, 100)); err == nil {
+		t.Error("the host's stack receives the fabric port's frames")
+	}
+}

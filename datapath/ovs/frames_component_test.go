@@ -1,0 +1,97 @@
+//go:build component
+
+package ovs
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+)
+
+var everybody = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// frame is an Ethernet frame under construction; mark is found in it by markOf.
+type frame struct {
+	from, to MAC
+	vlan     int // −1: untagged
+	mark     string
+}
+
+func newFrame(from, to MAC, mark string) frame {
+	return frame{from: from, to: to, vlan: -1, mark: mark}
+}
+
+func (f frame) tagged(vlan int) frame { f.vlan = vlan; return f }
+
+func (f frame) build(t *testing.T, etherType layers.EthernetType, upper ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	eth := &layers.Ethernet{SrcMAC: f.from[:], DstMAC: f.to[:], EthernetType: etherType}
+	all := []gopacket.SerializableLayer{eth}
+	if f.vlan >= 0 {
+		eth.EthernetType = layers.EthernetTypeDot1Q
+		all = append(all, &layers.Dot1Q{VLANIdentifier: uint16(f.vlan), Type: etherType})
+	}
+	buf := gopacket.NewSerializeBuffer()
+	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(buf, opts, append(all, upper...)...); err != nil {
+		t.Fatal(err)
+	}
+	return append(buf.Bytes(), "mark<"+f.mark+">"...) // padding behind the packet
+}
+
+func (f frame) other(t *testing.T) []byte {
+	return f.build(t, 0x88b5, gopacket.Payload("local experiment"))
+}
+
+func (f frame) udp4(t *testing.T, src, dst string, sport, dport uint16) []byte {
+	ip := &layers.IPv4{
+		Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: net.ParseIP(src).To4(), DstIP: net.ParseIP(dst).To4(),
+	}
+	udp := &layers.UDP{SrcPort: layers.UDPPort(sport), DstPort: layers.UDPPort(dport)}
+	_ = udp.SetNetworkLayerForChecksum(ip)
+	return f.build(t, layers.EthernetTypeIPv4, ip, udp, gopacket.Payload("hello"))
+}
+
+func (f frame) udp6(t *testing.T, src, dst string) []byte {
+	ip := &layers.IPv6{
+		Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: net.ParseIP(src), DstIP: net.ParseIP(dst),
+	}
+	udp := &layers.UDP{SrcPort: 1000, DstPort: 2000}
+	_ = udp.SetNetworkLayerForChecksum(ip)
+	return f.build(t, layers.EthernetTypeIPv6, ip, udp, gopacket.Payload("hello"))
+}
+
+func (f frame) arp(t *testing.T, sha MAC, spa, tpa string) []byte {
+	return f.build(t, layers.EthernetTypeARP, &layers.ARP{
+		AddrType: 1, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: 1,
+		SourceHwAddress: sha[:], SourceProtAddress: net.ParseIP(spa).To4(),
+		DstHwAddress: make([]byte, 6), DstProtAddress: net.ParseIP(tpa).To4(),
+	})
+}
+
+// neighbour makes a solicitation or an advertisement; no link-layer option if hw
+// is zero.
+func (f frame) neighbour(t *testing.T, kind uint8, src, target string, hw MAC) []byte {
+	dst := netip.MustParseAddr("ff02::1").AsSlice()
+	ip := &layers.IPv6{
+		Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: net.ParseIP(src), DstIP: dst,
+	}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(kind, 0)}
+	_ = icmp.SetNetworkLayerForChecksum(ip)
+	option := layers.ICMPv6OptSourceAddress
+	if kind == neighbourAdvertisement {
+		option = layers.ICMPv6OptTargetAddress
+	}
+	var options layers.ICMPv6Options
+	if hw != (MAC{}) {
+		options = layers.ICMPv6Options{{Type: option, Data: hw[:]}}
+	}
+	var body gopacket.SerializableLayer = &layers.ICMPv6NeighborSolicitation{TargetAddress: net.ParseIP(target), Options: options}
+	if kind == neighbourAdvertisement {
+		body = &layers.ICMPv6NeighborAdvertisement{TargetAddress: net.ParseIP(target), Options: options}
+	}
+	return f.build(t, layers.EthernetTypeIPv6, ip, icmp, body)
+}

@@ -1,0 +1,311 @@
+package contact_test
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"evio/overlay/contact"
+	"evio/overlay/nodeid"
+)
+
+// The world of the property test: two engines, each with a Contact for the other
+// and with sessions that behave as real ones do, between them a carrier that
+// loses, repeats and reorders envelopes, and a path that can break.
+const (
+	step       = 50 * time.Millisecond
+	faultsEnd  = 2 * time.Minute
+	worldEnd   = faultsEnd + 6*time.Minute
+	timeOut    = 15 * time.Second // of a session, after its last Connect
+	deathAfter = 3 * time.Second  // without a sign of life of the other end
+)
+
+var errTest = errors.New("session ended")
+
+type world struct {
+	rt      *rapid.T
+	rng     *rand.Rand
+	now     time.Time
+	faulty  bool // handshakes may fail, goodbyes may be lost, for as long as faults happen
+	cut     time.Time
+	hosts   [2]*host
+	flying  []letter
+	sent    int // envelopes and attempts since the last fault
+	opened  int
+	lastAct time.Time // of the last envelope
+}
+
+type host struct {
+	key      ed25519.PrivateKey
+	self     nodeid.ID
+	peer     nodeid.ID
+	skew     time.Duration // of its clock
+	c        *contact.Contact
+	online   bool
+	sessions map[uint64]*session
+}
+
+type session struct {
+	ready       time.Time // parameters gathered
+	gathered    bool
+	binding     [32]byte
+	connected   time.Time
+	handshake   time.Time // when the handshake under way will be complete; zero: none
+	established bool
+	alive       time.Time // last sign of the other end
+}
+
+type letter struct {
+	to int
+	at time.Time
+	b  []byte
+}
+
+type fault struct {
+	at   time.Duration
+	kind int
+	host int
+}
+
+func newWorld(rt *rapid.T, seed uint64) *world {
+	w := &world{rt: rt, rng: rand.New(rand.NewPCG(seed, 0)), now: epoch, faulty: true}
+	for i := range w.hosts {
+		w.hosts[i] = &host{
+			key: key(byte(i + 1)), self: id(byte(i + 1)), peer: id(byte(2 - i)),
+			skew: time.Duration(w.rng.Int64N(int64(4*time.Minute))) - 2*time.Minute,
+		}
+		w.restart(i)
+	}
+	return w
+}
+
+func (w *world) restart(i int) {
+	h := w.hosts[i]
+	h.sessions = map[uint64]*session{}
+	h.c = contact.New(contact.Config{Key: h.key, Overlay: overlay, Peer: h.peer, Rand: w.rng})
+	h.online = true
+	w.do(i, h.c.Online(h.clock(w)))
+}
+
+func (h *host) clock(w *world) time.Time { return w.now.Add(h.skew) }
+
+func (w *world) do(i int, fx []contact.Effect) {
+	h := w.hosts[i]
+	for _, e := range fx {
+		switch e := e.(type) {
+		case contact.OpenSession:
+			w.opened++
+			h.sessions[e.Attempt] = &session{ready: w.now.Add(w.random(2 * time.Second))}
+		case contact.ConnectSession:
+			s := h.sessions[e.Attempt]
+			if s == nil || !s.gathered {
+				w.rt.Fatalf("connect of an attempt without parameters")
+			}
+			if !s.established {
+				s.binding, s.connected, s.handshake = e.Binding, w.now, time.Time{}
+			}
+		case contact.SendEnvelope:
+			w.sent++
+			w.lastAct = w.now
+			for w.rng.IntN(10) >= 3 { // 30 % are lost, half of the others come again
+				w.flying = append(w.flying, letter{to: 1 - i, at: w.now.Add(w.random(4 * time.Second)), b: e.Envelope})
+			}
+		case contact.CloseSession:
+			if h.sessions[e.Attempt] == nil {
+				w.rt.Fatalf("close of an attempt that is not open")
+			}
+			w.end(i, e.Attempt)
+		}
+	}
+}
+
+// end removes a session and says goodbye to the other end.
+func (w *world) end(i int, n uint64) {
+	s := w.hosts[i].sessions[n]
+	delete(w.hosts[i].sessions, n)
+	if m, other := w.match(i, s); other != nil && other.established && w.path() && !w.chance(3) {
+		delete(w.hosts[1-i].sessions, m)
+		w.closed(1-i, m)
+	}
+}
+
+func (w *world) closed(i int, n uint64) {
+	w.do(i, w.hosts[i].c.Closed(n, errTest, w.hosts[i].clock(w)))
+}
+
+// match finds the other end of a session: the one with the same binding.
+func (w *world) match(i int, s *session) (uint64, *session) {
+	if s.connected.IsZero() {
+		return 0, nil
+	}
+	for n, o := range w.hosts[1-i].sessions {
+		if !o.connected.IsZero() && o.binding == s.binding {
+			return n, o
+		}
+	}
+	return 0, nil
+}
+
+func (w *world) path() bool { return w.now.After(w.cut) }
+
+// chance is one in n, as long as faults happen.
+func (w *world) chance(n int) bool { return w.faulty && w.rng.IntN(n) == 0 }
+
+func (w *world) random(d time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(d))) }
+
+func (w *world) advance() {
+	w.now = w.now.Add(step)
+	flying := w.flying
+	w.flying = nil
+	for _, l := range flying {
+		if l.at.After(w.now) {
+			w.flying = append(w.flying, l)
+			continue
+		}
+		h := w.hosts[l.to]
+		e, body, err := contact.Open(l.b, overlay, h.self, h.clock(w))
+		if err != nil {
+			w.rt.Fatal(err)
+		}
+		w.do(l.to, h.c.Received(e, body, h.clock(w)))
+	}
+	for i, h := range w.hosts {
+		for n := range h.sessions {
+			if s := h.sessions[n]; s != nil { // an effect may have ended it
+				w.live(i, n, s)
+			}
+		}
+		if next := h.c.NextTick(); !next.IsZero() && !next.After(h.clock(w)) {
+			w.do(i, h.c.Tick(h.clock(w)))
+			if next := h.c.NextTick(); !next.IsZero() && !next.After(h.clock(w)) {
+				w.rt.Fatal("a tick that was due is due again")
+			}
+		}
+	}
+}
+
+// live lets one session do what time brings.
+func (w *world) live(i int, n uint64, s *session) {
+	h := w.hosts[i]
+	_, other := w.match(i, s)
+	switch {
+	case !s.gathered:
+		if w.now.After(s.ready) {
+			s.gathered = true
+			fx, err := h.c.LocalParameters(n, fmt.Appendf(nil, "%d of %d", n, i), h.clock(w))
+			if err != nil {
+				w.rt.Fatal(err)
+			}
+			w.do(i, fx)
+		}
+	case s.established:
+		if other != nil && other.established && w.path() {
+			s.alive = w.now
+		}
+		if w.now.Sub(s.alive) > deathAfter {
+			delete(h.sessions, n)
+			w.closed(i, n)
+		}
+	case s.connected.IsZero():
+	case w.now.Sub(s.connected) > timeOut:
+		delete(h.sessions, n)
+		w.closed(i, n)
+	case other == nil || !w.path():
+	case s.handshake.IsZero():
+		s.handshake = w.now.Add(200*time.Millisecond + w.random(time.Second))
+		if w.chance(4) {
+			s.handshake = w.now.Add(time.Hour) // this end never gets the last message
+		}
+	case w.now.After(s.handshake):
+		s.established, s.alive = true, w.now
+		w.do(i, h.c.Established(n, h.clock(w)))
+	}
+}
+
+func (w *world) inflict(f fault) {
+	h := w.hosts[f.host]
+	switch f.kind {
+	case 0:
+		w.restart(f.host)
+	case 1:
+		w.restart(0)
+		w.restart(1)
+	case 2:
+		w.cut = w.now.Add(w.random(20 * time.Second))
+	case 3: // a session fails at one end
+		if n := h.c.Status().Serving; n != 0 {
+			delete(h.sessions, n)
+			w.closed(f.host, n)
+		}
+	case 4: // at both ends
+		for i, h := range w.hosts {
+			if n := h.c.Status().Serving; n != 0 {
+				delete(h.sessions, n)
+				w.closed(i, n)
+			}
+		}
+	case 5:
+		h.online = false
+		h.c.Offline(h.clock(w))
+	case 6:
+		h.online = true
+		w.do(f.host, h.c.Online(h.clock(w)))
+	case 7: // an old envelope comes again
+		if len(w.flying) > 0 {
+			l := w.flying[w.rng.IntN(len(w.flying))]
+			l.at = w.now.Add(w.random(time.Minute))
+			w.flying = append(w.flying, l)
+		}
+	}
+}
+
+// After the last fault both ends get established with each other, on one pair of
+// attempts, by a bounded number of messages, and then are quiet.
+func TestPairConverges(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		faults := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) fault {
+			return fault{
+				at:   time.Duration(rapid.IntRange(0, int(faultsEnd/step)).Draw(rt, "at")) * step,
+				kind: rapid.IntRange(0, 7).Draw(rt, "kind"),
+				host: rapid.IntRange(0, 1).Draw(rt, "host"),
+			}
+		}), 0, 12).Draw(rt, "faults")
+		w := newWorld(rt, rapid.Uint64().Draw(rt, "seed"))
+		for at := time.Duration(0); at <= faultsEnd; at += step {
+			w.advance()
+			for _, f := range faults {
+				if f.at == at {
+					w.inflict(f)
+				}
+			}
+		}
+		w.faulty, w.cut, w.sent, w.opened = false, time.Time{}, 0, 0
+		for i, h := range w.hosts {
+			w.do(i, h.c.Online(h.clock(w)))
+		}
+		for w.now.Before(epoch.Add(worldEnd)) {
+			w.advance()
+		}
+
+		a, b := w.hosts[0].c.Status(), w.hosts[1].c.Status()
+		if a.State != contact.Serving || b.State != contact.Serving || a.Serving != b.Remote || b.Serving != a.Remote {
+			rt.Fatalf("not established on one pair:\n%+v\n%+v", a, b)
+		}
+		for i, h := range w.hosts {
+			if len(h.sessions) != 1 || !h.c.NextTick().IsZero() {
+				rt.Fatalf("host %d is not at rest: %d sessions, next tick %v", i, len(h.sessions), h.c.NextTick())
+			}
+		}
+		if w.sent > 60 || w.opened > 12 {
+			rt.Fatalf("%d envelopes and %d attempts after the last fault", w.sent, w.opened)
+		}
+		if quiet := w.now.Sub(w.lastAct); quiet < 2*time.Minute {
+			rt.Fatalf("the last envelope was sent only %v ago", quiet)
+		}
+	})
+}

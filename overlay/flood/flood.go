@@ -1,0 +1,164 @@
+package flood
+
+import (
+	"time"
+
+	"evio/overlay/nodeid"
+)
+
+// Config are the settings of a Flood. The zero value of each field stands for its
+// default.
+type Config struct {
+	// IngressRate and IngressBurst limit the frames that one neighbour brings, per
+	// second and at once, of whatever origin. Default: 4,000 and 8,000.
+	IngressRate, IngressBurst float64
+	// OriginRate and OriginBurst limit the frames of one origin, this node included.
+	// Default: 1,000 and 2,000, which is 10 Mb/s of full frames.
+	OriginRate, OriginBurst float64
+	// HopLimit is how often a frame of this node may be handed on. A ring whose
+	// long-distance links are all missing is n/2 deep. Default: 128.
+	HopLimit uint8
+}
+
+func (c Config) withDefaults() Config {
+	positive := func(v *float64, or float64) {
+		if *v <= 0 {
+			*v = or
+		}
+	}
+	positive(&c.IngressRate, 4000)
+	positive(&c.IngressBurst, 8000)
+	positive(&c.OriginRate, 1000)
+	positive(&c.OriginBurst, 2000)
+	if c.HopLimit == 0 {
+		c.HopLimit = 128
+	}
+	return c
+}
+
+const (
+	maxNeighbours = 1024 // ingress limits; about 200 B each
+	maxOrigins    = 1024 // origins remembered; about 1 KiB each
+	maxForwarded  = 4096 // arcs remembered; about 150 B each
+)
+
+// Send is a copy of the frame to be sent to a neighbour under this header.
+type Send struct {
+	To     nodeid.ID
+	Header Header
+}
+
+// Flood is one node's part in the flooding of an overlay.
+type Flood struct {
+	self  nodeid.ID
+	start uint64
+	seq   uint64
+	cfg   Config
+
+	own       bucket
+	ingress   *lru[nodeid.ID, bucket]
+	origins   *lru[nodeid.ID, source]
+	forwarded *lru[work, struct{}]
+
+	stats Stats
+}
+
+// work is what a relay does once: a frame's arc, which begins at the relay itself.
+type work struct {
+	origin     nodeid.ID
+	start, seq uint64
+	arcEnd     nodeid.ID
+}
+
+// New returns the Flood of node self with default settings. start is another value
+// than in the engine's earlier lives: drawn at random, or the time.
+func New(self nodeid.ID, start uint64) *Flood { return NewConfig(self, start, Config{}) }
+
+// NewConfig returns the Flood of node self.
+func NewConfig(self nodeid.ID, start uint64, c Config) *Flood {
+	return &Flood{
+		self: self, start: start, cfg: c.withDefaults(),
+		ingress:   newLRU[nodeid.ID, bucket](maxNeighbours),
+		origins:   newLRU[nodeid.ID, source](maxOrigins),
+		forwarded: newLRU[work, struct{}](maxForwarded),
+	}
+}
+
+// Admit takes one token of this node's own budget, which is the same that the others
+// give it as an origin, and reports whether there was one. A frame that is not
+// admitted is better not flooded: the others would drop it, each a different one.
+func (f *Flood) Admit(now time.Time) bool {
+	ok := f.own.take(now, f.cfg.OriginRate, f.cfg.OriginBurst)
+	if !ok {
+		f.stats.Drops[OwnLimit]++
+	}
+	return ok
+}
+
+// Originate returns the copies of a new frame of this node. neighbours are those of
+// the ring, clockwise from this node.
+func (f *Flood) Originate(neighbours []nodeid.ID) []Send {
+	f.seq++
+	f.stats.Originated++
+	copies := split(f.self, f.self, neighbours, Header{
+		Origin: f.self, Start: f.start, Seq: f.seq, HopLimit: f.cfg.HopLimit - 1,
+	})
+	f.stats.Copies += uint64(len(copies))
+	return copies
+}
+
+// Receive takes the header of a frame that a node has brought over its session.
+// deliver says that the frame is for the local ports, which happens once; forward are
+// the copies to be sent on to neighbours, which are those of the ring, clockwise from
+// this node. drop says why a frame was dropped, or, with deliver, why it was not
+// handed on; it is NoDrop otherwise.
+func (f *Flood) Receive(from nodeid.ID, h Header, neighbours []nodeid.ID, now time.Time) (deliver bool, forward []Send, drop Cause) {
+	f.stats.Received++
+	deliver, forward, drop = f.receive(from, h, neighbours, now)
+	if deliver {
+		f.stats.Delivered++
+	}
+	f.stats.Copies += uint64(len(forward))
+	if drop != NoDrop {
+		f.stats.Drops[drop]++
+	}
+	return deliver, forward, drop
+}
+
+func (f *Flood) receive(from nodeid.ID, h Header, neighbours []nodeid.ID, now time.Time) (bool, []Send, Cause) {
+	if !f.ingress.get(from).take(now, f.cfg.IngressRate, f.cfg.IngressBurst) {
+		return false, nil, IngressLimit
+	}
+	if h.Origin == f.self {
+		return false, nil, OwnFrame
+	}
+	// An arc is cut from one that began at the node before, and at first at the origin.
+	if inside(h.Origin, f.self, h.ArcEnd) || inside(from, f.self, h.ArcEnd) {
+		return false, nil, BadArc
+	}
+	origin := f.origins.get(h.Origin)
+	window := origin.under(h.Start)
+	task := work{h.Origin, h.Start, h.Seq, h.ArcEnd}
+	seen, done := window.has(h.Seq), f.forwarded.has(task)
+	if seen && done {
+		return false, nil, Duplicate
+	}
+	if !origin.budget.take(now, f.cfg.OriginRate, f.cfg.OriginBurst) {
+		return false, nil, OriginLimit
+	}
+	window.mark(h.Seq)
+	f.forwarded.get(task)
+	if done {
+		return !seen, nil, NoDrop
+	}
+	limit := h.HopLimit
+	h.HopLimit--
+	copies := split(f.self, h.ArcEnd, neighbours, h)
+	if limit == 0 && len(copies) > 0 {
+		return !seen, nil, HopLimit
+	}
+	return !seen, copies, NoDrop
+}
+
+// Stats returns the counters as they are now.
+func (f *Flood) Stats() Stats { return f.stats }

@@ -1,0 +1,60 @@
+package flood
+
+// Cause says why a frame was dropped.
+type Cause uint8
+
+// The causes.
+const (
+	NoDrop       Cause = iota
+	OwnLimit           // this node floods more than its budget
+	IngressLimit       // the neighbour brings more than its budget
+	OriginLimit        // the origin floods more than its budget
+	OwnFrame           // a frame of this node came back
+	BadArc             // an arc that no relay can have cut: it reaches past the origin or the sender
+	Duplicate          // delivered before, and this arc was handed on before
+	HopLimit           // there were nodes to hand it on to, but it has travelled too far
+	causes
+)
+
+func (c Cause) String() string {
+	switch c {
+	case NoDrop:
+		return "none"
+	case OwnLimit:
+		return "own-limit"
+	case IngressLimit:
+		return "ingress-limit"
+	case OriginLimit:
+		return "origin-limit"
+	case OwnFrame:
+		return "own-frame"
+	case BadArc:
+		return "bad-arc"
+	case Duplicate:
+		return "duplicate"
+	case HopLimit:
+		return "hop-limit"
+	case causes:
+	}
+	return "unknown"
+}
+
+// Stats are counters since the start.
+type Stats struct {
+	Originated uint64 // frames of this node
+	Received   uint64 // copies that came
+	Delivered  uint64 // frames for the local ports
+	Copies     uint64 // copies sent, of own frames and others'
+	Drops      [causes]uint64
+}
+
+// ByCause returns the drop counters that are not zero.
+func (s Stats) ByCause() map[string]uint64 {
+	m := map[string]uint64{}
+	for c, n := range s.Drops {
+		if n != 0 {
+			m[Cause(c).String()] = n
+		}
+	}
+	return m
+}

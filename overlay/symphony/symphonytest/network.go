@@ -1,0 +1,215 @@
+// Package symphonytest is an overlay in memory: many symphony.Rings, joined by
+// sessions of all to all, in one goroutine and without a clock of its own. Whatever
+// travels between two nodes waits until Step lets one of it, drawn at random, arrive
+// or get lost; what is true of a ring under every such order is true of it on a
+// network. With the same source of randomness the same happens again.
+//
+// It is for tests only. A Network belongs to one goroutine.
+package symphonytest
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"evio/overlay/nodeid"
+	"evio/overlay/symphony"
+)
+
+// Network is the overlay.
+type Network struct {
+	// Loss is the share of messages that get lost, 0 to 1.
+	Loss float64
+
+	Now   time.Time
+	Nodes map[nodeid.ID]*Node // those that are there
+	order []nodeid.ID         // of Nodes, ascending
+	cfg   symphony.Config
+	rnd   *rand.Rand
+	lives uint64
+	queue []event
+}
+
+// Node is one node of the overlay.
+type Node struct {
+	ID    nodeid.ID
+	Ring  *symphony.Ring
+	Links map[nodeid.ID]symphony.EdgeType // as the effects have told them
+
+	life  uint64
+	peers map[nodeid.ID]uint64 // the life of each node that has a session with this one
+}
+
+// event is something on its way to a node.
+type event struct {
+	to, about nodeid.ID
+	life      uint64 // of the sender; 0: a change of about's presence, which is never lost
+	arrive    func(to *Node)
+}
+
+// New returns an empty overlay whose rings have these settings.
+func New(cfg symphony.Config, rnd *rand.Rand) *Network {
+	return &Network{
+		Now: time.Unix(0, 0), Nodes: map[nodeid.ID]*Node{}, cfg: cfg, rnd: rnd,
+	}
+}
+
+// IDs returns the nodes that are there, ascending.
+func (n *Network) IDs() []nodeid.ID { return slices.Clone(n.order) }
+
+// RandomID returns an ID that is evenly distributed over the ring.
+func RandomID(rnd *rand.Rand) nodeid.ID {
+	var id nodeid.ID
+	binary.BigEndian.PutUint64(id[:8], rnd.Uint64())
+	binary.BigEndian.PutUint64(id[8:], rnd.Uint64())
+	return id
+}
+
+// Join lets a node come; the others and it learn of each other one by one.
+func (n *Network) Join(id nodeid.ID) {
+	if n.Nodes[id] != nil {
+		return
+	}
+	n.lives++
+	n.Nodes[id] = &Node{
+		ID: id, life: n.lives, Ring: symphony.New(id, n.cfg, rand.New(rand.NewPCG(n.rnd.Uint64(), 0))),
+		Links: map[nodeid.ID]symphony.EdgeType{}, peers: map[nodeid.ID]uint64{},
+	}
+	for _, other := range n.order {
+		n.presence(id, other)
+		n.presence(other, id)
+	}
+	i, _ := slices.BinarySearchFunc(n.order, id, nodeid.Compare)
+	n.order = slices.Insert(n.order, i, id)
+}
+
+// JoinAtOnce lets so many nodes come that learn of each other at once.
+func (n *Network) JoinAtOnce(nodes int) {
+	for range nodes {
+		n.Join(RandomID(n.rnd))
+	}
+	n.queue = slices.DeleteFunc(n.queue, func(e event) bool {
+		if e.life == 0 {
+			e.arrive(n.Nodes[e.to])
+		}
+		return e.life == 0
+	})
+}
+
+// Leave lets a node vanish; the others notice one by one.
+func (n *Network) Leave(id nodeid.ID) {
+	if n.Nodes[id] == nil {
+		return
+	}
+	delete(n.Nodes, id)
+	n.order = slices.DeleteFunc(n.order, func(o nodeid.ID) bool { return o == id })
+	for _, other := range n.order {
+		n.presence(other, id)
+	}
+}
+
+// presence has a node learn later whether another one is there then.
+func (n *Network) presence(to, about nodeid.ID) {
+	n.queue = append(n.queue, event{to: to, about: about, arrive: func(node *Node) { n.See(node, about) }})
+}
+
+// See has a node learn at once whether another one is there.
+func (n *Network) See(node *Node, about nodeid.ID) {
+	var life uint64
+	if other := n.Nodes[about]; other != nil {
+		life = other.life
+	}
+	known := node.peers[about]
+	if known == life {
+		return
+	}
+	if known != 0 {
+		delete(node.peers, about)
+		n.Do(node, node.Ring.NodeDown(about, n.Now))
+	}
+	if life != 0 {
+		node.peers[about] = life
+		n.Do(node, node.Ring.NodeUp(about, n.Now))
+	}
+}
+
+// Send puts something on its way between two nodes. It arrives when the receiver has
+// a session with the sender, and otherwise never.
+func (n *Network) Send(from *Node, to nodeid.ID, arrive func(to *Node)) {
+	n.queue = append(n.queue, event{to: to, about: from.ID, life: from.life, arrive: arrive})
+}
+
+// Do carries out the effects of a node's ring.
+func (n *Network) Do(node *Node, effects []symphony.Effect) {
+	for _, e := range effects {
+		switch e := e.(type) {
+		case symphony.Send:
+			n.Send(node, e.To, func(to *Node) { n.Do(to, to.Ring.Message(node.ID, e.Message, n.Now)) })
+		case symphony.LinkUp:
+			node.Links[e.ID] = e.Type
+		case symphony.LinkDown:
+			delete(node.Links, e.ID)
+		}
+	}
+}
+
+// Step lets one thing arrive, or get lost. It reports false when nothing is on its
+// way.
+func (n *Network) Step() bool {
+	if len(n.queue) == 0 {
+		return false
+	}
+	i, last := n.rnd.IntN(len(n.queue)), len(n.queue)-1
+	e := n.queue[i]
+	n.queue[i] = n.queue[last]
+	n.queue = n.queue[:last]
+	to := n.Nodes[e.to]
+	switch {
+	case to == nil:
+	case e.life == 0:
+		e.arrive(to)
+	case to.peers[e.about] != e.life:
+	case n.Loss > 0 && n.rnd.Float64() < n.Loss:
+	default:
+		e.arrive(to)
+	}
+	return true
+}
+
+// Run steps until nothing is on its way.
+func (n *Network) Run() {
+	for n.Step() {
+	}
+}
+
+// Tick lets time pass and every node notice.
+func (n *Network) Tick(d time.Duration) {
+	n.Now = n.Now.Add(d)
+	for _, id := range n.order {
+		n.Do(n.Nodes[id], n.Nodes[id].Ring.Tick(n.Now))
+	}
+}
+
+// rest is how long nobody has to say anything for an overlay to be at rest: longer
+// than the longest time between two sendings by default.
+const rest = 10
+
+// Settle lets everything arrive, and time pass until the overlay is at rest.
+func (n *Network) Settle() {
+	n.Loss = 0
+	n.Run()
+	quiet := 0
+	for range 100 {
+		n.Tick(time.Second)
+		quiet++
+		if len(n.queue) > 0 {
+			quiet = 0
+		}
+		if quiet == rest {
+			return
+		}
+		n.Run()
+	}
+	panic("symphonytest: the overlay does not come to rest")
+}
