@@ -97,10 +97,11 @@ fuzz: ## every fuzz target, FUZZTIME each (20s)
 	@.ci/fuzz $(FUZZTIME)
 
 .PHONY: lint
-lint: tools ## gofmt, go vet, golangci-lint, no test that can skip
+lint: tools ## gofmt, go vet, golangci-lint, shellcheck, no test that can skip
 	@left=$$(git ls-files -co --exclude-standard -- '*.go' | xargs -r gofmt -l); [ -z "$$left" ] || { echo "gofmt would change: $$left"; exit 1; }
 	$(GO) vet -tags component,e2e ./...
 	$(GOLANGCI) run ./...
+	shellcheck --severity=warning .ci/* rootfs/*.sh integration/*.sh
 	@! git ls-files -co --exclude-standard -- '*_test.go' | xargs -r grep -nE '\.Skip(Now|f)?\(' || { echo "a test must not be able to skip: a missing tool is a failure"; exit 1; }
 
 ## What the others need

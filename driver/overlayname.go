@@ -12,9 +12,10 @@ const (
 	askTimeout = 5 * time.Second
 )
 
-// wantsNameLocked reports whether the network's default overlay is still to be found.
+// wantsNameLocked reports whether the engine is still to be asked what it calls the
+// network, which is its default overlay and stands in the status document.
 func (d *Driver) wantsNameLocked(rec *networkRecord) bool {
-	return !rec.Named && rec.Overlay == "" && d.engine != nil
+	return d.engine != nil && (rec.Name == "" || !rec.Named && rec.Overlay == "")
 }
 
 // nameOverlay finds out what Docker calls the network and joins the overlay of that
@@ -87,6 +88,9 @@ func (d *Driver) adoptName(ctx context.Context, n *dockerNetwork, name string) e
 			d.mu.Unlock()
 			return err
 		}
+	}
+	if rec.Named {
+		return nil // in the overlay that its option names
 	}
 	log := d.log.WithField("network", name)
 	if obstacle != nil {

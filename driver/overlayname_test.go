@@ -148,9 +148,13 @@ func TestQuestionsEndWithTheNetwork(t *testing.T) {
 	})
 }
 
+func networkRequest(id string) *network.CreateNetworkRequest {
+	return &network.CreateNetworkRequest{NetworkID: id}
+}
+
 func create(t *testing.T, d *driver.Driver, id string) {
 	t.Helper()
-	if err := d.CreateNetwork(t.Context(), &network.CreateNetworkRequest{NetworkID: id}); err != nil {
+	if err := d.CreateNetwork(t.Context(), networkRequest(id)); err != nil {
 		t.Fatal(err)
 	}
 }

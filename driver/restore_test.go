@@ -69,6 +69,7 @@ func TestDamagedStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	r.plane = &drivertest.Plane{}
 	r.start()
 	if faults := r.driver.Faults(); len(faults) != 3 { // the endpoint has no network any more
 		t.Errorf("faults %q", faults)

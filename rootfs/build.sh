@@ -46,7 +46,7 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-[ -n "$binary" ] && [ -n "$out" ] || die "say --binary EVIO and --out DIR"
+if [ -z "$binary" ] || [ -z "$out" ]; then die "say --binary EVIO and --out DIR"; fi
 [ -f "$binary" ] || die "there is no $binary: run make build"
 if [ -z "$source" ]; then
   if [ -x "$tree/bin/sh" ]; then source=$tree; else source=/; fi

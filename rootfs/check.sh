@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs what is in a finished plugin's root file system, as the engine would: Open
-# vSwitch's programs make a bridge with a port and flows, evio answers on its sockets
-# and removes them at SIGTERM. In namespaces of its own with the root itself
-# read-only; nothing of it is left on the machine.
+# vSwitch's programs make a bridge with a port and flows; evio answers on its sockets,
+# makes and removes a network on its own Open vSwitch, says what is wrong with a broken
+# configuration, and removes its sockets at SIGTERM. In namespaces of its own over a
+# copy-on-write view of the root; nothing of it is left on the machine.
 #
 #   rootfs/check.sh [PLUGIN]      PLUGIN: folder with config.json and rootfs/
 set -euo pipefail
@@ -58,6 +59,8 @@ run ovs-ofctl -O OpenFlow14 dump-flows br0 | grep -q actions=drop || die "the fl
 version=$(run ovs-appctl version | head -n 1)
 say "$version: bridge, port and flow stand"
 run ovs-vsctl --timeout=10 del-br br0
+run ovs-appctl --timeout=10 exit
+run ovs-appctl --timeout=10 -t ovsdb-server exit
 
 # 2. evio, with the environment of config.json
 mapfile -t environment < <(sed -n 's/^ *"name": "\(EVIO_[A-Z0-9_]*\)".*/\1/p' "$plugin/config.json")
@@ -68,6 +71,12 @@ settings=()
 for name in "${environment[@]}"; do settings+=("$name=${value[$name]}"); done
 mount -t tmpfs tmpfs "$r/host/run"
 mount -t tmpfs tmpfs "$r/host/var/lib"
+# call METHOD BODY
+call() { curl -sS --max-time 30 --unix-socket "$r/host/run/docker/plugins/evio.sock" -d "$2" "http://plugin/NetworkDriver.$1" | tr -d '\n'; }
+# status TEXT: whether TEXT is in the status document.
+status() { curl -sS --max-time 5 --unix-socket "$r/host/run/evio/evio.sock" http://evio/status 2>/dev/null | grep -qF "$1"; }
+network='{"NetworkID": "check0123456789", "Options": {"com.docker.network.generic": {"evio.overlay": "check"}},
+  "IPv4Data": [{"AddressSpace": "LocalDefault", "Pool": "10.9.0.0/24", "Gateway": "10.9.0.1/24"}], "IPv6Data": []}'
 for state in missing broken; do
   [ "$state" = missing ] || echo '{' >"$r/host/etc/evio/config.json"
   env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "${settings[@]}" "$(command -v chroot)" "$r" /bin/evio plugin >"$m/evio.log" 2>&1 &
@@ -77,7 +86,17 @@ for state in missing broken; do
     answer=$(curl -sS --max-time 5 --unix-socket "$socket" -X POST http://plugin/NetworkDriver.GetCapabilities)
     case $answer in *'"Scope":"local"'*) ;; *) die "GetCapabilities at ${socket#"$r"}: $answer" ;; esac
   done
-  [ "$state" = missing ] || grep -q 'correct the JSON there' "$m/evio.log" || die "the broken file is not told of"
+  answer=$(call CreateNetwork "$network")
+  if [ "$state" = missing ]; then
+    [ "$answer" = '{}' ] || die "CreateNetwork: $answer"
+    await 10 "the status of Open vSwitch" status '"own": true'
+    status '"id": "check0123456789"' || die "the network is not in the status document"
+    answer=$(call DeleteNetwork '{"NetworkID": "check0123456789"}')
+    [ "$answer" = '{}' ] || die "DeleteNetwork: $answer"
+  else
+    case $answer in *'correct the JSON there'*) ;; *) die "CreateNetwork with a broken file: $answer" ;; esac
+    status 'correct the JSON there' || die "the status does not tell of the broken file"
+  fi
   start=$(date +%s%N)
   kill -TERM "$pid"
   wait "$pid" || die "evio ended with $? after SIGTERM"
@@ -85,5 +104,5 @@ for state in missing broken; do
   [ "$took" -lt 10000 ] || die "evio took $took ms to end"
   left=$(find "$r/run/docker/plugins" "$r/host/run/docker/plugins" -type s)
   [ -z "$left" ] || die "sockets are left: $left"
-  say "$(run /bin/evio version): configuration $state, sockets answer, ended $took ms after SIGTERM"
+  say "$(run /bin/evio version): configuration $state, answers as it should, ended $took ms after SIGTERM"
 done

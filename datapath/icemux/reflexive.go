@@ -55,9 +55,9 @@ func (q *query) receive(from netip.AddrPort, _ []byte, m message) {
 }
 
 // Reflexive asks each server from each base of its family and returns the
-// answers that differ from the base, without repetitions. It returns when all
-// have answered, when each base has an answer and no more come, or when the
-// context ends.
+// answers without repetitions; without a NAT the mapped address is the base. It
+// returns when all have answered, when each base has an answer and no more
+// come, when the last repetition stays unanswered, or when the context ends.
 func (m *Mux) Reflexive(ctx context.Context, bases []netip.Addr, servers []netip.AddrPort) []Mapping {
 	queries, answers := m.queries(bases, servers)
 	defer m.forget(queries)
@@ -144,9 +144,6 @@ func basesOf(queries []*query) map[netip.Addr]struct{} {
 }
 
 func appendMapping(found []Mapping, m Mapping) []Mapping {
-	if m.Mapped.Addr() == m.Base {
-		return found
-	}
 	for _, f := range found {
 		if f.Mapped == m.Mapped {
 			return found

@@ -166,9 +166,7 @@ func TestContainerSendsOnlyAsItself(t *testing.T) {
 	for _, a := range attempts {
 		sc.atA.send(t, a.frame)
 	}
-	sc.atA.send(t, all("end").other(t))
-	sc.atA.send(t, newFrame(me, sc.peer, "end").other(t))
-	compare(t, attempts, map[string]observer{"B": sc.atB, "F": sc.fabric, "L": sc.link})
+	compare(t, attempts, sc.fromA, map[string]observer{"B": sc.atB, "F": sc.fabric, "L": sc.link})
 
 	// Every refused frame was dropped by a flow that says so.
 	refused := 0
@@ -180,17 +178,35 @@ func TestContainerSendsOnlyAsItself(t *testing.T) {
 	eventually(t, "drops are counted", func() bool { return drops(t, s, "br0") >= uint64(refused) })
 }
 
-// compare checks what each observer saw until "end".
-func compare(t *testing.T, attempts []attempt, observers map[string]observer) {
+// fromA sends a marked frame from container a to everybody and to the peer.
+func (sc *scene) fromA(t *testing.T, mark string) {
 	t.Helper()
-	for name, o := range observers {
-		var want []string
+	sc.atA.send(t, newFrame(sc.a.mac, everybody, mark).other(t))
+	sc.atA.send(t, newFrame(sc.a.mac, sc.peer, mark).other(t))
+}
+
+// compare checks what each observer saw. The switch reorders frames that it reads
+// at once, so a frame that all observers get is sent twice with finish: when the
+// second is seen, whatever was sent before the first has been dealt with.
+func compare(t *testing.T, attempts []attempt, finish func(*testing.T, string), observers map[string]observer) {
+	t.Helper()
+	got := map[string][]string{}
+	for _, mark := range []string{"middle", "end"} {
+		finish(t, mark)
+		for name, o := range observers {
+			got[name] = append(got[name], o.until(t, mark)...)
+		}
+	}
+	for name := range observers {
+		want := []string{"middle", "end"}
 		for _, a := range attempts {
 			if strings.Contains(a.at, name) {
 				want = append(want, markOf(a.frame))
 			}
 		}
-		if d := cmp.Diff(append(want, "end"), o.until(t, "end")); d != "" {
+		slices.Sort(want)
+		slices.Sort(got[name])
+		if d := cmp.Diff(want, got[name]); d != "" {
 			t.Errorf("at %s (-want +got):\n%s", name, d)
 		}
 	}
@@ -228,12 +244,10 @@ func TestLinkPassesOnlyItsNode(t *testing.T) {
 	for _, x := range attempts {
 		sc.link.send(t, x.frame)
 	}
-	end := newFrame(sc.peer, a, "end").other(t)
-	sc.link.send(t, end)
-	compare(t, attempts, map[string]observer{"A": sc.atA})
+	finish := func(t *testing.T, mark string) { sc.link.send(t, newFrame(sc.peer, a, mark).other(t)) }
+	compare(t, attempts, finish, map[string]observer{"A": sc.atA})
 	// The others saw nothing of it.
-	sc.atA.send(t, newFrame(a, everybody, "end").other(t))
-	compare(t, nil, map[string]observer{"B": sc.atB, "F": sc.fabric})
+	compare(t, nil, sc.fromA, map[string]observer{"B": sc.atB, "F": sc.fabric, "L": sc.link})
 }
 
 func TestFabricDelivers(t *testing.T) {
@@ -250,10 +264,9 @@ func TestFabricDelivers(t *testing.T) {
 	for _, x := range attempts {
 		sc.fabric.send(t, x.frame)
 	}
-	sc.fabric.send(t, newFrame(hw(50), everybody, "end").other(t))
-	compare(t, attempts, map[string]observer{"A": sc.atA, "B": sc.atB})
-	sc.atA.send(t, newFrame(hw(1), sc.peer, "end").other(t))
-	compare(t, nil, map[string]observer{"L": sc.link})
+	finish := func(t *testing.T, mark string) { sc.fabric.send(t, newFrame(hw(50), everybody, mark).other(t)) }
+	compare(t, attempts, finish, map[string]observer{"A": sc.atA, "B": sc.atB})
+	compare(t, nil, sc.fromA, map[string]observer{"L": sc.link, "F": sc.fabric})
 }
 
 // TestBridgesAreSeparate runs two networks with equal subnets, MAC addresses and
@@ -271,20 +284,29 @@ func TestBridgesAreSeparate(t *testing.T) {
 		sc.link.send(t, newFrame(sc.peer, hw(1), m+"from peer").other(t))
 		sc.fabric.send(t, newFrame(hw(50), everybody, m+"from fabric").other(t))
 	}
-	for i, sc := range scenes {
-		m := strconv.Itoa(i) + ": "
-		sc.atB.send(t, newFrame(hw(2), everybody, m+"end").other(t))
-		sc.atA.send(t, newFrame(hw(1), everybody, m+"end").other(t))
-		sc.atA.send(t, newFrame(hw(1), sc.peer, m+"end").other(t))
+	seen := make([]map[string][]string, len(scenes))
+	for _, mark := range []string{"middle", "end"} {
+		for i, sc := range scenes {
+			m := strconv.Itoa(i) + ": " + mark
+			sc.atB.send(t, newFrame(hw(2), everybody, m).other(t))
+			sc.fromA(t, m)
+		}
+		for i, sc := range scenes {
+			if seen[i] == nil {
+				seen[i] = map[string][]string{}
+			}
+			for name, o := range map[string]observer{"a": sc.atA, "b": sc.atB, "link": sc.link, "fabric": sc.fabric} {
+				seen[i][name] = append(seen[i][name], o.until(t, strconv.Itoa(i)+": "+mark)...)
+			}
+		}
 	}
-	for i, sc := range scenes {
-		m := strconv.Itoa(i) + ": "
-		for name, o := range map[string]observer{"a": sc.atA, "b": sc.atB, "link": sc.link, "fabric": sc.fabric} {
-			got := o.until(t, m+"end")
-			if len(got) < 2 {
+	for i := range scenes {
+		for name, got := range seen[i] {
+			if len(got) < 3 {
 				t.Errorf("%s of bridge %d saw only %v", name, i, got)
 			}
-			if j := slices.IndexFunc(got, func(g string) bool { return !strings.HasPrefix(g, m) }); j >= 0 {
+			foreign := func(g string) bool { return !strings.HasPrefix(g, strconv.Itoa(i)+": ") }
+			if j := slices.IndexFunc(got, foreign); j >= 0 {
 				t.Errorf("%s of bridge %d saw %q of the other", name, i, got[j])
 			}
 		}

@@ -47,6 +47,3 @@ func (s *Sealer) Seal(b *Buffer, n int) ([]byte, error) {
 	sealed := s.aead.Seal(plain[:0], b.nonce[:], plain, b.data[:HeaderSize])
 	return b.data[:HeaderSize+len(sealed)], nil
 }
-
-// Count returns the number of records sealed.
-func (s *Sealer) Count() uint64 { return s.next.Load() }

@@ -23,8 +23,6 @@ type attempt struct {
 
 // begin starts an attempt; stop ends it.
 func (s *Session) begin(ctx context.Context, want connection) *attempt {
-	s.keys.Store(nil)
-	s.path.Store(nil)
 	ctx, cancel := context.WithCancel(ctx)
 	a := &attempt{
 		session: s,

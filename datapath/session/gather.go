@@ -73,7 +73,7 @@ func (t *Transport) candidates(ctx context.Context) (hosts []netip.AddrPort, all
 		all = append(all, Candidate{Type: Host, Addr: hosts[len(hosts)-1]})
 	}
 	for _, m := range t.reflexive.ask(ctx, t, bases) {
-		if len(all) < MaxCandidates {
+		if m.Mapped.Addr() != m.Base && len(all) < MaxCandidates {
 			all = append(all, Candidate{Type: Reflexive, Addr: m.Mapped})
 		}
 	}
@@ -84,9 +84,10 @@ func (t *Transport) candidates(ctx context.Context) (hosts []netip.AddrPort, all
 type reflexive struct {
 	turn chan struct{} // capacity 1: held while asking or reading what follows
 
-	asked time.Time
-	bases []netip.Addr
-	found []icemux.Mapping
+	asked  time.Time
+	bases  []netip.Addr
+	found  []icemux.Mapping
+	silent bool // no server answered; warned of once
 }
 
 // ask returns the mappings of the bases, which are asked for once by all who
@@ -110,10 +111,13 @@ func (r *reflexive) ask(ctx context.Context, t *Transport, bases []netip.Addr) [
 	}
 	servers := t.resolveSTUN(ctx)
 	found := t.mux.Reflexive(ctx, bases, servers)
-	if len(found) == 0 {
-		t.log.WithField("servers", t.config.STUN).Warn("no STUN server shows another address: peers behind other NATs may not reach this node")
-		if ctx.Err() != nil {
-			return nil
+	if len(found) == 0 && ctx.Err() != nil {
+		return nil
+	}
+	if silent := len(found) == 0; silent != r.silent {
+		r.silent = silent
+		if silent {
+			t.log.WithField("servers", t.config.STUN).Warn("no STUN server answers: peers behind other NATs may not reach this node")
 		}
 	}
 	r.asked, r.bases, r.found = time.Now(), bases, found

@@ -2,7 +2,10 @@ package session
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"evio/datapath/record"
 )
 
 const (
@@ -87,38 +90,43 @@ func (s *Session) live(ctx context.Context) error {
 	}
 }
 
-// takeWanted returns the newest request of Connect. One that came when the
-// reader had just confirmed the keys is void.
+// takeWanted returns the newest request of Connect and puts the keys of the one
+// before out of use. A request is void if the reader has just confirmed those.
 func (s *Session) takeWanted() *connection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wanted := s.wanted
 	s.wanted = nil
-	if s.state != Connecting {
+	if s.state != Connecting || wanted == nil {
 		return nil
 	}
+	s.keys.Store(nil)
+	s.path.Store(nil)
 	return wanted
 }
 
-// confirm is called by the reader with the first valid record: the peer has the
-// same keys. It holds calls.
-func (s *Session) confirm() {
+// confirm is called by the reader with a record that is valid under keys: the
+// peer has them too. The first one establishes the session. It returns false if
+// the keys are out of use.
+func (s *Session) confirm(keys *record.Keys) bool {
+	s.calls.Lock()
+	defer s.calls.Unlock()
 	s.mu.Lock()
-	first := s.state == Connecting
-	if first {
+	current := !s.ended && s.state == Connecting && s.keys.Load() == keys
+	if current {
 		s.state, s.established = Established, time.Now()
 	}
 	s.mu.Unlock()
-	if !first {
-		return
+	if current {
+		close(s.confirmed)
+		s.options.Handler.Established(s)
 	}
-	close(s.confirmed)
-	s.options.Handler.Established(s)
+	return current
 }
 
 // finish takes leave of the peer and of the handler.
 func (s *Session) finish(reason error) {
-	if s.State() == Established && reason != ErrPeerDead && reason != ErrPeerClosed { //nolint:errorlint // our own values, unwrapped
+	if s.State() == Established && !errors.Is(reason, ErrPeerClosed) {
 		s.sendGoodbye()
 	}
 	s.transport.remove(s)

@@ -75,7 +75,10 @@ func (t *Transport) receiveRecord(d *udp.Datagram) {
 		s.drops.Add(openCause(err))
 		return
 	}
-	s.received(d)
+	if !s.received(d, keys) {
+		s.drops.Add(drops.RecordKeys)
+		return
+	}
 	p, err := record.Parse(plain)
 	if err != nil {
 		s.drops.Add(drops.RecordPlain)
@@ -104,23 +107,23 @@ func openCause(err error) drops.Cause {
 	}
 }
 
-// received notes a valid record. The path is not moved by one that comes from
+// received notes a record that is valid under keys. It returns false if the
+// session has ended or replaced them meanwhile. The path is not moved by a record that comes from
 // elsewhere: its sender may be whoever repeats the peer's datagrams fastest.
-func (s *Session) received(d *udp.Datagram) {
+func (s *Session) received(d *udp.Datagram, keys *record.Keys) bool {
+	select {
+	case <-s.confirmed:
+	default:
+		if !s.confirm(keys) {
+			return false
+		}
+	}
 	s.lastReceived.Store(int64(s.transport.now()))
 	s.traffic.rxRecords.Add(1)
 	if p := s.path.Load(); p != nil && (d.Remote != p.remote || d.Local != p.source.Addr) {
 		s.traffic.offPath.Add(1)
 	}
-	select {
-	case <-s.confirmed:
-	default:
-		s.calls.Lock()
-		defer s.calls.Unlock()
-		if !s.ended {
-			s.confirm()
-		}
-	}
+	return true
 }
 
 func (s *Session) receiveProbe(p record.Plain, from netip.AddrPort) {

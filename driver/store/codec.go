@@ -22,7 +22,8 @@ type Record struct {
 	Body json.RawMessage
 }
 
-// envelope is the file's content. The checksum covers everything else.
+// envelope is the file's content. The checksum covers everything else. It and its
+// computation are the same in every version, so that damage is told from novelty.
 type envelope struct {
 	Version int             `json:"version"`
 	Kind    string          `json:"kind"`
@@ -53,12 +54,6 @@ func decode(kind string, b []byte) (Record, error) {
 	if err := dec.Decode(&e); err != nil {
 		return Record{}, fmt.Errorf("no JSON object: %w", err)
 	}
-	if e.Version > Version {
-		return Record{}, fmt.Errorf("format %d, this build knows %d: %w", e.Version, Version, ErrNewer)
-	}
-	if e.Version < 1 {
-		return Record{}, fmt.Errorf("format %d, want 1", e.Version)
-	}
 	if rest := bytes.TrimSpace(b[dec.InputOffset():]); len(rest) > 0 {
 		return Record{}, fmt.Errorf("%d bytes after the object", len(rest))
 	}
@@ -68,6 +63,12 @@ func decode(kind string, b []byte) (Record, error) {
 	}
 	if e.SHA256 != e.sum(body.Bytes()) {
 		return Record{}, errors.New("the checksum does not match")
+	}
+	if e.Version > Version {
+		return Record{}, fmt.Errorf("format %d, this build knows %d: %w", e.Version, Version, ErrNewer)
+	}
+	if e.Version < 1 {
+		return Record{}, fmt.Errorf("format %d, want 1", e.Version)
 	}
 	if e.Kind != kind {
 		return Record{}, fmt.Errorf("a %q in the folder of %q", e.Kind, kind)

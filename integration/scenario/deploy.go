@@ -116,8 +116,8 @@ func (s *Site) Create(ctx context.Context, n Network) error {
 	args = append(args,
 		"--subnet", fmt.Sprintf("10.%d.0.0/16", n.Net), "--ip-range", fmt.Sprintf("10.%d.%d.0/24", n.Net, s.number),
 		"--gateway", fmt.Sprintf("10.%d.%d.254", n.Net, s.number),
-		"--subnet", fmt.Sprintf("fd00:%d::/48", n.Net), "--ip-range", fmt.Sprintf("fd00:%d:0:%d::/64", n.Net, s.number),
-		"--gateway", fmt.Sprintf("fd00:%d:0:%d::ffff", n.Net, s.number))
+		"--subnet", fmt.Sprintf("fd00:%d::/64", n.Net), "--ip-range", fmt.Sprintf("fd00:%d:0:0:%d::/80", n.Net, s.number),
+		"--gateway", fmt.Sprintf("fd00:%d:0:0:%d::ffff", n.Net, s.number))
 	if n.Overlay != "" {
 		args = append(args, "-o", "evio.overlay="+n.Overlay)
 	}
@@ -192,14 +192,18 @@ func Established(n status.Network) int {
 }
 
 // Await repeats f until it succeeds; when the context ends first it returns f's
-// last error.
+// last error but for what its end caused.
 func Await(ctx context.Context, f func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	var err error
 	for {
-		err := f()
-		if err == nil {
+		last := f()
+		if last == nil {
 			return nil
+		}
+		if ctx.Err() == nil || err == nil {
+			err = last // what failed because the time was over says nothing
 		}
 		select {
 		case <-ctx.Done():

@@ -34,14 +34,16 @@ func (m *Machine) inNetwork(f func() error) (err error) {
 	if m.dead.Load() {
 		return errClosed
 	}
-	runtime.LockOSThread()
-	home, err := netns.Get()
+	there, err := netns.GetFromPid(m.pid)
 	if err != nil {
 		return err
 	}
-	there, err := netns.GetFromPid(m.pid)
+	defer func() { err = errors.Join(err, there.Close()) }()
+	runtime.LockOSThread()
+	home, err := netns.Get()
 	if err != nil {
-		return errors.Join(err, home.Close())
+		runtime.UnlockOSThread()
+		return err
 	}
 	defer func() {
 		if back := netns.Set(home); back != nil {
@@ -49,7 +51,7 @@ func (m *Machine) inNetwork(f func() error) (err error) {
 		} else {
 			runtime.UnlockOSThread()
 		}
-		err = errors.Join(err, there.Close(), home.Close())
+		err = errors.Join(err, home.Close())
 	}()
 	if err := netns.Set(there); err != nil {
 		return err

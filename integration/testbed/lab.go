@@ -45,7 +45,7 @@ type Lab struct {
 	mu       sync.Mutex // guards what follows
 	machines []*Machine
 	sites    []*Site // by number
-	index    int // number of the last site
+	index    int     // number of the last site
 	closed   bool
 
 	image image

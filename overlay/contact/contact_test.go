@@ -219,6 +219,54 @@ func TestReplacementFails(t *testing.T) {
 	s.want(s.receive(19000), "open 80500")
 }
 
+func TestReplacedAgainAtOnce(t *testing.T) {
+	s := newScript(t)
+	s.establish()
+	s.pass(20 * time.Second)
+	s.want(s.receive(19000), "open 20000")
+	s.parameters(20000)
+	s.want(s.receive(19500)) // too soon after the other to be connected
+	s.want(s.c.Established(attempt(20000), s.now))
+	s.want(s.pass(time.Second), "open 21000")
+	s.want(s.parameters(21000), "connect 21000 to 19500 theirs", "send 21000")
+	s.want(s.c.Established(attempt(21000), s.now), "close 0")
+	s.want(s.c.Closed(attempt(20000), nil, s.now))
+	s.want(s.pass(time.Hour))
+	s.wantState(contact.Serving)
+}
+
+func TestServingDiesWhileReplaced(t *testing.T) {
+	s := newScript(t)
+	s.establish()
+	s.pass(20 * time.Second)
+	s.want(s.receive(19000), "open 20000")
+	s.want(s.c.Closed(attempt(0), errors.New("dead"), s.now))
+	s.want(s.parameters(20000), "connect 20000 to 19000 theirs", "send 20000")
+	s.want(s.c.Stop(), "close 20000")
+}
+
+func TestSessionsThatDieAtOnceBackOff(t *testing.T) {
+	s := newScript(t)
+	s.establish()
+	s.pass(3 * time.Second)
+	s.want(s.c.Closed(attempt(0), errors.New("dead"), s.now))
+	s.wantState(contact.Idle)
+	if got := s.c.Status().Failures; got != 1 {
+		t.Errorf("%d failures, want 1", got)
+	}
+	if pause := s.c.NextTick().Sub(s.now); pause < 750*time.Millisecond {
+		t.Errorf("next attempt after %v", pause)
+	}
+}
+
+func TestStateString(t *testing.T) {
+	for s := contact.Idle; s <= contact.Stopped; s++ {
+		if s.String() == "unknown" {
+			t.Errorf("state %d has no name", s)
+		}
+	}
+}
+
 func TestDeadPeer(t *testing.T) {
 	s := newScript(t)
 	s.establish()

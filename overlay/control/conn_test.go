@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,6 +67,33 @@ func TestInOrder(t *testing.T) {
 	}
 	if s := b.Stats(); s.Delivered != 3 || s.Duplicates != 1 {
 		t.Errorf("counted %+v", s)
+	}
+}
+
+func TestOutOfOrderIsBounded(t *testing.T) {
+	a, b := control.New(), control.New()
+	var frames [][]byte
+	for range 64 {
+		frames = append(frames, send(t, a, "message", epoch)...)
+	}
+	for _, f := range slices.Concat(frames[1:], frames[1:2]) {
+		if got, _ := receive(t, b, f, epoch); got != nil {
+			t.Fatal("delivered out of order")
+		}
+	}
+	beyond := bytes.Clone(frames[63])
+	binary.BigEndian.PutUint64(beyond[17:], 64)
+	receive(t, b, beyond, epoch)
+	if s := b.Stats(); s.Delivered != 0 || s.Duplicates != 1 || s.Overrun != 1 {
+		t.Errorf("counted %+v", s)
+	}
+	got, acks := receive(t, b, frames[0], epoch)
+	if len(got) != 64 {
+		t.Errorf("%d messages delivered, want 64", len(got))
+	}
+	receive(t, a, acks[0], epoch)
+	if s := a.Stats(); s.Waiting != 0 {
+		t.Errorf("%d messages wait", s.Waiting)
 	}
 }
 
@@ -191,7 +219,7 @@ func TestRefuses(t *testing.T) {
 		"short acknowledgement": ack(0)[:25],
 		"long acknowledgement":  append(ack(0), 0),
 		"short message":         {1, 0, 0},
-		"long message":          append([]byte{1}, make([]byte, 26+control.MaxPayload)...),
+		"long message":          append([]byte{1}, make([]byte, 27+control.MaxPayload)...),
 		"of the future":         ack(2),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,7 @@
 package directory
 
 import (
-	"encoding/hex"
+	"bytes"
 	"net"
 	"net/netip"
 	"time"
@@ -47,14 +47,7 @@ func (k Key) compare(o Key) int {
 	if c := k.Addr.Compare(o.Addr); c != 0 {
 		return c
 	}
-	a, b := hex.EncodeToString(k.MAC[:]), hex.EncodeToString(o.MAC[:])
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return bytes.Compare(k.MAC[:], o.MAC[:])
 }
 
 // Claim says that a node owns a key, or does so no longer.

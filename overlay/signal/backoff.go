@@ -3,8 +3,8 @@ package signal
 import "time"
 
 const (
-	backoffMin = time.Second
-	backoffMax = time.Minute
+	shortestWait = time.Second
+	longestWait  = time.Minute
 	// livedLongEnough is how long a connection must have stood for the next one
 	// to be tried without delay of its own history.
 	livedLongEnough = time.Minute
@@ -23,11 +23,11 @@ type backoff struct {
 func (b *backoff) next(stood time.Duration, refused bool, random float64) time.Duration {
 	switch {
 	case refused:
-		b.ceiling = backoffMax
+		b.ceiling = longestWait
 	case stood >= livedLongEnough || b.ceiling == 0:
-		b.ceiling = 2 * backoffMin
+		b.ceiling = 2 * shortestWait
 	default:
-		b.ceiling = min(2*b.ceiling, backoffMax)
+		b.ceiling = min(2*b.ceiling, longestWait)
 	}
 	half := b.ceiling / 2
 	return half + time.Duration(random*float64(half))

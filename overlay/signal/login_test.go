@@ -132,7 +132,7 @@ func TestLoginFails(t *testing.T) {
 			p.header(offerStartTLS)
 			p.want("starttls")
 			p.send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-			if p.tls(&tls.Config{Certificates: []tls.Certificate{certs.right}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}) { //nolint:gosec // what must be refused
+			if p.tls(&tls.Config{Certificates: []tls.Certificate{certs.right}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}) {
 				t.Error("TLS 1.1 came up")
 			}
 		}, "verify the server as evio.test"},

@@ -10,11 +10,8 @@ import (
 )
 
 const (
-	nsEvio    = "urn:evio:1"
-	nsHints   = "urn:xmpp:hints"
-	nsPing    = "urn:xmpp:ping"
-	nsStanzas = "urn:ietf:params:xml:ns:xmpp-stanzas"
-	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"
+	nsPing = "urn:xmpp:ping"
+	nsTLS  = "urn:ietf:params:xml:ns:xmpp-tls"
 )
 
 // priority keeps messages to the bare JID away from us (RFC 6121, section

@@ -24,7 +24,7 @@ type Network struct {
 
 	Now   time.Time
 	Nodes map[nodeid.ID]*Node // those that are there
-	order []nodeid.ID         // of Nodes, ascending
+	order []nodeid.ID         // of Nodes, ascending; never changed in place
 	cfg   symphony.Config
 	rnd   *rand.Rand
 	lives uint64
@@ -48,8 +48,12 @@ type event struct {
 	arrive    func(to *Node)
 }
 
-// New returns an empty overlay whose rings have these settings.
+// New returns an empty overlay whose rings have these settings. The ends of a link
+// compare their views after an hour by default, so that an overlay at rest is silent.
 func New(cfg symphony.Config, rnd *rand.Rand) *Network {
+	if cfg.Compare == 0 {
+		cfg.Compare = time.Hour
+	}
 	return &Network{
 		Now: time.Unix(0, 0), Nodes: map[nodeid.ID]*Node{}, cfg: cfg, rnd: rnd,
 	}
@@ -68,33 +72,41 @@ func RandomID(rnd *rand.Rand) nodeid.ID {
 
 // Join lets a node come; the others and it learn of each other one by one.
 func (n *Network) Join(id nodeid.ID) {
-	if n.Nodes[id] != nil {
-		return
+	others := n.order
+	if n.add(id) {
+		for _, other := range others {
+			n.presence(id, other)
+			n.presence(other, id)
+		}
+	}
+}
+
+// JoinAtOnce lets so many nodes come that learn of each other at once.
+func (n *Network) JoinAtOnce(nodes int) {
+	for range nodes {
+		n.add(RandomID(n.rnd))
+	}
+	for _, id := range n.order {
+		for _, other := range n.order {
+			if other != id {
+				n.See(n.Nodes[id], other)
+			}
+		}
+	}
+}
+
+func (n *Network) add(id nodeid.ID) bool {
+	i, there := slices.BinarySearchFunc(n.order, id, nodeid.Compare)
+	if there {
+		return false
 	}
 	n.lives++
 	n.Nodes[id] = &Node{
 		ID: id, life: n.lives, Ring: symphony.New(id, n.cfg, rand.New(rand.NewPCG(n.rnd.Uint64(), 0))),
 		Links: map[nodeid.ID]symphony.EdgeType{}, peers: map[nodeid.ID]uint64{},
 	}
-	for _, other := range n.order {
-		n.presence(id, other)
-		n.presence(other, id)
-	}
-	i, _ := slices.BinarySearchFunc(n.order, id, nodeid.Compare)
-	n.order = slices.Insert(n.order, i, id)
-}
-
-// JoinAtOnce lets so many nodes come that learn of each other at once.
-func (n *Network) JoinAtOnce(nodes int) {
-	for range nodes {
-		n.Join(RandomID(n.rnd))
-	}
-	n.queue = slices.DeleteFunc(n.queue, func(e event) bool {
-		if e.life == 0 {
-			e.arrive(n.Nodes[e.to])
-		}
-		return e.life == 0
-	})
+	n.order = slices.Insert(slices.Clone(n.order), i, id)
+	return true
 }
 
 // Leave lets a node vanish; the others notice one by one.
@@ -103,7 +115,7 @@ func (n *Network) Leave(id nodeid.ID) {
 		return
 	}
 	delete(n.Nodes, id)
-	n.order = slices.DeleteFunc(n.order, func(o nodeid.ID) bool { return o == id })
+	n.order = slices.DeleteFunc(slices.Clone(n.order), func(o nodeid.ID) bool { return o == id })
 	for _, other := range n.order {
 		n.presence(other, id)
 	}

@@ -1,0 +1,534 @@
+//go:build component
+
+package ovs
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"evio/datapath/netdev"
+)
+
+// spyPath puts programs before those on PATH that note each start; the result
+// tells how many there were since it was last asked.
+func spyPath(t *testing.T) func() int {
+	t.Helper()
+	dir := t.TempDir()
+	list := filepath.Join(dir, "starts")
+	for _, name := range []string{"ovs-vsctl", "ovs-ofctl", "ovs-appctl"} {
+		real, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := fmt.Sprintf("#!/bin/sh\necho %s >> %s\nexec %s \"$@\"\n", name, list, real)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return func() int {
+		b, err := os.ReadFile(list)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		_ = os.Remove(list)
+		return strings.Count(string(b), "\n")
+	}
+}
+
+// table reads the flows with their counters, by key.
+func readTable(t *testing.T, s *Switch, bridge string) map[string]entry {
+	t.Helper()
+	flows, err := s.dump(t.Context(), bridge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]entry{}
+	for _, f := range flows {
+		m[f.key()] = f
+	}
+	return m
+}
+
+func vsctl(t *testing.T, s *Switch, args ...string) string {
+	t.Helper()
+	return strings.TrimSpace(run(t, "ovs-vsctl", append([]string{"--db=" + s.programs.database(), "--timeout=10"}, args...)...))
+}
+
+// silent cuts a bridge's containers off from the host's devices, so that flow
+// counters stand still.
+func silent(t *testing.T, boxes ...box) {
+	t.Helper()
+	for _, b := range boxes {
+		b.ip(t, "link", "set", "eth0", "down")
+	}
+}
+
+func TestApplyIsIdempotent(t *testing.T) {
+	starts := spyPath(t)
+	s := start(t)
+	a, b, c := newBox(t, "a", 1), newBox(t, "b", 2), newBox(t, "c", 3)
+	starts()
+	br := network("br0", a.port(), b.port())
+	apply(t, s, br)
+	if n := starts(); n > 2 {
+		t.Errorf("a new bridge took %d starts of programs", n)
+	}
+	mustPing(t, a, b)
+	silent(t, a, b)
+	serial := vsctl(t, s, "get", "Open_vSwitch", ".", "next_cfg")
+	var before map[string]entry
+	eventually(t, "counters stand still", func() bool {
+		last := before
+		before = readTable(t, s, "br0")
+		return cmp.Equal(last, before)
+	})
+	starts()
+
+	slices.Reverse(br.Ports)
+	apply(t, s, br)
+	if n := starts(); n != 0 {
+		t.Errorf("no change took %d starts of programs", n)
+	}
+	if d := cmp.Diff(before, readTable(t, s, "br0")); d != "" {
+		t.Errorf("flows or counters changed:\n%s", d)
+	}
+	if now := vsctl(t, s, "get", "Open_vSwitch", ".", "next_cfg"); now != serial {
+		t.Errorf("the database was changed: %s, before %s", now, serial)
+	}
+	if err := s.Repair(t.Context(), br); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(before, readTable(t, s, "br0")); d != "" {
+		t.Errorf("repair changed flows or counters of a table that was right:\n%s", d)
+	}
+
+	// An addition keeps the counters of what stays.
+	starts()
+	br.Ports = append(br.Ports, c.port())
+	apply(t, s, br)
+	if n := starts(); n > 2 {
+		t.Errorf("a port more took %d starts of programs", n)
+	}
+	after := readTable(t, s, "br0")
+	for key, e := range before {
+		if after[key].Packets < e.Packets && after[key].Actions == e.Actions {
+			t.Errorf("%s lost its count: %d, before %d", key, after[key].Packets, e.Packets)
+		}
+	}
+	// Only an address more: no change of the database.
+	starts()
+	br.Ports[len(br.Ports)-1].Addrs = br.Ports[len(br.Ports)-1].Addrs[:1]
+	apply(t, s, br)
+	if n := starts(); n != 1 {
+		t.Errorf("another address took %d starts of programs", n)
+	}
+}
+
+func TestDriftIsRepaired(t *testing.T) {
+	s := start(t)
+	a, b := newBox(t, "a", 1), newBox(t, "b", 2)
+	br := network("br0", a.port(), b.port())
+	apply(t, s, br)
+	mustPing(t, a, b)
+	right := slices.Sorted(maps.Keys(readTable(t, s, "br0")))
+	mgmt := s.programs.management("br0")
+
+	damage := map[string]func(){
+		"port deleted": func() { vsctl(t, s, "del-port", "br0", a.host) },
+		"port added": func() {
+			run(t, "ip", "link", "add", "alien", "type", "veth", "peer", "name", "alien2")
+			t.Cleanup(func() { _ = netdev.Delete("alien") })
+			vsctl(t, s, "add-port", "br0", "alien")
+		},
+		"settings changed": func() {
+			vsctl(t, s, "set", "Bridge", "br0", "fail_mode=standalone", "external_ids:evio=other", "--",
+				"set", "Interface", "br0", "mtu_request=900")
+		},
+		"bridge deleted": func() { vsctl(t, s, "del-br", "br0") },
+		"flows deleted":  func() { run(t, "ovs-ofctl", "del-flows", mgmt) },
+		"one flow deleted": func() {
+			run(t, "ovs-ofctl", "--strict", "del-flows", mgmt, "table=3,priority=100,dl_dst=02:ee:00:00:00:01")
+		},
+		"foreign flows": func() {
+			run(t, "ovs-ofctl", "add-flow", mgmt, "table=0,priority=60000,actions=normal")
+			run(t, "ovs-ofctl", "add-flow", mgmt, "table=0,priority=60001,idle_timeout=500,send_flow_rem,ip,actions=controller")
+			e := readTable(t, s, "br0")[right[0]]
+			run(t, "ovs-ofctl", "add-flow", mgmt, fmt.Sprintf("table=9,cookie=0x%x,actions=drop", e.Cookie))
+		},
+		"actions changed": func() { run(t, "ovs-ofctl", "mod-flows", mgmt, "table=3,actions=drop") },
+		"flow replaced": func() {
+			run(t, "ovs-ofctl", "add-flow", mgmt, "table=3,priority=100,dl_dst=02:ee:00:00:00:02,actions=drop")
+		},
+	}
+	for name, do := range damage {
+		do()
+		if err := s.Repair(t.Context(), br); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		mustPing(t, a, b)
+		if ports, err := s.Ports(t.Context(), "br0"); err != nil || !slices.Equal(ports, []string{"ha", "hb"}) {
+			t.Errorf("%s: ports %v, %v", name, ports, err)
+		}
+		o, err := s.programs.read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.bridges["br0"]; got.failMode != "secure" || got.network != br.Network || o.interfaces["br0"].mtu != testMTU {
+			t.Errorf("%s: settings %+v", name, got)
+		}
+		ofports, err := numbers(br, o, map[string]int{"ha": 1, "hb": 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wanted, _, err := want(Flows(br, ofports))
+		if err != nil {
+			t.Fatal(err)
+		}
+		have, err := s.dump(t.Context(), "br0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := diff(have, wanted); !c.empty() || len(have) != len(wanted) {
+			t.Errorf("%s: %d flows instead of %d, to change %+v", name, len(have), len(wanted), c)
+		}
+	}
+}
+
+// TestDeviceReplaced makes the device of a port anew under its name, as happens
+// when a container is restarted.
+func TestDeviceReplaced(t *testing.T) {
+	s := start(t)
+	a, b := newBox(t, "a", 1), newBox(t, "b", 2)
+	br := network("br0", a.port(), b.port())
+	apply(t, s, br)
+	mustPing(t, a, b)
+	a.plug(t)
+	apply(t, s, br)
+	mustPing(t, a, b)
+
+	if err := netdev.Delete(a.host); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Apply(t.Context(), br)
+	if err == nil || !strings.Contains(err.Error(), "port ha: there is no such device") {
+		t.Errorf("a port without device: %v", err)
+	}
+	if ports, err := s.Ports(t.Context(), "br0"); err != nil || !slices.Equal(ports, []string{"hb"}) {
+		t.Errorf("ports %v, %v", ports, err)
+	}
+	a.plug(t)
+	apply(t, s, br)
+	mustPing(t, a, b)
+}
+
+func pidOf(t *testing.T, s *Switch, program string) int {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.programs.runDir, program+".pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func awaitRestart(t *testing.T, s *Switch) {
+	t.Helper()
+	select {
+	case <-s.Restarted():
+	case <-time.After(15 * time.Second):
+		t.Fatal("no news of a restart within 15 s")
+	}
+}
+
+func TestKilledProgramsComeBack(t *testing.T) {
+	s := start(t)
+	a, b := newBox(t, "a", 1), newBox(t, "b", 2)
+	br := network("br0", a.port(), b.port())
+	apply(t, s, br)
+	mustPing(t, a, b)
+
+	kills := []struct {
+		name string
+		do   func()
+	}{
+		{"ovs-vswitchd", func() { _ = syscall.Kill(pidOf(t, s, "ovs-vswitchd"), syscall.SIGKILL) }},
+		{"ovsdb-server", func() { _ = syscall.Kill(pidOf(t, s, "ovsdb-server"), syscall.SIGKILL) }},
+		{"database broken", func() {
+			if err := os.WriteFile(filepath.Join(s.programs.runDir, "ovs.db"), []byte("OVSDB JSON garbage"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_ = syscall.Kill(pidOf(t, s, "ovsdb-server"), syscall.SIGKILL)
+		}},
+		{"ovs-vswitchd again", func() { _ = syscall.Kill(pidOf(t, s, "ovs-vswitchd"), syscall.SIGKILL) }},
+	}
+	for _, k := range kills {
+		began := time.Now()
+		k.do()
+		awaitRestart(t, s)
+		// More restarts may follow while a broken database is made anew.
+		eventually(t, "apply after "+k.name, func() bool { return s.Apply(t.Context(), br) == nil })
+		mustPing(t, a, b)
+		t.Logf("%s: forwarding again after %v", k.name, time.Since(began).Round(time.Millisecond))
+	}
+	transfer(t, a, b, 10<<20) // segmentation is on again
+}
+
+func TestManyPortsLeaveNothing(t *testing.T) {
+	s := start(t)
+	before, err := netdev.List("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = 50
+	br := network("br0")
+	apply(t, s, br)
+	empty := len(readTable(t, s, "br0"))
+	for i := range byte(count) {
+		name := fmt.Sprintf("many%d", i)
+		if err := netdev.CreateVeth(name, "c"+name, testMTU, hw(i)); err != nil {
+			t.Fatal(err)
+		}
+		br.Ports = append(br.Ports, box{name: name, host: name, mac: hw(i)}.port())
+	}
+	began := time.Now()
+	apply(t, s, br)
+	t.Logf("%d ports, %d flows in %v", count, len(readTable(t, s, "br0")), time.Since(began).Round(time.Millisecond))
+	if ports, err := s.Ports(t.Context(), "br0"); err != nil || len(ports) != count {
+		t.Errorf("%d ports, %v", len(ports), err)
+	}
+	for len(br.Ports) > 0 {
+		n := max(0, len(br.Ports)-10)
+		for _, p := range br.Ports[n:] {
+			if err := netdev.Delete(p.Name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		br.Ports = br.Ports[:n]
+		apply(t, s, br)
+	}
+	if ports, err := s.Ports(t.Context(), "br0"); err != nil || len(ports) != 0 {
+		t.Errorf("ports %v, %v", ports, err)
+	}
+	if n := len(readTable(t, s, "br0")); n != empty {
+		t.Errorf("%d flows are left, %d at first", n, empty)
+	}
+	for range 2 {
+		if err := s.Delete(t.Context(), "br0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := s.Bridges(t.Context()); err != nil || len(b) != 0 {
+		t.Errorf("bridges %v, %v", b, err)
+	}
+	after, err := netdev.List("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The switch in user space keeps one device of its own.
+	after = slices.DeleteFunc(after, func(n string) bool { return n == "ovs-netdev" && !slices.Contains(before, n) })
+	if d := cmp.Diff(before, after); d != "" {
+		t.Errorf("devices (-before +after):\n%s", d)
+	}
+}
+
+func TestBridgesAtOnce(t *testing.T) {
+	s := start(t)
+	var all sync.WaitGroup
+	for i := range 8 {
+		for range 3 {
+			all.Go(func() {
+				if err := s.Apply(t.Context(), network(fmt.Sprintf("br%d", i))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	if b, err := s.Bridges(t.Context()); err != nil || len(b) != 8 {
+		t.Errorf("bridges %v, %v", b, err)
+	}
+}
+
+// hostSwitch starts an Open vSwitch as a distribution does, with names of sockets
+// of its own choice.
+type hostSwitch struct {
+	dir string
+	p   programs
+	db  *exec.Cmd
+	sw  *exec.Cmd
+}
+
+func startHost(t *testing.T) *hostSwitch {
+	t.Helper()
+	dir := runDir(t)
+	h := &hostSwitch{dir: dir, p: programs{runDir: dir}}
+	run(t, "ovsdb-tool", "create", dir+"/conf.db", "/usr/share/openvswitch/vswitch.ovsschema")
+	h.db = h.spawn(t, "ovsdb-server", dir+"/conf.db", "--remote=punix:"+dir+"/db.sock", "--pidfile")
+	eventually(t, "the host's database", func() bool { return h.p.answers(t.Context()) == nil })
+	run(t, "ovs-vsctl", "--db="+h.p.database(), "--no-wait", "init", "--", "set", "Open_vSwitch", ".",
+		"other_config:vlan-limit=1", "ovs-version=3.1.0", "external_ids:system-id=host")
+	h.sw = h.spawn(t, "ovs-vswitchd", h.p.database(), "--pidfile")
+	return h
+}
+
+func (h *hostSwitch) spawn(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(name, append(args, "-vconsole:off", "-vsyslog:off", "-vfile:off")...)
+	cmd.Env = h.p.env()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd
+}
+
+func TestHostSwitchIsAdopted(t *testing.T) {
+	h := startHost(t)
+	hostctl := func(args ...string) string {
+		return run(t, "ovs-vsctl", append([]string{"--db=" + h.p.database(), "--timeout=10"}, args...)...)
+	}
+	hostctl("add-br", "theirs", "--", "set", "Bridge", "theirs", "datapath_type=netdev")
+	const settings = "other_config,external_ids"
+	before := hostctl("--columns="+settings, "list", "Open_vSwitch") + hostctl("list", "Bridge", "theirs")
+
+	s, err := Start(t.Context(), Config{HostRunDir: h.dir, RunDir: filepath.Join(h.dir, "unused"), Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	if got, want := s.Info(), (Info{Datapath: datapathNetdev, Version: "3.1.0"}); got != want {
+		t.Errorf("info %+v, want %+v", got, want)
+	}
+	if _, err := os.Stat(filepath.Join(h.dir, "unused")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("own processes were prepared")
+	}
+	a, b := newBox(t, "a", 1), newBox(t, "b", 2)
+	for _, x := range []box{a, b} {
+		x.enter(t, func() error { return netdev.DisableTxChecksum("eth0") })
+	}
+	br := network("br0", a.port(), b.port())
+	apply(t, s, br)
+	mustPing(t, a, b)
+	transfer(t, a, b, 10<<20)
+
+	if err := s.Apply(t.Context(), network("theirs")); err == nil || !strings.Contains(err.Error(), "not evio's") {
+		t.Errorf("a foreign bridge was taken: %v", err)
+	}
+	if err := s.Delete(t.Context(), "theirs"); err == nil {
+		t.Error("a foreign bridge was deleted")
+	}
+	if names, err := s.Bridges(t.Context()); err != nil || !slices.Equal(names, []string{"br0"}) {
+		t.Errorf("bridges %v, %v", names, err)
+	}
+
+	_ = h.sw.Process.Kill()
+	_ = h.sw.Wait()
+	h.sw = h.spawn(t, "ovs-vswitchd", h.p.database(), "--pidfile")
+	awaitRestart(t, s)
+	eventually(t, "apply after the host's restart", func() bool { return s.Apply(t.Context(), br) == nil })
+	mustPing(t, a, b)
+
+	if err := s.Delete(t.Context(), "br0"); err != nil {
+		t.Fatal(err)
+	}
+	s.Stop()
+	s.Stop()
+	after := hostctl("--columns="+settings, "list", "Open_vSwitch") + hostctl("list", "Bridge", "theirs")
+	if d := cmp.Diff(before, after); d != "" {
+		t.Errorf("the host's settings (-before +after):\n%s", d)
+	}
+}
+
+func TestDeadHostSocketStartsOwn(t *testing.T) {
+	dir := runDir(t)
+	if err := os.WriteFile(filepath.Join(dir, "db.sock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Start(t.Context(), Config{HostRunDir: dir, RunDir: runDir(t), Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	if !s.Info().Own {
+		t.Error("a socket without a server was adopted")
+	}
+}
+
+func TestUnreachableSwitchIsOneSentence(t *testing.T) {
+	h := startHost(t)
+	s, err := Start(t.Context(), Config{HostRunDir: h.dir, RunDir: runDir(t), Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	_ = h.db.Process.Kill()
+	_ = h.db.Wait()
+	began := time.Now()
+	err = s.Apply(t.Context(), network("br0"))
+	if err == nil || strings.Contains(err.Error(), "\n") || time.Since(began) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+	t.Log(err)
+}
+
+// childVariable makes the test binary start a switch and wait to be killed.
+const childVariable = "EVIO_TEST_SWITCH"
+
+// TestChildrenDieWithTheProcess kills a process with a switch and looks for what
+// it leaves.
+func TestChildrenDieWithTheProcess(t *testing.T) {
+	if dir := os.Getenv(childVariable); dir != "" {
+		s, err := Start(context.Background(), Config{RunDir: dir, Log: testLog(t)}) //nolint:usetesting // lives until it is killed
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("switch", pidOf(t, s, "ovsdb-server"), pidOf(t, s, "ovs-vswitchd")) //nolint:forbidigo // for the parent
+		select {}
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestChildrenDieWithTheProcess$")
+	cmd.Env = append(os.Environ(), childVariable+"="+runDir(t))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pids [2]int
+	lines := bufio.NewScanner(out)
+	for pids[1] == 0 && lines.Scan() {
+		_, _ = fmt.Sscanf(lines.Text(), "switch %d %d", &pids[0], &pids[1])
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if pids[1] == 0 {
+		t.Fatal("the child started no switch")
+	}
+	for _, pid := range pids {
+		eventually(t, fmt.Sprintf("process %d ends", pid), func() bool {
+			state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			return err != nil || strings.Contains(string(state), ") Z ")
+		})
+	}
+}

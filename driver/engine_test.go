@@ -1,0 +1,89 @@
+package driver_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"evio/driver"
+	"evio/driver/socket"
+)
+
+// A stub of Docker's API, which answers in the version the client settles on.
+func TestDockerEngine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "docker.sock")
+	engine, err := driver.NewDockerEngine(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = engine.Close() }()
+	if _, err := engine.NetworkName(t.Context(), net1); err == nil {
+		t.Error("a name without an engine")
+	}
+
+	var mu sync.Mutex
+	var versions []string
+	inspect := regexp.MustCompile(`^/v([0-9.]+)/networks/(.*)$`)
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41") // of engine 20.10
+		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "/_ping") {
+			return
+		}
+		found := inspect.FindStringSubmatch(r.URL.Path)
+		if found == nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		mu.Lock()
+		versions = append(versions, found[1])
+		mu.Unlock()
+		answer := map[string]any{}
+		switch found[2] {
+		case net1:
+			answer = map[string]any{"Id": net1, "Name": "blue"}
+		case net2: // found by a prefix
+			answer = map[string]any{"Id": net1, "Name": "blue"}
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			answer["message"] = "network not found"
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	})}
+	l, err := socket.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() {
+		_ = server.Close()
+		<-served
+	}()
+	if name, err := engine.NetworkName(t.Context(), net1); name != "blue" || err != nil {
+		t.Errorf("name %q, %v", name, err)
+	}
+	for _, id := range []string{net2, "none", ""} {
+		if name, err := engine.NetworkName(t.Context(), id); err == nil {
+			t.Errorf("name of %q: %q", id, name)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := engine.NetworkName(ctx, net1); err == nil {
+		t.Error("no error though the context ended")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, v := range versions {
+		if v != "1.41" {
+			t.Errorf("asked in version %s", v)
+		}
+	}
+}

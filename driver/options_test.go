@@ -1,0 +1,172 @@
+package driver
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/docker/go-plugins-helpers/network"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOptions(t *testing.T) {
+	normal := networkOptions{Gateway: GatewayDocker, MTU: 1400}
+	with := func(change func(*networkOptions)) networkOptions {
+		o := normal
+		change(&o)
+		return o
+	}
+	long := strings.Repeat("x", 65)
+	for _, c := range []struct {
+		name, json string
+		want       networkOptions
+		err        []string // what the sentence has to mention; none: no error
+	}{
+		{"none", `{}`, normal, nil},
+		{"null", `null`, normal, nil},
+		{"no generic", `{"com.docker.network.generic":null}`, normal, nil},
+		{"overlay", `{"com.docker.network.generic":{"evio.overlay":"a.B_9-z"}}`, with(func(o *networkOptions) { o.Overlay = "a.B_9-z" }), nil},
+		{"overlay of 64", `{"com.docker.network.generic":{"evio.overlay":"` + long[1:] + `"}}`, with(func(o *networkOptions) { o.Overlay = long[1:] }), nil},
+		{"overlay too long", `{"com.docker.network.generic":{"evio.overlay":"` + long + `"}}`, normal, []string{"evio.overlay", "65", "1 to 64"}},
+		{"overlay empty", `{"com.docker.network.generic":{"evio.overlay":""}}`, normal, []string{"evio.overlay", "1 to 64"}},
+		{"overlay with a space", `{"com.docker.network.generic":{"evio.overlay":"a b"}}`, normal, []string{"evio.overlay", `"a b"`, "letters"}},
+		{"overlay no text", `{"com.docker.network.generic":{"evio.overlay":7}}`, normal, []string{"evio.overlay", "text"}},
+		{"gateway none", `{"com.docker.network.generic":{"evio.gateway":"none"}}`, with(func(o *networkOptions) { o.Gateway = GatewayNone }), nil},
+		{"gateway docker", `{"com.docker.network.generic":{"evio.gateway":"docker"}}`, normal, nil},
+		{"gateway other", `{"com.docker.network.generic":{"evio.gateway":"anycast"}}`, normal, []string{"evio.gateway", "anycast", "docker", "none"}},
+		{"mtu", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"9000"}}`, with(func(o *networkOptions) { o.MTU = 9000 }), nil},
+		{"mtu least", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"576"}}`, with(func(o *networkOptions) { o.MTU = 576 }), nil},
+		{"mtu too small", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"575"}}`, normal, []string{"575", "576 to 9000"}},
+		{"mtu too large", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"9001"}}`, normal, []string{"9001", "576 to 9000"}},
+		{"mtu no number", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"big"}}`, normal, []string{"big", "576 to 9000"}},
+		{"internal", `{"com.docker.network.internal":true}`, with(func(o *networkOptions) { o.Internal, o.Gateway = true, GatewayNone }), nil},
+		{
+			"internal and none", `{"com.docker.network.internal":true,"com.docker.network.generic":{"evio.gateway":"none"}}`,
+			with(func(o *networkOptions) { o.Internal, o.Gateway = true, GatewayNone }), nil,
+		},
+		{
+			"internal and docker", `{"com.docker.network.internal":true,"com.docker.network.generic":{"evio.gateway":"docker"}}`,
+			normal, []string{"evio.gateway=docker", "--internal"},
+		},
+		{"internal is no switch", `{"com.docker.network.internal":7}`, normal, []string{"com.docker.network.internal"}},
+		{"ipv6", `{"com.docker.network.enable_ipv6":true,"com.docker.network.enable_ipv4":"true"}`, with(func(o *networkOptions) { o.IPv6 = true }), nil},
+		{"Docker's own among the user's", `{"com.docker.network.generic":{"com.docker.network.enable_ipv4":"false","com.docker.network.advertise_addr_nmsgs":"1"}}`, normal, nil},
+		{"mistyped", `{"com.docker.network.generic":{"evio.overly":"x"}}`, normal, []string{`"evio.overly"`, "did you mean evio.overlay?", "evio.gateway, com.docker.network.driver.mtu"}},
+		{"without prefix", `{"com.docker.network.generic":{"mtu":"1400"}}`, normal, []string{"did you mean com.docker.network.driver.mtu?"}},
+		{"unknown", `{"com.docker.network.generic":{"parent":"eth0"}}`, normal, []string{`"parent": evio knows evio.overlay, evio.gateway, com.docker.network.driver.mtu`}},
+		{"another driver's", `{"com.docker.network.generic":{"com.docker.network.bridge.name":"br0"}}`, normal, []string{"com.docker.network.bridge.name"}},
+		{"not below generic", `{"evio.overlay":"x"}`, normal, []string{"evio.overlay"}},
+		{"generic is a list", `{"com.docker.network.generic":["x"]}`, normal, []string{"com.docker.network.generic"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var all map[string]any
+			if err := json.Unmarshal([]byte(c.json), &all); err != nil {
+				t.Fatal(err)
+			}
+			got, err := parseNetworkOptions(all)
+			if c.err == nil {
+				if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+					t.Errorf("error %v, %s", err, diff)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, part := range c.err {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("error %q does not mention %q", err, part)
+				}
+			}
+		})
+	}
+}
+
+func TestMTUWithIPv6(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		req  network.CreateNetworkRequest
+		ok   bool
+	}{
+		{"pool", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "fd00::/64"}}}, false},
+		{"switch", network.CreateNetworkRequest{Options: map[string]any{keyIPv6: true}}, false},
+		{"IPv4 alone", network.CreateNetworkRequest{}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.req.NetworkID = "n"
+			for mtu, ok := range map[string]bool{"1279": c.ok, "1280": true} {
+				if c.req.Options == nil {
+					c.req.Options = map[string]any{}
+				}
+				c.req.Options[keyGeneric] = map[string]any{optionMTU: mtu}
+				_, err := newNetworkRecord(&c.req)
+				if (err == nil) != ok {
+					t.Errorf("mtu %s: %v", mtu, err)
+				}
+				if err != nil && !strings.Contains(err.Error(), "1280") {
+					t.Errorf("error %q does not say what to do", err)
+				}
+			}
+		})
+	}
+}
+
+func TestPools(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		req  network.CreateNetworkRequest
+		err  string
+	}{
+		{"no prefix", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{{Pool: "10.0.0.1"}}}, "10.0.0.1"},
+		{"wrong family", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{{Pool: "fd00::/64"}}}, "family"},
+		{"wrong family 6", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "10.0.0.0/8"}}}, "family"},
+		{"mapped", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "::ffff:10.0.0.0/104"}}}, "family"},
+		{"null entry", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{nil, {}}}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := parsePools(c.req.IPv4Data, c.req.IPv6Data)
+			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestEndpointOptions(t *testing.T) {
+	for key, want := range map[string]string{
+		"com.docker.network.endpoint.macaddress":   "",
+		"com.docker.network.endpoint.exposedports": "",
+		"com.docker.network.endpoint.ifname":       "",
+		"com.docker.network.portmap":               "",
+		"evio.mac":                                 "unknown option \"evio.mac\"",
+		"evio.overlay":                             "docker network create",
+	} {
+		err := checkEndpointOptions(map[string]any{key: "x"})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	for word, want := range map[string]string{
+		"evio.gatway": optionGateway, "EVIO.OVERLAY": optionOverlay, "gateway": optionGateway, "com.docker.network.mtu": optionMTU,
+		"": "", "ip": "", strings.Repeat("x", 1000): "",
+	} {
+		got, ok := nearest(word, networkOptionNames)
+		if ok != (want != "") || ok && got != want {
+			t.Errorf("nearest(%q) = %q, %v, want %q", clip(word), got, ok, want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"same", "same", 0}} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package driver
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestDerivedMAC(t *testing.T) {
+	addrs := []netip.Addr{netip.MustParseAddr("10.9.0.2")}
+	same := deriveMAC("t1", addrs, "a")
+	if other := deriveMAC("t1", addrs, "b"); other != same {
+		t.Errorf("depends on the endpoint though there is an address: %x, %x", same, other)
+	}
+	if deriveMAC("t2", addrs, "a") == same || deriveMAC("t1", nil, "a") == same {
+		t.Error("does not depend on overlay and address")
+	}
+	if deriveMAC("t1", nil, "a") == deriveMAC("t1", nil, "b") {
+		t.Error("address-less endpoints share a MAC")
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		mac := deriveMAC(rapid.String().Draw(t, "overlay"), nil, rapid.String().Draw(t, "endpoint"))
+		if mac[0]&0x03 != 0x02 || mac[0] == 0x02 && mac[1] == 0x42 {
+			t.Fatalf("MAC %x", mac)
+		}
+	})
+}
+
+func TestVethNames(t *testing.T) {
+	host, container := vethNames("engine", "endpoint")
+	otherHost, _ := vethNames("other", "endpoint")
+	anotherHost, _ := vethNames("engine", "another")
+	if host == container || host == otherHost || host == anotherHost || !isInterfaceName(host) || !isInterfaceName(container) {
+		t.Errorf("names %q %q %q %q", host, container, otherHost, anotherHost)
+	}
+}
+
+func FuzzNetworkRecord(f *testing.F) {
+	f.Add([]byte(`{"id":"n","overlay":"t1","named":true,"gateway":"docker","mtu":1400,"subnets":["10.9.0.0/24"]}`))
+	f.Add([]byte(`{"id":"n","gateway":"none","mtu":9000,"removed":true}`))
+	f.Add([]byte(`{"id":"n","overlay":" "}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := decodeNetwork("n", body)
+		if err != nil {
+			return
+		}
+		again := recode(t, r, func(b []byte) (networkRecord, error) { return decodeNetwork("n", b) })
+		if fmt.Sprint(r.spec()) != fmt.Sprint(again.spec()) || !r.sameRequest(&again) {
+			t.Errorf("%+v became %+v", r, again)
+		}
+	})
+}
+
+func FuzzEndpointRecord(f *testing.F) {
+	f.Add([]byte(`{"network":"n","id":"e","mac":"0a:00:00:00:00:01","addresses":["10.9.0.2","fd00::2"],"joined":true,"host_interface":"evh1","container_interface":"evc1"}`))
+	f.Add([]byte(`{"network":"n","id":"e","mac":"01:00:00:00:00:01"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := decodeEndpoint("n/e", body)
+		if err != nil {
+			return
+		}
+		again := recode(t, r, func(b []byte) (endpointRecord, error) { return decodeEndpoint("n/e", b) })
+		if fmt.Sprint(r.spec(true)) != fmt.Sprint(again.spec(true)) || !r.sameRequest(&again) {
+			t.Errorf("%+v became %+v", r, again)
+		}
+	})
+}
+
+func recode[R any](t *testing.T, r R, decode func([]byte) (R, error)) R {
+	t.Helper()
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := decode(b)
+	if err != nil {
+		t.Fatalf("decode(encode(%+v)): %v", r, err)
+	}
+	return again
+}
+
+func FuzzNetworkOptions(f *testing.F) {
+	f.Add([]byte(`{"com.docker.network.generic":{"evio.overlay":"t1","evio.gateway":"none","com.docker.network.driver.mtu":"1400"}}`))
+	f.Add([]byte(`{"com.docker.network.internal":true,"com.docker.network.enable_ipv6":"false"}`))
+	f.Add([]byte(`{"com.docker.network.generic":{"evio.overly":1}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var all map[string]any
+		if json.Unmarshal(body, &all) != nil {
+			return
+		}
+		_ = checkEndpointOptions(all)
+		o, err := parseNetworkOptions(all)
+		if err != nil {
+			return
+		}
+		r := networkRecord{ID: "n", Overlay: o.Overlay, Gateway: o.Gateway, MTU: o.MTU, Internal: o.Internal}
+		if err := r.validate(); err != nil {
+			t.Errorf("options %+v were accepted: %v", o, err)
+		}
+	})
+}

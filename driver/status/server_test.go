@@ -1,0 +1,199 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus/hooks/test"
+	"go.uber.org/goleak"
+
+	"evio/driver/socket"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type source func(context.Context) Document
+
+func (s source) Status(ctx context.Context) Document { return s(ctx) }
+
+func serve(t *testing.T, s source) string {
+	t.Helper()
+	logger, _ := test.NewNullLogger()
+	server := NewServer(s, logger.WithField("part", "status"))
+	sock := filepath.Join(t.TempDir(), "run", "status.sock")
+	l, err := socket.Listen(sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		if err := server.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(sock); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("socket after the end: %v", err)
+		}
+	})
+	return sock
+}
+
+func TestFetchReturnsWhatTheSourceCollects(t *testing.T) {
+	began := time.Date(2026, 11, 21, 1, 2, 3, 0, time.UTC)
+	want := Document{
+		Version: "1.2.3", Started: began, Process: ThisProcess(),
+		Switch:     Switch{Own: true, Datapath: "netdev", Version: "3.1.0"},
+		Transport:  Transport{Port: 4711, Datagrams: map[string]uint64{"stun": 1}, Drops: map[string]uint64{"class": 2}},
+		Signalling: []Signalling{{Server: "xmpp.example:5222", JID: "a@xmpp.example", Connected: true, Since: began}},
+		Networks: []Network{{
+			ID: "n", Overlay: "t1", Node: "00", MTU: 1400, Bridge: "evb0",
+			Endpoints: []Endpoint{{ID: "e", MAC: "0a:00:00:00:00:01", Addresses: []string{"10.9.0.2"}, Interface: "evh0"}},
+			Members:   []Member{{JID: "b@xmpp.example", Node: "01", Online: true}},
+			Sessions: []Session{{
+				Node: "01", JID: "b@xmpp.example", State: "established", RTTMillis: 1.5, Established: began,
+				Path: Path{Local: "192.0.2.1:4711", Remote: "192.0.2.2:4712", LocalType: "host", RemoteType: "srflx"}, Drops: map[string]uint64{},
+			}},
+			Ring:      Ring{Successors: []string{"01"}, LongDistance: []string{}, Estimate: 2},
+			Directory: []Entry{{Address: "10.9.0.3", MAC: "0a:00:00:00:00:02", Node: "01"}},
+			Drops:     map[string]uint64{"spoofed": 3},
+		}},
+		Calls:  []Call{{Method: "Join", Total: 2, Failed: 1, LongestMillis: 12.5}},
+		Faults: []string{"a sentence"},
+	}
+	sock := serve(t, func(context.Context) Document { return want })
+	got, err := Fetch(t.Context(), sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Scripts go through lists without asking whether they are there.
+func TestListsAreNeverNull(t *testing.T) {
+	doc := Document{Networks: []Network{{Endpoints: make([]Endpoint, 1), Sessions: make([]Session, 1)}}}
+	sock := serve(t, func(context.Context) Document { return doc })
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", sock)
+		},
+	}}
+	for request, want := range map[string]int{
+		"GET /status": http.StatusOK, "POST /status": http.StatusMethodNotAllowed, "GET /": http.StatusNotFound,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://evio"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != want {
+			t.Errorf("%s: %s", request, resp.Status)
+		}
+		if want == http.StatusOK {
+			var tree any
+			if err := json.NewDecoder(resp.Body).Decode(&tree); err != nil {
+				t.Error(err)
+			}
+			noNulls(t, "", tree)
+		}
+		_ = resp.Body.Close()
+	}
+}
+
+func noNulls(t *testing.T, path string, v any) {
+	t.Helper()
+	switch v := v.(type) {
+	case nil:
+		t.Errorf("%s is null", path)
+	case map[string]any:
+		for k, child := range v {
+			noNulls(t, path+"."+k, child)
+		}
+	case []any:
+		for _, child := range v {
+			noNulls(t, path+"[]", child)
+		}
+	}
+}
+
+// Every field has a name in JSON of its own, in snake case.
+func TestFieldNames(t *testing.T) {
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		switch typ.Kind() { //nolint:exhaustive // others hold no fields
+		case reflect.Slice, reflect.Map:
+			walk(typ.Elem())
+		case reflect.Struct:
+			if seen[typ] || typ == reflect.TypeFor[time.Time]() {
+				return
+			}
+			seen[typ] = true
+			for f := range typ.Fields() {
+				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				if name == "" || strings.ToLower(name) != name {
+					t.Errorf("%s.%s is %q in JSON", typ, f.Name, name)
+				}
+				walk(f.Type)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Document]())
+}
+
+func TestCollectionEndsWithTheRequest(t *testing.T) {
+	ended := make(chan struct{})
+	sock := serve(t, func(ctx context.Context) Document {
+		<-ctx.Done()
+		close(ended)
+		return Document{}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Fetch(ctx, sock); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	<-ended
+}
+
+func TestFetchWithoutPlugin(t *testing.T) {
+	if _, err := Fetch(t.Context(), filepath.Join(t.TempDir(), "none.sock")); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestThisProcess(t *testing.T) {
+	p := ThisProcess()
+	if p.Goroutines < 1 || p.Descriptors < 3 || p.ResidentBytes < 1<<20 {
+		t.Errorf("%+v", p)
+	}
+}
+
+func FuzzResidentPages(f *testing.F) {
+	f.Add([]byte("21391 1524 1183 6 0 388 0\n"))
+	f.Add([]byte("1"))
+	f.Fuzz(func(t *testing.T, statm []byte) {
+		if pages, err := residentPages(statm); err != nil && pages > 1<<62 {
+			t.Errorf("%d pages with error %v", pages, err)
+		}
+	})
+}

@@ -1,0 +1,246 @@
+package store
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus/hooks/test"
+)
+
+func open(t *testing.T, dir string) *Store {
+	t.Helper()
+	logger, _ := test.NewNullLogger()
+	s, err := Open(dir, logger.WithField("part", "store"), "network", "endpoint")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+type object struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+func load(t *testing.T, s *Store, kind string) map[string]object {
+	t.Helper()
+	records, err := s.Load(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]object{}
+	for _, r := range records {
+		var o object
+		if err := json.Unmarshal(r.Body, &o); err != nil {
+			t.Fatal(err)
+		}
+		got[r.ID] = o
+	}
+	return got
+}
+
+func put(t *testing.T, s *Store, id string, o object) {
+	t.Helper()
+	if err := s.Put("network", id, o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPutLoadDelete(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	s := open(t, dir)
+	strange := "../../etc/\x00passwd\n" + strings.Repeat("x", 300)
+	put(t, s, "one", object{Text: "1"})
+	put(t, s, strange, object{Text: "<&>\u2028"})
+	put(t, s, "one", object{Text: "2"})
+	if err := s.Put("endpoint", "one", object{Text: "other kind"}); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	want := map[string]object{"one": {Text: "2"}, strange: {Text: "<&>\u2028"}}
+	if diff := cmp.Diff(want, load(t, s, "network")); diff != "" {
+		t.Error(diff)
+	}
+	if err := s.Delete("network", "one"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Delete("network", "one"); err != nil {
+		t.Errorf("delete what is gone: %v", err)
+	}
+	delete(want, "one")
+	if diff := cmp.Diff(want, load(t, s, "network")); diff != "" {
+		t.Error(diff)
+	}
+	if got := load(t, s, "endpoint"); len(got) != 1 {
+		t.Errorf("the other kind has %v", got)
+	}
+	if faults := s.Faults(); len(faults) > 0 {
+		t.Errorf("faults %q", faults)
+	}
+}
+
+func TestModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	s := open(t, dir)
+	put(t, s, "one", object{})
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		want := fs.FileMode(0o600)
+		if e.IsDir() {
+			want = 0o700
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A file cut at any byte, or with any bit changed, is either set aside or, if only
+// white space changed, the same object; the others are loaded.
+func TestDamage(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	put(t, s, "whole", object{Name: "w"})
+	put(t, s, "hurt", object{Name: "h", Text: "a text"})
+	path := filepath.Join(dir, "network", fileName("hurt"))
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage := func(t *testing.T, b []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, dir)
+		got := load(t, s, "network")
+		if _, ok := got["whole"]; !ok {
+			t.Error("the whole object was not loaded")
+		}
+		hurt, ok := got["hurt"]
+		_, err := os.Stat(path)
+		if ok && hurt != (object{Name: "h", Text: "a text"}) {
+			t.Errorf("loaded %+v from %q", hurt, b)
+		}
+		if ok != (err == nil) || ok == (len(s.Faults()) == 1) {
+			t.Errorf("loaded %v, file %v, faults %q", ok, err, s.Faults())
+		}
+	}
+	for i := range content {
+		damage(t, content[:i])
+		flipped := append([]byte{}, content...)
+		flipped[i] ^= 1 << (i % 8)
+		damage(t, flipped)
+	}
+	damage(t, append(append([]byte{}, content...), 'x'))
+	damage(t, append([]byte(" \n"), content...))
+}
+
+func TestStrangersInTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	put(t, s, "one", object{Text: "1"})
+	folder := filepath.Join(dir, "network")
+	b, err := os.ReadFile(filepath.Join(folder, fileName("one")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, b []byte) {
+		if err := os.WriteFile(filepath.Join(folder, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("."+fileName("one")+"4711", b[:7])     // an interrupted Put
+	write("README", []byte("not ours"))          // nobody's
+	write(fileName("two"), b)                    // a copy under another's name
+	write("big.json", make([]byte, maxFile+1))   // no object
+	write("old.json.corrupt-20260101T000000", b) // set aside earlier
+	if err := os.Mkdir(filepath.Join(folder, "dir.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	future := envelope{Version: Version + 1, Kind: "network", ID: "newer", Body: json.RawMessage("{}")}
+	future.SHA256 = future.sum(future.Body)
+	newer, err := json.Marshal(future)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(fileName("newer"), newer)
+
+	got := load(t, s, "network")
+	if diff := cmp.Diff(map[string]object{"one": {Text: "1"}}, got); diff != "" {
+		t.Error(diff)
+	}
+	if faults := s.Faults(); len(faults) != 4 {
+		t.Errorf("faults %q", faults)
+	}
+	for name, want := range map[string]bool{
+		"." + fileName("one") + "4711": false, "README": true, fileName("two"): false, "big.json": false, "dir.json": false, fileName("newer"): true,
+	} {
+		if _, err := os.Lstat(filepath.Join(folder, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	put(t, s, "two", object{})
+	s.SetAside("network", "two", os.ErrInvalid)
+	if got := load(t, s, "network"); len(got) != 1 {
+		t.Errorf("after SetAside %v", got)
+	}
+}
+
+func TestPutWithoutFolder(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if err := os.RemoveAll(filepath.Join(dir, "network")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put("network", "one", object{}); err == nil {
+		t.Error("Put succeeded")
+	}
+	if _, err := s.Load("network"); err == nil {
+		t.Error("Load succeeded")
+	}
+	if err := s.Put("network", "one", func() {}); err == nil {
+		t.Error("Put of what JSON cannot say succeeded")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	good, err := encode("network", "one", object{Name: "n"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:len(good)/2])
+	f.Add([]byte(`{"version":2}`))
+	f.Add([]byte(`{"version":1,"kind":"network","id":"x","sha256":"","body":null}`))
+	f.Add([]byte("null"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := decode("network", b)
+		if err != nil {
+			return
+		}
+		again, err := encode("network", r.ID, r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same, err := decode("network", again)
+		if err != nil || same.ID != r.ID {
+			t.Fatalf("decode(encode(%q)): %q, %v", r.ID, same.ID, err)
+		}
+	})
+}
