@@ -108,7 +108,7 @@ func deriveMAC(overlay string, addrs []netip.Addr, endpointID string) [6]byte {
 	h := sha256.New()
 	h.Write([]byte("evio mac 1"))
 	part := func(b []byte) {
-		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(b)))) //nolint:gosec // ids are far shorter than 4 GiB
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(b))))
 		h.Write(b)
 	}
 	part([]byte(overlay))

@@ -3,6 +3,7 @@ package driver_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -64,7 +65,9 @@ func TestDockerEngine(t *testing.T) {
 	go func() { served <- server.Serve(l) }()
 	defer func() {
 		_ = server.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	}()
 	if name, err := engine.NetworkName(t.Context(), net1); name != "blue" || err != nil {
 		t.Errorf("name %q, %v", name, err)

@@ -173,13 +173,11 @@ func (d *Driver) DeleteNetwork(ctx context.Context, req *network.DeleteNetworkRe
 
 // deleteUnknown has the plane look for remains of a network the store has lost.
 func (d *Driver) deleteUnknown(ctx context.Context, id string) error {
-	if d.refused() != nil || id == "" {
-		return nil
-	}
 	d.mu.Lock()
 	_, removing := d.networks[id]
+	usable := d.fault == nil
 	d.mu.Unlock()
-	if removing {
+	if removing || !usable || id == "" {
 		return nil
 	}
 	if err := d.plane.RemoveNetwork(ctx, id); err != nil {

@@ -53,7 +53,7 @@ func TestClashOfDefaultNameStaysLocal(t *testing.T) {
 	r.ok("CreateNetwork", createNetwork(net2))
 	logged := func() bool {
 		for _, e := range r.logs.AllEntries() {
-			if e.Message == "network stays local" && strings.Contains(e.Data["error"].(error).Error(), "overlay blue") { //nolint:errcheck,forcetypeassert // a test
+			if e.Message == "network stays local" && strings.Contains(e.Data["error"].(error).Error(), "overlay blue") {
 				return true
 			}
 		}

@@ -112,7 +112,7 @@ func TestNoWayOut(t *testing.T) {
 		"gateway none": createNetwork(net1, "evio.overlay=t1", "evio.gateway=none"),
 		"internal": func() m {
 			c := createNetwork(net1, "evio.overlay=t1")
-			c["Options"].(m)["com.docker.network.internal"] = true //nolint:errcheck,forcetypeassert // made above
+			c["Options"].(m)["com.docker.network.internal"] = true
 			return c
 		}(),
 	} {
@@ -238,7 +238,7 @@ func TestConcurrentJoins(t *testing.T) {
 	r := newRig(t)
 	var gathered sync.WaitGroup
 	gathered.Add(containers)
-	r.plane.Hook = func(ctx context.Context, c drivertest.Call) error {
+	r.plane.Hook = func(_ context.Context, c drivertest.Call) error {
 		if c.Op == "AddEndpoint" && !c.Done {
 			gathered.Done()
 			gathered.Wait() // all of them are in the plane at once

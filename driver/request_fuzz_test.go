@@ -54,7 +54,9 @@ func FuzzRequest(f *testing.F) {
 		if err := d.Close(context.Background()); err != nil {
 			f.Error(err)
 		}
-		<-served
+		if err := <-served; err != nil {
+			f.Error(err)
+		}
 	})
 	f.Fuzz(func(t *testing.T, method uint8, body []byte) {
 		defer hook.Reset()

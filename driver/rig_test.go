@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"go.uber.org/goleak"
 
@@ -59,7 +58,6 @@ func newRig(t *testing.T) *rig {
 func (r *rig) prepare() *driver.Driver {
 	r.t.Helper()
 	logger, hook := logtest.NewNullLogger()
-	logger.SetLevel(logrus.DebugLevel)
 	r.logs = hook
 	if r.store == nil {
 		r.store = &drivertest.Store{}

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -27,8 +28,8 @@ func (r *rollback) run(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	for i := len(r.steps) - 1; i >= 0; i-- {
-		if err := r.steps[i](ctx); err != nil {
+	for _, step := range slices.Backward(r.steps) {
+		if err := step(ctx); err != nil {
 			r.log.WithError(err).Error("a call that failed could not be undone completely")
 		}
 	}

@@ -23,6 +23,17 @@ func TestFederation(t *testing.T) {
 	d := deploy(t)
 	t.Run("reach", func(t *testing.T) { testReach(t, d) })
 	t.Run("floods", func(t *testing.T) { testFloods(t, d) })
+	t.Run("compose", func(t *testing.T) { testCompose(t, d) })
+	t.Run("outside", func(t *testing.T) { testOutside(t, d) })
+	t.Run("docker", func(t *testing.T) { testDocker(t, d) })
+	t.Run("isolation", func(t *testing.T) { testIsolation(t, d) })
+	t.Run("spoofing", func(t *testing.T) { testSpoofing(t, d) })
+	t.Run("privacy", func(t *testing.T) { testPrivacy(t, d) })
+	t.Run("stranger", func(t *testing.T) { testStranger(t, d) })
+	t.Run("bad input", func(t *testing.T) { testBadInput(t, d) })
+	t.Run("start", func(t *testing.T) { testStart(t, d) })
+	t.Run("outage", func(t *testing.T) { testOutage(t, d) })
+	t.Run("restarts", func(t *testing.T) { testRestarts(t, d) })
 }
 
 // deploy starts three sites that run evio.

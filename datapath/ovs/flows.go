@@ -47,8 +47,9 @@ const (
 )
 
 // Flows returns the flow table of a bridge, given the OpenFlow number of each of
-// its ports; ports without one are left out. It is a pure function: equal bridges
-// give equal tables, whatever the order of their ports.
+// its ports; ports without one, and such that Validate refuses, are left out. It is
+// a pure function: equal bridges give equal tables, whatever the order of their
+// ports.
 //
 // A container sends from its own MAC address only; ARP and IPv4 from its own
 // addresses, from 0.0.0.0 for probes and DHCP; IPv6 from its own, link-local or
@@ -106,7 +107,7 @@ func newTable(b Bridge, ofports map[string]int) *table {
 	t := &table{local: map[MAC]bool{}}
 	for _, p := range b.Ports {
 		number := ofports[p.Name]
-		if number <= 0 {
+		if number <= 0 || p.validate() != nil {
 			continue
 		}
 		switch p.Role {

@@ -2,6 +2,7 @@ package ovs
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -158,8 +159,16 @@ func FuzzRows(f *testing.F) {
 			return
 		}
 		o := interpret(rows)
-		if _, err := plan(Bridge{Name: "br", Network: "n", MTU: 1400}, "netdev", o, nil, 0, ""); err == nil && o.bridges["br"].ours != (len(o.bridges["br"].network) > 0 || o.bridges["br"].ours) {
-			t.Error("inconsistent")
+		for name, b := range o.bridges {
+			if slices.Contains(b.ports, name) {
+				t.Errorf("bridge %q has its own device among its ports", name)
+			}
+		}
+		wanted := Bridge{Name: "br", Network: "n", MTU: 1400}
+		if _, err := plan(wanted, datapathNetdev, o, nil, 0, ""); (err != nil) != (hasKey(o.bridges, "br") && !o.bridges["br"].ours) {
+			t.Errorf("plan: %v, bridges %+v", err, o.bridges)
 		}
 	})
 }
+
+func hasKey[V any](m map[string]V, k string) bool { _, ok := m[k]; return ok }

@@ -17,14 +17,11 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/vishvananda/netns"
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"evio/datapath/netdev"
 	"evio/datapath/tap"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testMTU = 1400
 

@@ -24,22 +24,7 @@ func cut(kind uint8, id uint32, frame []byte) [][]byte {
 	return slices
 }
 
-func parse(t testing.TB, plain []byte) Plain {
-	t.Helper()
-	p, err := Parse(plain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// rapidTB is what rapid.T and testing.TB have in common.
-type rapidTB interface {
-	Fatal(args ...any)
-	Fatalf(format string, args ...any)
-}
-
-func mustParse(t rapidTB, plain []byte) Plain {
+func parse(t interface{ Fatal(args ...any) }, plain []byte) Plain {
 	p, err := Parse(plain)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +57,7 @@ func TestRejoinUnderLossReorderAndRepetition(t *testing.T) {
 		for id := range frames {
 			size := rapid.IntRange(MaxWhole+1, MaxFrame).Draw(t, "size")
 			frames[id] = bytes.Repeat([]byte{byte(id), byte(id >> 8), 0xa5}, size/3+1)[:size]
-			whole[uint32(id)] = true //nolint:gosec // small
+			whole[uint32(id)] = true                                       //nolint:gosec // small
 			for _, s := range cut(uint8(1+id%4), uint32(id), frames[id]) { //nolint:gosec // small
 				if rapid.IntRange(0, 19).Draw(t, "fate") == 0 {
 					whole[uint32(id)] = false //nolint:gosec // small
@@ -86,7 +71,7 @@ func TestRejoinUnderLossReorderAndRepetition(t *testing.T) {
 		now := time.Unix(1000, 0)
 		got := make(map[uint32][]byte)
 		for _, s := range sent {
-			p := mustParse(t, s)
+			p := parse(t, s)
 			frame, err := r.Add(p, now)
 			if err != nil {
 				t.Fatalf("slice of frame %d: %v", p.ID, err)

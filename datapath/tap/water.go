@@ -35,12 +35,19 @@ type device struct {
 var _ Device = (*device)(nil)
 
 // Open makes a TAP, sets its MTU, keeps the host from speaking on it and sets it
-// up. It fails if another process holds a device of that name.
+// up. A device of that name must not exist.
 func Open(name string, mtu int) (Device, error) {
-	// Both are checked before: the library cuts a long name and leaks its
+	// All is checked before: the library cuts a long name, and leaks its
 	// descriptor when it fails.
 	if err := errors.Join(netdev.CheckName(name), netdev.CheckMTU(mtu)); err != nil {
 		return nil, fmt.Errorf("open TAP: %w", err)
+	}
+	index, err := netdev.Index(name)
+	if err == nil && index != 0 {
+		err = fmt.Errorf("a device of this name is there: %w", os.ErrExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open TAP %s: %w", name, err)
 	}
 	tap, err := water.New(water.Config{
 		DeviceType:             water.TAP,

@@ -65,6 +65,9 @@ func (i *Inbox) Get() (Packet, error) {
 	}
 }
 
+// Len returns the number of datagrams that wait.
+func (i *Inbox) Len() int { return len(i.packets) }
+
 // SetDeadline wakes Get at t; the zero time means never.
 func (i *Inbox) SetDeadline(t time.Time) { i.deadline.Set(t) }
 

@@ -8,6 +8,7 @@
 //	probe http-serve -listen :PORT -body TEXT  answers every request with the text
 //	probe http-get   URL                       prints status and body
 //	probe raw-send   -dev IF …                 one Ethernet frame, with whatever addresses one likes
+//	probe stranger   -to JID …                 first contact from an account outside of the roster
 package main
 
 import (
@@ -38,10 +39,10 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		"udp-send": udpSend, "udp-recv": udpReceive,
 		"tcp-echo": tcpEcho, "tcp-check": tcpCheck,
 		"http-serve": httpServe, "http-get": httpGet,
-		"raw-send": rawSend,
+		"raw-send": rawSend, "stranger": stranger,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return errors.New("name a command: udp-send, udp-recv, tcp-echo, tcp-check, http-serve, http-get, raw-send")
+		return errors.New("name a command: udp-send, udp-recv, tcp-echo, tcp-check, http-serve, http-get, raw-send, stranger")
 	}
 	if err := commands[args[0]](ctx, &printer{json.NewEncoder(out)}, args[1:]); err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)

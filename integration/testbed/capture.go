@@ -63,3 +63,6 @@ func (c *Capture) Stop(ctx context.Context) (string, error) {
 	}
 	return c.file, nil
 }
+
+// File is the file of this host that the recording goes to, packet by packet.
+func (c *Capture) File() string { return c.file }

@@ -3,6 +3,7 @@ package testbed
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -63,7 +64,7 @@ func buildProbe(ctx context.Context, dir string) (string, error) {
 	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "probe")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build probe (or set Options.Probe): %w: %s", err, tail(string(text)))
+		return "", fmt.Errorf("build probe (or set Options.Probe): %w: %s", errors.Join(ctx.Err(), err), tail(string(text)))
 	}
 	return out, nil
 }

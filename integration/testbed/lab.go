@@ -108,22 +108,34 @@ func newLab(o Options) (*Lab, error) {
 		silent.SetOutput(io.Discard)
 		l.log = logrus.NewEntry(silent)
 	}
-	for _, d := range []string{l.dir, l.LogDir()} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("lab directory: %w", err)
-		}
-	}
-	if l.lock, err = os.Create(filepath.Join(l.dir, "lock")); err == nil {
-		err = syscall.Flock(int(l.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lab lock: %w", err)
+	if err := l.makeDir(base); err != nil {
+		return nil, fmt.Errorf("lab directory: %w", err)
 	}
 	if err := l.startReaper(); err != nil {
 		return nil, err
 	}
 	l.spawn = newSpawner()
 	return l, nil
+}
+
+// makeDir makes the lab's directory and locks it before it gets the name that sweep looks for.
+func (l *Lab) makeDir(base string) error {
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return err
+	}
+	dir := filepath.Join(base, "."+l.id)
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
+		return err
+	}
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	l.lock = lock
+	return os.Rename(dir, l.dir)
 }
 
 // Dir is the lab's directory on the host; it goes with the lab.
@@ -214,18 +226,24 @@ func sweep(base string) error {
 		return fmt.Errorf("sweep %s: %w", base, err)
 	}
 	for _, dir := range dirs {
-		lock, err := os.Open(filepath.Join(dir, "lock"))
-		if err != nil {
-			continue // being made, or being removed
-		}
-		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			if out, err := reaper(filepath.Base(dir), dir).CombinedOutput(); err != nil {
-				return errors.Join(fmt.Errorf("sweep %s: %w: %s", dir, err, out), lock.Close())
-			}
-		}
-		if err := lock.Close(); err != nil {
+		if err := sweepLab(dir); err != nil {
 			return fmt.Errorf("sweep %s: %w", dir, err)
 		}
+	}
+	return nil
+}
+
+func sweepLab(dir string) (err error) {
+	lock, err := os.Open(filepath.Join(dir, "lock"))
+	if err == nil {
+		defer func() { err = errors.Join(err, lock.Close()) }()
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+			return nil // it lives
+		}
+	}
+	// Without a lock it was half removed.
+	if out, err := reaper(filepath.Base(dir), dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
 	}
 	return nil
 }

@@ -45,15 +45,7 @@ type Machine struct {
 // newMachine starts a machine that has loopback only.
 func newMachine(ctx context.Context, l *Lab, name string) (*Machine, error) {
 	m := &Machine{lab: l, name: name, dir: filepath.Join(l.dir, name)}
-	for _, d := range []string{"root", "docker", "share"} {
-		if err := os.MkdirAll(filepath.Join(m.dir, d), 0o755); err != nil {
-			return nil, fmt.Errorf("machine %s: %w", name, err)
-		}
-	}
 	script := filepath.Join(m.dir, "machine.sh")
-	if err := os.WriteFile(script, []byte(machineScript), 0o600); err != nil {
-		return nil, fmt.Errorf("machine %s: %w", name, err)
-	}
 	m.init = exec.Command("/bin/sh", script) //nolint:gosec // our own script
 	m.init.Env = []string{
 		"PATH=" + searchPath, "LC_ALL=C.UTF-8",
@@ -70,15 +62,7 @@ func newMachine(ctx context.Context, l *Lab, name string) (*Machine, error) {
 		return nil, fmt.Errorf("machine %s: %w", name, err)
 	}
 
-	// Close must find the machine, or the machine must find the lab closed.
-	l.mu.Lock()
-	if l.closed {
-		err = errClosed
-	} else if err = l.spawn.start(m.init); err == nil {
-		l.machines = append(l.machines, m)
-	}
-	l.mu.Unlock()
-	if err != nil {
+	if err := l.boot(m, script); err != nil {
 		return nil, fmt.Errorf("machine %s: %w", name, err)
 	}
 	m.pid = m.init.Process.Pid
@@ -91,6 +75,29 @@ func newMachine(ctx context.Context, l *Lab, name string) (*Machine, error) {
 			errors.Join(err, ctx.Err()), strings.TrimSpace(stderr.String()))
 	}
 	return m, nil
+}
+
+// boot starts a machine's init. Close finds the machine, or the machine finds the lab closed and
+// leaves no file in it.
+func (l *Lab) boot(m *Machine, script string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errClosed
+	}
+	for _, d := range []string{"root", "docker", "share"} {
+		if err := os.MkdirAll(filepath.Join(m.dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(script, []byte(machineScript), 0o600); err != nil {
+		return err
+	}
+	if err := l.spawn.start(m.init); err != nil {
+		return err
+	}
+	l.machines = append(l.machines, m)
+	return nil
 }
 
 // kill ends everything in the machine at once: PID 1 of a PID namespace takes all others with it.

@@ -77,6 +77,7 @@ func testGroup(t *testing.T, lab *Lab) {
 	}
 	b := must(login(ctx, x, lab.Site("b"), bob))(t)
 	defer b.conn.Close()
+	must(b.roster())(t) // who has not asked for it gets no pushes
 	must(a.until("presence", bob.JID))(t)
 	e := must(login(ctx, x, lab.Site("c"), eve))(t)
 	defer e.conn.Close()

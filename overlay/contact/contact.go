@@ -297,7 +297,7 @@ func (c *Contact) Stop() []Effect {
 // now. Without a carrier, without need or with one under way it does nothing.
 func (c *Contact) open(at, now time.Time, fx []Effect) []Effect {
 	c.openAt = time.Time{}
-	needed := c.serving == nil || c.remote.number > c.serving.remote
+	needed := c.serving == nil || c.remote.number != c.serving.remote
 	if c.next != nil || !needed || !c.online && c.quota == 0 {
 		return fx
 	}

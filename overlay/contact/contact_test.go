@@ -267,6 +267,36 @@ func TestStateString(t *testing.T) {
 	}
 }
 
+func TestRepeatsDoNotHurry(t *testing.T) {
+	s := newScript(t)
+	s.c.Online(s.now)
+	s.parameters(0)
+	s.receive(5)
+	s.pass(10 * time.Second)
+	next := s.c.NextTick()
+	s.want(s.receive(5))
+	if got := s.c.NextTick(); !got.Equal(next) {
+		t.Errorf("a repeated envelope moved the next tick by %v", got.Sub(next))
+	}
+}
+
+// The clocks of both engines were a day ahead and were set: the peer's numbers
+// begin anew below those that are known.
+func TestPeersClockSetBack(t *testing.T) {
+	s := newScript(t)
+	s.now = epoch.Add(24 * time.Hour)
+	day := uint64(24 * time.Hour / time.Millisecond)
+	s.want(s.c.Online(s.now), fmt.Sprintf("open %d", day))
+	s.parameters(day)
+	s.receive(day + 5)
+	s.want(s.c.Established(attempt(day), s.now))
+	s.now = epoch
+	s.want(s.receive(1000))
+	if s.c.NextTick().IsZero() {
+		t.Error("no answer to a peer whose clock was set back")
+	}
+}
+
 func TestDeadPeer(t *testing.T) {
 	s := newScript(t)
 	s.establish()

@@ -48,7 +48,8 @@ func TestInOrder(t *testing.T) {
 	if len(frames) != 3 {
 		t.Fatalf("%d frames for three messages", len(frames))
 	}
-	if got, _ := receive(t, b, frames[2], epoch); got != nil {
+	got, early := receive(t, b, frames[2], epoch)
+	if got != nil {
 		t.Errorf("third message delivered first: %v", got)
 	}
 	if got, _ := receive(t, b, frames[0], epoch); !cmp.Equal(got, []string{"one"}) {
@@ -61,7 +62,11 @@ func TestInOrder(t *testing.T) {
 	if got, _ := receive(t, b, frames[0], epoch); got != nil {
 		t.Errorf("delivered twice: %v", got)
 	}
-	receive(t, a, acks[0], epoch.Add(20*time.Millisecond))
+	receive(t, a, early[0], epoch.Add(20*time.Millisecond))
+	if out := a.Tick(epoch.Add(2 * time.Second)); len(out) != 2 {
+		t.Errorf("%d frames sent again, want the two that were not acknowledged", len(out))
+	}
+	receive(t, a, acks[0], epoch.Add(2*time.Second))
 	if at := a.NextTick(); !at.IsZero() {
 		t.Errorf("all is acknowledged, but a tick is wanted at %v", at)
 	}

@@ -24,22 +24,28 @@
 //	   └──────────────────────┴───── refuse, ───────┘
 //	                               node down
 //
-// One kind of message carries all of it: an end's whole view of the pair, with a
-// number that grows when the view changes and the number it has seen of the other's
-// (see Message). Messages may be lost, repeated and overtake each other: a view is
-// sent again until it is acknowledged, an older one than known changes nothing, and
-// ends that hold a link compare views now and then, so that an end which has
-// forgotten the other (its session bounced unnoticed) is told again.
+// One kind of message carries all of it: an end's whole side of the pair, with a
+// number that grows when it changes and the number it has seen of the other's (see
+// Message). Messages may be lost, repeated and overtake each other: a side is sent
+// again until it is acknowledged, an older one than known changes nothing, and the
+// ends of a link compare notes now and then, so that an end which has forgotten the
+// other (its session bounced unnoticed) is told again.
 //
-// # Floods do not wait for agreement
+// # Floods miss nobody meanwhile
 //
-// Neighbours, which says where a flood goes, is the links and also the next live
-// nodes clockwise while the links to them are still being agreed upon. A relay that
-// always knows the next node of its arc misses nobody, so no node is lost between
-// its arrival and its first link.
+// A flood hands a neighbour all nodes up to the next neighbour, and a neighbour that
+// cannot reach one of them loses it: one whose sessions are just being made, or one
+// that never gets a session with somebody. The ends of a link therefore also tell each
+// other which nodes they reach, as a number that stands for the set. Neighbours, which
+// says where a flood goes, is the links, and behind each one that does not reach
+// exactly the same nodes, or has not said so yet, also the nodes up to the next link,
+// one by one. So whoever the origin reaches is reached, whatever the state of the
+// links, and by n − 1 copies.
 //
 // # What comes later
 //
 // NextHop is greedy routing with one-hop lookahead as a pure function. Joining by
-// looking up one's own ID, and telling neighbours one's links, are not here yet.
+// looking up one's own ID, and telling neighbours one's links, are not here yet. Nor
+// is a ring without sessions of all to all, where no two nodes reach the same nodes
+// and a node is relied on once it has its successors.
 package symphony

@@ -147,7 +147,7 @@ func TestOldSuccessorStays(t *testing.T) {
 	if got, want := r.Successors(), []nodeid.ID{id(40), id(50)}; !slices.Equal(got, want) {
 		t.Errorf("successors meanwhile: %v", got)
 	}
-	if got, want := r.Neighbours(), []nodeid.ID{id(20), id(40), id(50)}; !slices.Equal(got, want) {
+	if got, want := r.Neighbours(), []nodeid.ID{id(20), id(40), id(50), id(60)}; !slices.Equal(got, want) {
 		t.Errorf("neighbours meanwhile: %v", got)
 	}
 	effects = accept(20)

@@ -22,7 +22,7 @@ type Message struct {
 	// Start names the sender's memory of the pair; it is drawn when that memory
 	// begins and is never 0. Another Start than before: what was known is void.
 	Start uint32
-	// Seq grows when Want or Answer changes. An older one than known is ignored.
+	// Seq grows when Want, Answer or View changes. An older one than known is ignored.
 	Seq uint32
 	// Want is None, Successor or LongDistance.
 	Want EdgeType
@@ -31,6 +31,8 @@ type Message struct {
 	// Echo is the receiver's Start as the sender knows it, 0 for none yet; Ack is the
 	// highest Seq seen under it.
 	Echo, Ack uint32
+	// View stands for the set of nodes that the sender can reach, itself included.
+	View uint64
 	// Reply asks for the receiver's view: the sender's own is not acknowledged yet.
 	Reply bool
 }
@@ -38,8 +40,9 @@ type Message struct {
 // MessageLen is the length of an encoded message:
 //
 //	0  version (1)   1  flags: 1 reply   2  want   3  answer
-//	4  start         8  seq              12 echo   16 ack       (big-endian)
-const MessageLen = 20
+//	4  start         8  seq              12 echo   16 ack
+//	20 view (8 bytes; all numbers are big-endian)
+const MessageLen = 28
 
 const (
 	messageVersion = 1
@@ -59,7 +62,8 @@ func AppendMessage(dst []byte, m Message) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, m.Start)
 	dst = binary.BigEndian.AppendUint32(dst, m.Seq)
 	dst = binary.BigEndian.AppendUint32(dst, m.Echo)
-	return binary.BigEndian.AppendUint32(dst, m.Ack)
+	dst = binary.BigEndian.AppendUint32(dst, m.Ack)
+	return binary.BigEndian.AppendUint64(dst, m.View)
 }
 
 // ParseMessage decodes a message. Flags it does not know and bytes behind the
@@ -78,6 +82,7 @@ func ParseMessage(b []byte) (Message, error) {
 		Answer: Answer(b[3]),
 		Echo:   binary.BigEndian.Uint32(b[12:]),
 		Ack:    binary.BigEndian.Uint32(b[16:]),
+		View:   binary.BigEndian.Uint64(b[20:]),
 		Reply:  b[1]&flagReply != 0,
 	}
 	if m.Want > LongDistance || m.Answer > Refuse || m.Start == 0 {

@@ -8,9 +8,9 @@ import (
 
 // pair is this node's memory of what it and one other node want of each other.
 //
-// The own view is (want, answer) under the number seq; the peer has acknowledged
-// the views up to acked. An answer of the peer counts for the present want once
-// acked has reached wantSeq, the number under which the want was first told.
+// The own side is (want, answer, told) under the number seq; the peer has
+// acknowledged the numbers up to acked. An answer of the peer counts for the present
+// want once acked has reached wantSeq, the number under which the want was first told.
 type pair struct {
 	id nodeid.ID
 
@@ -20,11 +20,13 @@ type pair struct {
 	wantSeq uint32
 	granted EdgeType // the want that the peer has accepted last; None when it has refused
 	answer  Answer   // to peerWant
+	told    uint64   // the nodes that this node reaches, as the peer was told last
 	acked   uint32
 
 	peerStart uint32 // 0: the peer has sent nothing yet
 	peerSeq   uint32
 	peerWant  EdgeType
+	peerView  uint64 // the nodes that the peer reaches
 
 	due       bool      // a message has to be sent
 	comparing bool      // it asks for the peer's view whether or not this one is acknowledged
@@ -78,7 +80,7 @@ func (p *pair) changed() {
 	p.tell()
 }
 
-// tell has the view sent now, and again until it is acknowledged.
+// tell has the own side sent now, and again until it is acknowledged.
 func (p *pair) tell() {
 	p.tries = 0
 	p.due = true
@@ -103,7 +105,7 @@ func (p *pair) receive(m Message, now, barred time.Time, judge func(want EdgeTyp
 		p.reply(NoAnswer)
 		p.acked, p.granted = 0, None
 	}
-	p.peerSeq = m.Seq
+	p.peerSeq, p.peerView = m.Seq, m.View
 	if m.Want != p.peerWant {
 		p.peerWant = None
 		a := judge(m.Want)
@@ -132,11 +134,16 @@ func (p *pair) receive(m Message, now, barred time.Time, judge func(want EdgeTyp
 	}
 }
 
-// message returns the view as it is now, and notes that it was sent.
-func (p *pair) message(now time.Time) Message {
+// message returns the own side as it is now, and notes that it was sent. view stands
+// for the nodes that this node reaches now.
+func (p *pair) message(view uint64, now time.Time) Message {
+	if p.told != view {
+		p.told = view
+		p.changed()
+	}
 	m := Message{
 		Start: p.start, Seq: p.seq, Want: p.want, Answer: p.answer,
-		Echo: p.peerStart, Ack: p.peerSeq,
+		Echo: p.peerStart, Ack: p.peerSeq, View: p.told,
 		Reply: p.unacknowledged() || p.comparing,
 	}
 	p.due, p.comparing = false, false

@@ -14,11 +14,11 @@ import (
 type Config struct {
 	// Topology is the same at all nodes. Default: Symphony{}.
 	Topology Topology
-	// Retry is the time after which a view that is not acknowledged is sent again; it
-	// doubles with each sending up to 16 times as much. Default: 500 ms.
+	// Retry is the time after which what is not acknowledged is sent again; it doubles
+	// with each sending up to 16 times as much. Default: 500 ms.
 	Retry time.Duration
-	// Compare is the time without a word over a link after which the ends compare
-	// their views. Default: 30 s.
+	// Compare is the time without a word over a link after which its ends compare what
+	// they know of each other. Default: 30 s.
 	Compare time.Duration
 	// Bar is the time for which a node that refused a long-distance link is not drawn
 	// again. Default: 30 s.
@@ -61,15 +61,17 @@ type Ring struct {
 	members  []nodeid.ID // nodes that are up, without self, ascending
 	next     int         // index in members of the first node clockwise of self
 	pairs    []*pair     // by ID ascending; of members only
+	view     uint64      // stands for the set of members and self
 	estimate float64     // nodes on the ring, self included
 	drawnFor float64     // the estimate that the long-distance links were drawn for
 
-	ignored uint64
+	neighbours []nodeid.ID // what Neighbours returns; nil: not known since the last event
+	ignored    uint64
 }
 
 // New returns the Ring of node self without any other node. rnd belongs to it.
 func New(self nodeid.ID, c Config, rnd *rand.Rand) *Ring {
-	return &Ring{self: self, cfg: c.withDefaults(), rnd: rnd, estimate: 1}
+	return &Ring{self: self, cfg: c.withDefaults(), rnd: rnd, view: mark(self), estimate: 1}
 }
 
 // NodeUp says that there is a session with the node now. For a node that is up it
@@ -80,6 +82,7 @@ func (r *Ring) NodeUp(id nodeid.ID, now time.Time) []Effect {
 		return nil
 	}
 	r.members = slices.Insert(r.members, i, id)
+	r.view ^= mark(id)
 	r.membersChanged()
 	return r.work(now)
 }
@@ -91,7 +94,9 @@ func (r *Ring) NodeDown(id nodeid.ID, now time.Time) []Effect {
 		return nil
 	}
 	r.members = slices.Delete(r.members, i, i+1)
+	r.view ^= mark(id)
 	r.membersChanged()
+	r.tellView()
 	var down []Effect
 	if i, known := r.findPair(id); known {
 		if r.pairs[i].current != None {
@@ -124,6 +129,7 @@ func (r *Ring) Message(from nodeid.ID, b []byte, now time.Time) []Effect {
 // Tick sends again what is due. It wants to be called a few times in Config.Retry
 // and may be called at any time.
 func (r *Ring) Tick(now time.Time) []Effect {
+	r.tellView()
 	for _, p := range r.pairs {
 		switch since := now.Sub(p.sent); {
 		case p.unacknowledged():
@@ -133,26 +139,6 @@ func (r *Ring) Tick(now time.Time) []Effect {
 		}
 	}
 	return r.work(now)
-}
-
-// Neighbours returns the nodes that a flood goes to, clockwise from this node: its
-// links, and the next live nodes clockwise also while the links to them are still
-// being agreed upon. Every one of them has a session.
-func (r *Ring) Neighbours() []nodeid.ID {
-	var ids []nodeid.ID
-	for i := range r.successors() {
-		ids = append(ids, r.member(i))
-	}
-	last := r.self
-	if len(ids) > 0 {
-		last = ids[len(ids)-1]
-	}
-	for p := range r.clockwise() {
-		if p.current != None && clockwise(r.self, last).less(clockwise(r.self, p.id)) {
-			ids = append(ids, p.id)
-		}
-	}
-	return ids
 }
 
 // Successors returns the next nodes clockwise that are links, of whatever type: as
@@ -194,6 +180,7 @@ func (r *Ring) Ignored() uint64 { return r.ignored }
 // work draws the consequences of an event and collects the effects.
 func (r *Ring) work(now time.Time) []Effect {
 	r.plan(now)
+	r.neighbours = nil
 	var effects []Effect
 	for _, p := range r.pairs {
 		if e := p.edge(r.self); e != p.current {
@@ -205,7 +192,7 @@ func (r *Ring) work(now time.Time) []Effect {
 			}
 		}
 		if p.due {
-			effects = append(effects, Send{To: p.id, Message: AppendMessage(nil, p.message(now))})
+			effects = append(effects, Send{To: p.id, Message: AppendMessage(nil, p.message(r.view, now))})
 		}
 	}
 	return effects

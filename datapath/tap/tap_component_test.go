@@ -1,0 +1,215 @@
+//go:build component
+
+package tap
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"evio/datapath/netdev"
+)
+
+const testMTU = 1400
+
+func open(t *testing.T, name string) Device {
+	t.Helper()
+	d, err := Open(name, testMTU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// packetSocket is the bridge's side of a port.
+func packetSocket(t *testing.T, name string) int {
+	t.Helper()
+	ifi, err := net.InterfaceByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const all = unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, all&0xffff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	tv := unix.Timeval{Sec: 5}
+	if err := errors.Join(
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv),
+		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all & 0xffff, Ifindex: ifi.Index}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// frame has a local experimental type, so that nobody answers it.
+func frame(length int, fill byte) []byte {
+	f := bytes.Repeat([]byte{fill}, length)
+	copy(f, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x88, 0xb5})
+	return f
+}
+
+func TestFramesPassUntouched(t *testing.T) {
+	d := open(t, "tap0")
+	bridge := packetSocket(t, "tap0")
+	buf := make([]byte, 65536)
+	sizes := []int{14, 60, testMTU + 14, testMTU + 18}
+	var written [][]byte
+	for i, n := range sizes {
+		written = append(written, frame(n, byte(i)))
+	}
+	written = append(written, frame(13, 0), nil, frame(testMTU+23, 0)) // these are counted
+	if n, err := d.WriteFrames(written); n != len(written) || err != nil {
+		t.Fatal(n, err)
+	}
+	for i := range sizes {
+		n, _, err := unix.Recvfrom(bridge, buf, 0)
+		if err != nil || !bytes.Equal(buf[:n], written[i]) {
+			t.Fatalf("frame %d: %d bytes, %v", i, n, err)
+		}
+	}
+	for i, n := range sizes {
+		if n > testMTU+14 && i > 0 {
+			continue // the socket's own limit
+		}
+		if _, err := unix.Write(bridge, written[i]); err != nil {
+			t.Fatal(n, err)
+		}
+		got, lengths := [][]byte{make([]byte, 2000), make([]byte, 2000)}, make([]int, 2)
+		count, err := d.ReadFrames(got, lengths)
+		if err != nil || count != 1 || !bytes.Equal(got[0][:lengths[0]], written[i]) {
+			t.Fatalf("frame %d: %d frames, %d bytes, %v", i, count, lengths[0], err)
+		}
+	}
+	want := Stats{
+		ReadFrames: 3, ReadBytes: 14 + 60 + testMTU + 14,
+		WrittenFrames: 4, WrittenBytes: 14 + 60 + testMTU + 14 + testMTU + 18, BadLength: 3,
+	}
+	if diff := cmp.Diff(want, d.Stats()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestFramesThatDoNotFit gives a buffer that is too small; the kernel cuts such
+// frames without a word.
+func TestFramesThatDoNotFit(t *testing.T) {
+	d := open(t, "tap0")
+	bridge := packetSocket(t, "tap0")
+	for _, f := range [][]byte{frame(500, 1), frame(90, 2)} {
+		if _, err := unix.Write(bridge, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, sizes := [][]byte{make([]byte, 100)}, make([]int, 1)
+	n, err := d.ReadFrames(got, sizes)
+	if n != 1 || err != nil || sizes[0] != 90 || d.Stats().BadLength != 1 {
+		t.Errorf("%d frames, %d bytes, %v, %+v", n, sizes[0], err, d.Stats())
+	}
+	if _, err := d.ReadFrames(nil, nil); err == nil {
+		t.Error("no buffers")
+	}
+}
+
+func TestCloseWakesReader(t *testing.T) {
+	d := open(t, "tap0")
+	done := make(chan error, 1)
+	go func() {
+		_, err := d.ReadFrames([][]byte{make([]byte, 2000)}, make([]int, 1))
+		done <- err
+	}()
+	for range 2 {
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-done:
+		if !errors.Is(err, os.ErrClosed) {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("the reader sleeps on")
+	}
+	if _, err := d.WriteFrames([][]byte{frame(60, 0)}); !errors.Is(err, os.ErrClosed) {
+		t.Error(err)
+	}
+	if index, err := netdev.Index("tap0"); err != nil || index != 0 {
+		t.Errorf("the device is left: %d, %v", index, err)
+	}
+}
+
+func TestDeviceIsSilentAndUp(t *testing.T) {
+	open(t, "tap0")
+	l, err := netlink.LinkByName("tap0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const flags = unix.IFF_UP | unix.IFF_LOWER_UP | unix.IFF_NOARP
+	if a := l.Attrs(); a.RawFlags&flags != flags || a.MTU != testMTU {
+		t.Errorf("%+v", a)
+	}
+	list, err := netlink.AddrList(l, netlink.FAMILY_ALL) //nolint:forbidigo // nothing else changes here
+	if err != nil || len(list) != 0 {
+		t.Errorf("addresses %v, %v", list, err)
+	}
+}
+
+// TestChildrenDoNotInherit looks at the descriptors of a child process.
+func TestChildrenDoNotInherit(t *testing.T) {
+	open(t, "tap0")
+	out, err := exec.Command("ls", "-l", "/proc/self/fd").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(out), "/dev/net/tun") {
+		t.Errorf("a child has the TAP:\n%s", out)
+	}
+}
+
+func TestOpenTwice(t *testing.T) {
+	open(t, "tap0")
+	before := descriptors(t)
+	for range 3 {
+		if _, err := Open("tap0", testMTU); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "tap0") {
+			t.Error(err)
+		}
+	}
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+func TestDownIsCounted(t *testing.T) {
+	d := open(t, "tap0")
+	l, err := netlink.LinkByName("tap0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetDown(l); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := d.WriteFrames([][]byte{frame(60, 0)}); n != 1 || err != nil || d.Stats().Refused != 1 {
+		t.Error(n, err, d.Stats())
+	}
+}

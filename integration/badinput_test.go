@@ -1,0 +1,113 @@
+//go:build e2e
+
+package integration
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"evio/integration/scenario"
+)
+
+// testBadInput: what cannot work is refused with one sentence that says what to do,
+// leaves nothing behind, and the plugin goes on answering.
+func testBadInput(t *testing.T, d *scenario.Deployment) {
+	s := d.Sites[0]
+	docker(t, s, "network", "create", "-d", "evio", "--subnet", "10.27.0.0/24", "-o", "evio.overlay=taken", "taken")
+	t.Cleanup(func() { docker(t, s, "network", "rm", "taken") })
+	bridges := ovsBridges(t, s)
+	for _, c := range []struct {
+		name string
+		args []string
+		want []string // in the sentence
+	}{
+		{"unknown option", []string{"-o", "evio.overlai=x"}, []string{"evio.overlai", "evio.overlay"}},
+		{"unknown value", []string{"-o", "evio.gateway=mars"}, []string{"evio.gateway", "docker", "none"}},
+		{"bad overlay name", []string{"-o", "evio.overlay=a b"}, []string{"evio.overlay"}},
+		{"overlay used twice", []string{"-o", "evio.overlay=taken"}, []string{"taken", "another"}},
+		{"MTU too small", []string{"-o", "com.docker.network.driver.mtu=100"}, []string{"mtu", "576"}},
+		{"MTU too large", []string{"-o", "com.docker.network.driver.mtu=65000"}, []string{"mtu", "9000"}},
+		{"MTU no number", []string{"-o", "com.docker.network.driver.mtu=big"}, []string{"mtu", "big"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := append([]string{"network", "create", "-d", "evio", "--subnet", "10.28.0.0/24"}, c.args...)
+			refused(t, s, append(args, "wrong"), c.want...)
+			if now := ovsBridges(t, s); now != bridges {
+				t.Errorf("bridges before: %s, after: %s", bridges, now)
+			}
+		})
+	}
+	t.Run("broken configuration file", func(t *testing.T) {
+		b := d.Sites[1]
+		if err := b.WriteFile(within(t, 10*time.Second), "/etc/evio/config.json", []byte(`{"udp_port": "many"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		bounce(t, b)
+		refused(t, b, []string{"network", "create", "-d", "evio", "wrong"}, "/etc/evio/config.json", "udp_port")
+		if err := b.Configure(within(t, 10*time.Second), d.Lab); err != nil {
+			t.Fatal(err)
+		}
+		bounce(t, b)
+		docker(t, b, "network", "create", "-d", "evio", "right")
+		docker(t, b, "network", "rm", "right")
+	})
+	t.Run("unreachable Open vSwitch", func(t *testing.T) {
+		c := d.Sites[2]
+		docker(t, c, "plugin", "disable", "-f", scenario.PluginName)
+		if _, err := c.Script(within(t, 10*time.Second), "rm -rf /run/evio/ovs && echo in the way >/run/evio/ovs"); err != nil {
+			t.Fatal(err)
+		}
+		docker(t, c, "plugin", "enable", scenario.PluginName)
+		refused(t, c, []string{"network", "create", "-d", "evio", "wrong"}, "/run/evio/ovs")
+		if _, err := c.Script(within(t, 10*time.Second), "rm /run/evio/ovs"); err != nil {
+			t.Fatal(err)
+		}
+		await(t, 20*time.Second, func(ctx context.Context) error {
+			_, err := c.Docker(ctx, "network", "create", "-d", "evio", "right")
+			return err
+		})
+		docker(t, c, "network", "rm", "right")
+	})
+	docker(t, s, "network", "create", "-d", "evio", "--subnet", "10.28.0.0/24", "right")
+	docker(t, s, "network", "rm", "right")
+}
+
+// refused runs a docker command that must fail with one sentence.
+func refused(t *testing.T, s *scenario.Site, args []string, want ...string) {
+	t.Helper()
+	_, err := s.Docker(within(t, 40*time.Second), args...)
+	if err == nil {
+		t.Fatalf("docker %v succeeded", args)
+	}
+	_, sentence, _ := strings.Cut(err.Error(), "NetworkDriver.CreateNetwork: ")
+	t.Logf("%s", sentence)
+	for _, w := range want {
+		if !strings.Contains(sentence, w) {
+			t.Errorf("%q does not name %q", err, w)
+		}
+	}
+	if strings.Contains(strings.TrimSpace(sentence), "\n") {
+		t.Errorf("more than a sentence: %q", sentence)
+	}
+	if out := docker(t, s, "network", "ls", "--quiet", "--filter", "name=wrong"); out != "" {
+		t.Errorf("the network was made all the same: %s", out)
+	}
+}
+
+// bounce disables and enables the plugin.
+func bounce(t *testing.T, s *scenario.Site) {
+	t.Helper()
+	docker(t, s, "plugin", "disable", "-f", scenario.PluginName)
+	docker(t, s, "plugin", "enable", scenario.PluginName)
+}
+
+func ovsBridges(t *testing.T, s *scenario.Site) string {
+	t.Helper()
+	out, err := s.Script(within(t, 10*time.Second), "ls -d /sys/class/net/ev* | sort")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
