@@ -16,7 +16,11 @@ import (
 func testBadInput(t *testing.T, d *scenario.Deployment) {
 	s := d.Sites[0]
 	docker(t, s, "network", "create", "-d", "evio", "--subnet", "10.27.0.0/24", "-o", "evio.overlay=taken", "taken")
-	t.Cleanup(func() { docker(t, s, "network", "rm", "taken") })
+	t.Cleanup(func() {
+		if _, err := s.Docker(context.WithoutCancel(t.Context()), "network", "rm", "taken"); err != nil {
+			t.Error(err)
+		}
+	})
 	bridges := ovsBridges(t, s)
 	for _, c := range []struct {
 		name string

@@ -4,7 +4,9 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,7 +35,7 @@ func testCompose(t *testing.T, d *scenario.Deployment) {
     networks: [shop]`,
 	}
 	for i, s := range d.Sites {
-		dir := filepath.Join("/root", "shop")
+		dir := filepath.Join(t.TempDir(), "shop")
 		file := fmt.Sprintf(`version: "2.4"
 services:
   service:
@@ -46,7 +48,7 @@ networks:
     driver_opts: {evio.overlay: shop}
     ipam: {config: [{subnet: 10.13.0.0/16, ip_range: 10.13.%d.0/24, gateway: 10.13.%d.254}]}
 `, testbed.Image, s.Name(), services[s.Name()], i+1, i+1)
-		if err := s.WriteFile(within(t, time.Minute), dir+"/docker-compose.yml", []byte(file), 0o644); err != nil {
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "docker-compose.yml"), []byte(file), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {

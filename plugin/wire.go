@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -31,11 +32,14 @@ import (
 // of the root file system.
 const schemaFile = "/usr/share/openvswitch/vswitch.ovsschema"
 
-// parts is what runs beneath the driver. All of it is nil in a plugin with a fault.
+// parts is what the driver stands on. With a fault only what could be opened is
+// there, which is enough to forget networks that Docker removes meanwhile.
 type parts struct {
+	key       ed25519.PrivateKey
+	store     *store.Store
+	engine    *driver.DockerEngine
 	plane     *network.Plane
 	transport *session.Transport
-	store     *store.Store
 	accounts  []account
 }
 
@@ -51,113 +55,91 @@ type account struct {
 func wire(ctx context.Context, s config.Settings, fault error, listeners []net.Listener, log *logrus.Entry) error {
 	started := time.Now()
 	var p parts
-	if fault == nil {
-		if p, fault = build(s, log); fault != nil {
+	err := p.openState(s, log)
+	if fault = errors.Join(fault, err); fault == nil {
+		if fault = p.build(s, log); fault != nil {
 			log.WithError(fault).Error("networks cannot run")
 		}
 	}
-	d, err := newDriver(s, p, fault, log)
-	if err != nil {
-		return err
-	}
-	source := source{started: started, driver: d, parts: p}
+	d := p.newDriver(fault, log)
 	below, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	running := p.run(below, log)
+	running.Go(func() error {
+		return serveStatus(below, s, source{started: started, driver: d, parts: p}, log)
+	})
+	d.Start(below)
 	group, serving := errgroup.WithContext(ctx)
 	for _, l := range listeners {
 		group.Go(func() error { return d.Serve(l) })
 	}
-	running := p.run(below, log)
-	running.Go(func() error { return serveStatus(below, s, source, log) })
-	d.Start(below)
 	group.Go(func() error {
 		<-serving.Done()
 		return d.Close(context.WithoutCancel(ctx))
 	})
 	err = group.Wait()
 	stop()
-	err = errors.Join(err, running.Wait())
-	if p.transport != nil {
-		err = errors.Join(err, p.transport.Close())
+	return errors.Join(err, running.Wait(), p.close())
+}
+
+// openState opens what is kept on disk.
+func (p *parts) openState(s config.Settings, log *logrus.Entry) (err error) {
+	state := s.HostPath(s.StateDir)
+	if p.key, err = identity.Load(state); err != nil {
+		return err
 	}
+	p.store, err = store.Open(filepath.Join(state, "docker"), log, driver.Kinds()...)
 	return err
 }
 
-// build opens what the parts keep on disk, their socket, and nothing that takes time.
-func build(s config.Settings, log *logrus.Entry) (p parts, err error) {
-	state := s.HostPath(s.StateDir)
-	key, err := identity.Load(state)
+// build makes everything that needs settings without a fault; it takes no time.
+func (p *parts) build(s config.Settings, log *logrus.Entry) error {
+	book, err := member.Open(member.Config{
+		Dir: filepath.Join(s.HostPath(s.StateDir), "peers"), Self: identity.Public(p.key), Log: log,
+	})
 	if err != nil {
-		return parts{}, err
-	}
-	if p.store, err = store.Open(filepath.Join(state, "docker"), log, driver.Kinds()...); err != nil {
-		return parts{}, err
-	}
-	book, err := member.Open(member.Config{Dir: filepath.Join(state, "peers"), Self: identity.Public(key), Log: log})
-	if err != nil {
-		return parts{}, err
+		return err
 	}
 	for _, service := range s.Signalling {
 		a, err := newAccount(s, service, book, log)
 		if err != nil {
-			return parts{}, err
+			return fmt.Errorf("signalling service %s: %w", service.JID, err)
 		}
 		p.accounts = append(p.accounts, a)
 	}
+	if p.engine, err = driver.NewDockerEngine(s.HostPath(s.Docker.Socket)); err != nil {
+		return err
+	}
 	p.transport, err = session.Listen(session.Config{
-		Port: s.UDPPort, Key: key, STUN: s.STUN, ExcludeInterface: ownInterface, Log: log,
+		Port: s.UDPPort, Key: p.key, STUN: s.STUN, ExcludeInterface: network.OwnInterface, Log: log,
 	})
 	if err != nil {
-		return parts{}, fmt.Errorf("%w: choose another udp_port, or 0 for any free one", err)
+		return fmt.Errorf("%w: choose another udp_port, or 0 for any free one", err)
 	}
-	run := s.HostPath(s.RunDir)
+	run := filepath.Join(s.HostPath(s.RunDir), "ovs")
 	p.plane = network.New(network.Config{
-		Key: key, Book: book, Transport: p.transport, Log: log,
-		OVS: ovs.Config{
-			HostRunDir: hostOVS(s), RunDir: filepath.Join(run, "ovs"), StateDir: filepath.Join(run, "ovs"),
-			SchemaFile: schemaFile, Log: log,
-		},
+		Key: p.key, Book: book, Transport: p.transport, Log: log,
+		OVS: ovs.Config{HostRunDir: hostOVS(s), RunDir: run, StateDir: run, SchemaFile: schemaFile, Log: log},
 	})
-	return p, nil
+	return nil
 }
 
-func hostOVS(s config.Settings) string {
-	if dir := s.OVS.HostRunDir(); dir != "" {
-		return s.HostPath(dir)
+func (p *parts) newDriver(fault error, log *logrus.Entry) *driver.Driver {
+	c := driver.Config{Fault: fault, DeleteLink: netdev.Delete, Log: log}
+	if p.key != nil {
+		c.EngineID = network.EngineID(p.key)
 	}
-	return ""
+	if p.store != nil {
+		c.Store = p.store
+	}
+	if fault == nil {
+		c.Plane, c.Engine = p.plane, p.engine
+	}
+	return driver.New(c)
 }
 
-// ownInterface names the devices that must not give addresses to peers.
-func ownInterface(name string) bool { return network.OwnInterface(name) }
-
-func newAccount(s config.Settings, service config.Service, book *member.Book, log *logrus.Entry) (account, error) {
-	c := signal.Config{
-		Server: service.Server, DirectTLS: service.TLS == config.DirectTLS, JID: service.JID,
-		Password: func() (string, error) { return config.ReadPassword(s.HostPath(service.PasswordFile)) },
-		Log:      log,
-	}
-	if service.CAFile != "" {
-		pem, err := os.ReadFile(s.HostPath(service.CAFile))
-		if err != nil {
-			return account{}, fmt.Errorf("signalling service %s: read ca_file: %w", service.JID, err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return account{}, fmt.Errorf("signalling service %s: ca_file %s has no PEM certificate in it", service.JID, service.CAFile)
-		}
-	}
-	handler := book.Service(service.JID, service.OverlayNames())
-	client, err := signal.New(c, handler)
-	if err != nil {
-		return account{}, fmt.Errorf("signalling service %s: %w", service.JID, err)
-	}
-	handler.Attach(client)
-	return account{service: service, client: client}, nil
-}
-
-// run starts the parts; they end with the context.
-func (p parts) run(ctx context.Context, log *logrus.Entry) *errgroup.Group {
+// run starts what goes on by itself; it ends with the context.
+func (p *parts) run(ctx context.Context, log *logrus.Entry) *errgroup.Group {
 	group, ctx := errgroup.WithContext(ctx)
 	if p.plane == nil {
 		return group
@@ -174,16 +156,47 @@ func (p parts) run(ctx context.Context, log *logrus.Entry) *errgroup.Group {
 	return group
 }
 
-func newDriver(s config.Settings, p parts, fault error, log *logrus.Entry) (*driver.Driver, error) {
-	c := driver.Config{Fault: fault, DeleteLink: netdev.Delete, Log: log}
-	if fault == nil {
-		engine, err := driver.NewDockerEngine(s.HostPath(s.Docker.Socket))
-		if err != nil {
-			return nil, err
-		}
-		c.EngineID, c.Store, c.Plane, c.Engine = p.plane.EngineID(), p.store, p.plane, engine
+func (p *parts) close() error {
+	var err error
+	if p.transport != nil {
+		err = p.transport.Close()
 	}
-	return driver.New(c), nil
+	if p.engine != nil {
+		err = errors.Join(err, p.engine.Close())
+	}
+	return err
+}
+
+func hostOVS(s config.Settings) string {
+	if dir := s.OVS.HostRunDir(); dir != "" {
+		return s.HostPath(dir)
+	}
+	return ""
+}
+
+func newAccount(s config.Settings, service config.Service, book *member.Book, log *logrus.Entry) (account, error) {
+	c := signal.Config{
+		Server: service.Server, DirectTLS: service.TLS == config.DirectTLS, JID: service.JID,
+		Password: func() (string, error) { return config.ReadPassword(s.HostPath(service.PasswordFile)) },
+		Log:      log,
+	}
+	if service.CAFile != "" {
+		pem, err := os.ReadFile(s.HostPath(service.CAFile))
+		if err != nil {
+			return account{}, fmt.Errorf("read ca_file: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return account{}, fmt.Errorf("ca_file %s has no PEM certificate in it: put the CA's there", service.CAFile)
+		}
+	}
+	handler := book.Service(service.JID, service.OverlayNames())
+	client, err := signal.New(c, handler)
+	if err != nil {
+		return account{}, err
+	}
+	handler.Attach(client)
+	return account{service: service, client: client}, nil
 }
 
 // serveStatus hands out the status document until the context ends; a socket that

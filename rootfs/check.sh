@@ -30,8 +30,7 @@ await() {
   done
 }
 
-m=/tmp/evio-check
-mkdir -p "$m"
+m=/mnt # hidden in this mount namespace alone
 mount -t tmpfs tmpfs "$m"
 mkdir "$m/up" "$m/work" "$m/root"
 mount -t overlay overlay -o "lowerdir=$plugin/rootfs,upperdir=$m/up,workdir=$m/work" "$m/root"

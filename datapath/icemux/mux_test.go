@@ -69,7 +69,7 @@ var past = time.Unix(1, 0)
 
 // waiting takes what lies in a connection's inbox and returns how much it was.
 func waiting(c net.PacketConn) (n int) {
-	inbox := c.(*conn).inbox //nolint:errcheck,forcetypeassert // the mux makes no other
+	inbox := c.(*conn).inbox
 	for inbox.Len() > 0 {
 		if _, err := inbox.Get(); err != nil {
 			break

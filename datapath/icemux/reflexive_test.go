@@ -146,7 +146,7 @@ func TestReflexiveIsBounded(t *testing.T) {
 		m, socket, _ := newMux(t)
 		bases := make([]netip.Addr, 3*maxQueries)
 		for i := range bases {
-			bases[i] = netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}) //nolint:gosec // small
+			bases[i] = netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
 		}
 		m.Reflexive(t.Context(), bases, []netip.AddrPort{server1})
 		if got, want := len(socket.sent), maxQueries*(len(retransmit)+1); got != want {

@@ -3,6 +3,7 @@ package icemux
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/pion/stun/v4"
@@ -36,7 +37,7 @@ func TestParseMessage(t *testing.T) {
 		"empty":               nil,
 		"header cut":          m.Raw[:stunHeaderSize-1],
 		"body cut":            m.Raw[:len(m.Raw)-4],
-		"longer than it says": append(m.Raw[:len(m.Raw):len(m.Raw)], 0, 0, 0, 0),
+		"longer than it says": append(slices.Clip(m.Raw), 0, 0, 0, 0),
 		"without cookie":      append(append(m.Raw[:4:4], 0, 0, 0, 0), m.Raw[8:]...),
 		"not STUN":            append([]byte{0x40}, m.Raw[1:]...),
 	} {

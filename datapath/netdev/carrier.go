@@ -33,7 +33,7 @@ func watchCarrier(ctx context.Context, name string) (bool, error) {
 	}
 	defer func() {
 		close(done)
-		for range updates { //nolint:revive // the library's reader ends when nobody blocks it
+		for range updates { // the library's reader ends when nobody blocks it
 		}
 	}()
 	up, err := hasCarrier(name)

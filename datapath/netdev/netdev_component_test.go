@@ -70,7 +70,7 @@ func TestHostIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	addresses := func(name string) int {
-		list, err := netlink.AddrList(link(t, name), netlink.FAMILY_V6) //nolint:forbidigo // nothing else changes here
+		list, err := netlink.AddrList(link(t, name), netlink.FAMILY_V6)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ func CreateVeth(host, container string, mtu int, mac MAC) error {
 		pair := &netlink.Veth{
 			LinkAttrs:        attrs,
 			PeerName:         container,
-			PeerMTU:          uint32(mtu), //nolint:gosec // bounded by CheckMTU
+			PeerMTU:          uint32(mtu), // bounded by CheckMTU
 			PeerHardwareAddr: net.HardwareAddr(mac[:]),
 		}
 		if err := h.LinkAdd(pair); err != nil {

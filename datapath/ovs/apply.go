@@ -155,7 +155,7 @@ func (s *Switch) applyFlows(ctx context.Context, b Bridge, ofports map[string]in
 
 // dump reads the flows of a bridge.
 func (s *Switch) dump(ctx context.Context, name string) ([]entry, error) {
-	out, _, err := s.programs.run(ctx, nil, "ovs-ofctl", "--protocols="+openflow.ProtocolOpenFlow14, "--no-names",
+	out, err := s.programs.run(ctx, nil, "ovs-ofctl", "--protocols="+openflow.ProtocolOpenFlow14, "--no-names",
 		"dump-flows", s.programs.management(name))
 	if err != nil {
 		return nil, fmt.Errorf("read flows: %w", err)
@@ -171,7 +171,7 @@ func (s *Switch) bundle(ctx context.Context, name string, c change, flows map[ui
 		openflow.Protocols([]string{openflow.ProtocolOpenFlow14}),
 		openflow.Pipe(func(stdin io.Reader, cmd string, args ...string) ([]byte, error) {
 			var out []byte
-			out, _, cause = s.programs.run(ctx, stdin, cmd, args...)
+			out, cause = s.programs.run(ctx, stdin, cmd, args...)
 			return out, cause
 		}),
 	)

@@ -164,7 +164,7 @@ func (l *logLines) lineLocked(line string) {
 	module, message, _ := strings.Cut(rest, "|")
 	switch {
 	case line == "":
-	case ok && (level == "INFO" || level == "DBG"):
+	case ok && (level == "INFO" || level == "DBG" || deviceGone(message)):
 		l.log.WithField("module", module).Debug(message)
 	case ok && (level == "WARN" || level == "ERR" || level == "EMER"):
 		l.warn = message
@@ -173,6 +173,12 @@ func (l *logLines) lineLocked(line string) {
 		l.warn = line
 		l.log.Warn(line)
 	}
+}
+
+// deviceGone recognises complaints about a device that disappeared, as those of
+// containers do. Apply says so itself where it matters.
+func deviceGone(message string) bool {
+	return strings.HasSuffix(message, "No such device") || strings.HasSuffix(message, "Network is down")
 }
 
 func (l *logLines) complaint() string {

@@ -15,9 +15,13 @@ import (
 
 func TestLogLines(t *testing.T) {
 	logger, hook := logtest.NewNullLogger()
-	logger.SetLevel(logrus.DebugLevel)
+	level, err := logrus.ParseLevel("debug")
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger.SetLevel(level)
 	l := &logLines{log: logrus.NewEntry(logger)}
-	for _, part := range []string{"INFO|bridge|bri", "dge up\nWARN|netdev|bad|luck\n", "\nplain text\n", strings.Repeat("x", maxLine+1)} {
+	for _, part := range []string{"INFO|bridge|bri", "dge up\nWARN|netdev|bad|luck\n", "\nplain text\nERR|dpif|on h: Network is down\n", strings.Repeat("x", maxLine+1)} {
 		if n, err := fmt.Fprint(l, part); n != len(part) || err != nil {
 			t.Fatal(n, err)
 		}
@@ -26,7 +30,7 @@ func TestLogLines(t *testing.T) {
 	for _, e := range hook.AllEntries() {
 		got = append(got, fmt.Sprintf("%s %v %.12s", e.Level, e.Data["module"], e.Message))
 	}
-	want := []string{"debug bridge bridge up", "warning netdev bad|luck", "warning <nil> plain text", "warning <nil> xxxxxxxxxxxx"}
+	want := []string{"debug bridge bridge up", "warning netdev bad|luck", "warning <nil> plain text", "debug dpif on h: Networ", "warning <nil> xxxxxxxxxxxx"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

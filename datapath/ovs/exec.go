@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -28,41 +29,46 @@ func (p programs) env() []string {
 	return env
 }
 
-// run starts a program, gives it stdin and returns what it prints. What it says on
-// standard error is part of the error, also if the program reports success, as
-// ovs-vsctl does when the switch could not do what the database says.
-func (p programs) run(ctx context.Context, stdin io.Reader, name string, args ...string) ([]byte, string, error) {
+// run starts a program, gives it stdin and returns what it prints; what it says on
+// standard error is part of the error. Ports that do not work are no error of
+// ovs-vsctl: it reports success and the database has the reason.
+func (p programs) run(ctx context.Context, stdin io.Reader, name string, args ...string) ([]byte, error) {
 	var out, complaint bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // fixed programs, no shell
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.env(), stdin, &out, &complaint
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
-	said := strings.TrimSpace(complaint.String())
+	said := strings.ReplaceAll(strings.TrimSpace(complaint.String()), "\n", "; ")
 	if err == nil {
-		return out.Bytes(), said, nil
+		return out.Bytes(), nil
 	}
 	if errors.Is(err, exec.ErrNotFound) {
-		return nil, said, fmt.Errorf("%s is missing: install Open vSwitch 2.17 or newer, or put its programs on PATH", name)
+		return nil, fmt.Errorf("%s is missing: install Open vSwitch 2.17 or newer, or put its programs on PATH", name)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	if said != "" {
-		return nil, said, fmt.Errorf("%s: %w: %s", name, err, said)
+		return nil, fmt.Errorf("%s: %w: %s", name, err, said)
 	}
-	return nil, said, fmt.Errorf("%s: %w", name, err)
+	return nil, fmt.Errorf("%s: %w", name, err)
 }
 
 // vsctl changes the database in one transaction and waits until the switch has
 // made it so. Errors of single ports are in their rows, not here.
 func (p programs) vsctl(ctx context.Context, args ...string) error {
-	_, _, err := p.run(ctx, nil, "ovs-vsctl", append(p.vsctlOptions(ctx), args...)...)
+	_, err := p.run(ctx, nil, "ovs-vsctl", append(p.vsctlOptions(ctx), args...)...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGALRM {
+			return errors.New("ovs-vswitchd does not answer: look whether it runs")
+		}
+	}
 	return err
 }
 
 // vsctlNow changes the database without waiting for the switch, which may not run.
 func (p programs) vsctlNow(ctx context.Context, args ...string) error {
-	_, _, err := p.run(ctx, nil, "ovs-vsctl", append(append(p.vsctlOptions(ctx), "--no-wait"), args...)...)
+	_, err := p.run(ctx, nil, "ovs-vsctl", append(append(p.vsctlOptions(ctx), "--no-wait"), args...)...)
 	return err
 }
 

@@ -77,7 +77,7 @@ func dialControl(ctx context.Context, runDir string) (net.Conn, error) {
 
 // hold returns when the other end closes or the context ends.
 func hold(ctx context.Context, conn net.Conn) {
-	unhook := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // it is only there to be closed
+	unhook := context.AfterFunc(ctx, func() { _ = conn.Close() }) // it is only there to be closed
 	defer unhook()
 	defer conn.Close() //nolint:errcheck // ditto
 	_, _ = conn.Read(make([]byte, 1))

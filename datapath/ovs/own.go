@@ -92,7 +92,7 @@ func (o *own) check(ctx context.Context) error {
 	if err := o.create(ctx); err != nil {
 		return err
 	}
-	version, _, err := o.s.programs.run(ctx, nil, "ovs-vswitchd", "--version")
+	version, err := o.s.programs.run(ctx, nil, "ovs-vswitchd", "--version")
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (o *own) create(ctx context.Context) error {
 			return err
 		}
 	}
-	_, _, err := o.s.programs.run(ctx, nil, "ovsdb-tool", "create", o.file, o.c.SchemaFile)
+	_, err := o.s.programs.run(ctx, nil, "ovsdb-tool", "create", o.file, o.c.SchemaFile)
 	return err
 }
 
@@ -133,7 +133,7 @@ func (o *own) describe() {
 	quit := func(name string, args ...string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			target := "--target=" + filepath.Join(o.c.RunDir, name+".ctl")
-			_, _, err := p.run(ctx, nil, "ovs-appctl", append([]string{"--timeout=3", target, "exit"}, args...)...)
+			_, err := p.run(ctx, nil, "ovs-appctl", append([]string{"--timeout=3", target, "exit"}, args...)...)
 			return err
 		}
 	}

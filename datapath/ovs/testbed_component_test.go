@@ -26,9 +26,8 @@ import (
 const testMTU = 1400
 
 func testLog(t *testing.T) *logrus.Entry {
-	l := logrus.New()
+	l := logrus.New() // from level info on
 	l.SetOutput(t.Output())
-	l.SetLevel(logrus.WarnLevel)
 	return logrus.NewEntry(l)
 }
 
@@ -141,7 +140,7 @@ func (b box) enter(t *testing.T, fn func() error) {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		ns, err := netns.GetFromName(b.name)
 		if err == nil {
-			defer ns.Close()
+			defer ns.Close() //nolint:errcheck // nothing to lose
 			err = netns.Set(ns)
 		}
 		if err == nil {

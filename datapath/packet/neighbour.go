@@ -129,12 +129,12 @@ func appendAdvertisement(dst []byte, toMAC MAC, to, target netip.Addr, mac MAC, 
 // and destination address in a row, and the message. Over a message that already
 // carries its checksum the result is zero if that is right.
 func checksum(addrs, message []byte) uint16 {
-	sum := uint32(len(message)) + protoICMPv6 //nolint:gosec // a message is shorter than 64 KiB
+	sum := uint32(len(message)) + protoICMPv6
 	sum = add(add(sum, addrs), message)
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	return ^uint16(sum) //nolint:gosec // folded above
+	return ^uint16(sum)
 }
 
 // add sums 16-bit words; 64 KiB of them do not overflow 32 bits.

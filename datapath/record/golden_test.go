@@ -56,7 +56,7 @@ func TestGoldenRecords(t *testing.T) {
 			if v.SenderLower {
 				direction = fromLower
 			}
-			m, err := expand(extracted, &secrets, direction, byte(v.Slot)) //nolint:gosec // below Slots
+			m, err := expand(extracted, &secrets, direction, byte(v.Slot))
 			if err != nil {
 				t.Fatal(err)
 			}

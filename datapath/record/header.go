@@ -5,13 +5,14 @@ import (
 	"errors"
 )
 
+// The frame of a record.
 const (
-	// First is the first byte of every record.
-	First = 193
-	// HeaderSize, TagSize and Overhead are what a record adds to its plaintext.
+	First = 193 // first byte of every record
+
 	HeaderSize = 13
 	TagSize    = 16
-	Overhead   = HeaderSize + TagSize
+	Overhead   = HeaderSize + TagSize // what a record adds to its plaintext
+
 	// MaxSize is the size of a full record: 1,500 bytes less IPv6 and UDP
 	// headers (40 + 8).
 	MaxSize = 1452

@@ -75,7 +75,7 @@ func AppendSlice(dst []byte, kind uint8, id uint32, frame []byte, offset int) (p
 	next = min(offset+size, len(frame))
 	dst = append(dst, kind, flagSlice)
 	dst = binary.BigEndian.AppendUint32(dst, id)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(offset))     //nolint:gosec // below MaxFrame
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(frame))) //nolint:gosec // at most MaxFrame
+	dst = binary.BigEndian.AppendUint16(dst, uint16(offset))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(frame)))
 	return append(dst, frame[offset:next]...), next
 }

@@ -2,6 +2,7 @@ package record
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -97,12 +98,7 @@ func (r *Rejoiner) Lost() (evicted, expired uint64) {
 }
 
 func (r *Rejoiner) find(id uint32) int {
-	for i := len(r.unfinished) - 1; i >= 0; i-- {
-		if r.unfinished[i].id == id {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(r.unfinished, func(u *unfinished) bool { return u.id == id })
 }
 
 func (r *Rejoiner) start(p Plain, now time.Time) int {
@@ -134,8 +130,4 @@ func (r *Rejoiner) discard(at int) {
 	r.Recycle(frame)
 }
 
-func (r *Rejoiner) remove(at int) {
-	copy(r.unfinished[at:], r.unfinished[at+1:])
-	r.unfinished[len(r.unfinished)-1] = nil
-	r.unfinished = r.unfinished[:len(r.unfinished)-1]
-}
+func (r *Rejoiner) remove(at int) { r.unfinished = slices.Delete(r.unfinished, at, at+1) }

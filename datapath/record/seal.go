@@ -29,7 +29,7 @@ type Sealer struct {
 
 func (s *Sealer) init(aead AEAD, m material, index uint32, slot int) (err error) {
 	s.aead, err = aead.open(m.key)
-	s.iv, s.index, s.prefix = m.iv, index, uint64(slot)<<slotShift //nolint:gosec // below Slots
+	s.iv, s.index, s.prefix = m.iv, index, uint64(slot)<<slotShift
 	return err
 }
 

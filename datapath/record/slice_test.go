@@ -57,10 +57,10 @@ func TestRejoinUnderLossReorderAndRepetition(t *testing.T) {
 		for id := range frames {
 			size := rapid.IntRange(MaxWhole+1, MaxFrame).Draw(t, "size")
 			frames[id] = bytes.Repeat([]byte{byte(id), byte(id >> 8), 0xa5}, size/3+1)[:size]
-			whole[uint32(id)] = true                                       //nolint:gosec // small
-			for _, s := range cut(uint8(1+id%4), uint32(id), frames[id]) { //nolint:gosec // small
+			whole[uint32(id)] = true
+			for _, s := range cut(uint8(1+id%4), uint32(id), frames[id]) {
 				if rapid.IntRange(0, 19).Draw(t, "fate") == 0 {
-					whole[uint32(id)] = false //nolint:gosec // small
+					whole[uint32(id)] = false
 				} else {
 					sent = append(sent, s)
 				}
@@ -85,7 +85,7 @@ func TestRejoinUnderLossReorderAndRepetition(t *testing.T) {
 			}
 		}
 		for id, frame := range frames {
-			id := uint32(id) //nolint:gosec // small
+			id := uint32(id)
 			if !whole[id] {
 				frame = nil
 			}

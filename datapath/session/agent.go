@@ -87,7 +87,7 @@ func iceCandidate(c Candidate) (ice.Candidate, error) {
 			Network: "udp", Address: c.Addr.Addr().String(), Port: int(c.Addr.Port()), Component: component,
 		})
 	default:
-		return nil, nil //nolint:nilnil // a type of later versions
+		return nil, nil // a type of later versions
 	}
 }
 
@@ -117,8 +117,8 @@ func (s *Session) findPath(ctx context.Context, agent *ice.Agent, peer Parameter
 	}
 	return &path{
 		source:     s.transport.socket.Source(local),
-		port:       uint16(pair.Local.Port()),                              //nolint:gosec // a port
-		remote:     netip.AddrPortFrom(remote, uint16(pair.Remote.Port())), //nolint:gosec // likewise
+		port:       uint16(pair.Local.Port()),
+		remote:     netip.AddrPortFrom(remote, uint16(pair.Remote.Port())),
 		localType:  pair.Local.Type().String(),
 		remoteType: pair.Remote.Type().String(),
 	}, nil

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/sirupsen/logrus"
 )
 
 // patience bounds every wait on real sockets.
@@ -174,6 +172,12 @@ func await[T any](t testing.TB, c <-chan T, what string) T {
 	}
 }
 
+// waitClosed waits for Closed, whatever the reason.
+func (r *recorder) waitClosed(t testing.TB) {
+	t.Helper()
+	_ = await(t, r.closed, "Closed")
+}
+
 // frames collects n frames of one kind.
 func (r *recorder) frames(t testing.TB, n int) [][]byte {
 	t.Helper()
@@ -182,18 +186,4 @@ func (r *recorder) frames(t testing.TB, n int) [][]byte {
 		all = append(all, await(t, r.received, "frame").frames...)
 	}
 	return all
-}
-
-func testLog(t testing.TB) *logrus.Entry {
-	log := logrus.New()
-	log.SetLevel(logrus.DebugLevel)
-	log.SetOutput(testWriter{t})
-	return logrus.NewEntry(log)
-}
-
-type testWriter struct{ t testing.TB }
-
-func (w testWriter) Write(b []byte) (int, error) {
-	w.t.Log(string(bytes.TrimSpace(b)))
-	return len(b), nil
 }

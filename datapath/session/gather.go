@@ -67,7 +67,7 @@ func (t *Transport) candidates(ctx context.Context) (hosts []netip.AddrPort, all
 		t.log.WithError(err).Warn("no candidates: sessions will not connect")
 		return nil, nil
 	}
-	port := uint16(t.Port()) //nolint:gosec // a port
+	port := uint16(t.Port())
 	for _, base := range bases {
 		hosts = append(hosts, netip.AddrPortFrom(base, port))
 		all = append(all, Candidate{Type: Host, Addr: hosts[len(hosts)-1]})

@@ -17,6 +17,7 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+	"github.com/sirupsen/logrus"
 	"github.com/vishvananda/netns"
 
 	"evio/datapath/icemux"
@@ -107,7 +108,7 @@ func (l *lab) in(ns string, argv ...string) {
 
 func (l *lab) run(argv ...string) {
 	l.t.Helper()
-	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput() //nolint:gosec // fixed by the tests
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
 	if err != nil {
 		l.t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
 	}
@@ -123,7 +124,7 @@ func (l *lab) start(ns, ready string, argv ...string) (stop func()) {
 		l.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", ns}, argv...)...) //nolint:gosec // likewise
+	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", ns}, argv...)...)
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
@@ -141,7 +142,7 @@ func (l *lab) start(ns, ready string, argv ...string) (stop func()) {
 	}
 	l.t.Cleanup(stop)
 	until(l.t, argv[0]+" is ready", func() bool {
-		text, err := os.ReadFile(out) //nolint:gosec // our own file
+		text, err := os.ReadFile(out)
 		return err == nil && strings.Contains(string(text), ready)
 	})
 	return stop
@@ -176,7 +177,7 @@ func (l *lab) site(ns string) *end {
 	key := newKey(l.t)
 	var transport *Transport
 	err := enter(ns, func() error {
-		config := Config{Key: key, STUN: []string{stunServer}, Log: testLog(l.t)}
+		config := Config{Key: key, STUN: []string{stunServer}, Log: labLog(l.t)}
 		s, err := udp.Listen(0)
 		if err != nil {
 			return err
@@ -233,7 +234,7 @@ func (l *lab) capture(device string) (stop func() map[udp.Class]int) {
 
 func (l *lab) classes(file string) map[udp.Class]int {
 	l.t.Helper()
-	f, err := os.Open(file) //nolint:gosec // our own file
+	f, err := os.Open(file)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -250,4 +251,17 @@ func (l *lab) classes(file string) map[udp.Class]int {
 		}
 	}
 	return classes
+}
+
+// labLog writes to the log of the test.
+func labLog(t *testing.T) *logrus.Entry {
+	t.Helper()
+	level, err := logrus.ParseLevel("debug")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := logrus.New()
+	log.SetLevel(level)
+	log.SetOutput(t.Output())
+	return logrus.NewEntry(log)
 }

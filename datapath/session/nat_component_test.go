@@ -135,7 +135,7 @@ func TestWhoIsNotWhoSignedNeverEstablishes(t *testing.T) {
 		if err := await(t, a.closed, "Closed"); !errors.Is(err, ErrIdentity) {
 			t.Errorf("closed with %v, want %v", err, ErrIdentity)
 		}
-		await(t, b.closed, "Closed")
+		b.waitClosed(t)
 		if len(a.established)+len(b.established) != 0 {
 			t.Error("was established")
 		}

@@ -112,7 +112,7 @@ func (p Parameters) Append(dst []byte) []byte {
 
 func appendField(dst []byte, typ byte, value []byte) []byte {
 	dst = append(dst, typ)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(value))) //nolint:gosec // every value is bounded far below
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(value)))
 	return append(dst, value...)
 }
 

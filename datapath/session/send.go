@@ -16,7 +16,7 @@ func (s *Session) sendFrame(kind Kind, frame []byte) error {
 		s.drops.Add(drops.SendSize)
 		return fmt.Errorf("send %v of %d bytes: %w", kind, len(frame), ErrFrameSize)
 	}
-	buffer := s.transport.buffers.Get().(*record.Buffer) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	buffer := s.transport.buffers.Get().(*record.Buffer)
 	defer s.transport.buffers.Put(buffer)
 	if len(frame) <= record.MaxWhole {
 		return s.sendRecord(buffer, len(record.AppendWhole(buffer.Plain(), uint8(kind), frame)))
@@ -70,7 +70,7 @@ func (s *Session) sendGoodbye() {
 
 // sendOwn sends a record of kind Probe. Why it could not, the counters tell.
 func (s *Session) sendOwn(body func(dst []byte) []byte) {
-	buffer := s.transport.buffers.Get().(*record.Buffer) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	buffer := s.transport.buffers.Get().(*record.Buffer)
 	defer s.transport.buffers.Put(buffer)
 	plain := body(record.AppendWhole(buffer.Plain(), uint8(Probe), nil))
 	_ = s.sendRecord(buffer, len(plain))

@@ -170,6 +170,7 @@ func (s *Session) Connect(remote []byte, binding [32]byte) error {
 		return fmt.Errorf("connect session: %w", ErrEstablished)
 	case Closed:
 		return fmt.Errorf("connect session: %w", ErrClosed)
+	default: // ready, or connecting with older parameters
 	}
 	aead, err := agree(s.own, peer)
 	if err != nil {

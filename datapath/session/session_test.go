@@ -57,7 +57,7 @@ func TestEverythingSentIsSTUNHandshakeOrRecord(t *testing.T) {
 func TestLostFlightsHeal(t *testing.T) {
 	for _, loss := range []float64{0.1, 0.3} {
 		inBubble(t, func(t *testing.T, n *network, a, b *end) {
-			random := rand.New(rand.NewPCG(1, uint64(loss*100))) //nolint:gosec // repeatable on purpose
+			random := rand.New(rand.NewPCG(1, uint64(loss*100)))
 			n.impair(func(_, _ netip.AddrPort, d []byte) [][]byte {
 				if random.Float64() < loss {
 					return nil
@@ -155,7 +155,7 @@ func TestWrongKeyNeverEstablishes(t *testing.T) {
 		if err := await(t, a.closed, "Closed"); !errors.Is(err, ErrIdentity) {
 			t.Errorf("closed with %v, want %v", err, ErrIdentity)
 		}
-		await(t, b.closed, "Closed")
+		b.waitClosed(t)
 		if len(a.established)+len(b.established) != 0 {
 			t.Error("was established")
 		}
@@ -265,8 +265,8 @@ func TestConnectAgainWithNewerParameters(t *testing.T) {
 
 func TestForgedDatagramsTearNothingDown(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // repeatable on purpose
-		n.impair(func(from, to netip.AddrPort, d []byte) [][]byte {
+		random := rand.New(rand.NewPCG(3, 4))
+		n.impair(func(_, _ netip.AddrPort, d []byte) [][]byte {
 			// A stranger who reads along answers each datagram with changed
 			// copies of it, ahead of the datagram itself.
 			var all [][]byte
@@ -387,7 +387,7 @@ func TestCallsOutOfPlace(t *testing.T) {
 		}
 		a.session.Close()
 		a.session.Close()
-		await(t, a.closed, "Closed")
+		a.waitClosed(t)
 		if err := a.session.Connect(b.own, bind(a, b)); !errors.Is(err, ErrClosed) {
 			t.Errorf("Connect of a closed session: %v, want %v", err, ErrClosed)
 		}
@@ -420,15 +420,15 @@ func TestCloseWhileGatheringConnectingAndEstablished(t *testing.T) {
 		a.open(t, b, nil)
 		b.open(t, a, nil)
 		a.session.Close()
-		await(t, a.closed, "Closed")
+		a.waitClosed(t)
 
 		a.open(t, b, nil)
 		connect(t, a, b)
 		advance(45 * time.Millisecond) // into the midst of the checks
 		a.session.Close()
 		b.session.Close()
-		await(t, a.closed, "Closed")
-		await(t, b.closed, "Closed")
+		a.waitClosed(t)
+		b.waitClosed(t)
 		if len(a.transport.Stats().Sessions) != 0 {
 			t.Errorf("sessions = %v, want none", a.transport.Stats().Sessions)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -130,7 +131,7 @@ func orDiscard(log *logrus.Entry) *logrus.Entry {
 		return log
 	}
 	silent := logrus.New()
-	silent.SetLevel(logrus.PanicLevel)
+	silent.SetOutput(io.Discard)
 	return logrus.NewEntry(silent)
 }
 

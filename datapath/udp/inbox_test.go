@@ -16,14 +16,14 @@ func TestInboxKeepsOrderAndBound(t *testing.T) {
 	from := netip.MustParseAddrPort("192.0.2.1:1")
 	data := []byte{1}
 	for n, want := range []bool{true, true, false} {
-		data[0] = byte(n) //nolint:gosec // small
+		data[0] = byte(n)
 		if got := i.Put(from, data); got != want {
 			t.Errorf("Put %d = %v, want %v", n, got, want)
 		}
 	}
 	for n := range 2 {
 		p, err := i.Get()
-		if err != nil || p.Remote != from || p.Data[0] != byte(n) { //nolint:gosec // small
+		if err != nil || p.Remote != from || p.Data[0] != byte(n) {
 			t.Errorf("Get %d = %v, %v", n, p, err)
 		}
 	}

@@ -70,8 +70,8 @@ func Listen(port int) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on UDP port %d: %w", port, err)
 	}
-	s.conn = conn.(*net.UDPConn)                    //nolint:errcheck,forcetypeassert // "udp" gives nothing else
-	s.port = s.conn.LocalAddr().(*net.UDPAddr).Port //nolint:errcheck,forcetypeassert // likewise
+	s.conn = conn.(*net.UDPConn) // "udp" gives nothing else
+	s.port = s.conn.LocalAddr().(*net.UDPAddr).Port
 	return s, nil
 }
 

@@ -53,7 +53,7 @@ func listen(t *testing.T) (*Socket, <-chan delivered) {
 }
 
 func loopback(s *Socket, addr string) netip.AddrPort {
-	return netip.AddrPortFrom(netip.MustParseAddr(addr), uint16(s.Port())) //nolint:gosec // a port
+	return netip.AddrPortFrom(netip.MustParseAddr(addr), uint16(s.Port()))
 }
 
 func receive(t *testing.T, c <-chan delivered) delivered {

@@ -1,9 +1,12 @@
 package network
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"evio/overlay/identity"
 )
 
 // Device names are a prefix and ten hexadecimal digits of a hash, 13 bytes of the
@@ -22,6 +25,13 @@ func deviceName(prefix string, parts ...string) string {
 		h.Write([]byte{0})
 	}
 	return prefix + hex.EncodeToString(h.Sum(nil)[:5])
+}
+
+// EngineID names an engine in hashes of device names. It is derived from the
+// engine's identity, so it stays the same over restarts.
+func EngineID(key ed25519.PrivateKey) string {
+	sum := sha256.Sum256(identity.Public(key))
+	return hex.EncodeToString(sum[:8])
 }
 
 // OwnInterface reports whether a network interface is one of this driver's, which

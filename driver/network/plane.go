@@ -10,8 +10,6 @@ package network
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -23,7 +21,6 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/session"
 	"evio/driver"
-	"evio/overlay/identity"
 	"evio/overlay/member"
 )
 
@@ -61,17 +58,12 @@ type Plane struct {
 
 // New returns a plane that waits for Run to bring up its switch.
 func New(c Config) *Plane {
-	sum := sha256.Sum256(identity.Public(c.Key))
 	return &Plane{
-		key: c.Key, engine: hex.EncodeToString(sum[:8]), book: c.Book, transport: c.Transport,
+		key: c.Key, engine: EngineID(c.Key), book: c.Book, transport: c.Transport,
 		ovsConfig: c.OVS, log: c.Log, ready: make(chan struct{}), networks: map[string]*network{},
 		swErr: errors.New("Open vSwitch is still starting"), //nolint:staticcheck // a proper name
 	}
 }
-
-// EngineID names this engine in hashes of device names; it is derived from the
-// identity, so it stays the same over restarts.
-func (p *Plane) EngineID() string { return p.engine }
 
 // Run brings up the switch, trying again until that succeeds, re-applies every
 // bridge after the switch restarted, and ends everything when the context ends.

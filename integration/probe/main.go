@@ -30,7 +30,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "probe:", err)
-		os.Exit(1) //nolint:gocritic // the process ends, and its signal handling with it
+		os.Exit(1)
 	}
 }
 

@@ -49,7 +49,7 @@ func rawSend(_ context.Context, out *printer, args []string) error {
 	etherType := uint16(unix.ETH_P_IP)
 	switch {
 	case *payload != "":
-		etherType = uint16(*kind) //nolint:gosec // an EtherType has 16 bits
+		etherType = uint16(*kind)
 		if body, err = hex.DecodeString(*payload); err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func rawSend(_ context.Context, out *printer, args []string) error {
 		if !sender.Is4() || !asked.Is4() {
 			return errors.New("give IPv4 addresses; other frames go with -payload")
 		}
-		if body = udpPacket(sender, asked, uint16(*port), *token); *arp { //nolint:gosec // a port has 16 bits
+		if body = udpPacket(sender, asked, uint16(*port), *token); *arp {
 			etherType, body = unix.ETH_P_ARP, arpRequest(source, sender, asked)
 		}
 	}
@@ -103,7 +103,7 @@ func arpRequest(mac net.HardwareAddr, sender, asked netip.Addr) []byte {
 func udpPacket(from, to netip.Addr, port uint16, token string) []byte {
 	udp := binary.BigEndian.AppendUint16(nil, port)
 	udp = binary.BigEndian.AppendUint16(udp, port)
-	udp = binary.BigEndian.AppendUint16(udp, uint16(8+len(token))) //nolint:gosec // a token is short
+	udp = binary.BigEndian.AppendUint16(udp, uint16(8+len(token)))
 	udp = append(append(udp, 0, 0), token...)
 
 	pseudo := append(append([]byte{}, from.AsSlice()...), to.AsSlice()...)
@@ -116,7 +116,7 @@ func udpPacket(from, to netip.Addr, port uint16, token string) []byte {
 	binary.BigEndian.PutUint16(udp[6:], sum)
 
 	ip := []byte{0x45, 0, 0, 0, 0, 1, 0, 0, 64, unix.IPPROTO_UDP, 0, 0}
-	binary.BigEndian.PutUint16(ip[2:], uint16(20+len(udp))) //nolint:gosec // a token is short
+	binary.BigEndian.PutUint16(ip[2:], uint16(20+len(udp)))
 	ip = append(append(ip, from.AsSlice()...), to.AsSlice()...)
 	binary.BigEndian.PutUint16(ip[10:], checksum(ip))
 	return append(ip, udp...)
@@ -134,5 +134,5 @@ func checksum(p []byte) uint16 {
 	for sum>>16 != 0 {
 		sum = sum>>16 + sum&0xffff
 	}
-	return ^uint16(sum) //nolint:gosec // folded to 16 bits above
+	return ^uint16(sum)
 }

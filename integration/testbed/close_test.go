@@ -16,15 +16,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 )
 
 // traces is how a lab can be recognised on the host.
 type traces struct {
 	ID, Dir    string
+	Reaper     int
 	Namespaces []string // links like "net:[4026532000]"
 }
 
@@ -33,7 +36,7 @@ func tracesOf(lab *Lab) (traces, error) {
 	if err != nil {
 		return traces{}, err
 	}
-	t := traces{ID: lab.id, Dir: lab.dir}
+	t := traces{ID: lab.id, Dir: lab.dir, Reaper: lab.reaper.Process.Pid}
 	for _, m := range lab.machines {
 		all, err := namespaces(strconv.Itoa(m.pid))
 		if err != nil {
@@ -179,7 +182,7 @@ const ownerEnv = "EVIO_TESTBED_OWNER"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(ownerEnv) == "" {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
 	}
 	lab, err := busyLab(context.Background())
 	if err == nil {
@@ -196,8 +199,9 @@ func TestMain(m *testing.M) {
 	os.Exit(1)
 }
 
-func TestKilledOwnerLeavesNothing(t *testing.T) {
-	before := hostNow(t)
+// owned starts a process that owns a lab.
+func owned(t *testing.T) (*exec.Cmd, traces) {
+	t.Helper()
 	owner := exec.CommandContext(within(t, time.Minute), os.Args[0])
 	owner.Env = append(os.Environ(), ownerEnv+"=1")
 	owner.Stderr = t.Output()
@@ -210,23 +214,47 @@ func TestKilledOwnerLeavesNothing(t *testing.T) {
 	if len(trace.left()) == 0 {
 		t.Error("an open lab has no traces: this test sees nothing")
 	}
-	check(t, owner.Process.Kill())
-	_ = owner.Wait() // killed
-	began := time.Now()
-	var left []string
+	return owner, trace
+}
+
+// await waits until f is empty.
+func await(t *testing.T, f func() []string) {
+	t.Helper()
+	ctx, began := within(t, 15*time.Second), time.Now()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for ctx := within(t, 15*time.Second); ; {
-		if left = trace.left(); len(left) == 0 || ctx.Err() != nil {
-			break
+	for {
+		left := f()
+		if len(left) == 0 {
+			t.Logf("gone after %v", time.Since(began))
+			return
 		}
-		<-tick.C
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("left behind:\n%s", strings.Join(left, "\n"))
+		}
 	}
-	t.Logf("gone after %v", time.Since(began))
-	if len(left) > 0 {
-		t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
-	}
+}
+
+func TestKilledOwnerLeavesNothing(t *testing.T) {
+	before := hostNow(t)
+	owner, trace := owned(t)
+	check(t, owner.Process.Kill())
+	_ = owner.Wait() // killed
+	await(t, trace.left)
 	if diff := cmp.Diff(before, hostNow(t)); diff != "" {
 		t.Errorf("the host has changed (-before +after):\n%s", diff)
 	}
+}
+
+// Where the reaper was killed as well, processes end all the same, and the next lab sweeps.
+func TestNextLabSweeps(t *testing.T) {
+	owner, trace := owned(t)
+	check(t, syscall.Kill(trace.Reaper, syscall.SIGKILL))
+	check(t, owner.Process.Kill())
+	_ = owner.Wait() // killed
+	lab := must(New(within(t, time.Minute), Options{}))(t)
+	await(t, trace.left)
+	check(t, lab.Close())
 }

@@ -46,7 +46,7 @@ func (l *Lab) dumpLogs(t testing.TB) {
 		t.Log(err)
 	}
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := os.ReadFile(file) //nolint:gosec // a log of ours
 		if err != nil {
 			t.Log(err)
 			continue

@@ -46,7 +46,7 @@ func (s *Site) importImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tar, err := os.Open(name)
+	tar, err := os.Open(name) //nolint:gosec // a file of ours
 	if err != nil {
 		return fmt.Errorf("import image: %w", err)
 	}

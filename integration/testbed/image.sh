@@ -1,4 +1,6 @@
+#!/bin/sh
 # Makes the test image's tar from the machine's own programs and their libraries.
+set -eu
 root=$(mktemp -d)
 cd "$root"
 mkdir -p bin sbin usr/bin usr/sbin usr/local/bin etc proc sys dev run root var/run

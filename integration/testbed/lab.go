@@ -87,7 +87,7 @@ func New(ctx context.Context, o Options) (_ *Lab, err error) {
 func newLab(o Options) (*Lab, error) {
 	base := withDefault(o.Dir, "/var/cache/evio/labs")
 	tree := withDefault(o.Tree, withDefault(os.Getenv("EVIO_TREE"), "/var/cache/evio/tree"))
-	if _, err := os.Stat(filepath.Join(tree, "etc/evio-tree")); err != nil {
+	if _, err := os.Stat(filepath.Join(tree, "etc/evio-tree")); err != nil { //nolint:gosec // the operator says where it is
 		return nil, fmt.Errorf("no unpacked Debian tree at %s: run integration/tree.sh first", tree)
 	}
 	tree, err := filepath.EvalSymlinks(tree)
@@ -120,14 +120,14 @@ func newLab(o Options) (*Lab, error) {
 
 // makeDir makes the lab's directory and locks it before it gets the name that sweep looks for.
 func (l *Lab) makeDir(base string) error {
-	if err := os.MkdirAll(base, 0o755); err != nil {
+	if err := os.MkdirAll(base, 0o750); err != nil {
 		return err
 	}
 	dir := filepath.Join(base, "."+l.id)
-	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o750); err != nil {
 		return err
 	}
-	lock, err := os.Create(filepath.Join(dir, "lock"))
+	lock, err := os.Create(filepath.Join(dir, "lock")) //nolint:gosec // a file of ours
 	if err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func sweep(base string) error {
 }
 
 func sweepLab(dir string) (err error) {
-	lock, err := os.Open(filepath.Join(dir, "lock"))
+	lock, err := os.Open(filepath.Join(dir, "lock")) //nolint:gosec // a file of ours
 	if err == nil {
 		defer func() { err = errors.Join(err, lock.Close()) }()
 		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {

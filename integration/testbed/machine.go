@@ -86,7 +86,7 @@ func (l *Lab) boot(m *Machine, script string) error {
 		return errClosed
 	}
 	for _, d := range []string{"root", "docker", "share"} {
-		if err := os.MkdirAll(filepath.Join(m.dir, d), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(m.dir, d), 0o750); err != nil {
 			return err
 		}
 	}

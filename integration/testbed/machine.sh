@@ -1,3 +1,4 @@
+#!/bin/sh
 # PID 1 of one machine, in fresh mount, PID, network, UTS and IPC namespaces: puts itself into
 # cgroups of its own, makes the root file system, and becomes an init that waits.
 # In: LAB (cgroup name of the lab), NAME, TREE (lower directory), DIR (of this machine on the

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 var errMissing = errors.New("not there yet")
@@ -76,6 +78,24 @@ func TestNAT(t *testing.T) {
 			}
 		})
 	}
+	t.Run("TURN", func(t *testing.T) {
+		user, password := lab.Internet().TURN.Credentials()
+		var clients errgroup.Group
+		for site, transport := range map[string]string{"symmetric": "", "blocked": "-t"} {
+			clients.Go(func() error {
+				// Two clients that talk to each other by two relayed addresses.
+				out, err := lab.Site(site).Script(ctx, fmt.Sprintf("turnutils_uclient %s -y -c -n 3 -u %s -w %s %s",
+					transport, user, password, stunAddr))
+				if err == nil && !strings.Contains(out, "tot_recv_msgs=6") {
+					err = fmt.Errorf("%s: not all messages came: %s", site, tail(out))
+				}
+				return err
+			})
+		}
+		if err := clients.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("unplug", func(t *testing.T) {
 		s := lab.Site("cone")
 		check(t, s.Router.Unplug(ctx))

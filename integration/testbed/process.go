@@ -32,7 +32,7 @@ func (m *Machine) Start(ctx context.Context, name string, args ...string) (*Proc
 		log: filepath.Join(m.lab.LogDir(), m.name+"-"+name+".log"),
 	}
 	fail := func(err error) (*Process, error) { return nil, fmt.Errorf("%s: start %s: %w", m.name, name, err) }
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fail(err)
 	}

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Waits until the owner of a lab has closed it or has ended (end of stdin), then removes what
 # outlives the lab's processes. In: LAB (cgroup name of the lab), DIR (of the lab).
 set -u

@@ -58,7 +58,7 @@ func TestThreeSites(t *testing.T) {
 
 func testContainers(t *testing.T, s *Site) {
 	ctx := within(t, time.Minute)
-	docker := func(args ...string) string { return must(s.Docker(ctx, args...))(t) }
+	docker := func(args ...string) { must(s.Docker(ctx, args...))(t) }
 	docker("network", "create", "--ipv6", "--subnet", "10.1.0.0/24", "--subnet", "fd00:1::/64", "local")
 	for _, name := range []string{"one", "two"} {
 		docker("run", "-d", "--init", "--name", name, "--network", "local", Image)

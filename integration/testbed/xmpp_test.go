@@ -23,9 +23,8 @@ func testXMPP(t *testing.T, lab *Lab) {
 	site := lab.Site("a")
 
 	t.Run("STARTTLS", func(t *testing.T) {
-		conn := must(site.Dial(ctx, "tcp", xmppAddr+":5222"))(t)
+		conn := dial(ctx, t, site, xmppAddr+":5222")
 		c := newClient(conn)
-		defer conn.Close()
 		check(t, c.open())
 		features := must(c.next("features"))(t)
 		if !strings.Contains(features, "<starttls") || !strings.Contains(features, "<required") || strings.Contains(features, "<mechanism>") {
@@ -41,23 +40,27 @@ func testXMPP(t *testing.T, lab *Lab) {
 		}
 	})
 	t.Run("direct TLS", func(t *testing.T) {
-		conn := must(site.Dial(ctx, "tcp", xmppAddr+":5223"))(t)
-		defer conn.Close()
+		conn := dial(ctx, t, site, xmppAddr+":5223")
 		check(t, tls.Client(conn, &tls.Config{ServerName: XMPPDomain, RootCAs: x.Roots()}).HandshakeContext(ctx))
 	})
 	t.Run("another CA", func(t *testing.T) {
 		other := must(newAuthority())(t)
-		conn := must(site.Dial(ctx, "tcp", xmppAddr+":5223"))(t)
-		defer conn.Close()
+		conn := dial(ctx, t, site, xmppAddr+":5223")
 		pool := (&XMPP{ca: other}).Roots()
-		var unknown *tls.CertificateVerificationError
 		err := tls.Client(conn, &tls.Config{ServerName: XMPPDomain, RootCAs: pool}).HandshakeContext(ctx)
-		if !errors.As(err, &unknown) {
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
 			t.Errorf("handshake with another CA: %v", err)
 		}
 	})
 	t.Run("group", func(t *testing.T) { testGroup(t, lab) })
 	t.Run("outages", func(t *testing.T) { testOutages(t, lab) })
+}
+
+func dial(ctx context.Context, t *testing.T, from *Site, addr string) net.Conn {
+	t.Helper()
+	conn := must(from.Dial(ctx, "tcp", addr))(t)
+	t.Cleanup(func() { check(t, conn.Close()) })
+	return conn
 }
 
 func testGroup(t *testing.T, lab *Lab) {
@@ -70,17 +73,19 @@ func testGroup(t *testing.T, lab *Lab) {
 	ann, bob, eve := accounts[0], accounts[1], accounts[2]
 	check(t, x.SetGroup(ctx, ann, bob))
 
-	a := must(login(ctx, x, lab.Site("a"), ann))(t)
-	defer a.conn.Close()
+	logged := func(site string, account Account) *client {
+		c := must(login(ctx, x, lab.Site(site), account))(t)
+		t.Cleanup(func() { check(t, c.conn.Close()) })
+		return c
+	}
+	a := logged("a", ann)
 	if items := must(a.roster())(t); !slices.Equal(items, []string{bob.JID + " both " + Group}) {
 		t.Errorf("roster of ann: %v", items)
 	}
-	b := must(login(ctx, x, lab.Site("b"), bob))(t)
-	defer b.conn.Close()
+	b := logged("b", bob)
 	must(b.roster())(t) // who has not asked for it gets no pushes
 	must(a.until("presence", bob.JID))(t)
-	e := must(login(ctx, x, lab.Site("c"), eve))(t)
-	defer e.conn.Close()
+	e := logged("c", eve)
 	if items := must(e.roster())(t); len(items) != 0 {
 		t.Errorf("roster of a stranger: %v", items)
 	}

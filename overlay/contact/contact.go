@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// backoffMin and backoffMax bound the pauses between two sendings of an
+	// backoffFirst and backoffLast bound the pauses between two sendings of an
 	// envelope, and between two attempts that failed; each is twice the one before.
-	backoffMin = time.Second
-	backoffMax = 30 * time.Second
+	backoffFirst = time.Second
+	backoffLast  = 30 * time.Second
 	// gap is the least time between two attempts, between two sendings and between
 	// two ConnectSession of one attempt: a peer that floods us with new attempts cannot
 	// make us work faster.
@@ -402,9 +402,9 @@ func (c *Contact) failed(now time.Time) {
 
 // backoff returns the n-th pause: 1, 2, 4 … 30 s, up to a quarter longer or shorter.
 func (c *Contact) backoff(n int) time.Duration {
-	d := backoffMax
+	d := backoffLast
 	if n < 6 {
-		d = min(d, backoffMin<<(n-1))
+		d = min(d, backoffFirst<<(n-1))
 	}
 	return time.Duration(float64(d) * (0.75 + c.cfg.Rand.Float64()/2))
 }

@@ -177,6 +177,25 @@ func TestAnswersPeerNotSeenOnline(t *testing.T) {
 	s.want(s.c.Established(attempt(0), s.now))
 }
 
+func TestAnswersAgainWhoRepeats(t *testing.T) {
+	s := newScript(t)
+	s.want(s.receive(5), "open 0")
+	s.parameters(0)
+	s.want(s.pass(time.Minute), "send 0", "send 0", "send 0")
+	s.want(s.pass(time.Hour))
+	s.want(s.receive(5), "send 0")
+}
+
+func TestOnlineEndsBackOff(t *testing.T) {
+	s := newScript(t)
+	s.c.Online(s.now)
+	s.pass(2 * time.Second)
+	s.want(s.c.Closed(attempt(0), errors.New("time-out"), s.now))
+	s.want(s.c.Online(s.now)) // said again only
+	s.c.Offline(s.now)
+	s.want(s.c.Online(s.now), "open 2000")
+}
+
 func TestNewerRemoteBeforeEstablished(t *testing.T) {
 	s := newScript(t)
 	s.c.Online(s.now)

@@ -18,7 +18,7 @@ import (
 // and with sessions that behave as real ones do, between them a carrier that
 // loses, repeats and reorders envelopes, and a path that can break.
 const (
-	step       = 50 * time.Millisecond
+	step       = 100 * time.Millisecond
 	faultsEnd  = 2 * time.Minute
 	worldEnd   = faultsEnd + 6*time.Minute
 	timeOut    = 15 * time.Second // of a session, after its last Connect

@@ -3,8 +3,8 @@ package control
 import "time"
 
 const (
-	timeoutMin     = 200 * time.Millisecond
-	timeoutMax     = 5 * time.Second
+	timeoutFloor   = 200 * time.Millisecond
+	timeoutCeiling = 5 * time.Second
 	timeoutInitial = time.Second
 )
 
@@ -26,11 +26,11 @@ func (r *roundTrip) sample(d time.Duration) {
 		r.variation = (3*r.variation + (r.smoothed - d).Abs()) / 4
 		r.smoothed = (7*r.smoothed + d) / 8
 	}
-	r.base = min(max(r.smoothed+4*r.variation, timeoutMin), timeoutMax)
+	r.base = min(max(r.smoothed+4*r.variation, timeoutFloor), timeoutCeiling)
 }
 
 // timeout returns how long to wait after the n-th transmission: twice as long
 // each time.
 func (r *roundTrip) timeout(n uint8) time.Duration {
-	return min(r.base<<min(n-1, 8), timeoutMax)
+	return min(r.base<<min(n-1, 8), timeoutCeiling)
 }

@@ -63,11 +63,14 @@ func (d *Directory) Tick(now time.Time) Update {
 	return u
 }
 
-// due returns the keys whose claim we have to sign again, in order.
+// due returns the keys whose claim we have to sign again, in order. Others judge
+// its age by the wall clock, so a clock that was set back or an engine that slept
+// makes it due as well.
 func (d *Directory) due(now time.Time) []Key {
 	var keys []Key
 	for k, w := range d.wants {
-		if !w.lost && !now.Before(w.refreshAt) {
+		age := now.Round(0).Sub(w.signed)
+		if !w.lost && (age < 0 || age >= w.refresh) {
 			keys = append(keys, k)
 		}
 	}
@@ -104,7 +107,7 @@ func (d *Directory) node(id nodeid.ID, now time.Time) *node {
 // first. An old record brought back after that can revive no more than what its
 // expiry allows.
 func (d *Directory) forget(id nodeid.ID) {
-	if n := d.nodes[id]; n != nil && n.withdrawn <= maxWithdrawn {
+	if n := d.nodes[id]; len(d.places) <= maxWithdrawn || n != nil && n.withdrawn <= maxWithdrawn {
 		return
 	}
 	var oldest Key

@@ -18,7 +18,7 @@ import (
 // between each two that can break, and records on their way that overtake and
 // repeat each other. What is lost is lost with its session, as in service.
 const (
-	pace      = 250 * time.Millisecond
+	pace      = 500 * time.Millisecond
 	actionEnd = 3 * time.Minute
 	settled   = actionEnd + 90*time.Second
 )
@@ -192,8 +192,7 @@ func (w *world) claim(i int, addr netip.Addr, m directory.MAC) {
 	w.announce(i, u)
 }
 
-// owners returns who holds what in the view of a node, without what each owner
-// alone decides.
+// owners returns who holds what in the view of a node.
 func (w *world) owners(i int) map[directory.Key]nodeid.ID {
 	o := map[directory.Key]nodeid.ID{}
 	for _, e := range w.ms[i].d.Entries() {

@@ -83,11 +83,12 @@ type node struct {
 
 // want is a key that is ours to claim.
 type want struct {
-	mac       MAC
-	explicit  bool // a MAC address claimed for itself, not only for an address
-	lost      bool // another node holds it
-	claimed   time.Time
-	refreshAt time.Time
+	mac      MAC
+	explicit bool // a MAC address claimed for itself, not only for an address
+	lost     bool // another node holds it
+	claimed  time.Time
+	signed   time.Time     // by the wall clock, as others see it
+	refresh  time.Duration // age at which it is signed again
 }
 
 // New returns the empty directory of a node.

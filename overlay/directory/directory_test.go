@@ -343,9 +343,7 @@ func TestTakeOver(t *testing.T) {
 
 		// The partition heals: the higher generation stays, the loser is told.
 		w.now = w.now.Add(time.Minute)
-		for _, d := range []*directory.Directory{w.ms[0].d} {
-			d.NodeReachable(w.ms[1].id, w.now)
-		}
+		w.ms[0].d.NodeReachable(w.ms[1].id, w.now)
 		var lost []directory.Lost
 		for _, record := range w.ms[1].d.Own(w.now) {
 			r, err := w.ms[0].d.Apply(record, w.now, keys(w.ms))
@@ -388,6 +386,27 @@ func TestTakeOver(t *testing.T) {
 		// When the owner is gone for everybody, the claim counts.
 		w.ms[2].d.NodeUnreachable(w.ms[0].id, w.now)
 		w.pass(3 * time.Second)
+		w.wantHolder("10.0.0.1", 1, 2)
+		// A session that begins anew tells the owner that they could not know of each
+		// other, though the record is one that it has seen.
+		w.ms[0].d.NodeReachable(w.ms[1].id, w.now)
+		w.give(w.ms[1].d.Own(w.now), 0)
+		w.wantHolder("10.0.0.1", 1, 0)
+	})
+	t.Run("first to come back", func(t *testing.T) {
+		w := newTown(t, 3)
+		a := w.claim(0, ip("10.0.0.1"), mac(1)).Announce
+		b := w.claim(1, ip("10.0.0.1"), mac(2)).Announce
+		w.give(a, 2)
+		w.give(b, 2)
+		w.wantHolder("10.0.0.1", 0, 2)
+		w.cut(0, 2)
+		w.cut(1, 2)
+		w.pass(3 * time.Second)
+		w.wantHolder("10.0.0.1", 0, 2)
+		if u := w.ms[2].d.NodeReachable(w.ms[1].id, w.now); len(u.Changes) != 1 {
+			t.Errorf("changes %+v", u.Changes)
+		}
 		w.wantHolder("10.0.0.1", 1, 2)
 	})
 	t.Run("both at once", func(t *testing.T) {
@@ -460,6 +479,21 @@ func TestRefreshAndExpiry(t *testing.T) {
 	if s := w.ms[1].d.Stats(); s.Expired != 2 {
 		t.Errorf("counted %+v", s)
 	}
+}
+
+func TestClockIsSet(t *testing.T) {
+	w := newTown(t, 2)
+	w.claim(0, ip("10.0.0.1"), mac(1))
+	w.now = epoch.Add(time.Hour)
+	w.claim(0, ip("10.0.0.2"), mac(2))
+	// Back: the second claim is signed in the future now.
+	w.now = epoch.Add(11 * time.Second)
+	w.pass(0)
+	w.wantHolder("10.0.0.2", 0, 0, 1)
+	// Ahead, or the engine slept: what is ours is renewed, not expired.
+	w.pass(5 * time.Hour)
+	w.wantHolder("10.0.0.1", 0, 0, 1)
+	w.wantHolder("10.0.0.2", 0, 0, 1)
 }
 
 func TestRefreshIsSpread(t *testing.T) {

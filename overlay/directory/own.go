@@ -160,8 +160,8 @@ func (d *Directory) issue(k Key, mac MAC, generation uint64, withdrawn bool, now
 	record := sign(d.priv, d.overlay, c)
 	if w := d.wants[k]; w != nil {
 		// A signature's last bytes but one are as good as random for the jitter.
-		tenth := refreshAge / 10 * time.Duration(record[len(record)-3]) / 256
-		w.refreshAt = now.Add(refreshAge - tenth)
+		w.signed = now.Round(0)
+		w.refresh = refreshAge - refreshAge/10*time.Duration(record[len(record)-3])/256
 	}
 	p := d.place(k, now)
 	if own := p.of(d.self); own != nil {

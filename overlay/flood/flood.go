@@ -15,8 +15,8 @@ type Config struct {
 	// OriginRate and OriginBurst limit the frames of one origin, this node included.
 	// Default: 1,000 and 2,000, which is 10 Mb/s of full frames.
 	OriginRate, OriginBurst float64
-	// HopLimit is how often a frame of this node may be handed on. A ring whose
-	// long-distance links are all missing is n/2 deep. Default: 128.
+	// HopLimit is how often a frame of this node may be handed on; the way is about
+	// log2 n long. Default: 64.
 	HopLimit uint8
 }
 
@@ -31,7 +31,7 @@ func (c Config) withDefaults() Config {
 	positive(&c.OriginRate, 1000)
 	positive(&c.OriginBurst, 2000)
 	if c.HopLimit == 0 {
-		c.HopLimit = 128
+		c.HopLimit = 64
 	}
 	return c
 }

@@ -19,8 +19,11 @@ import (
 
 // Network is the overlay.
 type Network struct {
-	// Loss is the share of messages that get lost, 0 to 1.
+	// Loss is the share of the rings' messages that get lost, 0 to 1.
 	Loss float64
+	// Apart, if set, reports that two nodes never get a session with each other. It is
+	// asked when one of them learns of the other.
+	Apart func(a, b nodeid.ID) bool
 
 	Now   time.Time
 	Nodes map[nodeid.ID]*Node // those that are there
@@ -44,7 +47,8 @@ type Node struct {
 // event is something on its way to a node.
 type event struct {
 	to, about nodeid.ID
-	life      uint64 // of the sender; 0: a change of about's presence, which is never lost
+	life      uint64 // of the sender; 0: a change of about's presence
+	lossy     bool
 	arrive    func(to *Node)
 }
 
@@ -129,7 +133,7 @@ func (n *Network) presence(to, about nodeid.ID) {
 // See has a node learn at once whether another one is there.
 func (n *Network) See(node *Node, about nodeid.ID) {
 	var life uint64
-	if other := n.Nodes[about]; other != nil {
+	if other := n.Nodes[about]; other != nil && (n.Apart == nil || !n.Apart(node.ID, about)) {
 		life = other.life
 	}
 	known := node.peers[about]
@@ -147,9 +151,14 @@ func (n *Network) See(node *Node, about nodeid.ID) {
 }
 
 // Send puts something on its way between two nodes. It arrives when the receiver has
-// a session with the sender, and otherwise never.
+// a session with the sender then, and otherwise never.
 func (n *Network) Send(from *Node, to nodeid.ID, arrive func(to *Node)) {
 	n.queue = append(n.queue, event{to: to, about: from.ID, life: from.life, arrive: arrive})
+}
+
+// HasSession reports whether the node has a session with a node that is there.
+func (n *Network) HasSession(node *Node, other nodeid.ID) bool {
+	return n.Nodes[other] != nil && node.peers[other] == n.Nodes[other].life
 }
 
 // Do carries out the effects of a node's ring.
@@ -157,7 +166,10 @@ func (n *Network) Do(node *Node, effects []symphony.Effect) {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case symphony.Send:
-			n.Send(node, e.To, func(to *Node) { n.Do(to, to.Ring.Message(node.ID, e.Message, n.Now)) })
+			n.queue = append(n.queue, event{
+				to: e.To, about: node.ID, life: node.life, lossy: true,
+				arrive: func(to *Node) { n.Do(to, to.Ring.Message(node.ID, e.Message, n.Now)) },
+			})
 		case symphony.LinkUp:
 			node.Links[e.ID] = e.Type
 		case symphony.LinkDown:
@@ -182,7 +194,7 @@ func (n *Network) Step() bool {
 	case e.life == 0:
 		e.arrive(to)
 	case to.peers[e.about] != e.life:
-	case n.Loss > 0 && n.rnd.Float64() < n.Loss:
+	case e.lossy && n.rnd.Float64() < n.Loss:
 	default:
 		e.arrive(to)
 	}

@@ -1,0 +1,203 @@
+package session
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"evio/datapath/record"
+	"evio/datapath/udp"
+)
+
+// idle is a socket that sends nothing and receives nothing.
+type idle struct{ closed chan struct{} }
+
+func (i idle) Source(addr netip.Addr) udp.Source             { return udp.Source{Addr: addr} }
+func (i idle) Send(udp.Source, netip.AddrPort, []byte) error { return nil }
+func (i idle) Run(func([]udp.Datagram)) error                { <-i.closed; return udp.ErrClosed }
+func (i idle) Port() int                                     { return 1 }
+func (i idle) Stats() udp.Stats                              { return udp.Stats{} }
+func (i idle) Close() error                                  { close(i.closed); return nil }
+func (i idle) deliver(t *Transport, d []byte) {
+	from := netip.MustParseAddrPort("192.0.2.9:9")
+	t.deliver([]udp.Datagram{{Local: netip.MustParseAddr("192.0.2.1"), Remote: from, Data: d}})
+}
+
+// established returns a session with keys and the keys of its peer, without a
+// network.
+func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
+	tb.Helper()
+	socket := idle{make(chan struct{})}
+	t, err := newTransport(Config{Key: newKey(tb)}, socket, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := t.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	handler := newRecorder()
+	s := &Session{
+		transport: t,
+		options:   Options{Handler: handler},
+		state:     Connecting,
+		index:     7,
+		confirmed: make(chan struct{}),
+		ending:    make(chan struct{}),
+	}
+	secrets := record.Secrets{Exporter: []byte{1}, AEAD: record.AES128GCM, Remote: 7}
+	own, err := record.Derive(secrets)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	secrets.Lower = true
+	peer, err := record.Derive(secrets)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.keys.Store(own)
+	s.path.Store(&path{source: udp.Source{Addr: netip.MustParseAddr("192.0.2.1")}, remote: netip.MustParseAddrPort("192.0.2.2:2")})
+	sessions := map[uint32]*Session{7: s}
+	t.sessions.Store(&sessions)
+	tb.Cleanup(func() { t.sessions.Store(&map[uint32]*Session{}) })
+	return s, peer, handler
+}
+
+// FuzzDatagram delivers anything to a transport with a connecting session: a
+// stranger's datagram must never confirm keys or reach the handler.
+func FuzzDatagram(f *testing.F) {
+	s, peer, handler := established(f)
+	conn, err := newHandshakeConn(s, connection{peer: Parameters{Index: 7}, binding: [32]byte{1}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	s.handshake.Store(conn)
+	handshake := append([]byte{udp.FirstHandshake, 0, 0, 0, 7}, make([]byte, 40)...)
+	var b record.Buffer
+	genuine, err := peer.Send[0].Seal(&b, len(record.AppendWhole(b.Plain(), uint8(Data), []byte("frame"))))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte{})
+	f.Add(handshake)
+	f.Add(bytes.Clone(genuine)[:record.Overhead])
+	f.Add([]byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
+	f.Fuzz(func(t *testing.T, d []byte) {
+		if bytes.Equal(d, genuine) {
+			return
+		}
+		idle{}.deliver(s.transport, bytes.Clone(d))
+		if len(handler.established)+len(handler.received)+conn.inbox.Len() != 0 {
+			t.Fatalf("%x got through", d)
+		}
+	})
+}
+
+// FuzzPlaintext delivers anything that the peer might seal: an authenticated
+// peer must not be able to crash a node or make it hold much.
+func FuzzPlaintext(f *testing.F) {
+	s, peer, handler := established(f)
+	f.Add([]byte{byte(Data), 0, 1, 2, 3})
+	f.Add([]byte{byte(Data), 1, 0, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3})
+	f.Add(append([]byte{byte(Probe), 0, opRequest}, make([]byte, 8)...))
+	f.Add(append([]byte{byte(Probe), 0, opAnswer}, make([]byte, 26)...))
+	f.Add([]byte{byte(Probe), 0})
+	f.Add([]byte{byte(Probe), 0, opGoodbye})
+	f.Add([]byte{77, 0, 1})
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		if len(plain) > record.MaxPlain {
+			return
+		}
+		var b record.Buffer
+		copy(b.Plain()[:len(plain)], plain)
+		sealed, err := peer.Send[0].Seal(&b, len(plain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := s.traffic.rxRecords.Load()
+		idle{}.deliver(s.transport, sealed)
+		if s.traffic.rxRecords.Load() != before+1 {
+			t.Fatal("a genuine record was refused")
+		}
+		for len(handler.received) > 0 {
+			for _, frame := range (<-handler.received).frames {
+				if len(frame) == 0 || len(frame) > record.MaxFrame {
+					t.Fatalf("a frame of %d bytes was delivered", len(frame))
+				}
+			}
+		}
+		handler.check(t)
+	})
+}
+
+// FuzzHandshake passes anything to a handshake connection: only datagrams with
+// the peer's tag are taken.
+func FuzzHandshake(f *testing.F) {
+	s, _, _ := established(f)
+	binding := [32]byte{5}
+	own, err := newHandshakeConn(s, connection{peer: Parameters{Index: 7}, binding: binding})
+	if err != nil {
+		f.Fatal(err)
+	}
+	body := []byte("DTLS")
+	genuine := make([]byte, handshakeHeader, 64)
+	genuine[0] = udp.FirstHandshake
+	binary.BigEndian.PutUint32(genuine[1:], 7)
+	copy(genuine[5:], tag(own.receiveKey, genuine[1:5], body))
+	genuine = append(genuine, body...)
+	if ok, taken := own.accept(genuine); !ok || !taken {
+		f.Fatal("a genuine datagram is refused")
+	}
+	f.Add(genuine[:handshakeHeader+1])
+	f.Add(append(bytes.Clone(genuine), 1))
+	f.Fuzz(func(t *testing.T, d []byte) {
+		if len(d) <= handshakeHeader || bytes.Equal(d[1:], genuine[1:]) {
+			return
+		}
+		if ok, _ := own.accept(d); ok {
+			t.Fatalf("%x was taken", d)
+		}
+	})
+}
+
+func BenchmarkReceive(b *testing.B) {
+	s, peer, _ := established(b)
+	s.options.Handler = discard{}
+	var buffer record.Buffer
+	frame := make([]byte, 1414)
+	local, from := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddrPort("192.0.2.2:2")
+	batch := make([]udp.Datagram, 1)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(frame)))
+	for b.Loop() {
+		sealed, err := peer.Send[0].Seal(&buffer, len(record.AppendWhole(buffer.Plain(), uint8(Data), frame)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		batch[0] = udp.Datagram{Local: local, Remote: from, Data: sealed}
+		s.transport.deliver(batch)
+	}
+}
+
+func BenchmarkSend(b *testing.B) {
+	s, _, _ := established(b)
+	s.state = Established
+	frames := [][]byte{make([]byte, 1414)}
+	b.ReportAllocs()
+	b.SetBytes(int64(len(frames[0])))
+	for b.Loop() {
+		if err := s.Send(Data, frames); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// discard is a handler that does nothing.
+type discard struct{}
+
+func (discard) Parameters(*Session, []byte)      {}
+func (discard) Established(*Session)             {}
+func (discard) Receive(*Session, Kind, [][]byte) {}
+func (discard) Closed(*Session, error)           {}
