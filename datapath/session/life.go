@@ -50,6 +50,9 @@ func (s *Session) live(ctx context.Context) error {
 				continue
 			}
 			trial.stop()
+			if !s.retireKeys() {
+				continue // confirmed meanwhile
+			}
 			pulse.Stop()
 			trial = s.begin(ctx, *wanted)
 			keyed, deadline = trial.keyed, time.After(connectTimeout)
@@ -90,19 +93,27 @@ func (s *Session) live(ctx context.Context) error {
 	}
 }
 
-// takeWanted returns the newest request of Connect and puts the keys of the one
-// before out of use. A request is void if the reader has just confirmed those.
+// takeWanted returns the newest request of Connect, nil if there is none that
+// has not been taken.
 func (s *Session) takeWanted() *connection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wanted := s.wanted
 	s.wanted = nil
-	if s.state != Connecting || wanted == nil {
-		return nil
+	return wanted
+}
+
+// retireKeys puts the keys of a stopped attempt out of use. It returns false if
+// the reader has confirmed them already.
+func (s *Session) retireKeys() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != Connecting {
+		return false
 	}
 	s.keys.Store(nil)
 	s.path.Store(nil)
-	return wanted
+	return true
 }
 
 // confirm is called by the reader with a record that is valid under keys: the

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"testing"
@@ -78,5 +79,41 @@ func TestTwentySessionsOverRealSockets(t *testing.T) {
 		as[i].session.Close()
 		as[i].waitClosed(t)
 		bs[i].waitClosed(t)
+	}
+}
+
+// TestConnectAgainAtAllStages calls Connect with the same parameters, then with
+// newer ones of the peer, while connecting: the newest count, and the session
+// is established once.
+func TestConnectAgainAtAllStages(t *testing.T) {
+	for gap := time.Duration(0); gap < 200*time.Millisecond; gap += 5 * time.Millisecond {
+		inBubble(t, func(t *testing.T, _ *network, a, b *end) {
+			again := func(e, peer *end, binding [32]byte) {
+				t.Helper()
+				if err := e.session.Connect(peer.own, binding); err != nil && !errors.Is(err, ErrEstablished) {
+					t.Fatal(err)
+				}
+			}
+			a.open(t, b, nil)
+			b.open(t, a, nil)
+			first, second := bind(a, b), sha256.Sum256([]byte("newer parameters"))
+			connect(t, a, b)
+			advance(gap)
+			again(a, b, first)
+			again(b, a, first)
+			advance(gap)
+			again(a, b, second)
+			advance(gap / 2)
+			again(b, a, second)
+			advance(3 * time.Second)
+			for _, e := range []*end{a, b} {
+				if state := e.session.State(); state != Established {
+					t.Errorf("gap %v: session is %v, want established", gap, state)
+				}
+				if n := len(e.established); n != 1 {
+					t.Errorf("gap %v: Established was called %d times, want once", gap, n)
+				}
+			}
+		})
 	}
 }

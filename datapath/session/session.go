@@ -88,10 +88,11 @@ type Session struct {
 	own       Parameters // complete once the state has left Gathering
 	hosts     []netip.AddrPort
 
-	mu          sync.Mutex // guards state, established and wanted
+	mu          sync.Mutex // guards state, established, wanted and newest
 	state       State
 	established time.Time
 	wanted      *connection // newest request of Connect that the owner has not taken
+	newest      [32]byte    // its binding, also when it was taken
 
 	wake      chan struct{} // capacity 1: wanted was set
 	confirmed chan struct{} // closed when the session is established
@@ -155,7 +156,8 @@ func (t *Transport) Open(options Options) (*Session, error) {
 
 // Connect starts, or starts again, to connect to a peer with these parameters.
 // The caller has verified who signed them; binding is the hash over both ends'
-// signed parameters that both must have in common.
+// signed parameters that both must have in common. A repetition of the newest
+// call, which the same binding shows, changes nothing.
 func (s *Session) Connect(remote []byte, binding [32]byte) error {
 	peer, err := ParseParameters(remote)
 	if err != nil {
@@ -172,12 +174,15 @@ func (s *Session) Connect(remote []byte, binding [32]byte) error {
 		return fmt.Errorf("connect session: %w", ErrClosed)
 	default: // ready, or connecting with older parameters
 	}
+	if s.state == Connecting && s.newest == binding {
+		return nil
+	}
 	aead, err := agree(s.own, peer)
 	if err != nil {
 		return fmt.Errorf("connect session: %w", err)
 	}
 	s.wanted = &connection{peer: peer, aead: aead, binding: binding}
-	s.state = Connecting
+	s.newest, s.state = binding, Connecting
 	select {
 	case s.wake <- struct{}{}:
 	default:

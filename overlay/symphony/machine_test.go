@@ -234,6 +234,86 @@ func TestIncomingIsCapped(t *testing.T) {
 	}
 }
 
+// TestIncomingIsShed: when the ring has become so small that the links are drawn anew,
+// what was accepted beyond 2k is taken back.
+func TestIncomingIsShed(t *testing.T) {
+	r := newRing(0)
+	for b := byte(1); b < 64; b++ {
+		r.NodeUp(id(4*b), start)
+	}
+	for b := byte(16); b < 32; b++ {
+		r.Message(id(4*b), encode(symphony.Message{Start: 9, Seq: 1, Want: symphony.LongDistance}), start)
+	}
+	incoming := func() (n int) {
+		for _, l := range r.Links() {
+			if l.Type == symphony.Incoming {
+				n++
+			}
+		}
+		return n
+	}
+	before := incoming()
+	for b := byte(1); b < 64; b++ {
+		if b < 16 || b >= 32 {
+			r.NodeDown(id(4*b), start)
+		}
+	}
+	// 17 nodes are left; the links were drawn anew when there were less than 32.
+	if limit := 2 * (symphony.Symphony{}).LongDistance(31); before <= limit || incoming() > limit {
+		t.Errorf("%d incoming links of 64 nodes, then %d, want more than %d, then no more", before, incoming(), limit)
+	}
+}
+
+// linked returns a ring of nodes 10, 20, 30, 40 and 50, seen by node 10, whose links to
+// 20 and 30 are up, and what it told node 20 last.
+func linked(t *testing.T) (*symphony.Ring, symphony.Message) {
+	t.Helper()
+	r := newRing(10)
+	last := map[nodeid.ID]symphony.Message{}
+	for _, b := range []byte{20, 30, 40, 50} {
+		effects := r.NodeUp(id(b), start)
+		if b <= 30 {
+			last[id(b)] = sent(t, effects, id(b))
+		}
+	}
+	for to, m := range last {
+		answer := symphony.Message{Start: 7, Seq: 1, Answer: symphony.Accept, Echo: m.Start, Ack: m.Seq, Reply: true}
+		last[to] = sent(t, r.Message(to, encode(answer), start), to)
+	}
+	if got := r.Successors(); !slices.Equal(got, []nodeid.ID{id(20), id(30)}) {
+		t.Fatalf("successors: %v", got)
+	}
+	return r, last[id(20)]
+}
+
+// TestPeerForgets: a peer that begins anew holds nothing of the link; it is told again.
+func TestPeerForgets(t *testing.T) {
+	r, _ := linked(t)
+	effects := r.Message(id(20), encode(symphony.Message{Start: 8, Seq: 1}), start)
+	if !has(effects, symphony.LinkDown{ID: id(20)}) {
+		t.Errorf("the link is still up: %v", effects)
+	}
+	if m := sent(t, r.Tick(start.Add(time.Second)), id(20)); m.Want != symphony.Successor || m.Echo != 8 || !m.Reply {
+		t.Errorf("told %+v", m)
+	}
+}
+
+// TestLostNodeIsToldAtOnce: links rely on what this node reaches. Of a new node they
+// learn with the next Tick.
+func TestLostNodeIsToldAtOnce(t *testing.T) {
+	r, before := linked(t)
+	down := sent(t, r.NodeDown(id(50), start), id(20))
+	for _, e := range r.NodeUp(id(50), start) {
+		if s, ok := e.(symphony.Send); ok && s.To == id(20) {
+			t.Errorf("a new node is told before the next Tick: %x", s.Message)
+		}
+	}
+	up := sent(t, r.Tick(start), id(20))
+	if down.View == before.View || up.View != before.View {
+		t.Errorf("the nodes reached were %x, then %x, then %x", before.View, down.View, up.View)
+	}
+}
+
 // TestNothingChanges: messages that are malformed, foreign, old, repeated or
 // acknowledge what was never said leave the ring as it was.
 func TestNothingChanges(t *testing.T) {

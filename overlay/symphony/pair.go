@@ -75,13 +75,9 @@ func (p *pair) reply(a Answer) {
 	}
 }
 
+// changed has the own side sent now, and again until it is acknowledged.
 func (p *pair) changed() {
 	p.seq++
-	p.tell()
-}
-
-// tell has the own side sent now, and again until it is acknowledged.
-func (p *pair) tell() {
 	p.tries = 0
 	p.due = true
 }
@@ -100,10 +96,10 @@ func (p *pair) obsolete(m Message) bool {
 // want of the peer while it is asked.
 func (p *pair) receive(m Message, now, barred time.Time, judge func(want EdgeType) Answer) {
 	p.heard = now
-	if m.Start != p.peerStart {
+	if m.Start != p.peerStart { // the peer is new, or has forgotten all it knew
 		p.peerStart, p.peerWant = m.Start, None
+		p.acked, p.granted, p.tries = 0, None, 0
 		p.reply(NoAnswer)
-		p.acked, p.granted = 0, None
 	}
 	p.peerSeq, p.peerView = m.Seq, m.View
 	if m.Want != p.peerWant {
@@ -113,12 +109,8 @@ func (p *pair) receive(m Message, now, barred time.Time, judge func(want EdgeTyp
 		p.reply(a)
 	}
 	p.due = p.due || m.Reply
-	if m.Echo != p.start { // the peer holds nothing of this memory
-		p.acked, p.granted = 0, None
-		if p.unacknowledged() {
-			p.tell()
-		}
-		return
+	if m.Echo != p.start {
+		return // the peer had heard nothing of this memory yet
 	}
 	p.acked = max(p.acked, m.Ack)
 	if p.want == None || p.acked < p.wantSeq {

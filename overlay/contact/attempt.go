@@ -1,0 +1,121 @@
+package contact
+
+import "time"
+
+// open begins a new attempt at time at, or later if the last one began only just
+// now. Without a carrier, without need or with one under way it does nothing.
+func (c *Contact) open(at, now time.Time, fx []Effect) []Effect {
+	c.openAt = time.Time{}
+	needed := c.serving == nil || c.remote.number != c.serving.remote
+	if c.next != nil || !needed || !c.online && c.quota == 0 {
+		return fx
+	}
+	if earliest := c.opened.Add(gap); !c.opened.IsZero() && at.Before(earliest) {
+		at = earliest
+	}
+	if now.Before(at) {
+		c.openAt = at
+		return fx
+	}
+	c.next = &attempt{number: c.number(now), opened: now}
+	c.opened = now
+	return append(fx, OpenSession{c.next.number})
+}
+
+// number returns the number of a new attempt: the time in milliseconds, or one
+// more than the last. A last number from a clock that was far ahead and was set
+// since does not count, because no peer has accepted it.
+func (c *Contact) number(now time.Time) uint64 {
+	n := milliseconds(now)
+	if c.last >= n && c.last <= n+uint64((Lifetime+Skew).Milliseconds()) {
+		n = c.last + 1
+	}
+	c.last = n
+	return n
+}
+
+// renew replaces an attempt whose parameters have become old before any use.
+func (c *Contact) renew(now time.Time, fx []Effect) []Effect {
+	if c.next.body == nil || c.next.remote != 0 || now.Sub(c.next.opened) < fresh {
+		return fx
+	}
+	return c.open(now, now, c.giveUp(fx))
+}
+
+// giveUp ends an attempt that the peer has not answered.
+func (c *Contact) giveUp(fx []Effect) []Effect {
+	if c.next.remote != 0 {
+		return fx // it ends by itself
+	}
+	fx = append(fx, CloseSession{c.next.number})
+	c.next, c.sendAt = nil, time.Time{}
+	return fx
+}
+
+// connect gives the attempt under way the peer's parameters, unless it has them.
+func (c *Contact) connect(now time.Time, fx []Effect) []Effect {
+	c.connectAt = time.Time{}
+	a := c.next
+	if a == nil || a.body == nil || c.remote.number == 0 || c.remote.spent || a.remote == c.remote.number {
+		return fx
+	}
+	if earliest := a.connected.Add(gap); a.remote != 0 && now.Before(earliest) {
+		c.connectAt = earliest
+		return fx
+	}
+	a.remote, a.connected = c.remote.number, now
+	return append(fx, ConnectSession{
+		Attempt:    a.number,
+		Remote:     c.remote.number,
+		Parameters: c.remote.parameters,
+		Binding:    Binding(a.body, c.remote.body, c.self, c.cfg.Peer),
+	})
+}
+
+// hurry restarts the sending of envelopes without back-off.
+func (c *Contact) hurry(now time.Time, fx []Effect) []Effect {
+	if c.next == nil || c.next.body == nil {
+		return fx
+	}
+	c.sendings = 0
+	if earliest := c.sent.Add(gap); now.Before(earliest) {
+		c.sendAt = earliest
+		return fx
+	}
+	return c.send(now, fx)
+}
+
+// send signs the envelope of the attempt under way for the next minute and sets
+// the time of its repetition.
+func (c *Contact) send(now time.Time, fx []Effect) []Effect {
+	c.sendAt = time.Time{}
+	if !c.online {
+		if c.quota == 0 {
+			return c.giveUp(fx)
+		}
+		c.quota--
+	}
+	b := seal(c.cfg.Key, c.cfg.Overlay, Envelope{
+		To: c.cfg.Peer, Attempt: c.next.number, Expiry: now.Add(Lifetime), Parameters: c.next.parameters,
+	})
+	c.sendings++
+	c.sent, c.sendAt = now, now.Add(c.backoff(c.sendings))
+	return append(fx, SendEnvelope{b})
+}
+
+// failed counts an attempt that came to nothing and begins the back-off.
+func (c *Contact) failed(now time.Time) {
+	c.failures++
+	c.pauseEnd = now.Add(c.backoff(c.failures))
+}
+
+// backoff returns the n-th pause: 1, 2, 4 … 30 s, up to a quarter longer or shorter.
+func (c *Contact) backoff(n int) time.Duration {
+	d := backoffLast
+	if n < 6 {
+		d = min(d, backoffFirst<<(n-1))
+	}
+	return time.Duration(float64(d) * (0.75 + c.cfg.Rand.Float64()/2))
+}
+
+func due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
