@@ -64,7 +64,7 @@ func testBadInput(t *testing.T, d *scenario.Deployment) {
 			t.Fatal(err)
 		}
 		docker(t, c, "plugin", "enable", scenario.PluginName)
-		refused(t, c, []string{"network", "create", "-d", "evio", "wrong"}, "/run/evio/ovs")
+		refused(t, c, []string{"network", "create", "-d", "evio", "wrong"}, "Open vSwitch cannot be used", "/run/evio/ovs", "ovs.run_dir")
 		if _, err := c.Script(within(t, 10*time.Second), "rm /run/evio/ovs"); err != nil {
 			t.Fatal(err)
 		}

@@ -88,14 +88,14 @@ func create(t *testing.T, d *scenario.Deployment, n scenario.Network) {
 }
 
 // run starts a container that is removed when the test ends.
-func run(t *testing.T, s *scenario.Site, container, network string, args ...string) {
+func run(t *testing.T, s *scenario.Site, container, network string) {
 	t.Helper()
 	t.Cleanup(func() {
 		if _, err := s.Docker(context.WithoutCancel(t.Context()), "rm", "-f", container); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := s.RunContainer(within(t, 30*time.Second), container, network, args...); err != nil {
+	if err := s.RunContainer(within(t, 30*time.Second), container, network); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -82,7 +82,7 @@ func startCaptures(t *testing.T, d *scenario.Deployment, networks []scenario.Net
 			if err != nil {
 				return err
 			}
-			for _, dev := range strings.Fields(devices) {
+			for dev := range strings.FieldsSeq(devices) {
 				if strings.HasPrefix(dev, "ev") {
 					c, err := s.Capture(ctx, dev, "")
 					if err := keep(s.Name()+" "+dev, c, err); err != nil {

@@ -120,7 +120,7 @@ func (n *Node) announce(a *attempt, records [][]byte, now time.Time) {
 			a.tell(control.Announce, b, now)
 			b = nil
 		}
-		b = binary.BigEndian.AppendUint16(b, uint16(len(r))) //nolint:gosec // a record has at most 512 bytes
+		b = binary.BigEndian.AppendUint16(b, uint16(len(r)))
 		b = append(b, r...)
 	}
 	if len(b) > 0 {

@@ -64,7 +64,7 @@ func New(c Config) *Node {
 		letters: make(chan letter, maxLetters),
 	}
 	n.ring = symphony.New(id, symphony.Config{}, seed)
-	n.flood = flood.New(id, uint64(time.Now().UnixNano())) //nolint:gosec // a clock after 1970
+	n.flood = flood.New(id, uint64(time.Now().UnixNano()))
 	n.directory = directory.New(id, c.Key, c.Overlay, directory.Config{Subnets: c.Subnets})
 	n.table.Store(NewTable(nil))
 	return n

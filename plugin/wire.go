@@ -57,7 +57,7 @@ func wire(ctx context.Context, s config.Settings, fault error, listeners []net.L
 	var p parts
 	err := p.openState(s, log)
 	if fault = errors.Join(fault, err); fault == nil {
-		if fault = p.build(s, log); fault != nil {
+		if fault = p.build(s, log); fault != nil { //nolint:contextcheck // opens a socket, which takes no time
 			log.WithError(fault).Error("networks cannot run")
 		}
 	}

@@ -164,7 +164,9 @@ func (l *logLines) lineLocked(line string) {
 	module, message, _ := strings.Cut(rest, "|")
 	switch {
 	case line == "":
-	case ok && (level == "INFO" || level == "DBG" || deviceGone(message)):
+	case ok && (level == "INFO" || level == "DBG"):
+		l.log.WithField("module", module).Trace(message)
+	case ok && deviceGone(message):
 		l.log.WithField("module", module).Debug(message)
 	case ok && (level == "WARN" || level == "ERR" || level == "EMER"):
 		l.warn = message

@@ -7,11 +7,11 @@ import (
 
 // causes names what a frame that a table drops did wrong.
 var causes = [tables]string{
-	tableOrigin:  "wrong MAC address",
-	tableSource:  "wrong source address",
-	tableClaim:   "wrong neighbour message",
-	tableForward: "unknown destination",
-	tableDeliver: "not for a local container",
+	tableOrigin:  "wrong-mac-address",
+	tableSource:  "wrong-source-address",
+	tableClaim:   "wrong-neighbour-message",
+	tableForward: "unknown-destination",
+	tableDeliver: "not-local",
 }
 
 // Drops returns how many frames the bridge's flows dropped, by cause, since the

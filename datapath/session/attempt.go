@@ -5,16 +5,15 @@ import (
 	"fmt"
 
 	"github.com/pion/dtls/v3"
-	"github.com/pion/ice/v4"
 
 	"evio/datapath/record"
 )
 
-// attempt is what one call of Connect set going: an ICE agent, a DTLS
-// connection on the path it finds, and the keys that come of both. It keeps
-// answering the peer's checks and lost flights until it is stopped.
+// attempt is a handshake on the path that a finder finds, and the keys that
+// come of it. It keeps answering the peer's lost flights until it is stopped.
 type attempt struct {
 	session *Session
+	finder  *finder
 	want    connection
 	keyed   chan error // capacity 1: keys are in place, or there will be none
 	cancel  context.CancelFunc
@@ -22,10 +21,11 @@ type attempt struct {
 }
 
 // begin starts an attempt; stop ends it.
-func (s *Session) begin(ctx context.Context, want connection) *attempt {
+func (s *Session) begin(ctx context.Context, f *finder, want connection) *attempt {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &attempt{
 		session: s,
+		finder:  f,
 		want:    want,
 		keyed:   make(chan error, 1),
 		cancel:  cancel,
@@ -57,12 +57,6 @@ func (a *attempt) run(ctx context.Context) {
 	}
 	s.handshake.Store(conn)
 	defer s.handshake.Store(nil)
-	agent, err := s.newAgent(a.want.peer)
-	if err != nil {
-		a.keyed <- err
-		return
-	}
-	defer s.release("ICE agent", agent.GracefulClose)
 	secure, err := conn.dial()
 	if err != nil {
 		a.keyed <- fmt.Errorf("prepare handshake: %w", err)
@@ -72,8 +66,7 @@ func (a *attempt) run(ctx context.Context) {
 		conn.muted.Store(true) // no close_notify: the peer's attempt ends by records
 		s.release("handshake", secure.Close)
 	}()
-
-	err = a.agree(ctx, agent, conn, secure)
+	err = a.agree(ctx, conn, secure)
 	if ctx.Err() != nil {
 		return
 	}
@@ -81,10 +74,9 @@ func (a *attempt) run(ctx context.Context) {
 	<-ctx.Done()
 }
 
-// agree finds the path, runs the handshake on it and puts both in place.
-func (a *attempt) agree(ctx context.Context, agent *ice.Agent, conn *handshakeConn, secure *dtls.Conn) error {
-	s := a.session
-	p, err := s.findPath(ctx, agent, a.want.peer)
+// agree waits for the path, runs the handshake on it and puts the keys in place.
+func (a *attempt) agree(ctx context.Context, conn *handshakeConn, secure *dtls.Conn) error {
+	p, err := a.finder.wait(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,17 +87,16 @@ func (a *attempt) agree(ctx context.Context, agent *ice.Agent, conn *handshakeCo
 	}
 	keys, err := record.Derive(record.Secrets{
 		Exporter: secret,
-		Salt:     s.options.Secret,
+		Salt:     a.session.options.Secret,
 		Binding:  a.want.binding,
 		AEAD:     a.want.aead,
-		Lower:    s.lower,
+		Lower:    a.session.lower,
 		Remote:   a.want.peer.Index,
 	})
 	if err != nil {
 		return err
 	}
-	s.path.Store(p)
-	s.keys.Store(keys)
+	a.session.install(p, keys)
 	return nil
 }
 

@@ -28,7 +28,8 @@ func (s *Session) live(ctx context.Context) error {
 		return s.endReason
 	}
 	var (
-		trial     *attempt // at work since the last Connect, nil once established
+		paths     *finder  // at work since Connect, nil once established
+		trial     *attempt // likewise
 		keyed     <-chan error
 		deadline  <-chan time.Time
 		confirmed = s.confirmed
@@ -37,7 +38,10 @@ func (s *Session) live(ctx context.Context) error {
 	)
 	<-pulse.C
 	defer pulse.Stop()
-	defer func() { trial.stop() }()
+	defer func() {
+		trial.stop()
+		paths.stop()
+	}()
 
 	for {
 		select {
@@ -50,11 +54,11 @@ func (s *Session) live(ctx context.Context) error {
 				continue
 			}
 			trial.stop()
-			if !s.retireKeys() {
-				continue // confirmed meanwhile
+			if !paths.serves(wanted.peer) {
+				paths.stop()
+				paths = s.find(ctx, wanted.peer)
 			}
-			pulse.Stop()
-			trial = s.begin(ctx, *wanted)
+			trial = s.begin(ctx, paths, *wanted)
 			keyed, deadline = trial.keyed, time.After(connectTimeout)
 
 		case err := <-keyed:
@@ -70,7 +74,8 @@ func (s *Session) live(ctx context.Context) error {
 
 		case <-confirmed:
 			trial.stop()
-			trial, keyed, deadline, confirmed = nil, nil, nil, nil
+			paths.stop()
+			trial, paths, keyed, deadline, confirmed = nil, nil, nil, nil, nil
 			alive = liveness{next: s.transport.now()}
 			pulse.Reset(0)
 
@@ -93,27 +98,29 @@ func (s *Session) live(ctx context.Context) error {
 	}
 }
 
-// takeWanted returns the newest request of Connect, nil if there is none that
-// has not been taken.
+// takeWanted returns the newest request of Connect, nil if it was taken or the
+// session is established without it.
 func (s *Session) takeWanted() *connection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wanted := s.wanted
 	s.wanted = nil
+	if s.state != Connecting {
+		return nil
+	}
 	return wanted
 }
 
-// retireKeys puts the keys of a stopped attempt out of use. It returns false if
-// the reader has confirmed them already.
-func (s *Session) retireKeys() bool {
+// install puts path and keys of an attempt in the place of those of an earlier
+// one, which have served until now: a record under them shows that the peer has
+// settled on that attempt. It does nothing if such a record has come.
+func (s *Session) install(p *path, keys *record.Keys) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != Connecting {
-		return false
+	if s.state == Connecting {
+		s.path.Store(p)
+		s.keys.Store(keys)
 	}
-	s.keys.Store(nil)
-	s.path.Store(nil)
-	return true
 }
 
 // confirm is called by the reader with a record that is valid under keys: the

@@ -82,13 +82,13 @@ func TestTwentySessionsOverRealSockets(t *testing.T) {
 	}
 }
 
-// TestConnectAgainAtAllStages calls Connect with the same parameters, then with
-// newer ones of the peer, while connecting: the newest count, and the session
-// is established once.
+// TestConnectAgainAtAllStages: one end signs its parameters anew after the
+// other has begun with the older ones, and both are told everything twice. The
+// newest count, and the session is established once.
 func TestConnectAgainAtAllStages(t *testing.T) {
-	for gap := time.Duration(0); gap < 200*time.Millisecond; gap += 5 * time.Millisecond {
+	for gap := time.Duration(0); gap < 500*time.Millisecond; gap += 5 * time.Millisecond {
 		inBubble(t, func(t *testing.T, _ *network, a, b *end) {
-			again := func(e, peer *end, binding [32]byte) {
+			tell := func(e, peer *end, binding [32]byte) {
 				t.Helper()
 				if err := e.session.Connect(peer.own, binding); err != nil && !errors.Is(err, ErrEstablished) {
 					t.Fatal(err)
@@ -96,15 +96,16 @@ func TestConnectAgainAtAllStages(t *testing.T) {
 			}
 			a.open(t, b, nil)
 			b.open(t, a, nil)
-			first, second := bind(a, b), sha256.Sum256([]byte("newer parameters"))
-			connect(t, a, b)
-			advance(gap)
-			again(a, b, first)
-			again(b, a, first)
-			advance(gap)
-			again(a, b, second)
+			older, newer := bind(a, b), sha256.Sum256([]byte("signed anew"))
+			tell(b, a, older)
+			tell(b, a, older)
 			advance(gap / 2)
-			again(b, a, second)
+			tell(a, b, newer)
+			advance(gap / 2)
+			tell(b, a, newer)
+			tell(a, b, newer)
+			advance(gap / 10)
+			tell(b, a, newer)
 			advance(3 * time.Second)
 			for _, e := range []*end{a, b} {
 				if state := e.session.State(); state != Established {

@@ -45,7 +45,7 @@ func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (er
 			}
 		}()
 	}
-	life, cancel := context.WithCancel(n.ctx)
+	life, cancel := context.WithCancel(n.ctx) //nolint:contextcheck // of the attachment, not of the call
 	n.mu.Lock()
 	n.endpoints[spec.ID] = &endpoint{spec: spec, cancel: cancel}
 	n.mu.Unlock()
@@ -57,7 +57,7 @@ func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (er
 		n.switched.request()
 		return fmt.Errorf("put the container on the bridge: %w", err)
 	}
-	n.wg.Go(func() { n.announce(life, spec) })
+	n.wg.Go(func() { n.announce(life, spec) }) //nolint:contextcheck // goes on after the call
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 // overlay (none while it is local) and a link to every peer that has a session.
 type network struct {
 	plane  *Plane
+	sw     *ovs.Switch
 	spec   driver.NetworkSpec
 	bridge string
 	fabric tap.Device
@@ -52,7 +53,7 @@ type endpoint struct {
 
 func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, err error) {
 	n := &network{
-		plane: p, spec: spec,
+		plane: p, sw: sw, spec: spec,
 		bridge:    deviceName(bridgePrefix, p.engine, spec.ID),
 		endpoints: map[string]*endpoint{},
 		links:     map[nodeid.ID]*link{},
@@ -67,7 +68,7 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, 
 		n.cancel()
 		return nil, fmt.Errorf("open fabric port: %w", err)
 	}
-	n.switched = newApplier(n.log, func(ctx context.Context) error { return n.apply(ctx, sw) })
+	n.switched = newApplier(n.log, n.apply)
 	n.wg.Go(func() { n.switched.run(n.ctx) })
 	n.wg.Go(n.readFabric)
 	return n, nil
@@ -98,9 +99,9 @@ func (n *network) close() {
 }
 
 // apply makes the bridge as it should be and records what its flows now accept.
-func (n *network) apply(ctx context.Context, sw *ovs.Switch) error {
+func (n *network) apply(ctx context.Context) error {
 	want, accepted := n.desired()
-	if err := sw.Apply(ctx, want); err != nil {
+	if err := n.sw.Apply(ctx, want); err != nil {
 		return err
 	}
 	n.accepted.Store(&accepted)

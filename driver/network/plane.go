@@ -29,6 +29,8 @@ var _ driver.Plane = (*Plane)(nil)
 // switchRetry is how long a Plane waits before it tries again to reach Open vSwitch.
 const switchRetry = 2 * time.Second
 
+var errStarting = errors.New("it is still starting")
+
 // Config is what a Plane is made of.
 type Config struct {
 	Key       ed25519.PrivateKey // the engine's identity
@@ -61,7 +63,7 @@ func New(c Config) *Plane {
 	return &Plane{
 		key: c.Key, engine: EngineID(c.Key), book: c.Book, transport: c.Transport,
 		ovsConfig: c.OVS, log: c.Log, ready: make(chan struct{}), networks: map[string]*network{},
-		swErr: errors.New("Open vSwitch is still starting"), //nolint:staticcheck // a proper name
+		swErr: errStarting,
 	}
 }
 
@@ -129,8 +131,17 @@ func (p *Plane) closeAll() {
 	}
 }
 
-// waitSwitch returns the switch, waiting for it within the context.
+// waitSwitch returns the switch. It waits for one that starts as long as the context
+// lets it, but not long for one that could not be started.
 func (p *Plane) waitSwitch(ctx context.Context) (*ovs.Switch, error) {
+	p.mu.Lock()
+	failed := p.sw == nil && !errors.Is(p.swErr, errStarting)
+	p.mu.Unlock()
+	if failed {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, switchRetry)
+		defer cancel()
+	}
 	select {
 	case <-p.ready:
 		p.mu.Lock()
@@ -139,7 +150,7 @@ func (p *Plane) waitSwitch(ctx context.Context) (*ovs.Switch, error) {
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return nil, p.swErr
+		return nil, fmt.Errorf("Open vSwitch cannot be used (%w): mend that or name the host's in ovs.run_dir; the plugin goes on trying", p.swErr) //nolint:staticcheck // a proper name
 	}
 }
 

@@ -46,6 +46,13 @@ func (n *network) status(ctx context.Context) status.Network {
 	n.mu.Unlock()
 	slices.SortFunc(s.Endpoints, func(a, b status.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
 	s.Drops = n.drops.byCause()
+	if refused, err := n.sw.Drops(ctx, n.bridge); err == nil {
+		for cause, count := range refused {
+			if count > 0 {
+				s.Drops["bridge-"+cause] = count
+			}
+		}
+	}
 	node := n.node.Load()
 	if node == nil {
 		return s

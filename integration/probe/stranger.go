@@ -79,7 +79,7 @@ func stranger(ctx context.Context, out *printer, args []string) error {
 	for sent := 0; ; sent++ {
 		now := time.Now()
 		envelope, err := contact.Sign(private, *overlay, contact.Envelope{
-			To: peer, From: nodeid.FromKey(public, *overlay), Attempt: uint64(now.UnixMilli()), //nolint:gosec // after 1970
+			To: peer, From: nodeid.FromKey(public, *overlay), Attempt: uint64(now.UnixMilli()),
 			Expiry: now.Add(contact.Lifetime), Key: public, Parameters: []byte{1},
 		})
 		if err != nil {
@@ -90,7 +90,9 @@ func stranger(ctx context.Context, out *printer, args []string) error {
 		}
 		select {
 		case <-ctx.Done():
-			<-ended
+			if err := <-ended; err != nil && ctx.Err() == nil {
+				return err
+			}
 			return out.print(map[string]int{"sent": sent + 1})
 		case <-tick.C:
 		}

@@ -61,7 +61,7 @@ func Deploy(ctx context.Context, lab *testbed.Lab, bundle string) (*Deployment, 
 // Configure writes the site's configuration file, password and CA.
 func (s *Site) Configure(ctx context.Context, lab *testbed.Lab) error {
 	f := config.Default()
-	f.Signalling = []config.Service{{
+	f.Signalling = []config.Service{{ //nolint:gosec // the name of a file, no password
 		Server: lab.Internet().XMPP.StartTLSAddress(), TLS: config.StartTLS, JID: s.Account.JID,
 		PasswordFile: "/etc/evio/password", CAFile: "/etc/evio/ca.pem",
 		Overlays: map[string]string{config.AnyOverlay: config.Roster},

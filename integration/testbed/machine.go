@@ -123,6 +123,12 @@ func (m *Machine) Path(p string) string {
 	return filepath.Join("/proc", strconv.Itoa(m.pid), "root", p)
 }
 
+// Shell is a command line of this host that opens a shell in the machine, for a person who wants to
+// look around while the lab is open.
+func (m *Machine) Shell() string {
+	return fmt.Sprintf("nsenter --target %d --mount --uts --ipc --net --pid --cgroup bash", m.pid)
+}
+
 // Run runs a program in the machine until it ends, or is killed when ctx ends, and returns its
 // standard output without the last newline. Its standard error is part of the error.
 func (m *Machine) Run(ctx context.Context, args ...string) (string, error) {

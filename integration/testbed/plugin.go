@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
-
-	"maps"
 )
 
 // InstallPlugin makes a managed plugin of the folder bundle of this host (config.json and rootfs),

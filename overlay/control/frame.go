@@ -16,7 +16,6 @@ type Type uint8
 const (
 	Announce Type = 1 // records of the directory
 	Ring     Type = 2 // a message of the ring
-	Leave    Type = 3 // the sender leaves the overlay
 )
 
 // Message is what one end sends and the other receives.

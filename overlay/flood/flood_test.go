@@ -47,7 +47,7 @@ func TestOriginate(t *testing.T) {
 				t.Errorf("arcs (-want +got):\n%s", diff)
 			}
 			for _, c := range copies {
-				if c.Header.Origin != id(50) || c.Header.Start != 7 || c.Header.Seq != uint64(i+1) || c.Header.HopLimit == 0 { //nolint:gosec // small
+				if c.Header.Origin != id(50) || c.Header.Start != 7 || c.Header.Seq != uint64(i+1) || c.Header.HopLimit == 0 {
 					t.Errorf("header %+v", c.Header)
 				}
 			}

@@ -121,7 +121,7 @@ func except(ids []nodeid.ID, one nodeid.ID) []nodeid.ID {
 }
 
 // depth is how deep a flood may go on a ring of n nodes.
-func depth(n int) int { return 2*bits.Len(uint(n-1)) + 1 } //nolint:gosec // n ≥ 1
+func depth(n int) int { return 2*bits.Len(uint(n-1)) + 1 }
 
 func checkRest(t rapid.TB, o *overlay) {
 	t.Helper()

@@ -33,9 +33,9 @@ type extension struct {
 	Nodes    []nodeid.ID
 }
 
-func appendExtension(b []byte, e extension) []byte {
+func (e extension) encode() []byte {
 	nodes := e.Nodes[:min(len(e.Nodes), maxNodes)]
-	b = append(b, extensionVersion, MinVersion, MaxVersion)
+	b := append(make([]byte, 0, extensionHead+len(nodes)*nodeid.Size), extensionVersion, MinVersion, MaxVersion)
 	b = append(b, e.Key...)
 	b = append(b, byte(len(nodes)))
 	for _, n := range nodes {

@@ -163,7 +163,7 @@ func (b *Book) announce() {
 			}
 		}
 		if s.announcer != nil {
-			updates = append(updates, update{s.announcer, appendExtension(nil, extension{Key: b.self, Nodes: nodes})})
+			updates = append(updates, update{s.announcer, extension{Key: b.self, Nodes: nodes}.encode()})
 		}
 	}
 	b.mu.Unlock()

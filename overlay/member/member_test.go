@@ -79,7 +79,7 @@ func announcement(key ed25519.PublicKey, overlays ...string) []byte {
 	for _, o := range overlays {
 		e.Nodes = append(e.Nodes, nodeid.FromKey(key, o))
 	}
-	return appendExtension(nil, e)
+	return e.encode()
 }
 
 func TestMembersFollowRosterAndPresence(t *testing.T) {
@@ -208,14 +208,14 @@ func TestExtensionNamesServedOverlays(t *testing.T) {
 }
 
 func FuzzExtension(f *testing.F) {
-	f.Add(appendExtension(nil, extension{Key: make([]byte, 32), Nodes: []nodeid.ID{{1}, {2}}}))
+	f.Add(extension{Key: make([]byte, 32), Nodes: []nodeid.ID{{1}, {2}}}.encode())
 	f.Add([]byte{1, 1, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := parseExtension(b)
 		if err != nil {
 			return
 		}
-		back, err := parseExtension(appendExtension(nil, e))
+		back, err := parseExtension(e.encode())
 		if err != nil || !back.Key.Equal(e.Key) || len(back.Nodes) != len(e.Nodes) {
 			t.Fatalf("%+v became %+v, %v", e, back, err)
 		}

@@ -57,7 +57,11 @@ func TestRequestAcceptClose(t *testing.T) {
 	if got := r.Successors(); len(got) != 0 {
 		t.Errorf("successors before the link is up: %v", got)
 	}
-	accept := symphony.Message{Start: 7, Seq: 1, Answer: symphony.Accept, Echo: ask.Start, Ack: ask.Seq}
+	accept := symphony.Message{Start: 7, Seq: 1, Answer: symphony.Accept, Echo: ask.Start, Ack: ask.Seq - 1}
+	if got := r.Message(id(20), encode(accept), start); has(got, symphony.LinkUp{ID: id(20), Type: symphony.Successor}) {
+		t.Fatalf("an answer to something earlier was taken for one to this: %v", got)
+	}
+	accept.Ack = ask.Seq
 	if got := r.Message(id(20), encode(accept), start); !has(got, symphony.LinkUp{ID: id(20), Type: symphony.Successor}) {
 		t.Fatalf("accepted: %v", got)
 	}
@@ -154,8 +158,8 @@ func TestOldSuccessorStays(t *testing.T) {
 	if !has(effects, symphony.LinkDown{ID: id(50)}) {
 		t.Errorf("the old successor is still kept: %v", effects)
 	}
-	if close := sent(t, effects, id(50)); close.Want != symphony.None {
-		t.Errorf("the old successor is not told: %+v", close)
+	if closing := sent(t, effects, id(50)); closing.Want != symphony.None {
+		t.Errorf("the old successor is not told: %+v", closing)
 	}
 	if got, want := r.Successors(), []nodeid.ID{id(20), id(40)}; !slices.Equal(got, want) {
 		t.Errorf("successors: %v", got)

@@ -52,7 +52,7 @@ func TestLongDistanceCount(t *testing.T) {
 // ones, and bounded where IDs have been made to lie close together.
 func TestEstimate(t *testing.T) {
 	for _, n := range []int{1, 2, 5, 17} {
-		net := symphonytest.New(symphony.Config{}, rand.New(rand.NewPCG(1, uint64(n)))) //nolint:gosec // positive
+		net := symphonytest.New(symphony.Config{}, rand.New(rand.NewPCG(1, uint64(n))))
 		net.JoinAtOnce(n)
 		for _, node := range net.Nodes {
 			if got := node.Ring.Estimate(); got != float64(n) {

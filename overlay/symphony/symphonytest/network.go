@@ -106,7 +106,7 @@ func (n *Network) add(id nodeid.ID) bool {
 	}
 	n.lives++
 	n.Nodes[id] = &Node{
-		ID: id, life: n.lives, Ring: symphony.New(id, n.cfg, rand.New(rand.NewPCG(n.rnd.Uint64(), 0))),
+		ID: id, life: n.lives, Ring: symphony.New(id, n.cfg, rand.New(rand.NewPCG(n.rnd.Uint64(), 0))), //nolint:gosec // a simulation repeats by its seed
 		Links: map[nodeid.ID]symphony.EdgeType{}, peers: map[nodeid.ID]uint64{},
 	}
 	n.order = slices.Insert(slices.Clone(n.order), i, id)
