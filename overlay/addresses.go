@@ -153,12 +153,12 @@ func (n *Node) announced(from member.Member, payload []byte, now time.Time) {
 		result, err := n.directory.Apply(r, now, n.keyOf)
 		if err != nil {
 			n.drops.record.Add(1)
-			n.log.WithField("peer", from.JID).WithError(err).Warn("announcement refused")
+			n.blame(from, err, "announcement refused", now)
 			continue
 		}
 		if result.Conflict != nil {
 			n.drops.conflict.Add(1)
-			n.log.WithField("peer", from.JID).WithError(n.explain(result.Conflict)).Warn("two nodes claim one address")
+			n.blame(from, n.explain(result.Conflict), "two nodes claim one address", now)
 		}
 		n.directoryChanged(result.Update, now)
 	}

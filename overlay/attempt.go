@@ -40,6 +40,7 @@ func (a *attempt) Parameters(b []byte) {
 		effects, err := p.contact.LocalParameters(a.number, b, now)
 		if err != nil {
 			a.node.log.WithError(err).Error("this engine's own parameters cannot be sent")
+			a.session.Close() // its end begins the next attempt, after a pause
 			return
 		}
 		a.node.do(p, effects, now)
@@ -91,7 +92,7 @@ func (a *attempt) Control(frames [][]byte) {
 		}
 		a.sendControl(out)
 		for _, m := range messages {
-			a.node.control(p, m, now)
+			a.node.control(p, a, m, now)
 		}
 	})
 }
@@ -122,12 +123,15 @@ func (a *attempt) offer(frames [][]byte, f func([]byte)) {
 
 func (a *attempt) tick(now time.Time) { a.sendControl(a.control.Tick(now)) }
 
-// tell queues a message for the peer.
+// tell queues a message for the peer. What the peer misses it would miss for good,
+// so one that has not taken a full queue of them gets a new session, which begins
+// with all there is to tell.
 func (a *attempt) tell(kind control.Type, payload []byte, now time.Time) {
 	out, err := a.control.Send(kind, payload, now)
 	if err != nil {
 		a.node.drops.control.Add(1)
-		a.node.log.WithError(err).Warn("message to a peer not sent")
+		a.node.log.WithField("peer", a.peer).WithError(err).Warn("message to a peer not sent: its session ends")
+		a.session.Close()
 		return
 	}
 	a.sendControl(out)

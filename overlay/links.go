@@ -44,12 +44,17 @@ func (n *Node) ringEffects(effects []symphony.Effect, now time.Time) {
 	}
 }
 
-// control takes a message of a peer. Unknown ones are for later versions.
-func (n *Node) control(p *peer, m control.Message, now time.Time) {
+// control takes a message that a peer sent over one of its sessions. Unknown ones
+// are for later versions.
+func (n *Node) control(p *peer, a *attempt, m control.Message, now time.Time) {
 	switch m.Type {
 	case control.Announce:
 		n.announced(p.member, m.Payload, now)
 	case control.Ring:
-		n.ringEffects(n.ring.Message(p.member.Node, m.Payload, now), now)
+		// What was said of the links before a new session took over is void: both
+		// ends have begun anew, and a late word would take the ring back.
+		if p.serving == a {
+			n.ringEffects(n.ring.Message(a.peer, m.Payload, now), now)
+		}
 	}
 }

@@ -42,11 +42,12 @@ type Node struct {
 	drops drops
 
 	// Owned by Run.
-	ctx       context.Context //nolint:containedctx // Run's own, for what its functions start
 	rand      *rand.Rand
+	ticked    time.Time                   // when tick ran last
 	members   map[nodeid.ID]member.Member // all of the overlay, online or not
 	peers     map[nodeid.ID]*peer
-	left      map[nodeid.ID]bool // members without a place here, said once
+	left      map[nodeid.ID]bool          // members without a place here, said once
+	blamed    map[nodeid.ID]time.Time     // when the log last told of a member's wrong input
 	ring      *symphony.Ring
 	flood     *flood.Flood
 	directory *directory.Directory
@@ -61,7 +62,7 @@ func New(c Config) *Node {
 	n := &Node{
 		cfg: c, id: id, log: c.Log, mail: newMailbox(), done: make(chan struct{}), rand: seed,
 		members: map[nodeid.ID]member.Member{}, peers: map[nodeid.ID]*peer{}, left: map[nodeid.ID]bool{},
-		letters: make(chan letter, maxLetters),
+		blamed: map[nodeid.ID]time.Time{}, letters: make(chan letter, maxLetters),
 	}
 	n.ring = symphony.New(id, symphony.Config{}, seed)
 	n.flood = flood.New(id, uint64(time.Now().UnixNano()))
@@ -90,7 +91,6 @@ const maxWaiting = 4096
 // sessions, which tells the peers.
 func (n *Node) Run(ctx context.Context) {
 	defer close(n.done)
-	n.ctx = ctx
 	changed := make(chan struct{}, 1)
 	leave := n.cfg.Book.Join(n.cfg.Overlay, changed, n.message)
 	delivered := make(chan struct{})
@@ -110,9 +110,12 @@ func (n *Node) Run(ctx context.Context) {
 				f()
 			}
 		case <-timer.C:
-			n.tick(time.Now())
 		}
-		timer.Reset(n.untilTick(time.Now()))
+		// Also when input never ends, what is due is done.
+		if now := time.Now(); !now.Before(n.nextTick()) {
+			n.tick(now)
+		}
+		timer.Reset(time.Until(n.nextTick()))
 	}
 	leave()
 	n.mail.close()
@@ -124,11 +127,16 @@ func (n *Node) Run(ctx context.Context) {
 	<-delivered
 }
 
-// tickMax is the longest time between two ticks.
-const tickMax = time.Second
+// Bounds of the time between two ticks. The ring, which does not say when it needs
+// one, wants a few in half a second.
+const (
+	tickMin = time.Millisecond
+	tickMax = 250 * time.Millisecond
+)
 
 // tick does what is due.
 func (n *Node) tick(now time.Time) {
+	n.ticked = now
 	for _, p := range n.peers {
 		n.do(p, p.contact.Tick(now), now)
 		for _, a := range p.attempts {
@@ -139,9 +147,9 @@ func (n *Node) tick(now time.Time) {
 	n.directoryChanged(n.directory.Tick(now), now)
 }
 
-// untilTick returns how long nothing is due.
-func (n *Node) untilTick(now time.Time) time.Duration {
-	next := now.Add(tickMax)
+// nextTick returns when the next tick is due.
+func (n *Node) nextTick() time.Time {
+	next := n.ticked.Add(tickMax)
 	sooner := func(t time.Time) {
 		if !t.IsZero() && t.Before(next) {
 			next = t
@@ -153,5 +161,8 @@ func (n *Node) untilTick(now time.Time) time.Duration {
 			sooner(a.control.NextTick())
 		}
 	}
-	return max(next.Sub(now), time.Millisecond)
+	if earliest := n.ticked.Add(tickMin); next.Before(earliest) {
+		return earliest
+	}
+	return next
 }

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"evio/overlay/contact"
@@ -46,23 +47,26 @@ func (n *Node) deliverLetters(ctx context.Context) {
 	}
 }
 
-// followMembers compares the book with the peers.
+// followMembers compares the book with the members known so far.
 func (n *Node) followMembers(now time.Time) {
-	current := map[nodeid.ID]member.Member{}
-	for _, m := range n.cfg.Book.Members(n.cfg.Overlay) {
-		if m.Node != n.id {
-			current[m.Node] = m
+	list := n.cfg.Book.Members(n.cfg.Overlay)
+	before := n.members
+	n.members = make(map[nodeid.ID]member.Member, len(list))
+	for _, m := range list {
+		n.members[m.Node] = m
+	}
+	delete(n.members, n.id)
+	for id, m := range before {
+		if _, still := n.members[id]; !still {
+			n.log.WithField("peer", m.JID).Info("no longer a member: its sessions end")
+			n.dropMember(id, now)
 		}
 	}
-	for id, p := range n.peers {
-		if _, still := current[id]; !still {
-			n.log.WithField("peer", p.member.JID).Info("no longer a member: its sessions end")
-			n.dropPeer(id, p, now)
+	for _, m := range list { // in the order of node IDs, so that all leave out the same ones
+		if m.Node == n.id {
+			continue
 		}
-	}
-	n.members = current
-	for id, m := range current {
-		p := n.peers[id]
+		p := n.peers[m.Node]
 		switch {
 		case p == nil && m.Online:
 			if p = n.addPeer(m); p != nil {
@@ -108,40 +112,67 @@ func (n *Node) forgetIdle() bool {
 	return false
 }
 
-// dropPeer ends everything with a peer that is no member any more.
-func (n *Node) dropPeer(id nodeid.ID, p *peer, now time.Time) {
-	n.do(p, p.contact.Stop(), now)
-	n.lost(id, p, now)
-	delete(n.peers, id)
+// dropMember ends everything with a node that is no member any more, peer or not.
+func (n *Node) dropMember(id nodeid.ID, now time.Time) {
+	if p := n.peers[id]; p != nil {
+		n.do(p, p.contact.Stop(), now)
+		n.lost(id, p, now)
+		delete(n.peers, id)
+	}
+	delete(n.left, id)
+	delete(n.blamed, id)
 	n.directoryChanged(n.directory.DropNode(id, now), now)
 }
 
 // message takes an envelope that the signalling service brought; it is called from
 // the service's goroutine.
 func (n *Node) message(m member.Member, payload []byte) {
-	n.After(func() {
-		now := time.Now()
-		log := n.log.WithField("peer", m.JID)
-		e, body, err := contact.Open(payload, n.cfg.Overlay, n.id, now)
-		if err != nil {
-			n.drops.envelope.Add(1)
-			log.WithError(err).Warn("first contact refused")
+	if !n.After(func() { n.received(m, payload, time.Now()) }) {
+		n.drops.queue.Add(1)
+	}
+}
+
+// errIdentity is why an envelope is refused though its signature is right.
+var errIdentity = errors.New("it is signed by another identity than the one pinned for the account")
+
+func (n *Node) received(m member.Member, payload []byte, now time.Time) {
+	if _, known := n.members[m.Node]; !known {
+		n.followMembers(now) // the news of the member may wait behind its message
+	}
+	if _, known := n.members[m.Node]; !known {
+		n.drops.envelope.Add(1)
+		return // it left while the message waited
+	}
+	e, body, err := contact.Open(payload, n.cfg.Overlay, n.id, now)
+	if err == nil && (!e.Key.Equal(m.Key) || e.From != m.Node) {
+		err = errIdentity
+	}
+	if err != nil {
+		n.drops.envelope.Add(1)
+		n.blame(m, err, "first contact refused", now)
+		return
+	}
+	p := n.peers[m.Node]
+	if p == nil {
+		if p = n.addPeer(m); p == nil {
 			return
 		}
-		if !e.Key.Equal(m.Key) || e.From != m.Node {
-			n.drops.envelope.Add(1)
-			log.Warn("first contact refused: it is signed by another identity than the one pinned for the account")
-			return
-		}
-		p := n.peers[m.Node]
-		if p == nil {
-			if p = n.addPeer(m); p == nil {
-				return
-			}
-		}
-		p.member = m
-		n.do(p, p.contact.Received(e, body, now), now)
-	})
+	}
+	p.member = m
+	n.do(p, p.contact.Received(e, body, now), now)
+}
+
+// blamePause is how long the log is spared further wrong input of one member; the
+// counters have it all.
+const blamePause = 10 * time.Second
+
+// blame logs what was wrong with a member's input.
+func (n *Node) blame(m member.Member, err error, what string, now time.Time) {
+	if last, before := n.blamed[m.Node]; before && now.Sub(last) < blamePause {
+		return
+	}
+	n.blamed[m.Node] = now
+	n.log.WithField("peer", m.JID).WithError(err).Warn(what)
 }
 
 // do carries out what a contact asks for.

@@ -46,6 +46,9 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 
 func (n *Node) status() Status {
 	s := Status{Successors: n.ring.Successors(), Estimate: n.ring.Estimate(), Drops: n.drops.byCause()}
+	if ignored := n.ring.Ignored(); ignored > 0 {
+		s.Drops["ring"] = ignored
+	}
 	for cause, count := range n.flood.Stats().ByCause() {
 		if count > 0 {
 			s.Drops["flood-"+cause] = count

@@ -15,7 +15,7 @@ import (
 
 func TestLogLines(t *testing.T) {
 	logger, hook := logtest.NewNullLogger()
-	level, err := logrus.ParseLevel("debug")
+	level, err := logrus.ParseLevel("trace")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestLogLines(t *testing.T) {
 	for _, e := range hook.AllEntries() {
 		got = append(got, fmt.Sprintf("%s %v %.12s", e.Level, e.Data["module"], e.Message))
 	}
-	want := []string{"debug bridge bridge up", "warning netdev bad|luck", "warning <nil> plain text", "debug dpif on h: Networ", "warning <nil> xxxxxxxxxxxx"}
+	want := []string{"trace bridge bridge up", "warning netdev bad|luck", "warning <nil> plain text", "debug dpif on h: Networ", "warning <nil> xxxxxxxxxxxx"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

@@ -181,7 +181,7 @@ func TestContainerSendsOnlyAsItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := drops["wrong MAC address"] + drops["wrong source address"] + drops["wrong neighbour message"]
+		n := drops["wrong-mac-address"] + drops["wrong-source-address"] + drops["wrong-neighbour-message"]
 		return n >= uint64(refused)
 	})
 }
