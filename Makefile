@@ -61,11 +61,13 @@ uninstall: ## out of the engine; networks and identity stay in /var/lib/evio
 
 .PHONY: demo
 demo: deps tree plugin ## three sites behind three NATs, shown step by step; KEEP=1 leaves them running
-	$(GO) run ./integration/demo
+	@$(GO) build -o $(DIST)/demo ./integration/demo
+	@exec $(DIST)/demo
 
 .PHONY: footprint
 footprint: deps tree plugin ## size of the plugin, resident memory of evio with one network
-	$(GO) run ./integration/footprint
+	@$(GO) build -o $(DIST)/footprint ./integration/footprint
+	@exec $(DIST)/footprint
 
 ## Testing
 

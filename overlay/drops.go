@@ -10,7 +10,7 @@ type drops struct {
 	record    atomic.Uint64 // directory records that were refused
 	conflict  atomic.Uint64 // directory records that claim what another node holds
 	lost      atomic.Uint64 // own addresses that another node took over
-	flood     atomic.Uint64 // floods that were malformed or could not be handed on
+	flood     atomic.Uint64 // floods that were malformed, of a stranger, or could not be handed on
 	notOrigin atomic.Uint64 // flooded frames whose source MAC belongs to another node than their origin
 	queue     atomic.Uint64 // input while too much waited for the node
 }

@@ -28,6 +28,10 @@ func (n *Node) receiveFlood(from nodeid.ID, b []byte, now time.Time) {
 		n.drops.flood.Add(1)
 		return
 	}
+	if _, member := n.members[h.Origin]; !member && h.Origin != n.id {
+		n.drops.flood.Add(1) // who is no member is refused also when a member brings it
+		return
+	}
 	deliver, forward, _ := n.flood.Receive(from, h, n.ring.Neighbours(), now)
 	n.sendFlood(forward, frame)
 	if !deliver {

@@ -46,8 +46,8 @@ type Node struct {
 	ticked    time.Time                   // when tick ran last
 	members   map[nodeid.ID]member.Member // all of the overlay, online or not
 	peers     map[nodeid.ID]*peer
-	left      map[nodeid.ID]bool          // members without a place here, said once
-	blamed    map[nodeid.ID]time.Time     // when the log last told of a member's wrong input
+	left      map[nodeid.ID]bool      // members without a place here, said once
+	blamed    map[nodeid.ID]time.Time // when the log last told of a member's wrong input
 	ring      *symphony.Ring
 	flood     *flood.Flood
 	directory *directory.Directory

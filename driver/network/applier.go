@@ -13,7 +13,7 @@ import (
 // when nobody asks for another.
 const retryAfter = 2 * time.Second
 
-var errClosed = errors.New("the network was removed meanwhile")
+var errClosed = errors.New("the network, or the plugin, ended meanwhile")
 
 // applier runs one function at a time to bring a bridge to its desired state.
 // Requests that come while it runs are served together by one further run.
@@ -76,6 +76,7 @@ func (a *applier) run(ctx context.Context) {
 		waiters := a.waiters
 		a.waiters = nil
 		a.mu.Unlock()
+		retry.Stop()
 		err := a.do(ctx)
 		for _, w := range waiters {
 			w <- err

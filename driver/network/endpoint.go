@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"evio/datapath/netdev"
@@ -20,82 +21,135 @@ var announceAt = [...]time.Duration{0, 200 * time.Millisecond, time.Second}
 // carrierWait bounds how long an attachment waits for its container to start.
 const carrierWait = time.Minute
 
+// endpoint is a container's attachment. It holds its addresses from the beginning,
+// so that no other one is given them meanwhile.
+type endpoint struct {
+	spec   driver.EndpointSpec
+	life   context.Context //nolint:containedctx // ends its announcements
+	cancel context.CancelFunc
+	gone   atomic.Bool // its interface went away, which was logged
+
+	attached bool // the bridge shall have its interface; guarded by the network's mu
+}
+
 // addEndpoint makes the pair, claims the addresses, and puts the host end on the
 // bridge. On error nothing of it is left.
 func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (err error) {
-	there, err := n.unique(spec)
+	there, err := n.present(spec)
 	if there || err != nil {
 		return err
 	}
-	if err := n.makeInterface(spec); err != nil {
+	e, err := n.reserve(spec)
+	if err != nil {
 		return err
 	}
 	defer func() {
-		if err != nil && !spec.Adopt {
+		if err == nil {
+			return
+		}
+		n.release(e)
+		n.switched.request()
+		if !spec.Adopt {
 			err = errors.Join(err, removeVeth(spec.HostIf))
 		}
 	}()
+	if err := n.makeInterface(spec); err != nil {
+		return err
+	}
 	if node := n.currentNode(); node != nil {
 		if err := node.Claim(ctx, spec.Addrs, spec.MAC); err != nil {
 			return err
 		}
-		defer func() {
-			if err != nil {
-				node.Withdraw(spec.Addrs, spec.MAC)
-			}
-		}()
 	}
-	life, cancel := context.WithCancel(n.ctx) //nolint:contextcheck // of the attachment, not of the call
 	n.mu.Lock()
-	n.endpoints[spec.ID] = &endpoint{spec: spec, cancel: cancel}
+	e.attached = true
 	n.mu.Unlock()
 	if err := n.switched.wait(ctx); err != nil {
-		cancel()
-		n.mu.Lock()
-		delete(n.endpoints, spec.ID)
-		n.mu.Unlock()
-		n.switched.request()
 		return fmt.Errorf("put the container on the bridge: %w", err)
 	}
-	n.wg.Go(func() { n.announce(life, spec) }) //nolint:contextcheck // goes on after the call
-	return nil
-}
-
-// unique reports whether the endpoint is there already, and refuses one whose
-// addresses another container of this network has.
-func (n *network) unique(spec driver.EndpointSpec) (there bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return false, errClosed
+		return errClosed
 	}
-	if old := n.endpoints[spec.ID]; old != nil && old.spec.HostIf == spec.HostIf {
+	n.wg.Go(func() { n.announce(e.life, spec) })
+	return nil
+}
+
+// present reports whether the endpoint is there already. One whose interface went
+// away with its container, without a word of Docker's, is given up.
+func (n *network) present(spec driver.EndpointSpec) (bool, error) {
+	n.mu.Lock()
+	old := n.endpoints[spec.ID]
+	n.mu.Unlock()
+	if old == nil {
+		return false, nil
+	}
+	index, err := netdev.Index(old.spec.HostIf)
+	if err != nil {
+		return false, fmt.Errorf("look for the container's interface: %w", err)
+	}
+	if index != 0 && old.spec.HostIf == spec.HostIf {
 		return true, nil
 	}
-	for id, e := range n.endpoints {
-		if id == spec.ID {
-			continue
-		}
+	n.release(old)
+	return false, removeVeth(old.spec.HostIf)
+}
+
+// reserve gives the endpoint its addresses within this network, and refuses it if
+// another container has one of them.
+func (n *network) reserve(spec driver.EndpointSpec) (*endpoint, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, errClosed
+	}
+	if err := n.takenLocked(spec); err != nil {
+		return nil, err
+	}
+	e := &endpoint{spec: spec}
+	e.life, e.cancel = context.WithCancel(n.ctx)
+	n.endpoints[spec.ID] = e
+	return e, nil
+}
+
+func (n *network) takenLocked(spec driver.EndpointSpec) error {
+	for _, e := range n.endpoints {
 		if e.spec.MAC == spec.MAC {
-			return false, fmt.Errorf("MAC address %s belongs to another container of this network: choose another one", net.HardwareAddr(spec.MAC[:]))
+			return fmt.Errorf("MAC address %s belongs to another container of this network: choose another one", net.HardwareAddr(spec.MAC[:]))
 		}
 		for _, a := range spec.Addrs {
 			if slices.Contains(e.spec.Addrs, a) {
-				return false, fmt.Errorf("address %s belongs to another container of this network: choose another one", a)
+				return fmt.Errorf("address %s belongs to another container of this network: choose another one", a)
 			}
 		}
 	}
-	return false, nil
+	return nil
+}
+
+// release takes an endpoint out and gives its addresses up. Both happen under the
+// lock: who is given the addresses next claims them after they were withdrawn.
+func (n *network) release(e *endpoint) {
+	e.cancel()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.endpoints[e.spec.ID] != e {
+		return
+	}
+	delete(n.endpoints, e.spec.ID)
+	if node := n.currentNode(); node != nil {
+		node.Withdraw(e.spec.Addrs, e.spec.MAC)
+	}
 }
 
 // makeInterface makes the veth pair, or checks that an adopted one is there.
 func (n *network) makeInterface(spec driver.EndpointSpec) error {
 	if spec.Adopt {
-		names, err := netdev.List(spec.HostIf)
+		index, err := netdev.Index(spec.HostIf)
 		if err != nil {
 			return fmt.Errorf("look for the container's interface: %w", err)
 		}
-		if !slices.Contains(names, spec.HostIf) {
+		if index == 0 {
 			return fmt.Errorf("the container's interface %s is gone: restart the container", spec.HostIf)
 		}
 		return nil
@@ -106,7 +160,7 @@ func (n *network) makeInterface(spec driver.EndpointSpec) error {
 	if n.shared {
 		// The host's switch may not complete checksums, and its settings are not ours.
 		if err := netdev.DisableTxChecksum(spec.ContainerIf); err != nil {
-			return errors.Join(fmt.Errorf("switch checksum offload off: %w", err), removeVeth(spec.HostIf))
+			return fmt.Errorf("switch checksum offload off: %w", err)
 		}
 	}
 	return nil
@@ -116,15 +170,11 @@ func (n *network) makeInterface(spec driver.EndpointSpec) error {
 func (n *network) removeEndpoint(ctx context.Context, id string) error {
 	n.mu.Lock()
 	e := n.endpoints[id]
-	delete(n.endpoints, id)
 	n.mu.Unlock()
 	if e == nil {
 		return nil
 	}
-	e.cancel()
-	if node := n.currentNode(); node != nil {
-		node.Withdraw(e.spec.Addrs, e.spec.MAC)
-	}
+	n.release(e)
 	return errors.Join(n.switched.wait(ctx), removeVeth(e.spec.HostIf))
 }
 

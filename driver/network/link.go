@@ -81,14 +81,14 @@ func (n *network) sendTo(peer nodeid.ID, frames [][]byte) {
 }
 
 // receive takes data frames of a peer. Frames whose flow is installed go through
-// the link port, where the bridge checks them; the first ones of a new address go
-// through the fabric port after the same check here.
+// the link port, where the bridge checks them; the first ones of a new address or
+// of a new session go through the fabric port after the same check here.
 func (n *network) receive(peer nodeid.ID, frames [][]byte) {
 	node := n.currentNode()
 	n.mu.Lock()
 	l := n.links[peer]
 	n.mu.Unlock()
-	if node == nil || l == nil {
+	if node == nil {
 		n.count(&n.drops.noSession)
 		return
 	}
@@ -100,7 +100,7 @@ func (n *network) receive(peer nodeid.ID, frames [][]byte) {
 			continue
 		}
 		src := packet.Source(f)
-		if accepted[src] == peer {
+		if l != nil && accepted[src] == l {
 			one[0] = f
 			if _, err := l.dev.WriteFrames(one); err != nil {
 				n.count(&n.drops.linkWrite)

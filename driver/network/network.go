@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
+	"evio/datapath/netdev"
 	"evio/datapath/ovs"
 	"evio/datapath/tap"
 	"evio/driver"
@@ -41,14 +44,8 @@ type network struct {
 	closed    bool
 	endpoints map[string]*endpoint
 	links     map[nodeid.ID]*link
-	// accepted is which source MACs the installed flows let in from which peer.
-	accepted atomic.Pointer[map[overlay.MAC]nodeid.ID]
-}
-
-// endpoint is a container's attachment.
-type endpoint struct {
-	spec   driver.EndpointSpec
-	cancel context.CancelFunc // ends its announcements
+	// accepted is which source MACs the installed flows let in by which link.
+	accepted atomic.Pointer[map[overlay.MAC]*link]
 }
 
 func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, err error) {
@@ -61,7 +58,7 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, 
 	}
 	info := sw.Info()
 	n.shared = !info.Own && info.Datapath == "netdev"
-	n.accepted.Store(&map[overlay.MAC]nodeid.ID{})
+	n.accepted.Store(&map[overlay.MAC]*link{})
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.fabric, err = tap.Open(deviceName(fabricPrefix, p.engine, spec.ID), spec.MTU)
 	if err != nil {
@@ -98,40 +95,76 @@ func (n *network) close() {
 	}
 }
 
-// apply makes the bridge as it should be and records what its flows now accept.
+// apply makes the bridge as it should be and records what its flows now accept. A
+// port whose device went away meanwhile because nobody wants it any more is no
+// fault of those that remain: then the newest state is applied at once.
 func (n *network) apply(ctx context.Context) error {
-	want, accepted := n.desired()
-	if err := n.sw.Apply(ctx, want); err != nil {
-		return err
+	for {
+		want, accepted := n.desired()
+		err := n.sw.Apply(ctx, want)
+		if err == nil {
+			n.accepted.Store(&accepted)
+			return nil
+		}
+		if newest, _ := n.desired(); ctx.Err() != nil || slices.Equal(portNames(want), portNames(newest)) {
+			return err
+		}
 	}
-	n.accepted.Store(&accepted)
-	return nil
+}
+
+func portNames(b ovs.Bridge) []string {
+	var names []string
+	for _, p := range b.Ports {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // desired returns the bridge as it should be, and the source MACs that its flows
-// will accept by peer.
-func (n *network) desired() (ovs.Bridge, map[overlay.MAC]nodeid.ID) {
+// will accept by each link.
+func (n *network) desired() (ovs.Bridge, map[overlay.MAC]*link) {
 	b := ovs.Bridge{Name: n.bridge, Network: n.spec.ID, MTU: n.spec.MTU}
 	b.Ports = append(b.Ports, ovs.Port{Name: n.fabric.Name(), Role: ovs.Fabric})
 	at := map[nodeid.ID][]ovs.MAC{}
-	accepted := map[overlay.MAC]nodeid.ID{}
+	accepted := map[overlay.MAC]*link{}
 	if node := n.node.Load(); node != nil {
 		for mac, owner := range node.Table().MACs {
 			at[owner] = append(at[owner], mac)
 		}
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, e := range n.endpoints {
-		b.Ports = append(b.Ports, ovs.Port{Name: e.spec.HostIf, Role: ovs.Container, MACs: []ovs.MAC{e.spec.MAC}, Addrs: e.spec.Addrs})
+	attached := slices.DeleteFunc(slices.Collect(maps.Values(n.endpoints)), func(e *endpoint) bool { return !e.attached })
+	n.mu.Unlock()
+	for _, e := range attached {
+		if n.there(e) {
+			b.Ports = append(b.Ports, ovs.Port{Name: e.spec.HostIf, Role: ovs.Container, MACs: []ovs.MAC{e.spec.MAC}, Addrs: e.spec.Addrs})
+		}
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for peer, l := range n.links {
 		b.Ports = append(b.Ports, ovs.Port{Name: l.dev.Name(), Role: ovs.Link, MACs: at[peer]})
 		for _, mac := range at[peer] {
-			accepted[mac] = peer
+			accepted[mac] = l
 		}
 	}
 	return b, accepted
+}
+
+// there reports whether the interface of an endpoint exists. It goes away with its
+// container when that dies without Docker, and must not keep others off the bridge.
+func (n *network) there(e *endpoint) bool {
+	if index, err := netdev.Index(e.spec.HostIf); err != nil || index != 0 {
+		return true // the switch says what is wrong
+	}
+	n.mu.Lock()
+	current := n.endpoints[e.spec.ID] == e
+	n.mu.Unlock()
+	if current && !e.gone.Swap(true) {
+		n.log.WithField("endpoint", short(e.spec.ID)).Warnf("interface %s of a container is gone: restart the container if it still runs", e.spec.HostIf)
+	}
+	return false
 }
 
 // currentNode returns the network's node, or nil while the network is local.
@@ -161,6 +194,11 @@ func (n *network) join(name string) {
 		n.wg.Go(func() {
 			if err := node.Claim(n.ctx, e.spec.Addrs, e.spec.MAC); err != nil && n.ctx.Err() == nil {
 				log.WithError(err).WithField("endpoint", short(e.spec.ID)).Error("address of a running container is not announced to the overlay")
+			}
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if n.endpoints[e.spec.ID] != e && n.takenLocked(e.spec) == nil {
+				node.Withdraw(e.spec.Addrs, e.spec.MAC) // it left before it was claimed
 			}
 		})
 	}

@@ -56,6 +56,7 @@ type Plane struct {
 	sw       *ovs.Switch
 	swErr    error // why there is no switch yet
 	networks map[string]*network
+	closed   bool // Run has ended
 }
 
 // New returns a plane that waits for Run to bring up its switch.
@@ -124,7 +125,7 @@ func (p *Plane) startSwitch(ctx context.Context) *ovs.Switch {
 func (p *Plane) closeAll() {
 	p.mu.Lock()
 	all := p.networks
-	p.networks = map[string]*network{}
+	p.networks, p.closed = map[string]*network{}, true
 	p.mu.Unlock()
 	for _, n := range all {
 		n.close()
@@ -176,8 +177,15 @@ func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
 		return errors.Join(fmt.Errorf("make bridge: %w", err), p.deleteBridge(ctx, sw, n.bridge))
 	}
 	p.mu.Lock()
-	p.networks[spec.ID] = n
+	closed := p.closed
+	if !closed {
+		p.networks[spec.ID] = n
+	}
 	p.mu.Unlock()
+	if closed {
+		n.close()
+		return errClosed
+	}
 	n.join(spec.Overlay)
 	return nil
 }
@@ -212,7 +220,13 @@ func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 	if n != nil {
 		n.close()
 	}
-	return p.deleteBridge(ctx, sw, deviceName(bridgePrefix, p.engine, id))
+	err = p.deleteBridge(ctx, sw, deviceName(bridgePrefix, p.engine, id))
+	if n != nil {
+		for _, e := range n.endpoints { // nobody adds one any more
+			err = errors.Join(err, removeVeth(e.spec.HostIf))
+		}
+	}
+	return err
 }
 
 // AddEndpoint implements driver.Plane. A pair whose container end has already

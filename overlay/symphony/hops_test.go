@@ -73,7 +73,7 @@ type ways struct {
 
 // route measures a ring of n nodes.
 func route(topology symphony.Topology, n int) ways {
-	const pairs = 10000
+	const pairs = 2000
 	rnd := rand.New(rand.NewPCG(3, uint64(n)))
 	far := false
 	net := symphonytest.New(symphony.Config{Topology: late{topology, &far}}, rnd)

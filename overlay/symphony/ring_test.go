@@ -96,7 +96,7 @@ func checkRing(t rapid.TB, net *symphonytest.Network) {
 // its true successors, symmetric edges and bounded degree.
 func TestRingHeals(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		net := churn(t, symphony.Config{}, 60)
+		net := churn(t, symphony.Config{}, 40)
 		net.Settle()
 		checkRing(t, net)
 	})

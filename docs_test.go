@@ -1,0 +1,193 @@
+package evio
+
+import (
+	"errors"
+	"go/ast"
+	"go/constant"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// quotedConstant is a row of the table at the end of PROTOCOL.md.
+var quotedConstant = regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)\\.(\\w+)` \\| (.+) \\|$")
+
+// TestProtocolQuotesTheCode compares every constant that PROTOCOL.md quotes with its
+// declaration.
+func TestProtocolQuotesTheCode(t *testing.T) {
+	rows := quotedConstant.FindAllStringSubmatch(read(t, "docs/PROTOCOL.md"), -1)
+	if len(rows) < 100 {
+		t.Fatalf("%d constants found in the text: the test sees nothing", len(rows))
+	}
+	code := &sources{std: importer.Default(), checked: map[string]*types.Package{}}
+	for _, row := range rows {
+		pkg, err := code.Import("evio/" + row[1])
+		if err != nil {
+			t.Errorf("%s: %v", row[1], err)
+			continue
+		}
+		c, ok := pkg.Scope().Lookup(row[2]).(*types.Const)
+		if !ok || c.Val().Kind() == constant.Unknown {
+			t.Errorf("%s has no constant %s", row[1], row[2])
+			continue
+		}
+		if got := spell(c); !equal(row[3], got) {
+			t.Errorf("%s.%s is %s in the text and %s in the code", row[1], row[2], row[3], got)
+		}
+	}
+}
+
+// spell writes a constant as the text does.
+func spell(c *types.Const) string {
+	if c.Type().String() == "time.Duration" {
+		if n, ok := constant.Int64Val(c.Val()); ok {
+			return time.Duration(n).String()
+		}
+	}
+	return c.Val().ExactString()
+}
+
+// equal compares numbers and strings by their spelling and durations by their value.
+func equal(text, code string) bool {
+	if text == code {
+		return true
+	}
+	a, errA := time.ParseDuration(text)
+	b, errB := time.ParseDuration(code)
+	return errA == nil && errB == nil && a == b
+}
+
+// sources type-checks packages of the tree without their tests. Whatever else they
+// import is empty, but for the standard library: constants do not depend on it.
+type sources struct {
+	std     types.Importer
+	checked map[string]*types.Package
+}
+
+func (s *sources) Import(path string) (*types.Package, error) {
+	if p := s.checked[path]; p != nil {
+		return p, nil
+	}
+	dir, ours := strings.CutPrefix(path, "evio/")
+	if !ours {
+		if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") {
+			return nil, errors.New("not of this tree")
+		}
+		return s.std.Import(path)
+	}
+	fset := token.NewFileSet()
+	names, err := filepath.Glob(filepath.Join(filepath.FromSlash(dir), "*.go"))
+	if err != nil || len(names) == 0 {
+		return nil, errors.Join(err, fs.ErrNotExist)
+	}
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	conf := types.Config{Importer: s, IgnoreFuncBodies: true, Error: func(error) {}} // the compiler's matter
+	p, _ := conf.Check(path, fset, files, nil)
+	s.checked[path] = p
+	return p, nil
+}
+
+// quotedPath is a file or folder of the tree in backquotes, as far as one can tell.
+var quotedPath = regexp.MustCompile("`((?:driver|overlay|datapath|plugin|integration|docs|rootfs|\\.ci)/[\\w./-]+)`")
+
+// TestDocsNameWhatThereIs looks for the files and folders that the documents name.
+func TestDocsNameWhatThereIs(t *testing.T) {
+	for _, doc := range []string{"README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/CONFIGURATION.md"} {
+		for _, m := range quotedPath.FindAllStringSubmatch(read(t, doc), -1) {
+			path := m[1]
+			if quotedConstant.MatchString("| `" + path + "` | x |") {
+				continue // package.Constant
+			}
+			if _, err := os.Stat(filepath.FromSlash(path)); err != nil {
+				t.Errorf("%s names %s: %v", doc, path, err)
+			}
+		}
+	}
+}
+
+// packageRow is a row of the table of packages in ARCHITECTURE.md.
+var packageRow = regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\| ")
+
+// TestArchitectureKnowsThePackages compares the table of packages with the tree, but
+// for the fakes of tests, which end in test.
+func TestArchitectureKnowsThePackages(t *testing.T) {
+	text := read(t, "docs/ARCHITECTURE.md")
+	_, text, _ = strings.Cut(text, "\n## Packages\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	var named []string
+	for _, m := range packageRow.FindAllStringSubmatch(text, -1) {
+		named = append(named, m[1])
+	}
+	slices.Sort(named)
+	there := map[string]bool{}
+	for _, root := range []string{"plugin", "driver", "overlay", "datapath"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			dir := filepath.ToSlash(filepath.Dir(path))
+			if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(dir, "test") {
+				there[dir] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(there)), named); diff != "" {
+		t.Errorf("packages of the tree (-) and of the table (+):\n%s", diff)
+	}
+}
+
+// link is one to a place within the same document.
+var link = regexp.MustCompile(`\]\(#([a-z0-9-]+)\)`)
+
+// TestLinksLead looks for the headings that links within a document name.
+func TestLinksLead(t *testing.T) {
+	notInAnchor := regexp.MustCompile(`[^a-z0-9 _-]`)
+	for _, doc := range []string{"README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/CONFIGURATION.md"} {
+		text := read(t, doc)
+		anchors := map[string]bool{}
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "#") {
+				heading := strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#")))
+				anchors[strings.ReplaceAll(notInAnchor.ReplaceAllString(heading, ""), " ", "-")] = true
+			}
+		}
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if !anchors[m[1]] {
+				t.Errorf("%s: no heading for %s", doc, strconv.Quote("#"+m[1]))
+			}
+		}
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.FromSlash(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,145 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// script is what an applier runs in a test: each run says that it began and ends
+// with what the test tells it.
+type script struct {
+	*applier
+	began chan int
+	end   chan error
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+func newScript(t *testing.T) *script {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &script{began: make(chan int, 100), end: make(chan error), stop: cancel, done: make(chan struct{})}
+	runs := 0
+	s.applier = newApplier(quiet(), func(ctx context.Context) error {
+		runs++
+		s.began <- runs
+		select {
+		case err := <-s.end:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	go func() {
+		defer close(s.done)
+		s.run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-s.done
+	})
+	return s
+}
+
+// waits asks for a run and returns where its result comes.
+func (s *script) waits(ctx context.Context) <-chan error {
+	got := make(chan error, 1)
+	go func() { got <- s.wait(ctx) }()
+	synctest.Wait()
+	return got
+}
+
+func (s *script) runs() int {
+	synctest.Wait()
+	return len(s.began)
+}
+
+func TestApplierServesRequestsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		s.request()
+		<-s.began
+		for range 10 {
+			s.request()
+		}
+		a, b := s.waits(t.Context()), s.waits(t.Context())
+		s.end <- nil // of a run that began before they asked
+		<-s.began
+		select {
+		case <-a:
+			t.Fatal("served by a run that had begun before")
+		default:
+		}
+		broken := errors.New("broken")
+		s.end <- broken
+		if err := <-a; !errors.Is(err, broken) {
+			t.Errorf("first waiter: %v", err)
+		}
+		if err := <-b; !errors.Is(err, broken) {
+			t.Errorf("second waiter: %v", err)
+		}
+		if n := s.runs(); n != 0 {
+			t.Errorf("%d more runs at once", n)
+		}
+	})
+}
+
+func TestApplierTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		s.request()
+		<-s.began
+		s.end <- errors.New("broken")
+		began := time.Now()
+		<-s.began
+		if after := time.Since(began); after != retryAfter {
+			t.Errorf("again after %v", after)
+		}
+		s.end <- errors.New("still broken")
+		s.request() // asked before the pause is over
+		<-s.began
+		s.end <- nil
+		<-time.After(10 * retryAfter)
+		if n := s.runs(); n != 0 {
+			t.Errorf("%d runs after one that succeeded", n)
+		}
+	})
+}
+
+func TestApplierWaiterGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		got := s.waits(ctx)
+		cancel()
+		if err := <-got; !errors.Is(err, context.Canceled) {
+			t.Errorf("wait: %v", err)
+		}
+		<-s.began
+		s.end <- nil // nobody waits, nothing blocks
+	})
+}
+
+func TestApplierEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		running := s.waits(t.Context())
+		<-s.began
+		waiting := s.waits(t.Context())
+		s.stop()
+		<-s.done
+		if err := <-running; !errors.Is(err, context.Canceled) {
+			t.Errorf("of the run that was ended: %v", err)
+		}
+		if err := <-waiting; !errors.Is(err, errClosed) {
+			t.Errorf("of a run that never was: %v", err)
+		}
+		if err := s.wait(t.Context()); !errors.Is(err, errClosed) {
+			t.Errorf("after the end: %v", err)
+		}
+		s.request()
+	})
+}

@@ -1,0 +1,88 @@
+package scenario
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+)
+
+// Traffic is what a capture holds, in packets.
+type Traffic struct {
+	STUN, Handshake, Record int // UDP datagrams
+	XMPP                    int // TCP segments to and from the XMPP server
+	Link                    int // ARP, and IPv6 of the routers' own kernels
+	Other                   int // anything else: on a WAN link there should be none
+	FirstOther              string
+	Marked                  int // packets in which the marker can be read
+}
+
+// ReadTraffic classifies the packets of a capture file and looks for the marker.
+func ReadTraffic(file string, xmpp netip.AddrPort, marker []byte) (t Traffic, err error) {
+	f, err := os.Open(file) //nolint:gosec // a capture of ours
+	if err != nil {
+		return Traffic{}, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	r, err := pcapgo.NewReader(f)
+	if err != nil {
+		return Traffic{}, fmt.Errorf("capture %s: %w", file, err)
+	}
+	for {
+		data, _, err := r.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return t, nil
+		}
+		if err != nil {
+			return Traffic{}, fmt.Errorf("capture %s: %w", file, err)
+		}
+		if bytes.Contains(data, marker) {
+			t.Marked++
+		}
+		t.add(gopacket.NewPacket(data, r.LinkType(), gopacket.Lazy), xmpp)
+	}
+}
+
+// add counts a packet by what it is; the first octet tells UDP datagrams apart
+// (RFC 7983).
+func (t *Traffic) add(p gopacket.Packet, xmpp netip.AddrPort) {
+	if p.Layer(layers.LayerTypeARP) != nil || p.Layer(layers.LayerTypeIPv6) != nil {
+		t.Link++
+		return
+	}
+	if tcp, ok := p.Layer(layers.LayerTypeTCP).(*layers.TCP); ok {
+		if ends(p, uint16(tcp.SrcPort), uint16(tcp.DstPort), xmpp) {
+			t.XMPP++
+			return
+		}
+	}
+	if udp, ok := p.Layer(layers.LayerTypeUDP).(*layers.UDP); ok && len(udp.Payload) > 0 {
+		switch b := udp.Payload; {
+		case len(b) >= 20 && b[0] < 4 && bytes.Equal(b[4:8], []byte{0x21, 0x12, 0xa4, 0x42}):
+			t.STUN++
+			return
+		case b[0] == 192:
+			t.Handshake++
+			return
+		case b[0] == 193:
+			t.Record++
+			return
+		}
+	}
+	if t.Other++; t.Other == 1 {
+		t.FirstOther = p.String()
+	}
+}
+
+// ends tells whether one end of an IPv4 packet with these ports is the address.
+func ends(p gopacket.Packet, source, destination uint16, a netip.AddrPort) bool {
+	ip, ok := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+	return ok && (ip.SrcIP.Equal(a.Addr().AsSlice()) && source == a.Port() ||
+		ip.DstIP.Equal(a.Addr().AsSlice()) && destination == a.Port())
+}

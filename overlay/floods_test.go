@@ -1,0 +1,127 @@
+package overlay
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A flooded frame is delivered once to each other node and not to its origin,
+// from the moment at which all are connected.
+func TestFloodReachesEachOtherNodeOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 9)
+		l.until("connected", l.connected)
+		number := uint32(0)
+		for range 2 {
+			var frames [][]byte
+			for i, s := range l.sites {
+				for range 5 {
+					number++
+					f := frameOf(hw(byte(i+1)), number)
+					s.node.Flood(f)
+					frames = append(frames, f)
+				}
+			}
+			pass(time.Second)
+			for i, f := range frames {
+				for j, s := range l.sites {
+					if got, want := s.fabric.count(f), min(1, abs(i/5-j)); got != want {
+						t.Errorf("frame of site %d at site %d: %d times, want %d", i/5, j, got, want)
+					}
+				}
+			}
+			pass(2 * time.Second)
+			l.until("the ring has settled", l.settled)
+		}
+	})
+}
+
+func abs(i int) int { return max(i, -i) }
+
+// On a settled ring n − 1 copies do.
+func TestFloodCopiesOnASettledRing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 8
+		l := newLab(t, n)
+		l.until("settled", l.settled)
+		pass(5 * time.Second)
+		before := received(l)
+		l.sites[0].node.Flood(frameOf(hw(1), 1))
+		pass(time.Second)
+		if got := received(l) - before; got != n-1 {
+			t.Errorf("%d copies, want %d", got, n-1)
+		}
+	})
+}
+
+// received counts the flooded copies that came to any node.
+func received(l *lab) uint64 {
+	var sum uint64
+	for _, s := range l.sites {
+		got := make(chan uint64, 1)
+		s.node.After(func() { got <- s.node.flood.Stats().Received })
+		sum += <-got
+	}
+	return sum
+}
+
+func TestFloodFromAnothersMACIsNotDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 3)
+		l.until("connected", l.connected)
+		a, b, c := l.sites[0], l.sites[1], l.sites[2]
+		a.mustClaim("10.0.0.1", 1)
+		l.until("seen", func() bool { return b.sees("10.0.0.1", a) && c.sees("10.0.0.1", a) })
+		f := frameOf(hw(1), 1)
+		b.node.Flood(f)
+		pass(time.Second)
+		for _, s := range []*site{a, c} {
+			if s.fabric.count(f) != 0 || s.drop("flood-source-not-origin") != 1 {
+				t.Errorf("%s: delivered %d times, counters %v", s.jid, s.fabric.count(f), s.status().Drops)
+			}
+		}
+	})
+}
+
+func TestFloodQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 1)
+		s := l.sites[0]
+		hold, held := make(chan struct{}), make(chan struct{})
+		s.node.After(func() { close(held); <-hold })
+		<-held
+		for range maxWaiting + 10 {
+			s.node.Flood(frameOf(hw(1), 1))
+		}
+		close(hold)
+		if got := s.drop("node-queue-full"); got != 10 {
+			t.Errorf("%d drops counted, want 10", got)
+		}
+	})
+}
+
+// A steady stream of input does not keep a node from what is due.
+func TestWorkIsDoneUnderSteadyInput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 2)
+		l.until("settled", l.settled)
+		a, b := l.sites[0], l.sites[1]
+		var ticks []time.Time
+		for i := range uint32(200) {
+			a.node.Flood(frameOf(hw(1), i))
+			pass(20 * time.Millisecond)
+			got := make(chan time.Time, 1)
+			b.node.After(func() { got <- b.node.ticked })
+			ticks = append(ticks, <-got)
+		}
+		for i, at := range ticks[1:] {
+			if at.Sub(ticks[i]) > tickMax+20*time.Millisecond {
+				t.Fatalf("no tick for %v", at.Sub(ticks[i]))
+			}
+		}
+		if late := time.Since(ticks[len(ticks)-1]); late > tickMax {
+			t.Fatalf("last tick %v ago", late)
+		}
+	})
+}

@@ -1,0 +1,198 @@
+package overlay
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"evio/overlay/contact"
+	"evio/overlay/control"
+	"evio/overlay/flood"
+)
+
+// envelopeOf signs a first contact to a site.
+func envelopeOf(t *testing.T, key ed25519.PrivateKey, to *site, now time.Time) []byte {
+	t.Helper()
+	b, err := contact.Sign(key, labOverlay, contact.Envelope{
+		To: to.id, Attempt: uint64(now.UnixMilli()), Expiry: now.Add(contact.Lifetime), Parameters: []byte("12345678"), //nolint:gosec // after 1970
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestGarbageChangesNothingAndIsCounted(t *testing.T) {
+	stranger := flood.AppendHeader(nil, flood.Header{})
+	whole := func(from, to *site) { // an arc that goes all around
+		h := flood.Header{Origin: from.id, ArcEnd: to.id}
+		for _, l := range from.lab.wire.between(from.id, to.id) {
+			_ = l.SendFlood([][]byte{append(flood.AppendHeader(nil, h), frameOf(hw(1), 1)...)})
+		}
+	}
+	message := func(typ control.Type, payload []byte) func(*site, *site) {
+		return func(from, to *site) {
+			done := make(chan struct{})
+			from.node.After(func() {
+				defer close(done)
+				from.node.peers[to.id].serving.tell(typ, payload, time.Now())
+			})
+			<-done
+		}
+	}
+	frames := func(send func(*link, [][]byte) error, all ...[]byte) func(*site, *site) {
+		return func(from, to *site) {
+			for _, l := range from.lab.wire.between(from.id, to.id) {
+				_ = send(l, all)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		do    func(from, to *site)
+		cause string
+		least uint64
+	}{
+		"control frames": {frames((*link).SendControl, nil, []byte{1}, bytes.Repeat([]byte{2}, 9000)), "control", 3},
+		"acknowledgement of what was not sent": {
+			frames((*link).SendControl, append([]byte{2}, bytes.Repeat([]byte{0xff}, 25)...)), "control", 1,
+		},
+		"flood frames":           {frames((*link).SendFlood, nil, []byte{1, 2, 3}, stranger, slices.Concat(stranger, []byte{1, 2, 3})), "flood", 4},
+		"flood of a stranger":    {frames((*link).SendFlood, slices.Concat(stranger, frameOf(hw(1), 1))), "flood", 1},
+		"flood with a bad arc":   {whole, "flood-bad-arc", 1},
+		"announcement cut short": {message(control.Announce, []byte{0, 9, 1}), "directory-record", 1},
+		"empty records":          {message(control.Announce, make([]byte, 8000)), "directory-record", 4000},
+		"record of nothing":      {message(control.Announce, append([]byte{0, 200}, make([]byte, 200)...)), "directory-record", 1},
+		"ring message":           {message(control.Ring, []byte("nonsense")), "ring", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t, 3)
+				a, b := l.sites[0], l.sites[1]
+				b.mustClaim("10.0.0.2", 2)
+				l.until("settled", func() bool { return l.settled() && a.sees("10.0.0.2", b) })
+				pass(5 * time.Second)
+				counted, before := a.drop(c.cause), a.snapshot()
+				c.do(b, a)
+				pass(time.Second)
+				if got := a.drop(c.cause) - counted; got < c.least {
+					t.Errorf("%d drops of %q, want at least %d: %v", got, c.cause, c.least, a.status().Drops)
+				}
+				if after := a.snapshot(); after != before {
+					t.Errorf("before %s\nafter  %s", before, after)
+				}
+				if n := len(a.log.with("announcement refused")); n > 1 {
+					t.Errorf("%d log lines for one message", n)
+				}
+				f := frameOf(hw(2), 7)
+				b.node.Flood(f)
+				b.mustClaim("10.0.0.9", 9)
+				l.until("the session serves on", func() bool { return a.fabric.count(f) == 1 && a.sees("10.0.0.9", b) })
+			})
+		})
+	}
+}
+
+// A record that another member signed counts, whoever brings it; one of a stranger
+// does not.
+func TestAnnouncementOfAStranger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 3)
+		a, b, c := l.sites[0], l.sites[1], l.sites[2]
+		c.mustClaim("10.0.0.3", 3)
+		l.until("seen", func() bool { return a.sees("10.0.0.3", c) })
+		l.server.Remove(c.jid)
+		l.until("gone", func() bool { return !a.knows("10.0.0.3") && !b.knows("10.0.0.3") })
+		records := make(chan [][]byte, 1)
+		c.node.After(func() { records <- c.node.directory.Own(time.Now()) })
+		stolen := <-records
+		b.node.After(func() { b.node.announce(b.node.peers[a.id].serving, stolen, time.Now()) })
+		l.until("counted", func() bool { return a.drop("directory-record") == uint64(len(stolen)) })
+		if a.knows("10.0.0.3") {
+			t.Error("the address of one who is no member is known")
+		}
+	})
+}
+
+func TestRefusedFirstContact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 2)
+		a, b := l.sites[0], l.sites[1]
+		l.until("connected", l.connected)
+		_, mallory, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken := envelopeOf(t, b.key, a, time.Now())
+		broken[len(broken)-1] ^= 1
+		refused := [][]byte{
+			envelopeOf(t, mallory, a, time.Now()),               // another identity than the one pinned
+			envelopeOf(t, b.key, a, time.Now().Add(-time.Hour)), // from the past
+			envelopeOf(t, b.key, a, time.Now().Add(time.Hour)),  // from the future
+			broken,
+			broken[:40],
+		}
+		before, counted := a.snapshot(), a.drop("envelope")
+		ever := l.wire.openedBy(a.id)
+		for _, e := range refused {
+			l.server.Inject(b.account.Full(), a.account.Full(), e)
+		}
+		l.server.Inject("mallory@example.net/1", a.account.Full(), envelopeOf(t, mallory, a, time.Now()))
+		pass(5 * time.Second)
+		if got := a.drop("envelope") - counted; got < 4 {
+			t.Errorf("%d refused, want at least 4", got)
+		}
+		if after := a.snapshot(); after != before {
+			t.Errorf("before %s\nafter  %s", before, after)
+		}
+		if now := l.wire.openedBy(a.id); now != ever {
+			t.Errorf("%d sessions were opened", now-ever)
+		}
+		if n := len(a.log.with("another identity")); n != 1 {
+			t.Errorf("%d lines tell of the other identity", n)
+		}
+		if n := len(a.log.with("first contact refused")); n != 1 {
+			t.Errorf("%d lines within 10 s, want one", n)
+		}
+	})
+}
+
+// The 17th node is left out with one line at each of the others, and gets the
+// place of one that goes.
+func TestSeventeenthNodeIsOneLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, MaxNodes)
+		l.until("connected", l.connected)
+		l.server.Befriend(append([]string{jidOf(MaxNodes)}, jids(MaxNodes)...)...)
+		late := l.add(MaxNodes)
+		pass(time.Minute)
+		text := fmt.Sprintf("more than %d nodes", MaxNodes)
+		for _, s := range l.sites {
+			found := s.log.with(text)
+			if len(found) != 1 || (s != late && !strings.Contains(found[0], late.jid)) {
+				t.Errorf("%s: %d lines: %q", s.jid, len(found), found)
+			}
+			if s != late && s.fabric.links() != MaxNodes-1 {
+				t.Errorf("%s has %d links", s.jid, s.fabric.links())
+			}
+		}
+		if late.fabric.links() != 0 {
+			t.Errorf("the 17th has %d links", late.fabric.links())
+		}
+		left := l.sites[0]
+		l.server.Remove(left.jid)
+		l.until("it takes the place", func() bool { return late.fabric.links() == MaxNodes-1 })
+	})
+}
+
+func jids(n int) []string {
+	var all []string
+	for i := range n {
+		all = append(all, jidOf(i))
+	}
+	return all
+}

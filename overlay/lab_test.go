@@ -1,0 +1,325 @@
+package overlay
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/overlay/identity"
+	"evio/overlay/member"
+	"evio/overlay/nodeid"
+	"evio/overlay/overlaytest"
+)
+
+const labOverlay = "blue"
+
+// lab is an overlay of several engines in one process under virtual time.
+type lab struct {
+	t      *testing.T
+	server *overlaytest.Server
+	wire   *wire
+	sites  []*site
+}
+
+// site is one engine. Its book and its key outlive its node.
+type site struct {
+	lab     *lab
+	jid     string
+	key     ed25519.PrivateKey
+	id      nodeid.ID
+	book    *member.Book
+	account *overlaytest.Account
+	service *member.Service
+	fabric  *fabric
+	log     *lines
+	node    *Node
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+// newLab starts n engines that are in each other's rosters.
+func newLab(t *testing.T, n int) *lab {
+	t.Helper()
+	l := &lab{t: t, server: overlaytest.New(), wire: newWire(uint64(n))} //nolint:gosec // a seed
+	var jids []string
+	for i := range n {
+		jids = append(jids, jidOf(i))
+	}
+	l.server.Befriend(jids...)
+	for i := range n {
+		l.add(i)
+	}
+	t.Cleanup(func() {
+		for _, s := range l.sites {
+			s.stop()
+			s.account.Close()
+		}
+		l.until("all sessions end", func() bool { return l.wire.open() == 0 })
+	})
+	return l
+}
+
+func jidOf(i int) string { return fmt.Sprintf("site%02d@example.net", i) }
+
+// add starts one more engine. Keys are made of its number, so runs are alike.
+func (l *lab) add(i int) *site {
+	l.t.Helper()
+	seed := make([]byte, ed25519.SeedSize)
+	seed[0], seed[1] = byte(i), 1
+	s := &site{lab: l, jid: jidOf(i), key: ed25519.NewKeyFromSeed(seed), log: &lines{}}
+	s.id = nodeid.FromKey(identity.Public(s.key), labOverlay)
+	var err error
+	s.book, err = member.Open(member.Config{Dir: l.t.TempDir(), Self: identity.Public(s.key), Log: s.log.entry()})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	s.service = s.book.Service(s.jid, []string{member.AnyOverlay})
+	s.account = l.server.Connect(s.jid, s.service)
+	l.sites = append(l.sites, s)
+	s.start()
+	return s
+}
+
+// start begins a new life of the engine's node.
+func (s *site) start() {
+	s.fabric = &fabric{up: map[nodeid.ID]Session{}}
+	s.node = New(Config{
+		Overlay: labOverlay, Key: s.key, Book: s.book, Sessions: port{s.lab.wire, s.id},
+		Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
+		Fabric:  s.fabric, Log: s.log.entry(),
+	})
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // ended by stop, before cleanup
+	node, done := s.node, make(chan struct{})
+	s.cancel, s.done = cancel, done
+	go func() {
+		defer close(done)
+		node.Run(ctx)
+	}()
+}
+
+func (s *site) stop() {
+	s.cancel()
+	<-s.done
+}
+
+// until advances time until ok holds.
+func (l *lab) until(what string, ok func() bool) {
+	l.t.Helper()
+	if !l.within(2*time.Minute, ok) {
+		l.t.Fatalf("%s: not within two minutes", what)
+	}
+}
+
+// within advances time until ok holds or the time is over.
+func (l *lab) within(d time.Duration, ok func() bool) bool {
+	for deadline := time.Now().Add(d); ; {
+		synctest.Wait()
+		if ok() {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+		pass(20 * time.Millisecond)
+	}
+}
+
+// pass lets virtual time go by.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// connected reports whether all sites have a link to all others.
+func (l *lab) connected() bool {
+	for _, s := range l.sites {
+		if s.fabric.links() != len(l.sites)-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// settled also asks for a ring whose floods go by links alone.
+func (l *lab) settled() bool {
+	if !l.connected() {
+		return false
+	}
+	for _, s := range l.sites {
+		status := s.status()
+		if len(status.Successors) < min(2, len(l.sites)-1) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *site) status() Status {
+	s.lab.t.Helper()
+	status, err := s.node.Status(context.Background()) //nolint:usetesting // also used in cleanup
+	if err != nil {
+		s.lab.t.Fatal(err)
+	}
+	return status
+}
+
+// drop returns one of the node's drop counters.
+func (s *site) drop(cause string) uint64 { return s.status().Drops[cause] }
+
+func (s *site) claim(addr string, n byte) error {
+	return s.node.Claim(context.Background(), []netip.Addr{netip.MustParseAddr(addr)}, hw(n)) //nolint:usetesting // also used in cleanup
+}
+
+func (s *site) mustClaim(addr string, n byte) {
+	s.lab.t.Helper()
+	if err := s.claim(addr, n); err != nil {
+		s.lab.t.Fatal(err)
+	}
+}
+
+// sees reports whether the site's table says that owner has the address.
+func (s *site) sees(addr string, owner *site) bool {
+	e, ok := s.node.Table().Lookup(netip.MustParseAddr(addr))
+	return ok && e.Node == owner.id
+}
+
+func (s *site) knows(addr string) bool {
+	_, ok := s.node.Table().Lookup(netip.MustParseAddr(addr))
+	return ok
+}
+
+func hw(n byte) MAC { return MAC{0x02, 0xee, 0, 0, 0, n} }
+
+// frameOf returns a broadcast with a number in it.
+func frameOf(source MAC, number uint32) []byte {
+	b := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, source[:]...)
+	return binary.BigEndian.AppendUint32(append(b, 0x88, 0xb5), number)
+}
+
+// fabric keeps what the node tells the network beneath it.
+type fabric struct {
+	mu        sync.Mutex
+	up        map[nodeid.ID]Session
+	ups       int
+	changed   int
+	delivered [][]byte
+}
+
+var _ Fabric = (*fabric)(nil)
+
+func (f *fabric) LinkUp(peer nodeid.ID, s Session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.up[peer] = s
+	f.ups++
+}
+
+func (f *fabric) LinkDown(peer nodeid.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.up, peer)
+}
+
+func (f *fabric) DirectoryChanged() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changed++
+}
+
+func (f *fabric) Deliver(frame []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delivered = append(f.delivered, bytes.Clone(frame))
+}
+
+func (f *fabric) links() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.up)
+}
+
+func (f *fabric) link(peer nodeid.ID) Session {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.up[peer]
+}
+
+// count returns how often a frame was delivered.
+func (f *fabric) count(frame []byte) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, d := range f.delivered {
+		if bytes.Equal(d, frame) {
+			n++
+		}
+	}
+	return n
+}
+
+// snapshot returns what must not change when a peer sends nonsense.
+func (s *site) snapshot() string {
+	s.fabric.mu.Lock()
+	links, ups, delivered := maps.Clone(s.fabric.up), s.fabric.ups, len(s.fabric.delivered)
+	s.fabric.mu.Unlock()
+	status := s.status()
+	entries := map[Entry]bool{}
+	for _, e := range s.node.Table().Entries() {
+		entries[e] = true
+	}
+	return fmt.Sprint(len(links), ups, delivered, status.Successors, status.LongDistance, status.Members, entries)
+}
+
+// lines is a log that a test can search.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (w *lines) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = append(w.all, string(b))
+	return len(b), nil
+}
+
+func (w *lines) entry() *logrus.Entry {
+	l := logrus.New()
+	l.SetOutput(w)
+	l.SetLevel(logrus.DebugLevel)
+	return logrus.NewEntry(l)
+}
+
+// with returns the lines that contain a text.
+func (w *lines) with(text string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var found []string
+	for _, l := range w.all {
+		if strings.Contains(l, text) {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+func (s *site) addrs(texts ...string) []netip.Addr {
+	var all []netip.Addr
+	for _, a := range texts {
+		all = append(all, netip.MustParseAddr(a))
+	}
+	return all
+}
+
+func address(i int) string { return fmt.Sprintf("10.0.1.%d", i+1) }
