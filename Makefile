@@ -124,4 +124,4 @@ $(GOLANGCI):
 
 .PHONY: clean
 clean: ## removes what was built, but for dist/tools
-	rm -rf $(DIST)/evio $(DIST)/plugin $(DIST)/ci
+	rm -rf $(DIST)/evio $(DIST)/demo $(DIST)/demo-log $(DIST)/footprint $(DIST)/plugin $(DIST)/ci

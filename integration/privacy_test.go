@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -18,7 +16,6 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 
 	"evio/integration/scenario"
 	"evio/integration/testbed"
@@ -50,20 +47,33 @@ func testPrivacy(t *testing.T, d *scenario.Deployment) {
 		t.Fatal(err)
 	}
 	server := strings.Fields(lookup(t, d.Sites[0], xmpp))[0]
-	wan := wanLinks{xmpp: netip.MustParseAddr(server), routers: map[netip.Addr]bool{}, marker: marker}
+	routers := map[netip.Addr]bool{}
 	for _, s := range d.Sites {
-		wan.routers[s.Router.WAN()] = true
+		routers[s.Router.WAN()] = true
 	}
 	for site, c := range captures {
 		file, err := c.Stop(within(t, 10*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
-		count := wan.classify(t, site, file)
-		t.Logf("site %s: %v", site, count)
-		for _, class := range []string{"stun", "handshake", "record", "xmpp"} {
-			if count[class] == 0 {
-				t.Errorf("site %s: no packet of class %s was captured", site, class)
+		traffic, err := scenario.ReadTraffic(file, netip.AddrPortFrom(netip.MustParseAddr(server), 5222), marker)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("site %s: %d STUN, %d handshake, %d record, %d XMPP, sessions between %v",
+			site, traffic.STUN, traffic.Handshake, traffic.Record, traffic.XMPP, traffic.Peers)
+		if traffic.STUN == 0 || traffic.Handshake == 0 || traffic.Record == 0 || traffic.XMPP == 0 {
+			t.Errorf("site %s: a class of packets is missing, so nothing was shown", site)
+		}
+		if traffic.Other > 0 {
+			t.Errorf("site %s: %d unexpected packets, the first: %s", site, traffic.Other, traffic.FirstOther)
+		}
+		if traffic.Marked > 0 {
+			t.Errorf("site %s: the marker can be read in %d packets", site, traffic.Marked)
+		}
+		for peer := range traffic.Peers {
+			if !routers[peer] {
+				t.Errorf("site %s: a session's packets go by %s, which is no site's router", site, peer)
 			}
 		}
 	}
@@ -127,83 +137,4 @@ func escaped(b []byte) string {
 		fmt.Fprintf(&s, "\\%03o", c)
 	}
 	return s.String()
-}
-
-// wanLinks is what may be seen on the sites' WAN links.
-type wanLinks struct {
-	xmpp    netip.Addr
-	routers map[netip.Addr]bool
-	marker  []byte // must not be seen
-}
-
-// classify counts the packets of a capture and reports those that should not be.
-func (w wanLinks) classify(t *testing.T, site, file string) map[string]int {
-	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	r, err := pcapgo.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	count := map[string]int{}
-	for {
-		data, _, err := r.ReadPacketData()
-		if errors.Is(err, io.EOF) {
-			return count
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if bytes.Contains(data, w.marker) {
-			t.Errorf("site %s: the marker is readable on the WAN link", site)
-		}
-		class, what := w.classOf(gopacket.NewPacket(data, r.LinkType(), gopacket.Lazy))
-		count[class]++
-		if class == "other" {
-			t.Errorf("site %s: unexpected on the WAN link: %s", site, what)
-		}
-	}
-}
-
-// classOf names what a packet on a WAN link is.
-func (w wanLinks) classOf(p gopacket.Packet) (class, what string) {
-	if p.Layer(layers.LayerTypeARP) != nil {
-		return "arp", ""
-	}
-	if p.Layer(layers.LayerTypeIPv6) != nil {
-		return "ipv6 of the routers' own kernels", ""
-	}
-	ip, ok := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
-	if !ok {
-		return "other", p.String()
-	}
-	src, dst := addrOfIP(ip.SrcIP), addrOfIP(ip.DstIP)
-	if tcp, ok := p.Layer(layers.LayerTypeTCP).(*layers.TCP); ok {
-		if (dst == w.xmpp && tcp.DstPort == 5222) || (src == w.xmpp && tcp.SrcPort == 5222) {
-			return "xmpp", ""
-		}
-		return "other", p.String()
-	}
-	udp, ok := p.Layer(layers.LayerTypeUDP).(*layers.UDP)
-	if !ok || len(udp.Payload) == 0 {
-		return "other", p.String()
-	}
-	direct := w.routers[src] && w.routers[dst]
-	switch b := udp.Payload; {
-	case len(b) >= 20 && b[0] < 4 && bytes.Equal(b[4:8], []byte{0x21, 0x12, 0xa4, 0x42}):
-		return "stun", ""
-	case b[0] == 192 && direct:
-		return "handshake", ""
-	case b[0] == 193 && direct:
-		return "record", ""
-	}
-	return "other", p.String()
-}
-
-func addrOfIP(ip net.IP) netip.Addr {
-	a, _ := netip.AddrFromSlice(ip.To4())
-	return a
 }

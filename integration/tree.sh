@@ -49,9 +49,10 @@ case $mirror in
 esac
 
 say "building $tree, about 90 s"
+log=$tree.log
 # The mounts and processes of the build end with it, however it ends.
 unshare --mount --pid --fork --kill-child --propagation private \
-  sh -eu -s "$suite" "$mirror" "$tree.new" $packages >&2 <<'BUILD'
+  sh -eu -s "$suite" "$mirror" "$tree.new" $packages >"$log" 2>&1 <<'BUILD' || { tail -n 30 "$log" >&2; say "not built, see $log"; exit 1; }
     suite=$1 mirror=$2 new=$3
     shift 3
     debootstrap --variant=minbase "$suite" "$new" "$mirror"

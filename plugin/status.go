@@ -33,6 +33,11 @@ func (s source) Status(ctx context.Context) status.Document {
 	d.Networks = merge(s.driver.Networks(), s.parts.plane.Networks(ctx))
 	t := s.parts.transport.Stats()
 	d.Transport = status.Transport{Port: t.Port, Datagrams: t.Socket.Received, Drops: t.Drops}
+	for cause, count := range map[string]uint64{"truncated": t.Socket.Truncated, "buffer-full": t.Socket.Overflow} {
+		if count > 0 {
+			d.Transport.Drops[cause] += count
+		}
+	}
 	for _, a := range s.parts.accounts {
 		st := a.client.Status()
 		d.Signalling = append(d.Signalling, status.Signalling{

@@ -18,8 +18,8 @@ const (
 	Probe    Kind = 5 // the session's own: never sent or received by callers
 )
 
-// MaxControl is the largest control message.
-const MaxControl = 8 << 10
+// MaxControl is the largest control frame: a message of 8 KiB with its header.
+const MaxControl = 8<<10 + 27
 
 // String returns the name of the kind.
 func (k Kind) String() string {

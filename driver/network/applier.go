@@ -72,6 +72,9 @@ func (a *applier) run(ctx context.Context) {
 		case <-a.wake:
 		case <-retry.C:
 		}
+		if ctx.Err() != nil {
+			return
+		}
 		a.mu.Lock()
 		waiters := a.waiters
 		a.waiters = nil

@@ -40,7 +40,7 @@ type Switch struct {
 // Transport is the UDP socket that all sessions share.
 type Transport struct {
 	Port      int               `json:"port"`      // UDP port
-	Datagrams map[string]uint64 `json:"datagrams"` // received, by class: stun, handshake, record, other
+	Datagrams map[string]uint64 `json:"datagrams"` // received, by class: stun, handshake, record, unknown
 	Drops     map[string]uint64 `json:"drops"`     // received and not used, by cause
 }
 

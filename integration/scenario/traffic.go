@@ -20,7 +20,8 @@ type Traffic struct {
 	Link                    int // ARP, and IPv6 of the routers' own kernels
 	Other                   int // anything else: on a WAN link there should be none
 	FirstOther              string
-	Marked                  int // packets in which the marker can be read
+	Peers                   map[netip.Addr]int // packets of sessions (handshake, record) by source and destination
+	Marked                  int                // packets in which the marker can be read
 }
 
 // ReadTraffic classifies the packets of a capture file and looks for the marker.
@@ -30,6 +31,7 @@ func ReadTraffic(file string, xmpp netip.AddrPort, marker []byte) (t Traffic, er
 		return Traffic{}, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	t.Peers = map[netip.Addr]int{}
 	r, err := pcapgo.NewReader(f)
 	if err != nil {
 		return Traffic{}, fmt.Errorf("capture %s: %w", file, err)
@@ -69,14 +71,26 @@ func (t *Traffic) add(p gopacket.Packet, xmpp netip.AddrPort) {
 			return
 		case b[0] == 192:
 			t.Handshake++
+			t.between(p)
 			return
 		case b[0] == 193:
 			t.Record++
+			t.between(p)
 			return
 		}
 	}
 	if t.Other++; t.Other == 1 {
 		t.FirstOther = p.String()
+	}
+}
+
+// between notes the ends of a session's packet.
+func (t *Traffic) between(p gopacket.Packet) {
+	source, destination := p.NetworkLayer().NetworkFlow().Endpoints()
+	for _, end := range []gopacket.Endpoint{source, destination} {
+		if a, ok := netip.AddrFromSlice(end.Raw()); ok {
+			t.Peers[a]++
+		}
 	}
 }
 

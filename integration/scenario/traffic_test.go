@@ -41,6 +41,10 @@ func TestReadTraffic(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.FirstOther = ""
+	if len(got.Peers) != 2 {
+		t.Errorf("sessions between %v, want two addresses", got.Peers)
+	}
+	got.Peers = nil
 	if diff := cmp.Diff(Traffic{STUN: 1, Handshake: 1, Record: 2, XMPP: 1, Other: 3, Marked: 1}, got); diff != "" {
 		t.Error(diff)
 	}

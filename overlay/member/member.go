@@ -162,6 +162,9 @@ func (b *Book) announce() {
 				nodes = append(nodes, b.overlays[name].node)
 			}
 		}
+		if len(nodes) > maxNodes {
+			s.log.Warnf("this account announces %d of %d overlays, members do not find the rest: serve some of them with another account", maxNodes, len(nodes))
+		}
 		if s.announcer != nil {
 			updates = append(updates, update{s.announcer, extension{Key: b.self, Nodes: nodes}.encode()})
 		}

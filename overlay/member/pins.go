@@ -125,13 +125,25 @@ func (p *pins) check(jid string, key ed25519.PublicKey) error {
 	if err != nil {
 		return fmt.Errorf("pin %s: %w", jid, err)
 	}
-	if err := renameio.WriteFile(p.path(jid), b, 0o600); err != nil {
+	if err := p.write(jid, b); err != nil {
 		p.mu.Lock()
 		delete(p.known, jid)
 		p.mu.Unlock()
 		return fmt.Errorf("pin %s: %w", jid, err)
 	}
 	return nil
+}
+
+// write puts a pin on the disk, its folder's entry as well.
+func (p *pins) write(jid string, b []byte) error {
+	if err := renameio.WriteFile(p.path(jid), b, 0o600); err != nil {
+		return err
+	}
+	dir, err := os.Open(p.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // forget removes a pin; one that is not there is no error.

@@ -34,7 +34,7 @@ type File struct {
 	// means that networks stay on this engine.
 	Signalling []Service `json:"signalling"`
 	// STUN lists servers, "host:port", that tell this engine its address outside of
-	// its NAT. At most 8.
+	// its NAT. At most 4.
 	STUN []string `json:"stun"`
 	// UDPPort carries all sessions; 1 to 65535, 0 for any free one.
 	UDPPort int `json:"udp_port"`

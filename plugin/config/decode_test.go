@@ -101,10 +101,10 @@ func TestFaults(t *testing.T) {
 		}},
 		{"fraction", `{"udp_port": 1.5}`, []string{"udp_port: it must be a whole number without quotes"}},
 		{"port", `{"udp_port": 65536}`, []string{"udp_port: this is no UDP port; give one from 1 to 65535, or 0 for any free one"}},
-		{"stun", `{"stun": ["a", "a:0", "a:b", ":1", "b:65535", "[::1]:1"]}`, []string{
+		{"stun", `{"stun": ["a", "a:0", "a:b", ":1"]}`, []string{
 			`stun[0]: "a" is no host:port; write it like stun.example.org:3478`, `stun[1]: "a:0"`, `stun[2]: "a:b"`, `stun[3]: ":1"`,
 		}},
-		{"too many stun", `{"stun": ["a:1","a:1","a:1","a:1","a:1","a:1","a:1","a:1","a:1"]}`, []string{"stun: there are 9 servers; keep 8 at most"}},
+		{"too many stun", `{"stun": ["a:1","a:1","a:1","a:1","a:1","a:1","a:1","a:1","a:1"]}`, []string{"stun: there are 9 servers; keep 4 at most"}},
 		{"log", `{"log": {"level": "loud", "format": "xml"}}`, []string{
 			`log.level: "loud" is not known; give one of trace, debug, info, warn, error`,
 			`log.format: "xml" is not known; give one of text, json`,

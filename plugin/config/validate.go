@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxSTUN     = 8
+	maxSTUN     = 4
 	maxServices = 8
 	maxJIDPart  = 1023 // bytes (RFC 7622 section 3)
 	maxOverlay  = 64   // bytes of an overlay's name, as in a network's options

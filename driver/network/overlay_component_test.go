@@ -1,0 +1,245 @@
+//go:build component
+
+package network
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"evio/overlay/overlaytest"
+)
+
+// pair is two engines that share an overlay.
+func pair(t *testing.T) (*rig, *rig) {
+	t.Helper()
+	server := overlaytest.New()
+	a := newRig(t, server, "a", 1)
+	b := newRig(t, server, "b", 2, a)
+	server.Befriend(a.jid(), b.jid())
+	a.addNetwork("blue")
+	b.addNetwork("blue")
+	linked(t, a, b)
+	return a, b
+}
+
+// linked waits until two engines have a session with each other.
+func linked(t *testing.T, all ...*rig) {
+	t.Helper()
+	for _, r := range all {
+		eventually(t, r.name+" has a link", func() bool {
+			n := r.network()
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return len(n.links) == len(all)-1
+		})
+	}
+}
+
+// knows waits until an engine's directory has a container's addresses.
+func knows(t *testing.T, r *rig, b *box) {
+	t.Helper()
+	eventually(t, r.name+" knows "+b.ns, func() bool {
+		for _, a := range b.spec.Addrs {
+			if e, ok := r.network().currentNode().Table().Lookup(a); !ok || e.MAC != b.spec.MAC {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// The first frame between two containers is carried, though no flow for them is
+// installed anywhere; so each of these pings is sent once.
+func TestContainersOfTwoEngines(t *testing.T) {
+	a, b := pair(t)
+	one, two := a.box(1), b.box(2)
+	one.attach()
+	two.attach()
+	if err := one.pingOnce(two.addr4()); err != nil {
+		t.Error("first frames were lost: ", err)
+	}
+	mustPing(t, one, two)
+	mustPing(t, two, one)
+	for n := byte(3); n < 8; n++ {
+		late := b.box(n)
+		late.attach()
+		if err := late.pingOnce(one.addr6()); err != nil {
+			t.Error("first frames were lost: ", err)
+		}
+	}
+
+	t.Run("TCP", func(t *testing.T) { transfer(t, one, two, 20<<20) })
+
+	t.Run("conflict names the owner", func(t *testing.T) {
+		knows(t, b, one)
+		thief := b.box(9)
+		thief.spec.Addrs = one.spec.Addrs
+		if err := thief.join(); err == nil || !strings.Contains(err.Error(), a.jid()) {
+			t.Errorf("an address of the other engine: %v", err)
+		}
+	})
+
+	t.Run("status", func(t *testing.T) {
+		all := a.plane.Networks(t.Context())
+		if len(all) != 1 || len(all[0].Sessions) != 1 || len(all[0].Members) != 1 || len(all[0].Endpoints) != 1 || all[0].Local {
+			t.Fatalf("%+v", all)
+		}
+		if d := all[0].Drops; d["source-not-owned"] != 0 || d["malformed"] != 0 || d["link-write"] != 0 {
+			t.Errorf("drops %v", d)
+		}
+	})
+
+	t.Run("no engine loses its other network", func(t *testing.T) {
+		a.addNetworkAs("fedcba9876543210", "green")
+		if err := a.plane.RemoveNetwork(t.Context(), "fedcba9876543210"); err != nil {
+			t.Fatal(err)
+		}
+		mustPing(t, one, two)
+	})
+
+	if err := errors.Join(a.plane.RemoveNetwork(t.Context(), netID), b.plane.RemoveNetwork(t.Context(), netID)); err != nil {
+		t.Fatal(err)
+	}
+	if left := devices(t); len(left) != 0 {
+		t.Errorf("devices left: %v", left)
+	}
+}
+
+// transfer moves bytes by TCP from one container to another and compares sums.
+func transfer(t *testing.T, from, to *box, size int64) {
+	t.Helper()
+	l := to.listen()
+	defer l.Close() //nolint:errcheck // nothing to lose
+	conn := from.dial(l.Addr().String())
+	defer conn.Close() //nolint:errcheck // nothing to lose
+	other, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close() //nolint:errcheck // nothing to lose
+	deadline := time.Now().Add(60 * time.Second)
+	_, _ = conn.SetDeadline(deadline), other.SetDeadline(deadline)
+	sent, got, began := sha256.New(), sha256.New(), time.Now()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.MultiWriter(conn, sent), io.LimitReader(rand.Reader, size))
+		failed <- errors.Join(err, conn.Close())
+	}()
+	n, err := io.Copy(got, other)
+	if err := errors.Join(err, <-failed); err != nil {
+		t.Fatal(err)
+	}
+	if n != size || !bytes.Equal(sent.Sum(nil), got.Sum(nil)) {
+		t.Fatalf("received %d of %d bytes, or others than sent", n, size)
+	}
+	t.Logf("%.2f Gb/s", float64(size)*8e-9/time.Since(began).Seconds())
+}
+
+// A container that comes back with another MAC address is announced: a container
+// at the other engine that has the old one in its cache reaches it at once.
+func TestNewMACIsAnnounced(t *testing.T) {
+	a, b := pair(t)
+	one, two := a.box(1), b.box(2)
+	one.attach()
+	two.attach()
+	mustPing(t, one, two)
+	if err := two.leave(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "ip", "netns", "del", two.ns)
+	two.spec.MAC = hw(0x77)
+	two.attach()
+	eventually(t, "the cache has the new MAC address", func() bool {
+		return strings.Contains(one.ip("neigh", "show", two.addr4().String()), "02:ee:00:00:00:77") &&
+			strings.Contains(one.ip("neigh", "show", two.addr6().String()), "02:ee:00:00:00:77")
+	})
+	mustPing(t, one, two)
+}
+
+// A network whose overlay becomes known later, with containers on it.
+func TestOverlayNamedLater(t *testing.T) {
+	server := overlaytest.New()
+	a := newRig(t, server, "a", 1)
+	b := newRig(t, server, "b", 2, a)
+	server.Befriend(a.jid(), b.jid())
+	a.addNetwork("")
+	b.addNetwork("blue")
+	one, two := a.box(1), b.box(2)
+	one.attach()
+	two.attach()
+	if err := one.pingOnce(two.addr4()); err == nil {
+		t.Fatal("a local network reaches another engine")
+	}
+	one.ip("neigh", "flush", "dev", "eth0") // the kernel still has the question open
+	if err := a.plane.SetOverlay(t.Context(), netID, "blue"); err != nil {
+		t.Fatal(err)
+	}
+	linked(t, a, b)
+	knows(t, b, one)
+	knows(t, a, two)
+	mustPing(t, one, two)
+}
+
+// One plugin ends and comes back; the other one serves its containers by the new
+// session, and nothing of the old life stays.
+func TestEngineComesBack(t *testing.T) {
+	a, b := pair(t)
+	one, two, three := a.box(1), b.box(2), b.box(3)
+	for _, c := range []*box{one, two, three} {
+		c.attach()
+	}
+	mustPing(t, one, two)
+	b.stop()
+	eventually(t, "the link is down", func() bool {
+		n := a.network()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return len(n.links) == 0
+	})
+	b.start()
+	b.addNetwork("blue")
+	two.spec.Adopt = true
+	if err := two.join(); err != nil {
+		t.Fatal(err)
+	}
+	linked(t, a, b)
+	knows(t, a, two)
+	knows(t, b, one)
+	mustPing(t, one, two)
+	mustPing(t, two, one)
+	eventually(t, "what was not adopted is forgotten", func() bool {
+		_, held := a.network().currentNode().Table().Lookup(three.addr4())
+		return !held
+	})
+}
+
+// Frames that arrive before the session has a link are carried by the directory.
+func TestFramesBeforeTheLink(t *testing.T) {
+	a, b := pair(t)
+	one, two := a.box(1), b.box(2)
+	one.attach()
+	two.attach()
+	knows(t, a, two)
+	knows(t, b, one)
+	n := a.network()
+	peer := b.network().currentNode().ID()
+	n.mu.Lock()
+	l := n.links[peer]
+	delete(n.links, peer)
+	n.mu.Unlock()
+	before := one.ip("-s", "link", "show", "eth0")
+	n.receive(peer, [][]byte{append(append(append([]byte{}, one.spec.MAC[:]...), two.spec.MAC[:]...), 0x88, 0xb5, 1, 2, 3)})
+	if n.drops.noSession.Load() != 0 || n.drops.notOwner.Load() != 0 {
+		t.Errorf("drops %v", n.drops.byCause())
+	}
+	eventually(t, "the frame arrives", func() bool { return one.ip("-s", "link", "show", "eth0") != before })
+	n.mu.Lock()
+	n.links[peer] = l
+	n.mu.Unlock()
+}
