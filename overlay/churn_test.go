@@ -14,7 +14,7 @@ import (
 func TestOverlayHealsAfterAnyChurn(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { churn(t, rand.New(rand.NewPCG(seed, 2))) }) //nolint:gosec // a test's choices
+			synctest.Test(t, func(t *testing.T) { churn(t, rand.New(rand.NewPCG(seed, 2))) })
 		})
 	}
 }
@@ -96,7 +96,7 @@ func churn(t *testing.T, r *rand.Rand) {
 		}
 	}
 	for i, s := range l.sites {
-		f := frameOf(hw(byte(i+1)), uint32(1000+i)) //nolint:gosec // small
+		f := frameOf(hw(byte(i+1)), uint32(1000+i))
 		s.node.Flood(f)
 		pass(time.Second)
 		for j, o := range l.sites {

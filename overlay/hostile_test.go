@@ -19,7 +19,7 @@ import (
 func envelopeOf(t *testing.T, key ed25519.PrivateKey, to *site, now time.Time) []byte {
 	t.Helper()
 	b, err := contact.Sign(key, labOverlay, contact.Envelope{
-		To: to.id, Attempt: uint64(now.UnixMilli()), Expiry: now.Add(contact.Lifetime), Parameters: []byte("12345678"), //nolint:gosec // after 1970
+		To: to.id, Attempt: uint64(now.UnixMilli()), Expiry: now.Add(contact.Lifetime), Parameters: []byte("12345678"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ type site struct {
 // newLab starts n engines that are in each other's rosters.
 func newLab(t *testing.T, n int) *lab {
 	t.Helper()
-	l := &lab{t: t, server: overlaytest.New(), wire: newWire(uint64(n))} //nolint:gosec // a seed
+	l := &lab{t: t, server: overlaytest.New(), wire: newWire(uint64(n))}
 	var jids []string
 	for i := range n {
 		jids = append(jids, jidOf(i))
@@ -99,7 +99,7 @@ func (s *site) start() {
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		Fabric:  s.fabric, Log: s.log.entry(),
 	})
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // ended by stop, before cleanup
+	ctx, cancel := context.WithCancel(context.Background())
 	node, done := s.node, make(chan struct{})
 	s.cancel, s.done = cancel, done
 	go func() {
@@ -167,7 +167,7 @@ func (l *lab) settled() bool {
 
 func (s *site) status() Status {
 	s.lab.t.Helper()
-	status, err := s.node.Status(context.Background()) //nolint:usetesting // also used in cleanup
+	status, err := s.node.Status(context.Background())
 	if err != nil {
 		s.lab.t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func (s *site) status() Status {
 func (s *site) drop(cause string) uint64 { return s.status().Drops[cause] }
 
 func (s *site) claim(addr string, n byte) error {
-	return s.node.Claim(context.Background(), []netip.Addr{netip.MustParseAddr(addr)}, hw(n)) //nolint:usetesting // also used in cleanup
+	return s.node.Claim(context.Background(), []netip.Addr{netip.MustParseAddr(addr)}, hw(n))
 }
 
 func (s *site) mustClaim(addr string, n byte) {
@@ -297,7 +297,6 @@ func (w *lines) Write(b []byte) (int, error) {
 func (w *lines) entry() *logrus.Entry {
 	l := logrus.New()
 	l.SetOutput(w)
-	l.SetLevel(logrus.DebugLevel)
 	return logrus.NewEntry(l)
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"evio/overlay/control"
-	"evio/overlay/member"
 )
 
 func TestRemovedMemberLosesSessionAndAddresses(t *testing.T) {
@@ -231,17 +230,15 @@ func TestMessageOfOneWhoLeft(t *testing.T) {
 		l := newLab(t, 2)
 		a, b := l.sites[0], l.sites[1]
 		l.until("connected", l.connected)
-		var m member.Member
-		for _, m = range a.book.Members(labOverlay) {
-		}
-		if m.Node != b.id {
-			t.Fatalf("member %+v", m)
+		members := a.book.Members(labOverlay)
+		if len(members) != 1 || members[0].Node != b.id {
+			t.Fatalf("members %+v", members)
 		}
 		l.server.Remove(b.jid)
 		l.until("gone", func() bool { return a.fabric.links() == 0 })
 		ever := l.wire.openedBy(a.id)
 		envelope := envelopeOf(t, b.key, a, time.Now())
-		a.node.message(m, envelope)
+		a.node.message(members[0], envelope)
 		pass(10 * time.Second)
 		if now := l.wire.openedBy(a.id); now != ever {
 			t.Error("a session was opened with one who is no member")
@@ -308,6 +305,7 @@ func TestClaimEndsWithContextAndNode(t *testing.T) {
 		s := l.sites[0]
 		hold := make(chan struct{})
 		s.node.After(func() { <-hold })
+		synctest.Wait() // the node is held
 		ctx, cancel := context.WithCancel(t.Context())
 		got := make(chan error, 2)
 		go func() { got <- s.node.Claim(ctx, s.addrs("10.0.0.1"), hw(1)) }()
@@ -324,13 +322,17 @@ func TestClaimEndsWithContextAndNode(t *testing.T) {
 
 		hold = make(chan struct{})
 		s.node.After(func() { <-hold })
+		synctest.Wait() // the node is held
 		go func() { got <- s.node.Claim(t.Context(), s.addrs("10.0.0.1"), hw(1)) }()
 		synctest.Wait()
 		s.cancel()
 		close(hold)
 		synctest.Wait()
 		select {
-		case <-got:
+		case err := <-got:
+			if err == nil {
+				t.Error("a node that ended has claimed an address")
+			}
 		default:
 			t.Error("still waits for a node that has ended")
 		}

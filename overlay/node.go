@@ -130,8 +130,8 @@ func (n *Node) Run(ctx context.Context) {
 // Bounds of the time between two ticks. The ring, which does not say when it needs
 // one, wants a few in half a second.
 const (
-	tickMin = time.Millisecond
-	tickMax = 250 * time.Millisecond
+	tickLeast = time.Millisecond
+	tickMost  = 250 * time.Millisecond
 )
 
 // tick does what is due.
@@ -149,7 +149,7 @@ func (n *Node) tick(now time.Time) {
 
 // nextTick returns when the next tick is due.
 func (n *Node) nextTick() time.Time {
-	next := n.ticked.Add(tickMax)
+	next := n.ticked.Add(tickMost)
 	sooner := func(t time.Time) {
 		if !t.IsZero() && t.Before(next) {
 			next = t
@@ -161,7 +161,7 @@ func (n *Node) nextTick() time.Time {
 			sooner(a.control.NextTick())
 		}
 	}
-	if earliest := n.ticked.Add(tickMin); next.Before(earliest) {
+	if earliest := n.ticked.Add(tickLeast); next.Before(earliest) {
 		return earliest
 	}
 	return next

@@ -69,8 +69,8 @@ func TestApplierServesRequestsTogether(t *testing.T) {
 		s.end <- nil // of a run that began before they asked
 		<-s.began
 		select {
-		case <-a:
-			t.Fatal("served by a run that had begun before")
+		case err := <-a:
+			t.Fatal("served by a run that had begun before: ", err)
 		default:
 		}
 		broken := errors.New("broken")

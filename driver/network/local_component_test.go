@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evio/datapath/netdev"
+	"evio/driver"
 	"evio/overlay/overlaytest"
 )
 
@@ -190,6 +191,9 @@ func TestRestartAdoptsContainers(t *testing.T) {
 	r.stop()
 	if err := one.join(); err == nil {
 		t.Error("a plane that ended took a container")
+	}
+	if err := r.plane.AddNetwork(t.Context(), driver.NetworkSpec{ID: netID, MTU: testMTU}); !errors.Is(err, errClosed) {
+		t.Errorf("a network of a plane that ended: %v", err)
 	}
 	r.start()
 	r.addNetwork("")

@@ -98,10 +98,12 @@ func (n *network) close() {
 // apply makes the bridge as it should be and records what its flows now accept. A
 // port whose device went away meanwhile because nobody wants it any more is no
 // fault of those that remain: then the newest state is applied at once.
-func (n *network) apply(ctx context.Context) error {
+func (n *network) apply(ctx context.Context) error { return n.applyBy(ctx, n.sw.Apply) }
+
+func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.Bridge) error) error {
 	for {
 		want, accepted := n.desired()
-		err := n.sw.Apply(ctx, want)
+		err := apply(ctx, want)
 		if err == nil {
 			n.accepted.Store(&accepted)
 			return nil

@@ -151,7 +151,7 @@ func (p *Plane) waitSwitch(ctx context.Context) (*ovs.Switch, error) {
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return nil, fmt.Errorf("Open vSwitch cannot be used (%w): mend that or name the host's in ovs.run_dir; the plugin goes on trying", p.swErr) //nolint:staticcheck // a proper name
+		return nil, fmt.Errorf("Open vSwitch cannot be used (%w): mend that or name the host's in ovs.run_dir; the plugin goes on trying", p.swErr)
 	}
 }
 
@@ -164,7 +164,11 @@ func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
 	}
 	p.mu.Lock()
 	_, exists := p.networks[spec.ID]
+	closed := p.closed
 	p.mu.Unlock()
+	if closed {
+		return errClosed
+	}
 	if exists {
 		return p.SetOverlay(ctx, spec.ID, spec.Overlay)
 	}
@@ -177,7 +181,7 @@ func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
 		return errors.Join(fmt.Errorf("make bridge: %w", err), p.deleteBridge(ctx, sw, n.bridge))
 	}
 	p.mu.Lock()
-	closed := p.closed
+	closed = p.closed // meanwhile
 	if !closed {
 		p.networks[spec.ID] = n
 	}

@@ -88,7 +88,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.plane = New(Config{Key: r.key, Book: book, Transport: transport, OVS: ovs.Config{HostRunDir: r.host, RunDir: r.runDir, Log: log}, Log: log})
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // ended by stop
+	ctx, cancel := context.WithCancel(context.Background())
 	plane, account, done := r.plane, r.account, make(chan struct{})
 	go func() {
 		defer close(done)

@@ -1,0 +1,136 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"evio/datapath/ovs"
+	"evio/datapath/tap"
+	"evio/driver"
+	"evio/overlay"
+	"evio/overlay/nodeid"
+)
+
+// idle is a device without frames.
+type idle string
+
+func (d idle) Name() string                            { return string(d) }
+func (d idle) ReadFrames([][]byte, []int) (int, error) { return 0, errors.New("no frames") }
+func (d idle) WriteFrames(f [][]byte) (int, error)     { return len(f), nil }
+func (d idle) Close() error                            { return nil }
+func (idle) Stats() tap.Stats                          { return tap.Stats{} }
+
+// bare returns a local network without goroutines.
+func bare(t *testing.T) *network {
+	t.Helper()
+	n := &network{
+		bridge: "evb0", fabric: idle("evf0"), log: quiet(),
+		endpoints: map[string]*endpoint{}, links: map[nodeid.ID]*link{},
+	}
+	n.ctx, n.cancel = context.WithCancel(t.Context())
+	t.Cleanup(n.cancel)
+	n.accepted.Store(&map[overlay.MAC]*link{})
+	return n
+}
+
+// A link that goes down while the bridge is worked on is no reason to refuse the
+// container for which that is done.
+func TestApplyForgivesPortsThatNobodyWants(t *testing.T) {
+	n := bare(t)
+	n.links[nodeid.ID{1}] = &link{dev: idle("evl1")}
+	n.links[nodeid.ID{2}] = &link{dev: idle("evl2")}
+	var seen [][]string
+	err := n.applyBy(t.Context(), func(_ context.Context, b ovs.Bridge) error {
+		seen = append(seen, portNames(b))
+		if len(seen) > 1 {
+			return nil
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.links, nodeid.ID{1})
+		return errors.New("port evl1: there is no such device")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"evf0", "evl1", "evl2"}, {"evf0", "evl2"}}, seen); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestApplyReportsWhatStays(t *testing.T) {
+	n := bare(t)
+	broken, runs := errors.New("broken"), 0
+	if err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error { runs++; return broken }); !errors.Is(err, broken) || runs != 1 {
+		t.Errorf("%v after %d runs", err, runs)
+	}
+}
+
+// The flows count as installed only with the bridge, and only for the link that
+// they name, not for one that took its place.
+func TestApplyRecordsWhatFlowsAccept(t *testing.T) {
+	n := bare(t)
+	before := n.accepted.Load()
+	_ = n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error { return errors.New("broken") })
+	if n.accepted.Load() != before {
+		t.Error("recorded though it failed")
+	}
+	if err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error { return nil }); err != nil || n.accepted.Load() == before {
+		t.Error("not recorded", err)
+	}
+}
+
+// Only those that are being attached or are attached hold addresses, and only
+// those that are attached stand on the bridge.
+func TestReservation(t *testing.T) {
+	n := bare(t)
+	spec := func(id string, mac byte, addr string) driver.EndpointSpec {
+		return driver.EndpointSpec{ID: id, MAC: overlay.MAC{2, 0, 0, 0, 0, mac}, Addrs: []netip.Addr{netip.MustParseAddr(addr)}, HostIf: "lo"}
+	}
+	const rivals = 50
+	won := make(chan *endpoint, rivals)
+	var wg sync.WaitGroup
+	for i := range rivals {
+		wg.Go(func() {
+			e, err := n.reserve(spec(strings.Repeat("x", i+1), byte(i), "10.0.0.1"))
+			if err == nil {
+				won <- e
+			}
+		})
+	}
+	wg.Wait()
+	if len(won) != 1 {
+		t.Fatalf("%d containers have one address", len(won))
+	}
+	e := <-won
+	if b, _ := n.desired(); len(b.Ports) != 1 {
+		t.Errorf("on the bridge before it is attached: %v", portNames(b))
+	}
+	e.attached = true
+	if b, _ := n.desired(); len(b.Ports) != 2 {
+		t.Errorf("not on the bridge: %v", portNames(b))
+	}
+	n.release(e)
+	n.release(e)
+	if e.life.Err() == nil {
+		t.Error("its announcements go on")
+	}
+	next, err := n.reserve(spec("next", 1, "10.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.release(e) // once more, late
+	if n.endpoints["next"] != next {
+		t.Error("the late release took another container's place")
+	}
+	n.closed = true
+	if _, err := n.reserve(spec("late", 2, "10.0.0.2")); !errors.Is(err, errClosed) {
+		t.Errorf("on a closed network: %v", err)
+	}
+}
