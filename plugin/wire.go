@@ -47,6 +47,7 @@ type parts struct {
 type account struct {
 	service config.Service
 	client  *signal.Client
+	members *member.Service
 }
 
 // wire puts the parts together and serves the engine on the listeners until ctx
@@ -196,7 +197,7 @@ func newAccount(s config.Settings, service config.Service, book *member.Book, lo
 		return account{}, err
 	}
 	handler.Attach(client)
-	return account{service: service, client: client}, nil
+	return account{service: service, client: client, members: handler}, nil
 }
 
 // serveStatus hands out the status document until the context ends; a socket that
@@ -215,5 +216,8 @@ func serveStatus(ctx context.Context, s config.Settings, source status.Source, l
 			log.WithError(err).Debug("status server ended with an error")
 		}
 	})()
-	return server.Serve(l)
+	if err := server.Serve(l); err != nil {
+		log.WithError(err).Error("no status document any more")
+	}
+	return nil
 }

@@ -51,6 +51,7 @@ type Signalling struct {
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since,omitzero"`       // of the present state
 	LastError string    `json:"last_error,omitempty"` // of the last connection or attempt that failed
+	Strangers uint64    `json:"strangers"`            // presences and messages of accounts outside of the roster, dropped
 }
 
 // Network is one Docker network and its overlay as this node sees it.

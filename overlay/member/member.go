@@ -44,6 +44,8 @@ type Book struct {
 	pins *pins
 	log  *logrus.Entry
 
+	announcing sync.Mutex // orders what announce computes with what it sets
+
 	mu       sync.Mutex
 	services []*Service
 	overlays map[string]*subscription
@@ -117,6 +119,11 @@ func (b *Book) Members(overlay string) []Member {
 	return list
 }
 
+// allowedLocked reports whether some service has the account in its roster.
+func (b *Book) allowedLocked(jid string) bool {
+	return slices.ContainsFunc(b.services, func(s *Service) bool { return s.allowed[jid] })
+}
+
 // servingLocked returns the services that name the overlay, or else those that
 // offer themselves for any.
 func (b *Book) servingLocked(overlay string) []*Service {
@@ -148,6 +155,8 @@ func (b *Book) announce() {
 		to  Announcer
 		ext []byte
 	}
+	b.announcing.Lock()
+	defer b.announcing.Unlock()
 	b.mu.Lock()
 	names := make([]string, 0, len(b.overlays))
 	for name := range b.overlays {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
 
 	"evio/overlay/nodeid"
 	"evio/overlay/signal"
@@ -136,7 +137,6 @@ func TestRefused(t *testing.T) {
 		ext  []byte
 		want string
 	}{
-		"stranger":         {"mallory@example.net/1", announcement(newKey(t), "blue"), "not in the roster"},
 		"changed identity": {"b@example.net/2", announcement(newKey(t), "blue"), "another identity than the one pinned"},
 		"own identity":     {"b@example.net/2", announcement(f.self, "blue"), "is a copy"},
 	} {
@@ -154,6 +154,65 @@ func TestRefused(t *testing.T) {
 				t.Errorf("members: %+v", got)
 			}
 		})
+	}
+}
+
+func TestStrangersAreCountedAndNothingElse(t *testing.T) {
+	f := newFixture(t)
+	f.service.Roster(roster("b@example.net"))
+	drain(f.changed)
+	for range 3 {
+		f.service.Presence("mallory@example.net/1", true, announcement(newKey(t), "blue"))
+	}
+	if len(f.book.Members("blue")) != 0 || f.service.Strangers() != 3 {
+		t.Errorf("members %v, %d strangers", f.book.Members("blue"), f.service.Strangers())
+	}
+	if drain(f.changed) {
+		t.Error("a stranger's presence makes every overlay look at its members")
+	}
+}
+
+func drain(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestPinLivesWhileAnyRosterHasIt(t *testing.T) {
+	f := newFixture(t)
+	other := f.book.Service("c@example.org", []string{"blue"})
+	key := newKey(t)
+	for _, s := range []*Service{f.service, other} {
+		s.Roster(roster("b@example.net"))
+		s.Presence("b@example.net/1", true, announcement(key, "blue"))
+	}
+	f.service.Roster(nil)
+	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Online {
+		t.Errorf("removed from one roster, it is no member by the other: %+v", got)
+	}
+	other.Presence("b@example.net/2", true, announcement(newKey(t), "blue"))
+	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(key) {
+		t.Errorf("another identity was taken: %+v", got)
+	}
+	other.Roster(nil)
+	if _, pinned := f.book.pins.get("b@example.net"); pinned {
+		t.Error("still pinned after the last roster has lost it")
+	}
+}
+
+func TestSecondEngineOnOneAccountIsToldOnce(t *testing.T) {
+	f := newFixture(t)
+	logger, hook := test.NewNullLogger()
+	f.service.log = logrus.NewEntry(logger)
+	for range 3 {
+		f.service.Presence("a@example.net/phone", true, nil)
+		f.service.Presence("a@example.net/evio-2", true, announcement(f.self, "blue"))
+	}
+	if got := len(hook.AllEntries()); got != 1 {
+		t.Errorf("%d log lines, want 1", got)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -26,6 +28,9 @@ type Announcer interface {
 	Send(ctx context.Context, to string, payload []byte) error
 }
 
+// tellAgain is how long the log says nothing more of an account that is refused.
+const tellAgain = 10 * time.Second
+
 // Service is the part of a Book that one signalling session feeds; it implements
 // [signal.Handler].
 type Service struct {
@@ -38,8 +43,15 @@ type Service struct {
 	announcer Announcer
 	allowed   map[string]bool        // bare JIDs of the roster
 	online    map[string][]*resource // by bare JID, newest last
-	refused   map[string]string      // bare JID → why it was last refused, so each reason is logged once
+	told      map[string]time.Time   // when the log last told of a bare JID that was refused
+	twin      string                 // other full JID of our own account, told once
+
+	strangers atomic.Uint64
 }
+
+// Strangers returns how many presences and messages of accounts outside of the
+// roster were dropped.
+func (s *Service) Strangers() uint64 { return s.strangers.Load() }
 
 // resource is one online resource of an account.
 type resource struct {
@@ -52,7 +64,7 @@ type resource struct {
 func (b *Book) Service(jid string, overlays []string) *Service {
 	s := &Service{
 		book: b, jid: bare(jid), names: slices.Clone(overlays), log: b.log.WithField("jid", bare(jid)),
-		allowed: map[string]bool{}, online: map[string][]*resource{}, refused: map[string]string{},
+		allowed: map[string]bool{}, online: map[string][]*resource{}, told: map[string]time.Time{},
 	}
 	b.mu.Lock()
 	b.services = append(b.services, s)
@@ -99,13 +111,16 @@ func (s *Service) Roster(items []signal.Item) {
 		if !allowed[jid] {
 			removed = append(removed, jid)
 			delete(s.online, jid)
-			delete(s.refused, jid)
+			delete(s.told, jid)
 		}
 	}
 	s.allowed = allowed
+	unpinned := slices.DeleteFunc(slices.Clone(removed), s.book.allowedLocked)
 	s.book.mu.Unlock()
 	for _, jid := range removed {
 		s.log.WithField("peer", jid).Info("signalling: account left the roster, its sessions end")
+	}
+	for _, jid := range unpinned {
 		if err := s.book.pins.forget(jid); err != nil {
 			s.log.WithError(err).Warn("signalling: pin stays on disk")
 		}
@@ -117,6 +132,14 @@ func (s *Service) Roster(items []signal.Item) {
 func (s *Service) Presence(from string, available bool, ext []byte) {
 	jid := bare(from)
 	if jid == s.jid {
+		s.ownAccount(from, available && ext != nil)
+		return
+	}
+	s.book.mu.Lock()
+	allowed := s.allowed[jid]
+	s.book.mu.Unlock()
+	if !allowed {
+		s.strangers.Add(1)
 		return
 	}
 	if !available {
@@ -141,11 +164,11 @@ func (s *Service) Presence(from string, available bool, ext []byte) {
 	if err == nil {
 		list := append(s.online[jid], &resource{full: from, ext: e})
 		s.online[jid] = list[max(0, len(list)-maxResources):]
-		delete(s.refused, jid)
 	}
-	news := err != nil && s.refused[jid] != err.Error()
-	if news && s.allowed[jid] {
-		s.refused[jid] = err.Error()
+	now := time.Now()
+	news := err != nil && now.Sub(s.told[jid]) >= tellAgain
+	if news {
+		s.told[jid] = now
 	}
 	s.book.mu.Unlock()
 	if news {
@@ -154,14 +177,21 @@ func (s *Service) Presence(from string, available bool, ext []byte) {
 	s.book.notifyAll()
 }
 
-// admit checks the identity of an account against the roster and its pin.
-func (s *Service) admit(jid string, e extension) error {
+// ownAccount takes the presence of another connection of our own account.
+func (s *Service) ownAccount(full string, engine bool) {
 	s.book.mu.Lock()
-	allowed := s.allowed[jid]
-	s.book.mu.Unlock()
-	if !allowed {
-		return fmt.Errorf("%s is not in the roster of %s: add it there if it belongs to your overlays", jid, s.jid)
+	news := engine && s.twin != full
+	if news {
+		s.twin = full
 	}
+	s.book.mu.Unlock()
+	if news {
+		s.log.WithField("resource", full).Error("signalling: another engine is logged in with this account; unless it is this engine's last connection, which the server has not given up yet, give each engine an account and an identity of its own")
+	}
+}
+
+// admit checks the identity of an account of the roster against its pin.
+func (s *Service) admit(jid string, e extension) error {
 	if e.Key.Equal(s.book.self) {
 		return fmt.Errorf("%s shows this engine's own identity: one of the two is a copy, remove identity.pem from the copy's state directory", jid)
 	}
@@ -192,7 +222,8 @@ func (s *Service) Message(from string, payload []byte) {
 	}
 	m, err := s.sender(name, from)
 	if err != nil {
-		s.log.WithField("peer", from).WithError(err).Warn("signalling: message of a stranger dropped")
+		s.strangers.Add(1)
+		s.log.WithField("peer", from).WithError(err).Debug("signalling: message of a stranger dropped")
 		return
 	}
 	sub.deliver(m, payload)

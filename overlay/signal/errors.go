@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -87,7 +88,7 @@ func readError(err error) error {
 	switch {
 	case errors.As(err, &breach):
 		return breach
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), gone(err):
 		return errClosed
 	case errors.As(err, &syntax) && syntax.Msg == "unexpected EOF":
 		return errClosed
@@ -117,3 +118,17 @@ func tlsError(host string, err error) error {
 
 // pause is a delay as it is written in a log line.
 func pause(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
+
+// writeError words the error of a write; a closed connection shows there or at the
+// next read, whichever comes first.
+func writeError(err error) error {
+	if gone(err) {
+		return errClosed
+	}
+	return fmt.Errorf("write to the server: %w", err)
+}
+
+// gone reports whether the other end has closed or reset the connection.
+func gone(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrClosedPipe)
+}

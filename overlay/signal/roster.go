@@ -70,23 +70,26 @@ func (r roster) items() []Item {
 
 // askers are who asked for our presence without being in the roster. A server
 // delivers a request once, so one that came before the operator added the contact
-// must be remembered.
-type askers map[string]struct{}
+// must be remembered. Of too many the oldest are forgotten.
+type askers struct{ oldest []string }
 
-func (a askers) note(jid string) {
-	if _, err := parseJID(jid); err == nil && len(a) < maxAskers {
-		a[jid] = struct{}{}
+func (a *askers) note(jid string) {
+	if _, err := parseJID(jid); err != nil || slices.Contains(a.oldest, jid) {
+		return
 	}
+	a.oldest = append(a.oldest, jid)
+	a.oldest = a.oldest[max(0, len(a.oldest)-maxAskers):]
 }
 
 // nowIn returns, and forgets, those who have come into the roster.
-func (a askers) nowIn(r roster) []string {
+func (a *askers) nowIn(r roster) []string {
 	var found []string
-	for jid := range a {
-		if _, ok := r[jid]; ok {
+	a.oldest = slices.DeleteFunc(a.oldest, func(jid string) bool {
+		_, in := r[jid]
+		if in {
 			found = append(found, jid)
-			delete(a, jid)
 		}
-	}
+		return in
+	})
 	return found
 }

@@ -30,13 +30,13 @@ func TestAskers(t *testing.T) {
 		a.note(fmt.Sprintf("c%d@evio.test", i))
 		a.note("not a JID")
 	}
-	if len(a) != maxAskers {
-		t.Errorf("%d remembered, want %d", len(a), maxAskers)
+	if len(a.oldest) != maxAskers {
+		t.Errorf("%d remembered, want %d", len(a.oldest), maxAskers)
 	}
 	r := newRoster(nil)
-	r.push(pushOf("c1@evio.test"))
+	r.push(pushOf("c11@evio.test")) // the first ten made room for the last
 	r.push(pushOf("d@evio.test"))
-	if got := a.nowIn(r); !slices.Equal(got, []string{"c1@evio.test"}) {
+	if got := a.nowIn(r); !slices.Equal(got, []string{"c11@evio.test"}) {
 		t.Errorf("got %q", got)
 	}
 	if got := a.nowIn(r); len(got) != 0 {

@@ -140,7 +140,7 @@ func (s *session) iq(q query) {
 func (s *session) push(q query, own bool) {
 	if !own {
 		s.client.ignore(ignoredPush)
-		s.client.log.WithField("peer", quote(q.from)).Warn("roster push from a stranger ignored")
+		s.client.log.WithField("peer", quote(q.from)).Debug("roster push from a stranger ignored")
 		s.reply(replyXML(q.from, q.id, "service-unavailable"))
 		return
 	}

@@ -2,7 +2,6 @@ package signal
 
 import (
 	"encoding/xml"
-	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -119,14 +118,14 @@ func (s *stream) query(start xml.StartElement, trust func(from string) bool) (qu
 // write has the deadline that is set on the connection. After an error the stream is of no use.
 func (s *stream) write(b []byte) error {
 	if _, err := s.conn.Write(b); err != nil {
-		return fmt.Errorf("write to the server: %w", err)
+		return writeError(err)
 	}
 	return nil
 }
 
 func (s *stream) writeWithin(d time.Duration, b []byte) error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(d)); err != nil {
-		return fmt.Errorf("write to the server: %w", err)
+		return writeError(err)
 	}
 	return s.write(b)
 }
