@@ -2,7 +2,6 @@ package overlay
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,8 +10,6 @@ import (
 
 	"evio/overlay/control"
 	"evio/overlay/directory"
-	"evio/overlay/member"
-	"evio/overlay/nodeid"
 )
 
 var errEnded = errors.New("the overlay's node has ended")
@@ -22,7 +19,11 @@ var errEnded = errors.New("the overlay's node has ended")
 // node holds one of them, and names that node.
 func (n *Node) Claim(ctx context.Context, addrs []netip.Addr, mac MAC) error {
 	result := make(chan error, 1)
-	if !n.mail.put(func() { result <- n.claim(addrs, mac, time.Now()) }) {
+	if !n.mail.put(func() {
+		err := n.claim(addrs, mac, time.Now())
+		n.publish()
+		result <- err
+	}) {
 		return errEnded
 	}
 	select {
@@ -95,13 +96,16 @@ func (n *Node) directoryChanged(u directory.Update, now time.Time) {
 			n.announce(p.serving, u.Announce, now)
 		}
 	}
-	if len(u.Changes) > 0 {
-		n.publish()
-	}
+	n.changed = n.changed || len(u.Changes) > 0
 }
 
-// publish makes the directory visible to everybody.
+// publish makes the directory visible to everybody if it has changed. It is called
+// once for all that waited together, and before anything that looks at the table.
 func (n *Node) publish() {
+	if !n.changed {
+		return
+	}
+	n.changed = false
 	known := n.directory.Entries()
 	entries := make([]Entry, len(known))
 	for i, e := range known {
@@ -126,45 +130,4 @@ func (n *Node) announce(a *attempt, records [][]byte, now time.Time) {
 	if len(b) > 0 {
 		a.tell(control.Announce, b, now)
 	}
-}
-
-// splitRecords undoes what announce did.
-func splitRecords(b []byte) ([][]byte, error) {
-	var records [][]byte
-	for len(b) > 0 {
-		if len(b) < 2 || len(b)-2 < int(binary.BigEndian.Uint16(b)) {
-			return nil, errors.New("announcement cut short")
-		}
-		end := 2 + int(binary.BigEndian.Uint16(b))
-		records = append(records, b[2:end])
-		b = b[end:]
-	}
-	return records, nil
-}
-
-// announced takes records that a peer sent.
-func (n *Node) announced(from member.Member, payload []byte, now time.Time) {
-	records, err := splitRecords(payload)
-	if err != nil {
-		n.drops.record.Add(1)
-		return
-	}
-	for _, r := range records {
-		result, err := n.directory.Apply(r, now, n.keyOf)
-		if err != nil {
-			n.drops.record.Add(1)
-			n.blame(from, err, "announcement refused", now)
-			continue
-		}
-		if result.Conflict != nil {
-			n.drops.conflict.Add(1)
-			n.blame(from, n.explain(result.Conflict), "two nodes claim one address", now)
-		}
-		n.directoryChanged(result.Update, now)
-	}
-}
-
-func (n *Node) keyOf(id nodeid.ID) (ed25519.PublicKey, bool) {
-	m, ok := n.members[id]
-	return m.Key, ok
 }

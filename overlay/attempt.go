@@ -66,7 +66,7 @@ func (a *attempt) Closed(err error) {
 			return
 		}
 		now := time.Now()
-		delete(p.attempts, a.number)
+		a.node.forget(p, a.number)
 		if p.serving == a {
 			a.node.log.WithField("peer", p.member.JID).WithError(err).Info("session ended")
 			a.node.lost(a.peer, p, now)
@@ -112,7 +112,7 @@ func (a *attempt) offer(frames [][]byte, f func([]byte)) {
 	for i := range frames {
 		held[i] = slices.Clone(frames[i])
 	}
-	if !a.node.After(func() {
+	if !a.node.offer(func() {
 		for _, frame := range held {
 			f(frame)
 		}

@@ -37,12 +37,13 @@ func (n *Node) receiveFlood(from nodeid.ID, b []byte, now time.Time) {
 	if !deliver {
 		return
 	}
+	n.publish()
 	source := MAC(frame[6:12])
 	if e, known := n.Table().LookupMAC(source); known && e.Node != h.Origin {
 		n.drops.notOrigin.Add(1)
 		return
 	}
-	n.cfg.Fabric.Deliver(frame)
+	n.cfg.Fabric.Deliver(h.Origin, frame)
 }
 
 // ethernetHeader is the length of destination, source and type.

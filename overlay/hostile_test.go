@@ -189,6 +189,110 @@ func TestSeventeenthNodeIsOneLine(t *testing.T) {
 	})
 }
 
+// A place that is free because a node died goes to one who was left out, too.
+func TestSeventeenthNodeTakesThePlaceOfADeadOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, MaxNodes)
+		l.until("connected", l.connected)
+		l.server.Befriend(append([]string{jidOf(MaxNodes)}, jids(MaxNodes)...)...)
+		late := l.add(MaxNodes)
+		pass(time.Minute)
+		dead := l.sites[3]
+		for _, s := range l.sites {
+			l.wire.setCut(s.id, dead.id, true)
+		}
+		dead.account.Close()
+		dead.stop()
+		// At the late one the dead one has a place until its last envelopes to it are sent.
+		if !l.within(5*time.Minute, func() bool { return late.fabric.links() == MaxNodes-1 }) {
+			t.Errorf("%d links", late.fabric.links())
+		}
+	})
+}
+
+// Parameters that a session does not take end it, so that it does not stay for ever,
+// and cost no line a second.
+func TestUselessParameters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 2)
+		a, b := l.sites[0], l.sites[1]
+		l.until("connected", l.connected)
+		b.stop()
+		l.until("the session ends", func() bool { return a.fabric.links() == 0 })
+		counts := func() int { return len(a.log.with("of no use")) }
+		ever := l.wire.openedBy(a.id)
+		for range 60 {
+			e, err := contact.Sign(b.key, labOverlay, contact.Envelope{
+				To: a.id, Attempt: uint64(time.Now().UnixMilli()), Expiry: time.Now().Add(contact.Lifetime), Parameters: []byte("nonsense!"),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.server.Inject(b.account.Full(), a.account.Full(), e)
+			pass(time.Second)
+		}
+		if got := counts(); got == 0 || got > 7 {
+			t.Errorf("%d lines in a minute", got)
+		}
+		if got := l.wire.openedBy(a.id) - ever; got < 2 {
+			t.Errorf("%d sessions opened: a refused one stayed", got)
+		}
+		pass(30 * time.Second)
+		if got := l.wire.open(); got > 1 {
+			t.Errorf("%d sessions", got)
+		}
+		b.start()
+		l.until("connected again", l.connected)
+	})
+}
+
+// established is a session that was established before it was given newer parameters.
+type established struct {
+	Session
+	closed bool
+}
+
+func (*established) Connect([]byte, [32]byte) error {
+	return fmt.Errorf("connect session: %w", ErrEstablished)
+}
+func (s *established) Close() { s.closed = true }
+
+func TestParametersForAnEstablishedSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 2)
+		a, b := l.sites[0], l.sites[1]
+		l.until("connected", l.connected)
+		a.on(func() {
+			p := &peer{member: a.node.peers[b.id].member, attempts: map[uint64]*attempt{}, contact: contact.New(contact.Config{
+				Key: a.key, Overlay: labOverlay, Peer: b.id, Rand: a.node.rand,
+			})}
+			now := time.Now()
+			number := p.contact.Online(now)[0].(contact.OpenSession).Attempt
+			s := &established{}
+			p.attempts[number] = &attempt{node: a.node, session: s}
+			if _, err := p.contact.LocalParameters(number, []byte("ours"), now); err != nil {
+				t.Error(err)
+			}
+			e, body, err := contact.Open(envelopeOf(t, b.key, a, now), labOverlay, a.id, now)
+			if err != nil {
+				t.Error(err)
+			}
+			fx := p.contact.Received(e, body, now)
+			if _, ok := fx[0].(contact.ConnectSession); !ok {
+				t.Errorf("effects %+v", fx)
+			}
+			a.node.do(p, fx[:1], now)
+			if s.closed || len(a.log.with("of no use")) != 0 {
+				t.Error("a good session was given up")
+			}
+			p.contact.Established(number, now)
+			if st := p.contact.Status(); st.Remote == e.Attempt {
+				t.Error("the contact believes that the session serves the newer attempt")
+			}
+		})
+	})
+}
+
 func jids(n int) []string {
 	var all []string
 	for i := range n {

@@ -237,10 +237,17 @@ func (f *fabric) DirectoryChanged() {
 	f.changed++
 }
 
-func (f *fabric) Deliver(frame []byte) {
+func (f *fabric) Deliver(_ nodeid.ID, frame []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delivered = append(f.delivered, bytes.Clone(frame))
+}
+
+// shown returns how often the directory was shown.
+func (f *fabric) shown() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
 }
 
 func (f *fabric) links() int {

@@ -49,7 +49,7 @@ func (n *Node) ringEffects(effects []symphony.Effect, now time.Time) {
 func (n *Node) control(p *peer, a *attempt, m control.Message, now time.Time) {
 	switch m.Type {
 	case control.Announce:
-		n.announced(p.member, m.Payload, now)
+		n.announced(p, a, m.Payload, now)
 	case control.Ring:
 		// What was said of the links before a new session took over is void: both
 		// ends have begun anew, and a late word would take the ring back.

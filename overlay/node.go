@@ -51,6 +51,8 @@ type Node struct {
 	ring      *symphony.Ring
 	flood     *flood.Flood
 	directory *directory.Directory
+	changed   bool // the directory gives what the table does not show yet
+	vacant    bool // a place among the peers may be free for one who was left out
 	letters   chan letter
 }
 
@@ -80,9 +82,18 @@ func (n *Node) Overlay() string { return n.cfg.Overlay }
 // Table returns the directory as it is now.
 func (n *Node) Table() *Table { return n.table.Load() }
 
-// After runs f on the node's goroutine behind all that waits there now. It reports
-// false, without running f, when too much waits or the node has ended.
-func (n *Node) After(f func()) bool { return n.mail.offer(f, maxWaiting) }
+// After runs f on the node's goroutine behind all that waits there now; Table shows
+// what came of that. It reports false, without running f, when too much waits or the
+// node has ended.
+func (n *Node) After(f func()) bool {
+	return n.offer(func() {
+		n.publish()
+		f()
+	})
+}
+
+// offer runs f on the node's goroutine unless too much waits there.
+func (n *Node) offer(f func()) bool { return n.mail.offer(f, maxWaiting) }
 
 // maxWaiting bounds the input of peers and containers that waits for the node.
 const maxWaiting = 4096
@@ -115,6 +126,11 @@ func (n *Node) Run(ctx context.Context) {
 		if now := time.Now(); !now.Before(n.nextTick()) {
 			n.tick(now)
 		}
+		if n.vacant {
+			n.vacant = false
+			n.followMembers(time.Now())
+		}
+		n.publish()
 		timer.Reset(time.Until(n.nextTick()))
 	}
 	leave()

@@ -12,6 +12,7 @@ package overlay
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"net/netip"
 
 	"evio/overlay/nodeid"
@@ -31,12 +32,16 @@ type Sessions interface {
 	Open(peer nodeid.ID, key ed25519.PublicKey, events SessionEvents) (Session, error)
 }
 
+// ErrEstablished is why a Session does not take other parameters.
+var ErrEstablished = errors.New("session is established")
+
 // Session is one attempt to share keys and a path with a peer, and then those
 // keys and that path. Its methods may be called from any goroutine and never wait
 // for the peer.
 type Session interface {
 	// Connect gives the session the peer's parameters and the hash that both ends
-	// bind their keys to. Until the session is established it may be given newer ones.
+	// bind their keys to. Until the session is established it may be given newer ones;
+	// then the error is ErrEstablished. Any other error is a reason to close it.
 	Connect(parameters []byte, binding [32]byte) error
 	SendControl(frames [][]byte) error
 	SendFlood(frames [][]byte) error
@@ -61,9 +66,11 @@ type Fabric interface {
 	LinkDown(peer nodeid.ID)
 	// DirectoryChanged says that Table gives something new.
 	DirectoryChanged()
-	// Deliver hands over a flooded frame for the local ports; it is valid during
-	// the call only.
-	Deliver(frame []byte)
+	// Deliver hands over a flooded frame for the local ports, and the member that it
+	// is from. Whether the frame tells the truth about that member's addresses is for
+	// the Fabric to see; that nobody else holds its source MAC has been seen. It is
+	// valid during the call only.
+	Deliver(origin nodeid.ID, frame []byte)
 }
 
 // Entry is one address of the directory.

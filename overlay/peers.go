@@ -17,6 +17,7 @@ type peer struct {
 	contact  *contact.Contact
 	attempts map[uint64]*attempt
 	serving  *attempt // the session that carries control, floods and data; nil: none
+	records  bucket   // what its directory records may cost
 }
 
 // letter is an envelope on its way through the signalling service.
@@ -62,23 +63,24 @@ func (n *Node) followMembers(now time.Time) {
 			n.dropMember(id, now)
 		}
 	}
+	for _, m := range list { // before others are added: who went offline may have left a place
+		if p := n.peers[m.Node]; p != nil {
+			p.member = m
+			if !m.Online {
+				p.contact.Offline(now)
+			}
+		}
+	}
 	for _, m := range list { // in the order of node IDs, so that all leave out the same ones
-		if m.Node == n.id {
+		if m.Node == n.id || !m.Online {
 			continue
 		}
 		p := n.peers[m.Node]
-		switch {
-		case p == nil && m.Online:
-			if p = n.addPeer(m); p != nil {
-				n.do(p, p.contact.Online(now), now)
-			}
-		case p != nil:
-			p.member = m
-			if m.Online {
-				n.do(p, p.contact.Online(now), now)
-			} else {
-				p.contact.Offline(now)
-			}
+		if p == nil {
+			p = n.addPeer(m)
+		}
+		if p != nil {
+			n.do(p, p.contact.Online(now), now)
 		}
 	}
 }
@@ -112,6 +114,15 @@ func (n *Node) forgetIdle() bool {
 	return false
 }
 
+// forget takes an attempt from its peer. With the last one of a peer that is offline
+// its place is free, which those who were left out hear of.
+func (n *Node) forget(p *peer, attempt uint64) {
+	delete(p.attempts, attempt)
+	if len(p.attempts) == 0 && !p.member.Online && len(n.left) > 0 {
+		n.vacant = true
+	}
+}
+
 // dropMember ends everything with a node that is no member any more, peer or not.
 func (n *Node) dropMember(id nodeid.ID, now time.Time) {
 	if p := n.peers[id]; p != nil {
@@ -127,7 +138,7 @@ func (n *Node) dropMember(id nodeid.ID, now time.Time) {
 // message takes an envelope that the signalling service brought; it is called from
 // the service's goroutine.
 func (n *Node) message(m member.Member, payload []byte) {
-	if !n.After(func() { n.received(m, payload, time.Now()) }) {
+	if !n.offer(func() { n.received(m, payload, time.Now()) }) {
 		n.drops.queue.Add(1)
 	}
 }
@@ -177,16 +188,13 @@ func (n *Node) blame(m member.Member, err error, what string, now time.Time) {
 
 // do carries out what a contact asks for.
 func (n *Node) do(p *peer, effects []contact.Effect, now time.Time) {
-	log := n.log.WithField("peer", p.member.JID)
 	for _, e := range effects {
 		switch e := e.(type) {
 		case contact.OpenSession:
 			n.openSession(p, e.Attempt, now)
 		case contact.ConnectSession:
 			if a := p.attempts[e.Attempt]; a != nil {
-				if err := a.session.Connect(e.Parameters, e.Binding); err != nil {
-					log.WithError(err).Warn("parameters of the peer are of no use")
-				}
+				n.connect(p, a, e, now)
 			}
 		case contact.SendEnvelope:
 			select {
@@ -196,10 +204,22 @@ func (n *Node) do(p *peer, effects []contact.Effect, now time.Time) {
 			}
 		case contact.CloseSession:
 			if a := p.attempts[e.Attempt]; a != nil {
-				delete(p.attempts, e.Attempt)
+				n.forget(p, e.Attempt)
 				a.session.Close()
 			}
 		}
+	}
+}
+
+// connect gives a session the peer's parameters. One that cannot use them is closed,
+// so that its end begins the next attempt after a pause.
+func (n *Node) connect(p *peer, a *attempt, e contact.ConnectSession, now time.Time) {
+	switch err := a.session.Connect(e.Parameters, e.Binding); {
+	case errors.Is(err, ErrEstablished):
+		p.contact.Unconnected(e.Attempt)
+	case err != nil:
+		n.blame(p.member, err, "parameters of the peer are of no use", now)
+		a.session.Close()
 	}
 }
 

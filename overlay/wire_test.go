@@ -92,7 +92,7 @@ func (l *link) Connect(parameters []byte, binding [32]byte) error {
 	case l.closed:
 		return errGone
 	case l.established:
-		return errors.New("session is established")
+		return ErrEstablished
 	}
 	l.remote, l.binding, l.connected = binary.BigEndian.Uint64(parameters), binding, true
 	if l.stopTimeout != nil {

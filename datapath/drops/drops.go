@@ -20,6 +20,7 @@ const (
 	STUNUnsupported // a method or class that ICE and reflexive queries do not use
 	STUNUsername    // no agent with this local ufrag
 	STUNLocal       // arrived at an address that is no candidate of the agent
+	STUNSource      // a request from one address too many
 	STUNTransaction // a response to no request of ours
 	STUNQueue       // the agent does not read fast enough
 
@@ -68,6 +69,7 @@ var names = [Causes]string{
 	STUNUnsupported: "stun_unsupported",
 	STUNUsername:    "stun_username",
 	STUNLocal:       "stun_local",
+	STUNSource:      "stun_source",
 	STUNTransaction: "stun_transaction",
 	STUNQueue:       "stun_queue",
 	HandshakeShort:  "handshake_short",

@@ -39,7 +39,7 @@ func TestTwoOverlaysOfTheSameTwoEngines(t *testing.T) {
 		s := side{}
 		var err error
 		s.agent, err = ice.NewAgentWithOptions(
-			ice.WithUDPMux(m.View([]netip.AddrPort{host})),
+			ice.WithUDPMux(m.View([]netip.AddrPort{host}, nil)),
 			ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
 			ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4}),
 			ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),

@@ -2,9 +2,9 @@
 //
 // It implements ice.UDPMux. A STUN request goes to the agent whose local ufrag
 // its USERNAME begins with, a response to whoever sent the request with its
-// transaction ID; the address a message comes from decides nothing. Two
-// overlays of the same two engines have the same addresses at both ends, so a
-// mux that learns addresses would hand one overlay's checks to the other.
+// transaction ID; the address a message comes from never decides whose it is.
+// Two overlays of the same two engines have the same addresses at both ends, so
+// a mux that routes by addresses would hand one overlay's checks to the other.
 //
 // The agents gather host candidates only. Which addresses those are, Hosts
 // tells; which address a NAT shows for them, Reflexive asks of STUN servers
@@ -13,7 +13,13 @@
 // to an agent's own checks (RFC 8445 section 6.1.2.4), so the agent never
 // hears of it; the session sends it to the peer.
 //
+// An agent takes every address that a request comes from for a candidate of its
+// peer and checks it, and whoever sees one request can replay it from forged
+// addresses. So each agent hears the candidates that its peer has told and a few
+// other addresses; a request from any further one is dropped.
+//
 // Receive is called by the socket's reader; everything else may be called by
-// any goroutine at any time. Tables are bounded by what our own agents open:
-// nothing that arrives from the network adds an entry.
+// any goroutine at any time. Tables are bounded by what our own agents open; of
+// what arrives from the network only the addresses of requests are kept, up to
+// a bound for each agent and as long as the agent works.
 package icemux

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"evio/datapath/drops"
@@ -22,6 +23,12 @@ const (
 	// pion/ice itself remembers a check.
 	maxRemembered = 512
 	maxAgents     = 1024
+	// maxSources is how many addresses other than the peer's candidates an agent
+	// hears requests from. It makes a peer-reflexive candidate of each and checks
+	// it, so whoever replays one request from forged addresses chooses where it
+	// sends to. A peer needs one for each of its NATs, or for each pair where a
+	// NAT maps by destination.
+	maxSources = 32
 )
 
 // ErrFull is returned when the mux serves as many agents as it may.
@@ -46,6 +53,9 @@ type receiver interface {
 type agent struct {
 	conns map[netip.Addr]*conn // by the address of the host candidate
 
+	peers   []netip.AddrPort            // candidates of the peer, never shut out
+	sources map[netip.AddrPort]struct{} // other addresses that requests came from
+
 	// sent holds the last transactions in a ring, the next to be overwritten
 	// at next.
 	sent []transaction
@@ -69,7 +79,7 @@ func (m *Mux) Receive(d udp.Datagram) {
 		m.drops.Add(drops.STUNMalformed)
 		return
 	}
-	to, cause := m.route(msg, d.Local)
+	to, cause := m.route(msg, d.Local, d.Remote)
 	if to == nil {
 		m.drops.Add(cause)
 		return
@@ -77,7 +87,7 @@ func (m *Mux) Receive(d udp.Datagram) {
 	to.receive(d.Remote, d.Data, msg)
 }
 
-func (m *Mux) route(msg message, local netip.Addr) (receiver, drops.Cause) {
+func (m *Mux) route(msg message, local netip.Addr, remote netip.AddrPort) (receiver, drops.Cause) {
 	switch msg.typ {
 	case typeBindingRequest:
 		ufrag, ok := msg.ufrag()
@@ -94,6 +104,9 @@ func (m *Mux) route(msg message, local netip.Addr) (receiver, drops.Cause) {
 		if c == nil {
 			return nil, drops.STUNLocal
 		}
+		if !a.admits(remote) {
+			return nil, drops.STUNSource
+		}
 		return c, 0
 	case typeBindingSuccess, typeBindingError:
 		m.mu.Lock()
@@ -108,9 +121,22 @@ func (m *Mux) route(msg message, local netip.Addr) (receiver, drops.Cause) {
 	}
 }
 
-// open returns the connection of an agent at a host address and makes it if
-// there is none.
-func (m *Mux) open(ufrag string, local netip.AddrPort) (*conn, error) {
+// admits tells whether a request from this address may reach the agent, and
+// gives a new address its place.
+func (a *agent) admits(remote netip.AddrPort) bool {
+	if _, known := a.sources[remote]; known || slices.Contains(a.peers, remote) {
+		return true
+	}
+	if len(a.sources) == maxSources {
+		return false
+	}
+	a.sources[remote] = struct{}{}
+	return true
+}
+
+// open returns the connection of an agent at a host address and makes it, and
+// the agent, if there is none.
+func (m *Mux) open(ufrag string, local netip.AddrPort, peers []netip.AddrPort) (*conn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.agents[ufrag]
@@ -118,7 +144,11 @@ func (m *Mux) open(ufrag string, local netip.AddrPort) (*conn, error) {
 		if len(m.agents) >= maxAgents {
 			return nil, fmt.Errorf("open ICE agent: %w", ErrFull)
 		}
-		a = &agent{conns: make(map[netip.Addr]*conn)}
+		a = &agent{
+			conns:   make(map[netip.Addr]*conn),
+			peers:   peers,
+			sources: make(map[netip.AddrPort]struct{}),
+		}
 		m.agents[ufrag] = a
 	}
 	c := a.conns[local.Addr()]

@@ -54,9 +54,9 @@ func newMux(t testing.TB) (*Mux, *memory, *drops.Counters) {
 	return New(socket, &counters), socket, &counters
 }
 
-func getConn(t testing.TB, m *Mux, ufrag string, host netip.AddrPort) net.PacketConn {
+func getConn(t testing.TB, m *Mux, ufrag string, host netip.AddrPort, peers ...netip.AddrPort) net.PacketConn {
 	t.Helper()
-	c, err := m.View([]netip.AddrPort{host}).GetConn(ufrag, net.UDPAddrFromAddrPort(host))
+	c, err := m.View([]netip.AddrPort{host}, peers).GetConn(ufrag, net.UDPAddrFromAddrPort(host))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestTablesAreBounded(t *testing.T) {
 	if got := counters.Get(drops.STUNQueue); got != 3 {
 		t.Errorf("%d were dropped for a full queue, want 3", got)
 	}
-	view := m.View([]netip.AddrPort{hostA})
+	view := m.View([]netip.AddrPort{hostA}, nil)
 	var err error
 	for i := range maxAgents {
 		if _, err = view.GetConn(fmt.Sprint("agent", i), net.UDPAddrFromAddrPort(hostA)); err != nil {
@@ -179,6 +179,42 @@ func TestTablesAreBounded(t *testing.T) {
 	}
 }
 
+func TestRequestsFromManyAddressesAreBounded(t *testing.T) {
+	m, _, counters := newMux(t)
+	told := netip.MustParseAddrPort("203.0.113.5:61000")
+	red := getConn(t, m, "red", hostA, told)
+	blue := getConn(t, m, "blue", hostA)
+	receive := func(username string, from netip.AddrPort) {
+		m.Receive(udp.Datagram{Local: hostA.Addr(), Remote: from, Data: check(t, username).Raw})
+	}
+	stranger := func(i int) netip.AddrPort { return netip.AddrPortFrom(hostB.Addr(), uint16(1024+i)) }
+	const excess = 100
+	for i := range maxSources + excess {
+		receive("red:x", stranger(i))
+	}
+	if got := waiting(red); got != maxSources {
+		t.Errorf("%d requests arrived, want %d", got, maxSources)
+	}
+	if got := counters.Get(drops.STUNSource); got != excess {
+		t.Errorf("%d were dropped for their source, want %d", got, excess)
+	}
+	receive("red:x", told)
+	receive("red:x", stranger(0))
+	receive("red:x", stranger(maxSources))
+	receive("blue:x", stranger(maxSources))
+	if got, want := [2]int{waiting(red), waiting(blue)}, [2]int{2, 1}; got != want {
+		t.Errorf("arrived at red and blue: %v, want %v: the peer's candidate, a known address, another agent", got, want)
+	}
+	if err := red.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := getConn(t, m, "red", hostA)
+	receive("red:x", stranger(maxSources))
+	if got := waiting(again); got != 1 {
+		t.Errorf("%d arrived at the next agent of that name, want 1", got)
+	}
+}
+
 func TestRemovedAgentIsWokenAndForgotten(t *testing.T) {
 	m, _, _ := newMux(t)
 	c := getConn(t, m, "red", hostA)
@@ -187,7 +223,7 @@ func TestRemovedAgentIsWokenAndForgotten(t *testing.T) {
 		_, _, err := c.ReadFrom(make([]byte, 100))
 		done <- err
 	}()
-	m.View(nil).RemoveConnByUfrag("red")
+	m.View(nil, nil).RemoveConnByUfrag("red")
 	if err := <-done; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("read of a removed connection: %v, want %v", err, net.ErrClosed)
 	}
@@ -209,7 +245,7 @@ func TestRemovedAgentIsWokenAndForgotten(t *testing.T) {
 
 func TestConnIsAPacketConn(t *testing.T) {
 	m, socket, _ := newMux(t)
-	view := m.View([]netip.AddrPort{hostA, hostB})
+	view := m.View([]netip.AddrPort{hostA, hostB}, nil)
 	if got := view.GetListenAddresses(); len(got) != 2 || got[0].String() != hostA.String() {
 		t.Errorf("listen addresses = %v", got)
 	}

@@ -8,18 +8,22 @@ import (
 	"github.com/pion/ice/v4"
 )
 
-// View is the mux as one session's agents see it: with the host candidates
-// that the session has told its peer, even if interfaces have changed since.
+// View is the mux as one agent sees it: with the host candidates that its
+// session has told the peer, even if interfaces have changed since, and the
+// candidates that the peer has told.
 type View struct {
 	mux   *Mux
 	hosts []netip.AddrPort
+	peers []netip.AddrPort
 }
 
 var _ ice.UDPMux = (*View)(nil)
 
-// View makes a view with the given host candidates.
-func (m *Mux) View(hosts []netip.AddrPort) *View {
-	return &View{mux: m, hosts: hosts}
+// View makes a view with the given host candidates and candidates of the peer.
+// Requests from the latter always reach the agent, those from other addresses
+// as long as there are few.
+func (m *Mux) View(hosts, peers []netip.AddrPort) *View {
+	return &View{mux: m, hosts: hosts, peers: peers}
 }
 
 // GetConn implements ice.UDPMux.
@@ -29,7 +33,7 @@ func (v *View) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
 		return nil, fmt.Errorf("open ICE candidate %v: not a UDP address", addr)
 	}
 	local := udpAddr.AddrPort()
-	return v.mux.open(ufrag, netip.AddrPortFrom(local.Addr().Unmap(), local.Port()))
+	return v.mux.open(ufrag, netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), v.peers)
 }
 
 // RemoveConnByUfrag implements ice.UDPMux.

@@ -30,7 +30,7 @@ type bridgeState struct {
 // Apply makes the bridge as described: bridge, ports, flows, in this order, each
 // in one transaction. Nothing is started when nothing changed. Ports and settings
 // that others changed are put right; flows are looked at after a restart of the
-// switch and by Repair. Ports that cannot be opened are named in the error, after
+// switch and by Repair. Ports that cannot be opened are named in a PortsError, after
 // everything else was done.
 //
 // Applies of different bridges run at once; those of one bridge one after another.
@@ -63,7 +63,8 @@ func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge, ful
 	if full || st.applied == nil || st.generation != generation {
 		st.applied, check = nil, strconv.FormatInt(time.Now().UnixNano(), 36)
 	}
-	index, problem := devices(b)
+	problems := broken{}
+	index := devices(b, problems)
 	o, err := s.programs.read(ctx)
 	if err != nil {
 		return err
@@ -86,38 +87,37 @@ func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge, ful
 	if t.created {
 		applied = map[string]entry{}
 	}
-	ofports, err := numbers(b, o, index)
-	problem = errors.Join(problem, err)
+	ofports := numbers(b, o, index, problems)
 	wanted, err := s.applyFlows(ctx, b, ofports, applied)
 	if err != nil {
-		return errors.Join(err, problem)
+		return problems.beside(err)
 	}
 	s.shield(ofports, t.opened, check != "")
 	st.applied, st.generation = wanted, generation
-	return problem
+	return problems.err()
 }
 
-// devices returns the kernel's number of each port's device, and names those that
-// do not exist.
-func devices(b Bridge) (map[string]int, error) {
+// devices returns the kernel's number of each port's device, and adds those that do
+// not exist to the problems.
+func devices(b Bridge, problems broken) map[string]int {
 	index := make(map[string]int, len(b.Ports))
-	var errs []error
 	for _, p := range b.Ports {
 		n, err := netdev.Index(p.Name)
 		if err == nil && n == 0 {
-			err = fmt.Errorf("port %s: there is no such device", p.Name)
+			err = errors.New("there is no such device")
 		}
-		errs = append(errs, err)
+		if err != nil {
+			problems[p.Name] = err
+		}
 		index[p.Name] = n
 	}
-	return index, errors.Join(errs...)
+	return index
 }
 
-// numbers returns the OpenFlow number of each port that works, and says why the
-// others do not.
-func numbers(b Bridge, o *observed, index map[string]int) (map[string]int, error) {
+// numbers returns the OpenFlow number of each port that works, and adds to the
+// problems why the others do not.
+func numbers(b Bridge, o *observed, index map[string]int, problems broken) map[string]int {
 	ofports := make(map[string]int, len(b.Ports))
-	var errs []error
 	for _, p := range b.Ports {
 		i, there := o.interfaces[p.Name]
 		switch {
@@ -125,12 +125,12 @@ func numbers(b Bridge, o *observed, index map[string]int) (map[string]int, error
 		case there && i.ofport > 0 && i.problem == "":
 			ofports[p.Name] = i.ofport
 		case i.problem != "":
-			errs = append(errs, fmt.Errorf("port %s: %s", p.Name, i.problem))
+			problems[p.Name] = errors.New(i.problem)
 		default:
-			errs = append(errs, fmt.Errorf("port %s: the switch did not open the device", p.Name))
+			problems[p.Name] = errors.New("the switch did not open the device")
 		}
 	}
-	return ofports, errors.Join(errs...)
+	return ofports
 }
 
 // applyFlows brings the flow table to what it should be and returns that. have is

@@ -192,8 +192,9 @@ func TestDriftIsRepaired(t *testing.T) {
 		if got := o.bridges["br0"]; got.failMode != "secure" || got.network != br.Network || o.interfaces["br0"].mtu != testMTU {
 			t.Errorf("%s: settings %+v", name, got)
 		}
-		ofports, err := numbers(br, o, map[string]int{"ha": 1, "hb": 1})
-		if err != nil {
+		problems := broken{}
+		ofports := numbers(br, o, map[string]int{"ha": 1, "hb": 1}, problems)
+		if err := problems.err(); err != nil {
 			t.Fatal(err)
 		}
 		wanted, _, err := want(Flows(br, ofports))
@@ -235,6 +236,23 @@ func TestDeviceReplaced(t *testing.T) {
 	a.plug(t)
 	apply(t, s, br)
 	mustPing(t, a, b)
+}
+
+// TestPortThatCannotBeOpened has a port whose device exists and is refused by the
+// switch: the others work, and the error names that one alone.
+func TestPortThatCannotBeOpened(t *testing.T) {
+	s := start(t)
+	a, b := newBox(t, "a", 1), newBox(t, "b", 2)
+	bad := Port{Name: "lo", Role: Container, MACs: []MAC{hw(9)}}
+	for range 2 {
+		err := s.Apply(t.Context(), network("br0", a.port(), bad, b.port()))
+		var ports *PortsError
+		if !errors.As(err, &ports) || len(ports.Ports) != 1 || ports.Ports["lo"] == nil || !strings.Contains(err.Error(), "port lo: ") {
+			t.Fatalf("error %v", err)
+		}
+		mustPing(t, a, b)
+	}
+	apply(t, s, network("br0", a.port(), b.port()))
 }
 
 func pidOf(t *testing.T, s *Switch, program string) int {

@@ -20,8 +20,12 @@ const (
 // newAgent makes an ICE agent with the session's host candidates and the peer's
 // candidates. It sends nothing after nomination: probe records keep the path.
 func (s *Session) newAgent(peer Parameters) (*ice.Agent, error) {
+	candidates, addrs, err := s.candidatesOf(peer)
+	if err != nil {
+		return nil, err
+	}
 	options := []ice.AgentOption{
-		ice.WithUDPMux(s.transport.mux.View(s.hosts)),
+		ice.WithUDPMux(s.transport.mux.View(s.hosts, addrs)),
 		ice.WithLocalCredentials(s.own.Ufrag, s.own.Password),
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
 		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6}),
@@ -41,32 +45,41 @@ func (s *Session) newAgent(peer Parameters) (*ice.Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make ICE agent: %w", err)
 	}
-	if err := s.feed(agent, peer); err != nil {
+	if err := feed(agent, candidates); err != nil {
 		s.release("ICE agent", agent.GracefulClose)
 		return nil, err
 	}
 	return agent, nil
 }
 
-// feed gives the agent the candidates of both ends.
-func (s *Session) feed(agent *ice.Agent, peer Parameters) error {
-	if err := agent.OnCandidate(func(ice.Candidate) {}); err != nil { // required; ours are told already
-		return fmt.Errorf("prepare ICE agent: %w", err)
-	}
-	if err := agent.GatherCandidates(); err != nil {
-		return fmt.Errorf("gather ICE candidates: %w", err)
-	}
+// candidatesOf returns the candidates of a peer that agents are given, and
+// their addresses.
+func (s *Session) candidatesOf(peer Parameters) (candidates []ice.Candidate, addrs []netip.AddrPort, err error) {
 	for _, c := range peer.Candidates {
 		if !s.transport.usable(c.Addr) {
 			continue
 		}
 		candidate, err := iceCandidate(c)
 		if err != nil {
-			return fmt.Errorf("use candidate of peer: %w", err)
+			return nil, nil, fmt.Errorf("use candidate of peer: %w", err)
 		}
 		if candidate == nil {
 			continue
 		}
+		candidates, addrs = append(candidates, candidate), append(addrs, c.Addr)
+	}
+	return candidates, addrs, nil
+}
+
+// feed gives the agent the candidates of both ends.
+func feed(agent *ice.Agent, remote []ice.Candidate) error {
+	if err := agent.OnCandidate(func(ice.Candidate) {}); err != nil { // required; ours are told already
+		return fmt.Errorf("prepare ICE agent: %w", err)
+	}
+	if err := agent.GatherCandidates(); err != nil {
+		return fmt.Errorf("gather ICE candidates: %w", err)
+	}
+	for _, candidate := range remote {
 		if err := agent.AddRemoteCandidate(candidate); err != nil {
 			return fmt.Errorf("use candidate of peer: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"evio/datapath/icemux"
@@ -15,6 +16,9 @@ import (
 
 const (
 	maxSTUN = 4
+
+	// resolveTimeout leaves gatherTimeout long enough to ask and ask again.
+	resolveTimeout = 600 * time.Millisecond
 
 	// A mapping outlives this in every NAT, and sessions that open together
 	// need not ask one after the other.
@@ -124,35 +128,52 @@ func (r *reflexive) ask(ctx context.Context, t *Transport, bases []netip.Addr) [
 	return found
 }
 
-// resolveSTUN returns the first address of each family of each server.
+// resolveSTUN returns the addresses of the servers whose names are resolved in
+// time, in the order in which they are configured.
 func (t *Transport) resolveSTUN(ctx context.Context) []netip.AddrPort {
-	var servers []netip.AddrPort
-	for _, server := range t.config.STUN[:min(len(t.config.STUN), maxSTUN)] {
-		host, portName, err := net.SplitHostPort(server)
-		if err != nil {
-			continue // Listen has refused it
-		}
-		port, err := strconv.ParseUint(portName, 10, 16)
-		if err != nil {
-			continue // likewise
-		}
-		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		if err != nil {
-			t.log.WithError(err).Warnf("STUN server %s cannot be resolved", server)
-			continue
-		}
-		var v4, v6 bool
-		for _, addr := range addrs {
-			addr = addr.Unmap()
-			seen := &v6
-			if addr.Is4() {
-				seen = &v4
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	names := t.config.STUN[:min(len(t.config.STUN), maxSTUN)]
+	found := make([][]netip.AddrPort, len(names))
+	var lookups sync.WaitGroup
+	for i, name := range names {
+		lookups.Go(func() {
+			var err error
+			if found[i], err = t.resolve(ctx, name); err != nil {
+				t.log.WithError(err).Warnf("STUN server %s cannot be resolved", name)
 			}
-			if !*seen {
-				servers = append(servers, netip.AddrPortFrom(addr, uint16(port)))
-			}
-			*seen = true
-		}
+		})
 	}
-	return servers
+	lookups.Wait()
+	return slices.Concat(found...)
+}
+
+// resolve returns the first address of each family of a server.
+func (t *Transport) resolve(ctx context.Context, server string) ([]netip.AddrPort, error) {
+	host, portName, err := net.SplitHostPort(server)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.ParseUint(portName, 10, 16)
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := t.lookup(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	var servers []netip.AddrPort
+	var v4, v6 bool
+	for _, addr := range addrs {
+		addr = addr.Unmap()
+		seen := &v6
+		if addr.Is4() {
+			seen = &v4
+		}
+		if !*seen {
+			servers = append(servers, netip.AddrPortFrom(addr, uint16(port)))
+		}
+		*seen = true
+	}
+	return servers, nil
 }

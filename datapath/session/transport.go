@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
@@ -72,6 +73,7 @@ type Transport struct {
 	mux         *icemux.Mux
 	filter      icemux.HostFilter
 	hosts       func(icemux.HostFilter) ([]netip.Addr, error)
+	lookup      func(ctx context.Context, network, host string) ([]netip.Addr, error) // of STUN servers
 	reflexive   reflexive
 	certificate tls.Certificate
 	epoch       time.Time // zero of the times that sessions keep
@@ -114,6 +116,7 @@ func newTransport(config Config, s socket, hosts func(icemux.HostFilter) ([]neti
 		socket:      s,
 		filter:      icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
 		hosts:       hosts,
+		lookup:      net.DefaultResolver.LookupNetIP,
 		reflexive:   reflexive{turn: make(chan struct{}, 1)},
 		certificate: certificate,
 		epoch:       time.Now(),

@@ -58,13 +58,15 @@ func (a *applier) wait(ctx context.Context) error {
 	}
 }
 
-// run serves requests until the context ends. A run that failed is repeated.
+// run serves requests until the context ends. A run that failed is repeated; the log
+// has each reason once.
 func (a *applier) run(ctx context.Context) {
 	retry := time.NewTimer(0)
 	if !retry.Stop() {
 		<-retry.C
 	}
 	defer a.finish()
+	reason := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,9 +86,21 @@ func (a *applier) run(ctx context.Context) {
 		for _, w := range waiters {
 			w <- err
 		}
-		if err != nil && ctx.Err() == nil {
-			a.log.WithError(err).Warn("bridge is not as it should be, trying again")
+		if ctx.Err() != nil {
+			return
+		}
+		before := reason
+		reason = ""
+		if err != nil {
+			reason = err.Error()
 			retry.Reset(retryAfter)
+		}
+		switch {
+		case reason == before:
+		case err != nil:
+			a.log.WithError(err).Warn("bridge is not as it should be, trying again")
+		default:
+			a.log.Info("bridge is as it should be again")
 		}
 	}
 }

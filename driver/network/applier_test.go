@@ -3,9 +3,14 @@ package network
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
 )
 
 // script is what an applier runs in a test: each run says that it began and ends
@@ -20,10 +25,15 @@ type script struct {
 
 func newScript(t *testing.T) *script {
 	t.Helper()
+	return newScriptWith(t, quiet())
+}
+
+func newScriptWith(t *testing.T, log *logrus.Entry) *script {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &script{began: make(chan int, 100), end: make(chan error), stop: cancel, done: make(chan struct{})}
 	runs := 0
-	s.applier = newApplier(quiet(), func(ctx context.Context) error {
+	s.applier = newApplier(log, func(ctx context.Context) error {
 		runs++
 		s.began <- runs
 		select {
@@ -105,6 +115,32 @@ func TestApplierTriesAgain(t *testing.T) {
 		<-time.After(10 * retryAfter)
 		if n := s.runs(); n != 0 {
 			t.Errorf("%d runs after one that succeeded", n)
+		}
+	})
+}
+
+// What stays wrong is told once, what changes is told.
+func TestApplierLogsEachReasonOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, hook := test.NewNullLogger()
+		s := newScriptWith(t, logrus.NewEntry(logger))
+		s.request()
+		for _, reason := range []string{"broken", "broken", "broken", "worse", "", "broken"} {
+			<-s.began
+			if reason == "" {
+				s.end <- nil
+				s.request()
+				continue
+			}
+			s.end <- errors.New(reason)
+		}
+		synctest.Wait()
+		var told []string
+		for _, e := range hook.AllEntries() {
+			told = append(told, fmt.Sprint(e.Level, " ", e.Data["error"]))
+		}
+		if diff := cmp.Diff([]string{"warning broken", "warning worse", "info <nil>", "warning broken"}, told); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -64,7 +64,7 @@ func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (er
 	n.mu.Lock()
 	e.attached = true
 	n.mu.Unlock()
-	if err := n.switched.wait(ctx); err != nil {
+	if err := ofPort(n.switched.wait(ctx), spec.HostIf); err != nil {
 		return fmt.Errorf("put the container on the bridge: %w", err)
 	}
 	n.mu.Lock()
@@ -175,7 +175,7 @@ func (n *network) removeEndpoint(ctx context.Context, id string) error {
 		return nil
 	}
 	n.release(e)
-	return errors.Join(n.switched.wait(ctx), removeVeth(e.spec.HostIf))
+	return errors.Join(ofPort(n.switched.wait(ctx), e.spec.HostIf), removeVeth(e.spec.HostIf))
 }
 
 // announce waits until the container's link is up and then tells the neighbours,

@@ -81,8 +81,8 @@ func (n *network) sendTo(peer nodeid.ID, frames [][]byte) {
 }
 
 // receive takes data frames of a peer. Frames whose flow is installed go through
-// the link port, where the bridge checks them; the first ones of a new address or
-// of a new session go through the fabric port after the same check here.
+// the link port, where the bridge checks their source MAC; the first ones of a new
+// address or of a new session go through the fabric port after the same check here.
 func (n *network) receive(peer nodeid.ID, frames [][]byte) {
 	node := n.currentNode()
 	n.mu.Lock()
@@ -92,7 +92,7 @@ func (n *network) receive(peer nodeid.ID, frames [][]byte) {
 		n.count(&n.drops.noSession)
 		return
 	}
-	accepted := *n.accepted.Load()
+	accepted, t := *n.accepted.Load(), node.Table()
 	one := make([][]byte, 1)
 	for _, f := range frames {
 		if len(f) < packet.HeaderLen || packet.IsMulticast(packet.Destination(f)) {
@@ -100,32 +100,37 @@ func (n *network) receive(peer nodeid.ID, frames [][]byte) {
 			continue
 		}
 		src := packet.Source(f)
-		if l != nil && accepted[src] == l {
+		if l != nil && accepted[src] == l && n.contentFault(t, peer, f).cause == nil {
 			one[0] = f
 			if _, err := l.dev.WriteFrames(one); err != nil {
 				n.count(&n.drops.linkWrite)
 			}
 			continue
 		}
-		n.receiveFirst(node, peer, src, f)
+		n.receiveFirst(node, peer, f)
 	}
 }
 
-// receiveFirst takes a frame whose source the flows do not know yet. The
-// announcement of that source may be waiting in the node's queue: behind it the
-// answer is final.
-func (n *network) receiveFirst(node *overlay.Node, peer nodeid.ID, src overlay.MAC, frame []byte) {
-	if e, ok := node.Table().LookupMAC(src); ok && e.Node == peer {
+// receiveFirst takes a frame whose source the flows do not know yet, or that is not
+// right by the directory as it is. The announcement that makes it right may be waiting
+// in the node's queue: behind it the answer is final.
+func (n *network) receiveFirst(node *overlay.Node, peer nodeid.ID, frame []byte) {
+	f := n.frameFault(node.Table(), peer, frame)
+	switch {
+	case f.cause == nil:
 		n.inject(frame)
+		return
+	case f.final:
+		n.count(f.cause)
 		return
 	}
 	held := append([]byte(nil), frame...)
 	if !node.After(func() {
-		if e, ok := node.Table().LookupMAC(src); ok && e.Node == peer {
-			n.inject(held)
+		if f := n.frameFault(node.Table(), peer, held); f.cause != nil {
+			n.count(f.cause)
 			return
 		}
-		n.count(&n.drops.notOwner)
+		n.inject(held)
 	}) {
 		n.count(&n.drops.queueFull)
 	}

@@ -176,6 +176,37 @@ func TestInterfaceThatVanished(t *testing.T) {
 	mustPing(t, one, two)
 }
 
+// A container whose interface the switch does not open is alone with that: it cannot
+// join, and if it is there already others come and go.
+func TestInterfaceThatCannotBeOpened(t *testing.T) {
+	r := newRig(t, overlaytest.New(), "a", 1)
+	r.addNetwork("")
+	bad := r.box(9)
+	bad.spec.HostIf, bad.spec.Adopt = "lo", true
+	if err := bad.join(); err == nil || strings.Contains(err.Error(), "there is no such device") {
+		t.Errorf("a container on an interface that cannot be opened: %v", err)
+	}
+	n := r.network()
+	e, err := n.reserve(bad.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.mu.Lock()
+	e.attached = true
+	n.mu.Unlock()
+	one, two := r.box(1), r.box(2)
+	one.attach()
+	two.attach()
+	mustPing(t, one, two)
+	if err := one.leave(); err != nil {
+		t.Error(err)
+	}
+	n.release(e)
+	if err := n.switched.wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // After a restart of the plugin a container's interface is taken as it is.
 func TestRestartAdoptsContainers(t *testing.T) {
 	r := newRig(t, overlaytest.New(), "a", 1)

@@ -42,6 +42,7 @@ type network struct {
 	mu        sync.Mutex
 	overlay   string
 	closed    bool
+	held      held // belongs to the node's goroutine, not guarded by mu
 	endpoints map[string]*endpoint
 	links     map[nodeid.ID]*link
 	// accepted is which source MACs the installed flows let in by which link.
@@ -104,14 +105,37 @@ func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.B
 	for {
 		want, accepted := n.desired()
 		err := apply(ctx, want)
-		if err == nil {
+		if leaveOut(accepted, err) {
 			n.accepted.Store(&accepted)
+		}
+		if err == nil {
 			return nil
 		}
 		if newest, _ := n.desired(); ctx.Err() != nil || slices.Equal(portNames(want), portNames(newest)) {
 			return err
 		}
 	}
+}
+
+// leaveOut takes the links from accepted whose ports do not work, and reports whether
+// the bridge is as it should be but for ports.
+func leaveOut(accepted map[overlay.MAC]*link, err error) bool {
+	var ports *ovs.PortsError
+	if !errors.As(err, &ports) {
+		return err == nil
+	}
+	maps.DeleteFunc(accepted, func(_ overlay.MAC, l *link) bool { return ports.Ports[l.dev.Name()] != nil })
+	return true
+}
+
+// ofPort leaves of an error what concerns one port, or the whole bridge: that another
+// port does not work is no reason to refuse this one.
+func ofPort(err error, name string) error {
+	var ports *ovs.PortsError
+	if !errors.As(err, &ports) {
+		return err
+	}
+	return ports.Ports[name]
 }
 
 func portNames(b ovs.Bridge) []string {

@@ -2,7 +2,9 @@ package network
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -83,6 +85,40 @@ func TestApplyRecordsWhatFlowsAccept(t *testing.T) {
 	}
 	if err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error { return nil }); err != nil || n.accepted.Load() == before {
 		t.Error("not recorded", err)
+	}
+}
+
+// A port that cannot be opened is its own matter: the flows of the others count, and
+// only who waits for that port is refused.
+func TestApplyWithABrokenPort(t *testing.T) {
+	n := bare(t)
+	node := overlay.New(overlay.Config{Overlay: "blue", Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: quiet()})
+	n.node.Store(node)
+	good, bad := &link{dev: idle("evl1")}, &link{dev: idle("evl2")}
+	n.links[nodeid.ID{1}], n.links[nodeid.ID{2}] = good, bad
+	broken := errors.New("Device or resource busy")
+	before := n.accepted.Load()
+	runs := 0
+	err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error {
+		runs++
+		return fmt.Errorf("apply bridge: %w", &ovs.PortsError{Ports: map[string]error{"evl2": broken}})
+	})
+	if n.accepted.Load() == before || runs != 1 {
+		t.Errorf("not recorded after %d runs", runs)
+	}
+	if err := ofPort(err, "evl1"); err != nil {
+		t.Errorf("of another port: %v", err)
+	}
+	if err := ofPort(err, "evl2"); !errors.Is(err, broken) {
+		t.Errorf("of that port: %v", err)
+	}
+	if err := ofPort(errClosed, "evl1"); !errors.Is(err, errClosed) {
+		t.Errorf("of the bridge: %v", err)
+	}
+	accepted := map[overlay.MAC]*link{ours: good, theirs: bad}
+	leaveOut(accepted, err)
+	if len(accepted) != 1 || accepted[ours] != good {
+		t.Errorf("flows of a port that is not there count: %v", accepted)
 	}
 }
 

@@ -12,6 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"evio/datapath/packet"
+	"evio/datapath/record"
+	"evio/datapath/session"
+	"evio/overlay"
 	"evio/overlay/overlaytest"
 )
 
@@ -108,6 +112,42 @@ func TestContainersOfTwoEngines(t *testing.T) {
 	}
 	if left := devices(t); len(left) != 0 {
 		t.Errorf("devices left: %v", left)
+	}
+}
+
+// What a peer's engine says about addresses of others is refused, whichever way it
+// comes, and a session that is established says so.
+func TestPeerThatLies(t *testing.T) {
+	a, b := pair(t)
+	one, two := a.box(1), b.box(2)
+	one.attach()
+	two.attach()
+	mustPing(t, one, two)
+	knows(t, a, two)
+	n := a.network()
+	peer := b.network().currentNode().ID()
+	lie := packet.Announce(nil, one.addr4(), two.spec.MAC)
+	eventually(t, "flows let the peer's container in", func() bool { return (*n.accepted.Load())[two.spec.MAC] != nil })
+	before := n.drops.notHolder.Load()
+	copy(lie, one.spec.MAC[:])
+	n.receive(peer, [][]byte{lie}) // by its link port, if it were true
+	eventually(t, "counted", func() bool { return n.drops.notHolder.Load() == before+1 })
+	copy(lie, packet.Broadcast[:])
+	n.currentNode().After(func() { fabric{n}.Deliver(peer, lie) })
+	eventually(t, "counted", func() bool { return n.drops.notHolder.Load() == before+2 })
+	mustPing(t, two, one)
+
+	n.mu.Lock()
+	c := carrier{n.links[peer].session.Load()}
+	n.mu.Unlock()
+	parameters := session.Parameters{
+		MinVersion: 1, MaxVersion: 1, Index: 1, Ufrag: strings.Repeat("u", 12), Password: strings.Repeat("p", 32), AEADs: []record.AEAD{1},
+	}
+	if err := c.Connect(parameters.Append(nil), [32]byte{}); !errors.Is(err, overlay.ErrEstablished) {
+		t.Errorf("an established session: %v", err)
+	}
+	if err := c.Connect(nil, [32]byte{}); err == nil || errors.Is(err, overlay.ErrEstablished) {
+		t.Errorf("no parameters: %v", err)
 	}
 }
 

@@ -2,6 +2,8 @@ package network
 
 import (
 	"crypto/ed25519"
+	"errors"
+	"time"
 
 	"evio/datapath/session"
 	"evio/overlay"
@@ -31,6 +33,14 @@ func (s sessions) Open(peer nodeid.ID, key ed25519.PublicKey, ev overlay.Session
 
 // carrier is a session as the overlay sees it.
 type carrier struct{ *session.Session }
+
+func (c carrier) Connect(parameters []byte, binding [32]byte) error {
+	err := c.Session.Connect(parameters, binding)
+	if errors.Is(err, session.ErrEstablished) {
+		return overlay.ErrEstablished
+	}
+	return err
+}
 
 func (c carrier) SendControl(frames [][]byte) error { return c.Send(session.Control, frames) }
 func (c carrier) SendFlood(frames [][]byte) error   { return c.Send(session.Flood, frames) }
@@ -68,5 +78,10 @@ func (f fabric) LinkUp(peer nodeid.ID, s overlay.Session) {
 	}
 }
 func (f fabric) LinkDown(peer nodeid.ID) { f.n.linkDown(peer) }
-func (f fabric) DirectoryChanged()       { f.n.switched.request() }
-func (f fabric) Deliver(frame []byte)    { f.n.inject(frame) }
+func (f fabric) DirectoryChanged() {
+	f.n.switched.request()
+	f.n.settle(f.n.currentNode().Table(), time.Now())
+}
+func (f fabric) Deliver(origin nodeid.ID, frame []byte) {
+	f.n.flooded(f.n.currentNode().Table(), origin, frame, time.Now())
+}

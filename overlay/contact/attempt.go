@@ -63,7 +63,7 @@ func (c *Contact) connect(now time.Time, fx []Effect) []Effect {
 		c.connectAt = earliest
 		return fx
 	}
-	a.remote, a.connected = c.remote.number, now
+	a.before, a.remote, a.connected = a.remote, c.remote.number, now
 	return append(fx, ConnectSession{
 		Attempt:    a.number,
 		Remote:     c.remote.number,

@@ -89,6 +89,7 @@ type attempt struct {
 	parameters  []byte // nil: still gathering
 	body        []byte
 	remote      uint64 // the peer's attempt it was last connected with; 0: none
+	before      uint64 // and the one before that
 	connected   time.Time
 	established time.Time
 }
@@ -196,6 +197,15 @@ func (c *Contact) LocalParameters(number uint64, parameters []byte, now time.Tim
 	fx := c.connect(now, nil)
 	c.sendings = 0
 	return c.send(now, fx), nil
+}
+
+// Unconnected says that the session of an attempt did not take what ConnectSession
+// last gave it, because it was established by then: it serves the peer's attempt
+// that it had been connected with before. Established is still to be said.
+func (c *Contact) Unconnected(number uint64) {
+	if c.next != nil && c.next.number == number {
+		c.next.remote = c.next.before
+	}
 }
 
 // Established says that the session of an attempt has keys and a path.

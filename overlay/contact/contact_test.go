@@ -208,6 +208,30 @@ func TestNewerRemoteBeforeEstablished(t *testing.T) {
 	s.want(s.c.Established(attempt(0), s.now))
 }
 
+// The session was established before it was given the newer attempt of the peer: it
+// serves the older one, so the newer one is answered.
+func TestNewerRemoteComesTooLate(t *testing.T) {
+	s := newScript(t)
+	s.c.Online(s.now)
+	s.parameters(0)
+	s.want(s.receive(5), "connect 0 to 5 theirs")
+	s.pass(10 * time.Second)
+	s.want(s.receive(9000), "connect 0 to 9000 theirs", "send 0")
+	s.c.Unconnected(attempt(7)) // another one
+	s.c.Unconnected(attempt(0))
+	s.pass(10 * time.Second)
+	s.want(s.receive(19000), "connect 0 to 19000 theirs", "send 0")
+	s.c.Unconnected(attempt(0))
+	s.c.Unconnected(attempt(0))
+	s.want(s.c.Established(attempt(0), s.now), "open 20000")
+	if st := s.c.Status(); st.Serving != attempt(0) || st.Remote != attempt(5) {
+		t.Errorf("serving %d with %d", st.Serving, st.Remote)
+	}
+	s.c.Unconnected(attempt(0)) // too late
+	s.want(s.parameters(20000), "connect 20000 to 19000 theirs", "send 20000")
+	s.want(s.c.Established(attempt(20000), s.now))
+}
+
 func TestReplacement(t *testing.T) {
 	s := newScript(t)
 	s.establish()

@@ -12,7 +12,8 @@ type OpenSession struct{ Attempt uint64 }
 
 // ConnectSession gives the session of Attempt the peer's parameters. It may come
 // again with newer ones as long as the session was not reported Established; a
-// session that is established by then keeps what it has.
+// session that is established by then keeps what it has, which Unconnected tells. One
+// that refuses for another reason is closed by the caller, and Closed tells of that.
 type ConnectSession struct {
 	Attempt uint64
 	// Remote is the number of the peer's attempt, for the log.
