@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -112,6 +113,13 @@ func (p *Process) Err() error {
 // Signal sends a signal named as kill(1) does: TERM, KILL, STOP. An ended program is an error.
 func (p *Process) Signal(ctx context.Context, signal string) error {
 	_, err := p.machine.Run(ctx, "kill", "-"+signal, strconv.Itoa(p.pid))
+	if signal != "STOP" {
+		// nsenter stops with the program it waits for, and then sees neither its going
+		// on nor its end.
+		if stuck := p.cmd.Process.Signal(syscall.SIGCONT); !errors.Is(stuck, os.ErrProcessDone) {
+			err = errors.Join(err, stuck)
+		}
+	}
 	return err
 }
 

@@ -125,16 +125,21 @@ func testOutages(t *testing.T, lab *Lab) {
 		return c.conn.Close()
 	}
 	check(t, answers())
-	for name, outage := range map[string][2]func(context.Context) error{
-		"stopped": {x.Stop, x.Start}, "frozen": {x.Freeze, x.Thaw}, "blackholed": {x.Blackhole, x.Restore},
+	for _, outage := range []struct {
+		name     string
+		from, to func(context.Context) error
+	}{
+		{"frozen", x.Freeze, x.Thaw},
+		{"stopped", x.Stop, x.Start}, // also after it was frozen
+		{"blackholed", x.Blackhole, x.Restore},
 	} {
-		check(t, outage[0](ctx))
+		check(t, outage.from(ctx))
 		if answers() == nil {
-			t.Errorf("%s, and it answers", name)
+			t.Errorf("%s, and it answers", outage.name)
 		}
-		check(t, outage[1](ctx))
+		check(t, outage.to(ctx))
 		if err := answers(); err != nil {
-			t.Errorf("after being %s: %v", name, err)
+			t.Errorf("after being %s: %v", outage.name, err)
 		}
 	}
 }
