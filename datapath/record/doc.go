@@ -5,14 +5,16 @@
 //
 //	byte  0      193
 //	bytes 1–4    session index of the receiver
-//	bytes 5–12   counter: slot (8 bits), generation (8 bits, 0), number (48 bits)
+//	bytes 5–12   counter: slot (8 bits), generation (8 bits), number (48 bits)
 //	bytes 13–    AEAD ciphertext of the plaintext, 16 bytes of tag at its end
 //
 // The nonce is the slot's IV with the counter exclusive-ored into its last
 // eight bytes, as in TLS 1.3 (RFC 8446 section 5.3); the whole header is
 // additional data. Each direction and slot has its own key, numbers and replay
 // window, so that a second path or a second queue never waits for the first.
-// The generation belongs to rekeying: Keys is the unit that is exchanged.
+// Keys are the unit that is replaced: the generation tells which of a session's
+// sets, one after the other, a record was made with. After 2^40 records of a slot
+// the owner is told that it is time for new keys, after 2^48 nothing is sealed.
 //
 // The plaintext is a byte of kind, a byte of flags, for a slice eight bytes of
 // {frame id, offset, total}, and the frame or its part.

@@ -20,7 +20,9 @@ type vector struct {
 	SenderLower bool   `json:"sender_lower"`
 	Index       uint32 `json:"index"`
 	Slot        int    `json:"slot"`
+	Generation  uint8  `json:"generation"`
 	Number      uint64 `json:"number"`
+	PRK         string `json:"prk"`
 	Key         string `json:"key"`
 	IV          string `json:"iv"`
 	Plain       string `json:"plain"`
@@ -48,6 +50,8 @@ func TestGoldenRecords(t *testing.T) {
 				AEAD:     v.AEAD,
 				Lower:    v.SenderLower,
 				Remote:   v.Index,
+
+				Generation: v.Generation,
 			}
 			sender, receiver := derivePair(t, secrets)
 
@@ -60,9 +64,9 @@ func TestGoldenRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := [2]string{hex.EncodeToString(m.key), hex.EncodeToString(m.iv[:])}
-			if diff := cmp.Diff([2]string{v.Key, v.IV}, got); diff != "" {
-				t.Errorf("key and IV (-want +got):\n%s", diff)
+			got := [3]string{hex.EncodeToString(extracted), hex.EncodeToString(m.key), hex.EncodeToString(m.iv[:])}
+			if diff := cmp.Diff([3]string{v.PRK, v.Key, v.IV}, got); diff != "" {
+				t.Errorf("PRK, key and IV (-want +got):\n%s", diff)
 			}
 
 			sealer := &sender.Send[v.Slot]

@@ -19,9 +19,12 @@ const (
 	// Slots is the number of slots in each direction: one for each path.
 	Slots = 4
 
-	numberBits     = 48
-	generationMask = 0xff << numberBits
-	slotShift      = 56
+	numberBits = 48
+	slotShift  = 56
+
+	// rekeyRecords is the number of records of a slot after which its keys should
+	// be replaced, long before they must be.
+	rekeyRecords = 1 << 40
 )
 
 // Reasons for which a datagram is no record of the session.
@@ -42,6 +45,10 @@ func Index(datagram []byte) (index uint32, ok bool) {
 	}
 	return binary.BigEndian.Uint32(datagram[1:]), true
 }
+
+// Generation returns the generation of keys that a datagram names, of which Index
+// has said that it is a record.
+func Generation(datagram []byte) uint8 { return datagram[6] }
 
 func putHeader(b []byte, index uint32, counter uint64) {
 	_ = b[HeaderSize-1]

@@ -14,15 +14,25 @@ type Secrets struct {
 	AEAD     AEAD
 	Lower    bool   // this end has the lower node ID
 	Remote   uint32 // session index of the other end
+
+	// Generation numbers the sets of keys that a session has one after the other.
+	// It is in every record, not in the keys: those of each set come from a
+	// handshake of their own.
+	Generation uint8
 }
 
-// Keys are the keys of both directions. A session has one set at a time; a set
-// is replaced as a whole.
+// Keys are the keys of both directions, of one generation. A set is replaced as a
+// whole.
 type Keys struct {
-	AEAD AEAD
-	Send [Slots]Sealer
-	open [Slots]opener
+	AEAD       AEAD
+	Generation uint8
+	Send       [Slots]Sealer
+	open       [Slots]opener
+	soon       chan struct{}
 }
+
+// Soon receives once a slot has protected 2^40 records: it is time for new keys.
+func (k *Keys) Soon() <-chan struct{} { return k.soon }
 
 // directions of records, by the node ID of the sender.
 const (
@@ -37,7 +47,7 @@ func Derive(s Secrets) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("extract keys: %w", err)
 	}
-	keys := &Keys{AEAD: s.AEAD}
+	keys := &Keys{AEAD: s.AEAD, Generation: s.Generation, soon: make(chan struct{}, 1)}
 	sending, receiving := byte(fromHigher), byte(fromLower)
 	if s.Lower {
 		sending, receiving = receiving, sending
@@ -51,7 +61,7 @@ func Derive(s Secrets) (*Keys, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := keys.Send[slot].init(s.AEAD, send, s.Remote, slot); err != nil {
+		if err := keys.Send[slot].init(keys, send, s.Remote, slot); err != nil {
 			return nil, err
 		}
 		if err := keys.open[slot].init(s.AEAD, receive); err != nil {

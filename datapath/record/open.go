@@ -28,7 +28,7 @@ func (k *Keys) Open(record []byte) ([]byte, error) {
 	}
 	counter := binary.BigEndian.Uint64(record[5:])
 	slot := counter >> slotShift
-	if slot >= Slots || counter&generationMask != 0 {
+	if slot >= Slots || uint8(counter>>numberBits) != k.Generation {
 		return nil, ErrSlot
 	}
 	o := &k.open[slot]

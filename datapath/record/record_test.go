@@ -76,8 +76,10 @@ func TestOpenRefusesWhatWasNotSealedForIt(t *testing.T) {
 }
 
 func TestOpenRefusesSlotsAndGenerationsThatDoNotExist(t *testing.T) {
-	_, receiver := derivePair(t, testSecrets(AES128GCM))
-	for _, counter := range []uint64{Slots << slotShift, 255 << slotShift, 1 << numberBits, 1 << (slotShift - 1)} {
+	secrets := testSecrets(AES128GCM)
+	secrets.Generation = 3
+	_, receiver := derivePair(t, secrets)
+	for _, counter := range []uint64{Slots<<slotShift | 3<<numberBits, 255<<slotShift | 3<<numberBits, 0, 2 << numberBits, 131 << numberBits} {
 		b := make([]byte, Overhead)
 		putHeader(b, 1, counter)
 		if _, err := receiver.Open(b); !errors.Is(err, ErrSlot) {
@@ -132,6 +134,57 @@ func TestSealerStopsForGood(t *testing.T) {
 		var b Buffer
 		if _, err := s.Seal(&b, 0); !errors.Is(err, ErrExhausted) {
 			t.Errorf("record after the last: %v, want %v", err, ErrExhausted)
+		}
+	}
+}
+
+func TestGenerationsDoNotOpenEachOther(t *testing.T) {
+	secrets := testSecrets(AES128GCM)
+	_, first := derivePair(t, secrets)
+	secrets.Generation, secrets.Exporter = 1, []byte("of another handshake")
+	sender, second := derivePair(t, secrets)
+	sealed := seal(t, &sender.Send[2], []byte("frame"))
+	if got := Generation(sealed); got != 1 {
+		t.Errorf("generation of the record = %d, want 1", got)
+	}
+	if _, err := first.Open(bytes.Clone(sealed)); !errors.Is(err, ErrSlot) {
+		t.Errorf("under the first keys: %v, want %v", err, ErrSlot)
+	}
+	again := bytes.Clone(sealed)
+	if _, err := second.Open(sealed); err != nil {
+		t.Error(err)
+	}
+	if _, err := second.Open(again); !errors.Is(err, ErrReplay) {
+		t.Errorf("again: %v, want %v", err, ErrReplay)
+	}
+}
+
+// TestOwnerIsToldOnce: of each slot that has protected many records, before it must
+// stop.
+func TestOwnerIsToldOnce(t *testing.T) {
+	keys, _ := derivePair(t, testSecrets(AES128GCM))
+	told := func() bool {
+		select {
+		case <-keys.Soon():
+			return true
+		default:
+			return false
+		}
+	}
+	for slot := range Slots {
+		s := &keys.Send[slot]
+		s.next.Store(rekeyRecords - 1)
+		seal(t, s, nil)
+		if told() {
+			t.Errorf("slot %d: told before %d records", slot, uint64(rekeyRecords))
+		}
+		seal(t, s, nil)
+		if !told() {
+			t.Errorf("slot %d: not told after %d records", slot, uint64(rekeyRecords))
+		}
+		seal(t, s, nil)
+		if told() {
+			t.Errorf("slot %d: told twice", slot)
 		}
 	}
 }

@@ -22,14 +22,16 @@ func (b *Buffer) Plain() []byte {
 type Sealer struct {
 	aead   cipher.AEAD
 	iv     [NonceSize]byte
-	prefix uint64 // slot
+	prefix uint64 // slot and generation
 	index  uint32
 	next   atomic.Uint64
+	soon   chan<- struct{} // of the keys
 }
 
-func (s *Sealer) init(aead AEAD, m material, index uint32, slot int) (err error) {
-	s.aead, err = aead.open(m.key)
-	s.iv, s.index, s.prefix = m.iv, index, uint64(slot)<<slotShift
+func (s *Sealer) init(k *Keys, m material, index uint32, slot int) (err error) {
+	s.aead, err = k.AEAD.open(m.key)
+	s.iv, s.index, s.soon = m.iv, index, k.soon
+	s.prefix = uint64(slot)<<slotShift | uint64(k.Generation)<<numberBits
 	return err
 }
 
@@ -37,8 +39,11 @@ func (s *Sealer) init(aead AEAD, m material, index uint32, slot int) (err error)
 // stays in the buffer.
 func (s *Sealer) Seal(b *Buffer, n int) ([]byte, error) {
 	number := s.next.Add(1) - 1
-	if number >= 1<<numberBits {
-		return nil, ErrExhausted
+	if number >= rekeyRecords {
+		if number >= 1<<numberBits {
+			return nil, ErrExhausted
+		}
+		s.hurry(number)
 	}
 	counter := s.prefix | number
 	putHeader(b.data[:], s.index, counter)
@@ -46,4 +51,15 @@ func (s *Sealer) Seal(b *Buffer, n int) ([]byte, error) {
 	plain := b.data[HeaderSize : HeaderSize+n]
 	sealed := s.aead.Seal(plain[:0], b.nonce[:], plain, b.data[:HeaderSize])
 	return b.data[:HeaderSize+len(sealed)], nil
+}
+
+// hurry asks the owner of the keys for new ones, once for each slot.
+func (s *Sealer) hurry(number uint64) {
+	if number > rekeyRecords {
+		return
+	}
+	select {
+	case s.soon <- struct{}{}:
+	default: // another slot has asked
+	}
 }
