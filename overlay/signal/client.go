@@ -22,10 +22,13 @@ type Client struct {
 
 	running  atomic.Bool
 	announce chan struct{} // capacity 1: the presence must be sent (again)
+	check    chan struct{} // capacity 1: the connection is in doubt
 
 	mu        sync.Mutex
+	anew      context.CancelCauseFunc // ends the connection, the login or the wait under way
 	extension []byte
-	session   *session // nil while not connected
+	rooms     map[string]string // how a room is, as the log has it
+	session   *session          // nil while not connected
 	status    Status
 }
 
@@ -43,6 +46,7 @@ const (
 	ignoredPayload   = "payload"
 	ignoredElement   = "unknown-element"
 	ignoredBacklog   = "reply-dropped"
+	ignoredExcess    = "oversize"
 )
 
 // Run keeps the session up until ctx ends and returns ctx's error. It logs why a
@@ -53,19 +57,58 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	defer c.running.Store(false)
 	var b backoff
-	for {
-		stood, err := c.runOnce(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
+	for ctx.Err() == nil {
+		c.attempt(ctx, &b)
+	}
+	return ctx.Err()
+}
+
+// attempt is one connection and the wait after it. Reconnect ends both; a connection
+// that a check has found dead is followed by the next one at once.
+func (c *Client) attempt(ctx context.Context, b *backoff) {
+	ctx, anew := context.WithCancelCause(ctx)
+	defer anew(nil)
+	c.mu.Lock()
+	c.anew = anew
+	c.mu.Unlock()
+	stood, err := c.runOnce(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		if errors.Is(cause, errMoved) {
+			c.log.WithError(cause).Info("XMPP session is made anew")
+			c.setLastError(cause)
 		}
-		wait := b.next(stood, refused(err), rand.Float64()) //nolint:gosec // spreads load, guards nothing
-		c.log.WithError(err).Warnf("no XMPP session, next attempt in %v", pause(wait))
-		c.setLastError(err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
+		return
+	}
+	c.setLastError(err)
+	if errors.Is(err, errUnanswered) {
+		c.log.WithError(err).Warn("no XMPP session, next attempt at once")
+		return
+	}
+	wait := b.next(stood, refused(err), rand.Float64()) //nolint:gosec // spreads load, guards nothing
+	c.log.WithError(err).Warnf("no XMPP session, next attempt in %v", pause(wait))
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
+}
+
+// Check finds out whether the connection still works: if the server does not answer
+// a ping within 3 s, a new connection is made at once. Within 5 s of the last check
+// it does nothing, as while there is no connection.
+func (c *Client) Check() {
+	select {
+	case c.check <- struct{}{}:
+	default: // a check is due already
+	}
+}
+
+// Reconnect gives up the connection, or the attempt at one, for a new one at once:
+// this machine's addresses have changed.
+func (c *Client) Reconnect() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.anew != nil {
+		c.anew(errMoved)
 	}
 }
 
@@ -82,6 +125,10 @@ func (c *Client) runOnce(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	up := time.Now()
+	select {
+	case <-c.check: // of the connection before
+	default:
+	}
 	s := newSession(c, l)
 	c.setSession(s)
 	c.log.WithField("jid", l.full).Info("XMPP session up")
@@ -162,11 +209,23 @@ func (c *Client) sendPresence(s *stream) error {
 	return s.write(b)
 }
 
-func (c *Client) presence() ([]byte, error) {
+func (c *Client) ownExtension() []byte {
 	c.mu.Lock()
-	extension := c.extension
-	c.mu.Unlock()
-	b, err := presenceXML(extension)
+	defer c.mu.Unlock()
+	return c.extension
+}
+
+// newsOfRoom notes how a room is, "" for well, and reports whether that is new.
+func (c *Client) newsOfRoom(room, how string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last, known := c.rooms[room]
+	c.rooms[room] = how
+	return !known || last != how
+}
+
+func (c *Client) presence() ([]byte, error) {
+	b, err := presenceXML(c.ownExtension())
 	if err != nil {
 		return nil, fmt.Errorf("encode presence: %w", err)
 	}

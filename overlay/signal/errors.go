@@ -19,6 +19,8 @@ var (
 	errClosed      = errors.New("the server closed the connection")
 	errStreamEnd   = errors.New("the server ended the stream")
 	errSilent      = fmt.Errorf("the server has not answered a ping for %v", pingTimeout)
+	errUnanswered  = fmt.Errorf("the server has not answered a ping for %v", checkTimeout)
+	errMoved       = errors.New("the addresses of this machine have changed")
 	errNoStartTLS  = errors.New("the server offers no STARTTLS, and nothing is sent unencrypted: enable encryption there, or set direct TLS and its port")
 	errInjected    = errors.New("the server sent data between its consent to STARTTLS and TLS: somebody may be tampering with the connection")
 	errNotXMPP     = errors.New("the server does not speak XMPP 1.0: check address and port")
@@ -35,7 +37,7 @@ type loginRefused struct {
 }
 
 func (e *loginRefused) Error() string {
-	return fmt.Sprintf("the server refused the login of %s: %s: check the account on the server and its password file, which is read again at each attempt", e.account, e.reason)
+	return fmt.Sprintf("the server refused the login of %s: %s: check the account on the server and its password file or certificate, which is read again at each attempt", e.account, e.reason)
 }
 
 // streamErrors says what the conditions of RFC 6120, section 4.9.3, mean for an operator.
@@ -83,11 +85,14 @@ func quoteText(s string) string {
 // readError names the plain cases of a broken connection.
 func readError(err error) error {
 	var breach violation
+	var much excess
 	var syntax *xml.SyntaxError
 	var unmarshal xml.UnmarshalError
 	switch {
 	case errors.As(err, &breach):
 		return breach
+	case errors.As(err, &much):
+		return much
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), gone(err):
 		return errClosed
 	case errors.As(err, &syntax) && syntax.Msg == "unexpected EOF":

@@ -3,6 +3,7 @@ package signal
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/xml"
 	"io"
 	"runtime"
 	"strings"
@@ -54,6 +55,18 @@ func (h quietHandler) Presence(from string, _ bool, extension []byte) {
 	}
 }
 
+func (h quietHandler) Room(_ string, c RoomChange) {
+	for _, jid := range append(c.Members, c.Removed...) {
+		if jid == "" || strings.Contains(jid, "/") {
+			h.t.Errorf("members %q", jid)
+		}
+	}
+}
+
+func (h quietHandler) Occupant(_, from string, available bool, extension []byte) {
+	h.Presence(from, available, extension)
+}
+
 func (h quietHandler) Message(from string, payload []byte) {
 	if !isFull(from) || payload == nil || len(payload) > MaxPayload {
 		h.t.Errorf("message of %q with %d bytes", from, len(payload))
@@ -70,6 +83,7 @@ func loggedIn(t testing.TB, from io.Reader) *session {
 	c, err := New(Config{
 		JID:      testJID,
 		Password: func() (string, error) { return "", nil },
+		Rooms:    []string{someRoom},
 		Log:      logrus.NewEntry(logger),
 	}, quietHandler{t})
 	if err != nil {
@@ -82,6 +96,40 @@ func loggedIn(t testing.TB, from io.Reader) *session {
 	}
 	bob := &stanza.RosterItems{Items: []stanza.RosterItem{{Jid: "bob@evio.test"}}}
 	return newSession(c, &login{stream: s, full: testJID + "/evio-1", roster: newRoster(bob)})
+}
+
+// FuzzRoom feeds a session that is in a room, or about to be, what the room and its
+// occupants say.
+func FuzzRoom(f *testing.F) {
+	for _, seed := range []string{
+		occupant("b", "", item("bob@evio.test/1", "member", "")) + occupant("b", "type='unavailable'", item("bob@evio.test/1", "none", "")),
+		occupant("a", "", item(testJID+"/evio-1", "member", "")+"<status code='110'/>"),
+		occupant("a", "type='unavailable'", item(testJID+"/evio-1", "none", "nick='z'")+"<status code='303'/><status code='110'/>"),
+		occupant("a", "type='unavailable'", "<destroy/><status code='110'/>"),
+		"<presence from='" + someRoom + "/a' type='error'><error type='cancel'><conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>",
+		"<message from='" + someRoom + "'><x xmlns='http://jabber.org/protocol/muc#user'>" + item("c@d", "outcast", "") + "<status code='104'/></x></message>",
+		"<iq type='result' id='q' from='" + someRoom + "'><query xmlns='http://jabber.org/protocol/disco#info'>" + fit + "</query></iq>",
+		"<iq type='result' id='q' from='" + someRoom + "'><query xmlns='http://jabber.org/protocol/muc#admin'>" + item("c@d", "owner", "") + "</query></iq>",
+		"<iq type='error' id='q' from='" + someRoom + "/a'><error/></iq>",
+	} {
+		for step := range roomPinging + 1 {
+			f.Add([]byte(seed), byte(step), step > roomJoining)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte, step byte, in bool) {
+		s := loggedIn(t, bytes.NewReader(b))
+		r := s.rooms.of(someRoom)
+		r.step, r.in, r.nick, r.request, r.listed = roomStep(step)%(roomPinging+1), in, "a", "q", map[string]bool{}
+		s.noteRoom(r)
+		for s.readOne() == nil {
+			if len(s.out) == cap(s.out) {
+				<-s.out
+			}
+			if at := s.occupied[someRoom]; r.in != (at != "") || r.in && at != r.occupantJID() {
+				t.Fatalf("in %v as %q, the writer believes %q", r.in, r.nick, at)
+			}
+		}
+	})
 }
 
 // FuzzReader feeds a session after its login.
@@ -205,16 +253,60 @@ func FuzzJID(f *testing.F) {
 	})
 }
 
+// FuzzOutline compares where stanzas end with what the decoder makes of them.
+func FuzzOutline(f *testing.F) {
+	for _, seed := range []string{
+		"<message from='a>b\"' to=\"'>\"><x/><y></y >]]<![CDATA[<a></b>]]]><![CDATA[]]]]></message ><iq/>",
+		"<a b='/'/><a/ ><c><d/></c></e>",
+		"<a>&gt;</a> <b\n>\n</b\t>",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		conn := deaf{r: io.MultiReader(strings.NewReader(streamHeader+"<stream:features/>"), bytes.NewReader(b))}
+		s := newStream(conn, conn)
+		if _, err := s.open(testDomain); err != nil {
+			t.Fatal(err)
+		}
+		depth := 0
+		for {
+			token, err := s.dec.Token()
+			if err != nil {
+				return
+			}
+			switch token.(type) {
+			case xml.StartElement:
+				depth++
+			case xml.EndElement:
+				if depth--; depth < 0 {
+					return
+				}
+			}
+			if o := s.in.outline; o.broken || o.ended != (depth == 0) && !s.emptyStart(token) {
+				t.Fatalf("depth %d, outline %+v", depth, o)
+			}
+		}
+	})
+}
+
+// emptyStart reports whether the token is the first half of an empty element, whose
+// end has been read already.
+func (s *stream) emptyStart(token xml.Token) bool {
+	_, start := token.(xml.StartElement)
+	return start && s.in.outline.state == inText && s.in.outline.ended
+}
+
 // TestCost is the worst that one stanza can do, in several shapes.
 func TestCost(t *testing.T) {
-	repeat := func(head, body string) io.Reader {
+	endless := func(head, body string) io.Reader {
 		return io.MultiReader(strings.NewReader(head), &cycle{[]byte(body), 0})
 	}
+	repeat := func(head, body string) io.Reader { return io.LimitReader(endless(head, body), 2*maxStanza) }
 	for _, test := range []struct {
 		name string
 		r    io.Reader
 	}{
-		{"text", repeat("<message><body>", "x")},
+		{"text without end", endless("<message><body>", "x")},
 		{"attribute", repeat("<message from='", "x")},
 		{"attributes", repeat("<message", " a=''")},
 		{"children", repeat("<message>", "<x/>")},
@@ -224,6 +316,10 @@ func TestCost(t *testing.T) {
 		{"roster of a stranger", repeat("<iq type='set' from='a@b/c'><query xmlns='jabber:iq:roster'>", "<item/>")},
 		{"error", repeat("<iq type='error'><error>", "<x/>")},
 		{"errors", repeat("<iq type='error'>", "<error/>")},
+		{"items of a room", repeat("<presence from='"+someRoom+"/a'><x xmlns='"+nsRoomUser+"'>", "<item jid='a@b/c'/>")},
+		{"words of a room", repeat("<presence from='"+someRoom+"/a'>", "<x xmlns='"+nsRoomUser+"'/>")},
+		{"list of a room", repeat("<iq type='result' from='"+someRoom+"'><query xmlns='"+nsRoomAdmin+"'>", "<item/>")},
+		{"features of a room", repeat("<iq type='result' from='"+someRoom+"'><query xmlns='"+nsDisco+"'>", "<feature/>")},
 		{"stream error", repeat("<stream:error>", "<x/>")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -236,7 +332,7 @@ func TestCost(t *testing.T) {
 			})
 			t.Logf("%d KiB: %v", spent>>10, err)
 			if spent > maxCost {
-				t.Errorf("a stanza without end cost %d KiB", spent>>10)
+				t.Errorf("a stanza cost %d KiB", spent>>10)
 			}
 		})
 	}

@@ -25,11 +25,18 @@ type violation string
 
 func (v violation) Error() string { return "the server sent " + string(v) + ": connection closed" }
 
+// excess is what a server lets pass from one of its users: a stanza beyond our limits.
+// It ends a login; a session skips the stanza.
+type excess string
+
+func (e excess) Error() string { return "the server sent " + string(e) + ": connection closed" }
+
 const (
-	errStanzaTooLarge  = violation("a stanza over 264 KiB")
-	errTooManyElements = violation("a stanza of over 16384 elements")
-	errTooDeep         = violation("XML nested over 64 deep")
-	errBadAttributes   = violation("an element with over 64 attributes, or one twice")
+	errStanzaTooLarge  = excess("a stanza over 264 KiB")
+	errTooManyElements = excess("a stanza of over 16384 elements")
+	errTooDeep         = excess("XML nested over 64 deep")
+	errTooManyAttrs    = excess("an element with over 64 attributes")
+	errAttributeTwice  = violation("an element with an attribute given twice")
 	errRestrictedXML   = violation("XML that XMPP forbids (comment, declaration or processing instruction)")
 	errStrayText       = violation("text between stanzas, which no XMPP server does (check address and port)")
 )
@@ -40,7 +47,8 @@ const (
 // safe for concurrent use.
 type input struct {
 	buffered *bufio.Reader
-	left     int // bytes that the current stanza may still take
+	left     int     // bytes that the current stanza may still take
+	outline  outline // of the current stanza
 	began    time.Time
 	heard    atomic.Int64  // when bytes came last, as nanoseconds since began
 	reads    atomic.Uint64 // how often bytes came
@@ -78,7 +86,11 @@ func (in *input) ReadByte() (byte, error) {
 		return 0, errStanzaTooLarge
 	}
 	in.left--
-	return in.buffered.ReadByte()
+	b, err := in.buffered.ReadByte()
+	if err == nil {
+		in.outline.add(b)
+	}
+	return b, err
 }
 
 // Read completes io.Reader for xml.NewDecoder, which prefers ReadByte.
@@ -105,7 +117,7 @@ func (in *input) nextStanza() error {
 		switch b {
 		case ' ', '\t', '\r', '\n':
 		case '<':
-			in.left = maxStanza
+			in.left, in.outline = maxStanza, outline{}
 			return in.buffered.UnreadByte()
 		default:
 			return errStrayText
@@ -121,18 +133,29 @@ type tokens struct {
 	depth    int
 	elements int // of the current stanza
 	begun    bool
+	root     xml.StartElement // of the document
+	again    bool             // the root is the next token
 }
 
-// newDecoder starts a new XML document on in: the stream begins anew after
-// STARTTLS and after authentication (RFC 6120, section 4.3.3).
-func newDecoder(in *input) *xml.Decoder {
-	return xml.NewTokenDecoder(&tokens{in: in, raw: xml.NewDecoder(in)})
+// newTokens starts a new XML document on in: the stream begins anew after STARTTLS
+// and after authentication (RFC 6120, section 4.3.3).
+func newTokens(in *input) *tokens { return &tokens{in: in, raw: xml.NewDecoder(in)} }
+
+// behind goes on with the document where in stands, between two stanzas. The first
+// token is the document's root, as it came.
+func (t *tokens) behind() *tokens {
+	return &tokens{in: t.in, raw: xml.NewDecoder(t.in), begun: true, root: t.root, again: true}
 }
 
 var _ xml.TokenReader = (*tokens)(nil)
 
 // Token implements xml.TokenReader.
 func (t *tokens) Token() (xml.Token, error) {
+	if t.again {
+		t.again = false
+		t.depth++
+		return t.root.Copy(), nil
+	}
 	if t.depth <= 1 {
 		if err := t.in.nextStanza(); err != nil {
 			return nil, err
@@ -151,8 +174,11 @@ func (t *tokens) Token() (xml.Token, error) {
 		if t.elements++; t.elements > maxElements {
 			return nil, errTooManyElements
 		}
-		if !attributesSane(tok.Attr) {
-			return nil, errBadAttributes
+		if err := attributesSane(tok.Attr); err != nil {
+			return nil, err
+		}
+		if t.depth == 1 {
+			t.root = tok.Copy()
 		}
 	case xml.EndElement:
 		t.depth--
@@ -173,18 +199,18 @@ func (t *tokens) Token() (xml.Token, error) {
 
 // attributesSane refuses what encoding/xml lets pass: an attribute given twice, of
 // which a server may have checked one and we would believe the other.
-func attributesSane(attrs []xml.Attr) bool {
+func attributesSane(attrs []xml.Attr) error {
 	if len(attrs) > maxAttrs {
-		return false
+		return errTooManyAttrs
 	}
 	for i, a := range attrs {
 		for _, b := range attrs[:i] {
 			if a.Name == b.Name {
-				return false
+				return errAttributeTwice
 			}
 		}
 	}
-	return true
+	return nil
 }
 
 // attr returns an attribute that has no prefix. Struct tags of encoding/xml would

@@ -24,6 +24,18 @@ func splitAccount(jid string) (local, domain string, err error) {
 	return j.Node, j.Domain, nil
 }
 
+// ParseRoom checks the address of a room and returns it as servers write it.
+func ParseRoom(jid string) (string, error) {
+	j, err := parseJID(jid)
+	if err != nil {
+		return "", fmt.Errorf("room %q: %w", jid, err)
+	}
+	if j.Node == "" || strings.Contains(jid, "/") {
+		return "", fmt.Errorf("room %q: write ROOM@SERVICE, such as evio@conference.example.org", jid)
+	}
+	return strings.ToLower(jid), nil
+}
+
 // parseJID checks an address. Servers hand out addresses in canonical form, so
 // they are compared byte for byte and never changed here.
 func parseJID(jid string) (*stanza.Jid, error) {
@@ -44,6 +56,12 @@ func parseJID(jid string) (*stanza.Jid, error) {
 func isFull(jid string) bool {
 	j, err := parseJID(jid)
 	return err == nil && j.Node != "" && j.Resource != ""
+}
+
+// validBare reports whether jid is the bare address of an account.
+func validBare(jid string) bool {
+	j, err := parseJID(jid)
+	return err == nil && j.Node != "" && j.Resource == ""
 }
 
 // bareOf returns jid without its resource.

@@ -33,9 +33,9 @@ type login struct {
 func (c *Client) logIn(ctx context.Context) (*login, error) {
 	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
 	defer cancel()
-	password, err := c.cfg.Password()
+	with, err := c.credentials()
 	if err != nil {
-		return nil, fmt.Errorf("password of %s: %w", c.account.bare(), err)
+		return nil, err
 	}
 	conn, err := c.cfg.Dial(ctx, "tcp", c.account.addr)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c *Client) logIn(ctx context.Context) (*login, error) {
 	}
 	// Closing the TCP connection beneath TLS wakes whatever waits on it.
 	wake := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	l, err := c.converse(ctx, conn, password)
+	l, err := c.converse(ctx, conn, with)
 	if !wake() { // ctx ended and took the connection along
 		return nil, errSlow
 	}
@@ -54,8 +54,24 @@ func (c *Client) logIn(ctx context.Context) (*login, error) {
 	return l, nil
 }
 
-func (c *Client) converse(ctx context.Context, conn net.Conn, password string) (*login, error) {
-	s, state, err := c.secure(ctx, conn)
+// credentials are read anew at each login, so that rotated files take effect.
+func (c *Client) credentials() (with credentials, err error) {
+	with.jid, with.user = c.account.bare(), c.account.local
+	if c.cfg.Certificate != nil {
+		if with.certificate, err = c.cfg.Certificate(); err != nil {
+			return with, fmt.Errorf("certificate of %s: %w", with.jid, err)
+		}
+	}
+	if c.cfg.Password != nil {
+		if with.password, err = c.cfg.Password(); err != nil {
+			return with, fmt.Errorf("password of %s: %w", with.jid, err)
+		}
+	}
+	return with, nil
+}
+
+func (c *Client) converse(ctx context.Context, conn net.Conn, with credentials) (*login, error) {
+	s, state, err := c.secure(ctx, conn, with.certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +79,7 @@ func (c *Client) converse(ctx context.Context, conn net.Conn, password string) (
 	if err != nil {
 		return nil, err
 	}
-	m, err := chooseMechanism(f, c.account.local, password, state)
+	m, err := chooseMechanism(f, with, state)
 	if err != nil {
 		return nil, &loginRefused{c.account.bare(), err.Error()}
 	}
@@ -94,8 +110,12 @@ func (c *Client) converse(ctx context.Context, conn net.Conn, password string) (
 }
 
 // secure returns a stream inside TLS 1.2 or later, verified against the JID's domain.
-func (c *Client) secure(ctx context.Context, conn net.Conn) (*stream, *tls.ConnectionState, error) {
+// The server gets to see our certificate, if there is one and it asks for it.
+func (c *Client) secure(ctx context.Context, conn net.Conn, own *tls.Certificate) (*stream, *tls.ConnectionState, error) {
 	conf := &tls.Config{ServerName: c.account.host, RootCAs: c.cfg.RootCAs, MinVersion: tls.VersionTLS12}
+	if own != nil {
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
+	}
 	if c.cfg.DirectTLS {
 		conf.NextProtos = []string{"xmpp-client"} // XEP-0368, section 4
 	} else if err := newStream(conn, conn).startTLS(c.account.domain); err != nil {
@@ -225,11 +245,11 @@ func ownAccount(from, full string) bool {
 	return from == "" || from == bareOf(full) || from == full
 }
 
-func faultText(e *stanza.Err) string {
+func faultText(e *nonza) string {
 	if e == nil {
-		return "no reason given"
+		return noReason
 	}
-	return quote(e.Reason) + quoteText(e.Text)
+	return quote(e.condition()) + quoteText(e.Text)
 }
 
 func randomHex(n int) string {

@@ -70,6 +70,60 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestLoginByCertificate shows the account's certificate and takes EXTERNAL.
+func TestLoginByCertificate(t *testing.T) {
+	for _, test := range []struct {
+		name, offer, password string
+		want                  string // mechanism, or what the refusal says
+	}{
+		{"before a password", mechanisms("SCRAM-SHA-256", "EXTERNAL"), testPassword, "EXTERNAL"},
+		{"without a password", mechanisms("PLAIN", "EXTERNAL"), "", "EXTERNAL"},
+		{"not offered", mechanisms("PLAIN", "SCRAM-SHA-256"), testPassword, "SCRAM-SHA-256"},
+		{"not offered, and no password", mechanisms("PLAIN", "SCRAM-SHA-256"), "", "and not EXTERNAL: let it ask clients for certificates"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				certs := testCertificates(t)
+				s := newScene(t, func(p *peer) {
+					if !p.header(offerStartTLS) {
+						return
+					}
+					p.want("starttls")
+					p.send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+					if !p.tls(&tls.Config{Certificates: []tls.Certificate{certs.right}, ClientAuth: tls.RequestClientCert}) || !p.header(test.offer) {
+						t.Error("no TLS")
+						return
+					}
+					if shown := p.Conn.(*tls.Conn).ConnectionState().PeerCertificates; len(shown) != 1 || !shown[0].Equal(certs.other.Leaf) {
+						t.Errorf("showed %v", shown)
+					}
+					auth, ok := p.read()
+					if !ok {
+						return
+					}
+					if got := auth.attr("mechanism"); got != test.want || got == "EXTERNAL" && saslData(auth) != testJID {
+						t.Errorf("chose %s %q", got, saslData(auth))
+					}
+					p.success("")
+					if _, ok := p.bind(); test.want == "EXTERNAL" && !ok {
+						t.Error("no login")
+					}
+				})
+				s.cfg.Certificate = func() (*tls.Certificate, error) { return &certs.other, nil }
+				if s.cfg.Password = nil; test.password != "" {
+					s.cfg.Password = func() (string, error) { return test.password, nil }
+				}
+				s.start()
+				synctest.Wait()
+				if got := s.client.Status().LastError; len(test.want) > 20 && !strings.Contains(got, test.want) {
+					t.Errorf("%q, want %q", got, test.want)
+				}
+				s.end()
+			})
+		})
+	}
+}
+
 func TestLoginByPlain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, func(p *peer) {

@@ -22,8 +22,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// prosody is a real server in a directory of its own, with the accounts alice, bob
-// and carol; alice and bob share a roster group.
+// prosody is a real server in a directory of its own, with the accounts alice,
+// bob, carol and dave; alice and bob share a roster group.
 type prosody struct {
 	t    *testing.T
 	dir  string
@@ -48,6 +48,7 @@ modules_enabled = { "roster", "saslauth", "tls", "disco", "ping", "groups" }
 modules_disabled = { "s2s", "offline" }
 ssl = { protocol = "%[2]s" }
 VirtualHost "evio.test"
+Component "rooms.evio.test" "muc"
 `
 
 func newProsody(t *testing.T, protocol string) *prosody {
@@ -71,7 +72,7 @@ func newProsody(t *testing.T, protocol string) *prosody {
 	if err := os.Mkdir(filepath.Join(p.dir, "data"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, user := range []string{"alice", "bob", "carol"} {
+	for _, user := range []string{"alice", "bob", "carol", "dave"} {
 		out, err := exec.CommandContext(t.Context(), "prosodyctl", "--root", "--config", p.config(), "register", user, testDomain, testPassword).CombinedOutput()
 		if err != nil {
 			t.Fatalf("register %s: %v\n%s", user, err, out)
@@ -144,13 +145,15 @@ type party struct {
 	downs  int
 	roster []Item
 	online map[string]string // extension by full JID
-	heard  []string          // messages, "from: payload"
+	placed map[string]string // the same, as a room shows it
+	rooms  []RoomChange
+	heard  []string // messages, "from: payload"
 }
 
 func (p *party) Up(full string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.full, p.online = full, map[string]string{}
+	p.full, p.online, p.placed = full, map[string]string{}, map[string]string{}
 }
 
 func (p *party) Down(error) {
@@ -171,6 +174,21 @@ func (p *party) Presence(from string, available bool, extension []byte) {
 	delete(p.online, from)
 	if available {
 		p.online[from] = string(extension)
+	}
+}
+
+func (p *party) Room(_ string, c RoomChange) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rooms = append(p.rooms, c)
+}
+
+func (p *party) Occupant(_, from string, available bool, extension []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.placed, from)
+	if available {
+		p.placed[from] = string(extension)
 	}
 }
 
@@ -195,7 +213,13 @@ func (p *party) sees(other *party, extension string) bool {
 	return full != "" && read(p, func() bool { got, ok := p.online[full]; return ok && got == extension })
 }
 
-func join(t *testing.T, user, password string, direct bool) *party {
+func join(t *testing.T, user, password string, direct bool, rooms ...string) *party {
+	t.Helper()
+	return joinBy(t, user, password, direct, func(c *Config) { c.Rooms = rooms })
+}
+
+// joinBy is join with a changed configuration.
+func joinBy(t *testing.T, user, password string, direct bool, change func(*Config)) *party {
 	t.Helper()
 	p := &party{t: t, ended: make(chan error, 1), online: map[string]string{}}
 	logger := logrus.New()
@@ -204,8 +228,7 @@ func join(t *testing.T, user, password string, direct bool) *party {
 	if direct {
 		server = "127.0.0.1:5223"
 	}
-	var err error
-	p.client, err = New(Config{
+	cfg := Config{
 		Server:    server,
 		DirectTLS: direct,
 		JID:       user + "@" + testDomain,
@@ -213,8 +236,10 @@ func join(t *testing.T, user, password string, direct bool) *party {
 		RootCAs:   testCertificates(t).trusted,
 		Extension: []byte("I am " + user),
 		Log:       logrus.NewEntry(logger),
-	}, p)
-	if err != nil {
+	}
+	change(&cfg)
+	var err error
+	if p.client, err = New(cfg, p); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

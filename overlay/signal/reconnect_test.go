@@ -113,3 +113,93 @@ func TestRefusedLoginGoesSlow(t *testing.T) {
 		s.end()
 	})
 }
+
+// pongs answers pings until told not to, then drains.
+func pongs(p *peer, answered int) {
+	for range answered {
+		e := p.want("iq")
+		p.send("<iq type='result' id='%s' from='%s'/>", e.attr("id"), testDomain)
+	}
+	p.drain()
+}
+
+func TestCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t,
+			serve(func(p *peer, _ string) { pongs(p, 1) }),
+			serve(func(p *peer, _ string) { pongs(p, 0) }),
+			serve(func(p *peer, _ string) { p.drain() }))
+		s.start()
+		s.client.Check() // of no connection
+		s.expectLogin()
+		s.client.Check()
+		<-time.After(checkPause - time.Second)
+		if len(s.events) > 0 {
+			t.Fatalf("an answered check: %s", <-s.events)
+		}
+		s.client.Check() // too soon
+		<-time.After(2 * checkTimeout)
+		if len(s.events) > 0 {
+			t.Fatalf("a check too soon after another: %s", <-s.events)
+		}
+		for range 2 {
+			began := time.Now()
+			s.client.Check()
+			s.expect("down the server has not answered a ping for 3s")
+			s.expectLogin()
+			if took := time.Since(began); took != checkTimeout {
+				t.Errorf("connected again after %v, want %v and no pause", took, checkTimeout)
+			}
+		}
+		s.end()
+	})
+}
+
+func TestReconnectNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := make(chan string, 1)
+		s := newScene(t,
+			serve(func(p *peer, _ string) {
+				if e, ok := p.read(); ok {
+					left <- e.attr("type")
+				}
+				p.drain()
+			}),
+			func(p *peer) { // never logs us in
+				p.header(offerStartTLS)
+				p.drain()
+			},
+			serve(func(p *peer, _ string) { p.drain() }))
+		s.start()
+		s.expectLogin()
+		began := time.Now()
+		s.client.Reconnect()
+		s.expect("down the addresses of this machine have changed")
+		if got := <-left; got != "unavailable" {
+			t.Errorf("left by %q", got)
+		}
+		synctest.Wait()
+		s.client.Reconnect() // in mid login
+		s.expectLogin()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+		s.end()
+	})
+}
+
+// TestReconnectEndsTheWait does not sit a long pause out.
+func TestReconnectEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.start()
+		<-time.After(time.Hour)
+		dials := len(s.dialled())
+		s.client.Reconnect()
+		synctest.Wait()
+		if got := len(s.dialled()); got != dials+1 {
+			t.Errorf("%d attempts at once, want 1", got-dials)
+		}
+		s.end()
+	})
+}

@@ -28,11 +28,34 @@ type mechanism struct {
 	proved func() bool
 }
 
-var errPassword = errors.New("the password has characters that SCRAM does not allow (RFC 4013)")
+var (
+	errPassword   = errors.New("the password has characters that SCRAM does not allow (RFC 4013)")
+	errNoPassword = errors.New("the password is empty")
+)
+
+// credentials are what the account can show.
+type credentials struct {
+	jid, user   string
+	password    string           // or "": none
+	certificate *tls.Certificate // or nil
+}
 
 // chooseMechanism takes the strongest that both ends have. PLAIN gives the server
 // the password itself: callers are inside verified TLS.
-func chooseMechanism(f features, user, password string, state *tls.ConnectionState) (mechanism, error) {
+func chooseMechanism(f features, with credentials, state *tls.ConnectionState) (mechanism, error) {
+	byCertificate := mechanism{name: "EXTERNAL", first: with.jid, proved: func() bool { return true }} // XEP-0178
+	switch {
+	case with.certificate != nil && slices.Contains(f.Mechanisms, byCertificate.name):
+		return byCertificate, nil
+	case with.password != "":
+		return byPassword(f, with.user, with.password, state)
+	case with.certificate != nil:
+		return mechanism{}, fmt.Errorf("it offers the mechanisms %s and not EXTERNAL: let it ask clients for certificates and trust the authority of this one, or name a password file", quote(strings.Join(f.Mechanisms, " ")))
+	}
+	return mechanism{}, errNoPassword
+}
+
+func byPassword(f features, user, password string, state *tls.ConnectionState) (mechanism, error) {
 	binding, known := channelBinding(f, state)
 	plus := slices.ContainsFunc(f.Mechanisms, func(name string) bool { return strings.HasSuffix(name, "-PLUS") })
 	for _, m := range []struct {

@@ -90,6 +90,7 @@ func (a *authority) issue(host string) (tls.Certificate, error) {
 // certificates are made once: the trusted authority's for the domain and for
 // another one, and a stranger's for the domain.
 type certificates struct {
+	authority              *authority // that trusted has
 	trusted                *x509.CertPool
 	right, other, stranger tls.Certificate
 }
@@ -103,7 +104,7 @@ var makeCertificates = sync.OnceValues(func() (certificates, error) {
 	if err != nil {
 		return certificates{}, err
 	}
-	c := certificates{trusted: ours.pool}
+	c := certificates{authority: ours, trusted: ours.pool}
 	for _, i := range []struct {
 		by   *authority
 		host string
@@ -227,6 +228,14 @@ func (s *scene) Roster(items []Item) {
 
 func (s *scene) Presence(from string, available bool, extension []byte) {
 	s.events <- fmt.Sprintf("presence %s %v %q %v", from, available, extension, extension == nil)
+}
+
+func (s *scene) Room(room string, c RoomChange) {
+	s.events <- fmt.Sprintf("room %s members %v removed %v complete %v closed %v: %v", room, c.Members, c.Removed, c.Complete, c.Closed, c.Err)
+}
+
+func (s *scene) Occupant(room, from string, available bool, extension []byte) {
+	s.events <- fmt.Sprintf("occupant %s %s %v %q", room, from, available, extension)
 }
 
 func (s *scene) Message(from string, payload []byte) {

@@ -3,7 +3,10 @@ package signal
 import (
 	"context"
 	"encoding/xml"
+	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"gosrc.io/xmpp/stanza"
 )
@@ -16,13 +19,21 @@ type session struct {
 	out    chan frame
 	ended  chan struct{} // closed when the writer is gone
 	asking askers
+	rooms  rooms
 
-	mu     sync.Mutex
-	pingID string // of our ping under way, or ""
+	mu       sync.Mutex
+	pings    []string          // ids of our pings under way
+	occupied map[string]string // our address in the rooms that we are in
 }
 
+// maxPings bounds the pings whose answer is waited for.
+const maxPings = 4
+
 func newSession(c *Client, l *login) *session {
-	return &session{login: l, client: c, out: make(chan frame, backlog), ended: make(chan struct{}), asking: askers{}}
+	return &session{
+		login: l, client: c, out: make(chan frame, backlog), ended: make(chan struct{}),
+		rooms: newRooms(c.cfg.Rooms, l.full), occupied: map[string]string{},
+	}
 }
 
 // run calls up and reads until the connection or ctx ends; it returns why it ended.
@@ -31,17 +42,30 @@ func (s *session) run(ctx context.Context, up func()) error {
 	var writer sync.WaitGroup
 	writer.Go(func() { s.write(ctx, cancel) })
 	up() // may send
+	s.tickRooms()
 	var err error
 	for err == nil {
-		err = s.readOne()
+		if err = s.readOne(); err == nil {
+			s.tickRooms()
+		}
 	}
 	cancel(err) // the first cause stands: the writer's, if it broke the connection
 	writer.Wait()
 	return context.Cause(ctx)
 }
 
-// readOne reads one stanza and acts on it. An error ends the connection.
+// readOne reads one stanza and acts on it, or skips one beyond our limits: the server
+// has let it pass, and whoever sent it shall not end the connection. An error does.
 func (s *session) readOne() error {
+	err := s.readStanza()
+	if _, excessive := errors.AsType[excess](err); !excessive {
+		return err
+	}
+	s.client.ignore(ignoredExcess)
+	return s.skip()
+}
+
+func (s *session) readStanza() error {
 	start, err := s.next()
 	if err != nil {
 		return err
@@ -60,7 +84,7 @@ func (s *session) readOne() error {
 		}
 		return err
 	case xml.Name{Space: stanza.NSClient, Local: "iq"}:
-		q, err := s.query(start, func(from string) bool { return ownAccount(from, s.full) })
+		q, err := s.query(start, func(from string) bool { return ownAccount(from, s.full) || s.rooms.of(from) != nil })
 		if err == nil {
 			s.iq(q)
 		}
@@ -74,6 +98,10 @@ func (s *session) readOne() error {
 }
 
 func (s *session) message(n note) {
+	if r := s.rooms.of(n.from); r != nil && n.from == r.jid && n.typ != string(stanza.MessageTypeError) {
+		s.enact(r, r.news(n, time.Now()), nil)
+		return
+	}
 	payload, err := decodePayload(n.found)
 	switch {
 	case n.typ == string(stanza.MessageTypeError) || n.typ == string(stanza.MessageTypeGroupchat):
@@ -91,6 +119,10 @@ func (s *session) message(n note) {
 }
 
 func (s *session) presence(n note) {
+	if r := s.rooms.of(n.from); r != nil {
+		s.roomPresence(r, n)
+		return
+	}
 	switch stanza.StanzaType(n.typ) {
 	case "", stanza.PresenceTypeUnavailable:
 		if !isFull(n.from) {
@@ -118,12 +150,20 @@ func (s *session) presence(n note) {
 	}
 }
 
+func (s *session) roomPresence(r *room, n note) {
+	extension, err := decodePayload(n.found)
+	if err != nil {
+		s.client.ignore(ignoredPayload)
+	}
+	s.enact(r, r.presence(n, time.Now()), extension)
+}
+
 // iq answers requests and takes replies (RFC 6120, section 8.2.3).
 func (s *session) iq(q query) {
 	own := ownAccount(q.from, s.full)
 	switch {
 	case !isRequest(q):
-		if !s.pong(q) {
+		if !s.pong(q) && !s.roomAnswer(q) {
 			s.client.ignore(ignoredReply)
 		}
 	case q.child == xml.Name{Space: stanza.NSRoster, Local: "query"} && q.typ == string(stanza.IQTypeSet):
@@ -160,15 +200,18 @@ func (s *session) push(q query, own bool) {
 // (XEP-0199, section 7).
 func (s *session) mayPing(from string, own bool) bool {
 	_, contact := s.roster[bareOf(from)]
-	return own || contact || from == s.client.account.domain
+	room := s.rooms.of(from)
+	return own || contact || from == s.client.account.domain || room != nil && from == room.occupantJID()
 }
 
 // startPing returns the id of our next ping.
 func (s *session) startPing() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pingID = randomHex(8)
-	return s.pingID
+	id := randomHex(8)
+	s.pings = append(s.pings, id)
+	s.pings = s.pings[max(0, len(s.pings)-maxPings):]
+	return id
 }
 
 // pong takes the reply to our ping; a server that does not know pings answers with
@@ -176,9 +219,21 @@ func (s *session) startPing() string {
 func (s *session) pong(q query) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pingID == "" || q.id != s.pingID || q.from != s.client.account.domain {
+	i := slices.Index(s.pings, q.id)
+	if i < 0 || q.from != s.client.account.domain {
 		return false
 	}
-	s.pingID = ""
+	s.pings = slices.Delete(s.pings, i, i+1)
 	return true
+}
+
+// roomAnswer takes a reply of a room.
+func (s *session) roomAnswer(q query) bool {
+	r := s.rooms.of(q.from)
+	if r == nil {
+		return false
+	}
+	effects, ok := r.answer(q, time.Now())
+	s.enact(r, effects, nil)
+	return ok
 }

@@ -141,14 +141,10 @@ func TestFatal(t *testing.T) {
 		send func(*peer)
 		want string
 	}{
-		{"10 MB of text", text("<message from='bob@evio.test/1'><body>" + strings.Repeat("x", 10<<20) + "</body></message>"), "over 264 KiB"},
-		{"10 MB in an attribute", text("<message from='" + strings.Repeat("x", 10<<20) + "'/>"), "over 264 KiB"},
-		{"10 MB in a name", text("<" + strings.Repeat("x", 10<<20) + "/>"), "over 264 KiB"},
-		{"10 MB of children", text("<message>" + strings.Repeat("<x></x            >", 10<<16) + "</message>"), "over 264 KiB"},
-		{"10 MB in an end tag", text("<message></message" + strings.Repeat(" ", 10<<20) + ">"), "over 264 KiB"},
-		{"depth", text("<message>" + strings.Repeat("<x>", 100)), "nested over 64 deep"},
-		{"attributes", text("<message a" + strings.Repeat("='' b", 1) + "=''" + manyAttributes(70) + "/>"), "over 64 attributes"},
-		{"attribute twice", text("<message from='bob@evio.test/1' from='carol@evio.test/1'>" + evioX + "</message>"), "or one twice"},
+		{"20 MB of text", text("<message from='bob@evio.test/1'><body>" + strings.Repeat("x", 20<<20) + "</body></message>"), "over 16 MiB"},
+		{"comment in a stanza that is skipped", text("<message>" + strings.Repeat("<x>", 100) + "<!-- y -->"), "XMPP forbids"},
+		{"end of the connection in a stanza that is skipped", text("<message>" + strings.Repeat("<x>", 100)), "the server closed the connection"},
+		{"attribute twice", text("<message from='bob@evio.test/1' from='carol@evio.test/1'>" + evioX + "</message>"), "given twice"},
 		{"comment", text("<!-- x -->"), "XMPP forbids"},
 		{"comment in a stanza", text("<message><!-- x --></message>"), "XMPP forbids"},
 		{"document type", text("<!DOCTYPE x [<!ENTITY a 'b'>]>"), "XMPP forbids"},
@@ -180,6 +176,46 @@ func TestFatal(t *testing.T) {
 					t.Errorf("%q, want %q", got, test.want)
 				}
 				s.expectLogin()
+				s.end()
+			})
+		})
+	}
+}
+
+// TestOversizeIsSkipped sends what is over a limit, and then a message that must come
+// through on the same connection.
+func TestOversizeIsSkipped(t *testing.T) {
+	large := strings.Repeat("x", maxStanza+1)
+	for _, test := range []struct{ name, send string }{
+		{"10 MB of text", "<message from='bob@evio.test/1'><body>" + strings.Repeat("x", 10<<20) + "</body>" + evioX + "</message>"},
+		{"too much in an attribute", "<message from='" + large + "'/>"},
+		{"too much in a name", "<" + large + "/>"},
+		{"too much of children", "<message>" + strings.Repeat("<x></x            >", 15<<10) + "</message>"},
+		{"too much in an end tag", "<message></message" + strings.Repeat(" ", maxStanza) + ">"},
+		{"too much of CDATA", "<message><![CDATA[" + large + "</message><message from='bob@evio.test/2'>" + evioX + "</message>]]]></message>"},
+		{"too much with quotes", `<message a='">' b="'/>"><x c="` + large + `/message>'"/>` + "</message>"},
+		{"depth", "<message>" + strings.Repeat("<x>", 100) + evioX + strings.Repeat("</x>", 100) + "</message>"},
+		{"elements", "<message>" + strings.Repeat("<x/>", 20_000) + "</message>"},
+		{"attributes", "<message" + manyAttributes(70) + "/>"},
+		{"attributes in the depth", "<message><x><y" + manyAttributes(70) + "></y></x></message>"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene(t, serve(func(p *peer, _ string) {
+					for range 2 {
+						p.send("%s", test.send)
+						p.send("<message from='bob@evio.test/1'>" + evioX + "</message>")
+					}
+					p.drain()
+				}))
+				s.start()
+				s.expectLogin()
+				for range 2 {
+					s.expect("message bob@evio.test/1 x")
+				}
+				if got := s.client.Status().Ignored; got[ignoredExcess] != 2 || len(got) != 1 {
+					t.Errorf("counted %v", got)
+				}
 				s.end()
 			})
 		})

@@ -2,14 +2,17 @@
 // connects, encrypts, logs in, announces this engine by its presence, and carries
 // small opaque payloads between accounts, reconnecting for ever.
 //
-// It is not an XMPP client for people: no chat, rooms or service discovery, and
-// it does not know what its payloads mean nor who is a member of what. A message
+// It can join rooms (XEP-0045) that are non-anonymous and members-only, to know their
+// members and to be seen by them.
+//
+// It is not an XMPP client for people: no chat, and it does not know what its
+// payloads mean nor who is a member of what. A message
 // is handed up with the sender's address as the server vouches for it; whether
 // that sender may be heard is the caller's decision.
 //
 // Run drives the session and is called once. A Handler is called by one goroutine
-// only, in the order the server sent the stanzas. Send, SetExtension and Status
-// may be called at any time from any goroutine.
+// only, in the order the server sent the stanzas. Send, SetExtension, Check, Reconnect
+// and Status may be called at any time from any goroutine.
 //
 // The server and every peer are untrusted: a stanza is bounded in size, depth and
 // attributes while it is being decoded; document type declarations, processing
@@ -20,6 +23,7 @@ package signal
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -33,6 +37,9 @@ import (
 
 // MaxPayload is the largest payload of a message or presence, in bytes.
 const MaxPayload = 8 << 10
+
+// MaxRooms is how many rooms one session joins.
+const MaxRooms = 16
 
 var (
 	// ErrNotConnected is returned by Send while there is no session.
@@ -51,7 +58,13 @@ type Config struct {
 	// JID is the bare address user@domain. The server's certificate must be the domain's.
 	JID string
 	// Password is asked at each login, so that a rotated file takes effect.
+	// It may be nil where Certificate is given.
 	Password func() (string, error)
+	// Certificate is the account's own, by which it logs in where the server takes
+	// that (SASL EXTERNAL, XEP-0178). Asked at each login; nil: none.
+	Certificate func() (*tls.Certificate, error)
+	// Rooms are joined; bare JIDs as ParseRoom returns them.
+	Rooms []string
 	// RootCAs are trusted to sign the server's certificate; nil: the system's.
 	RootCAs *x509.CertPool
 	// Extension is the payload of our presence, at most MaxPayload bytes.
@@ -66,7 +79,8 @@ type Config struct {
 // of Run and must not block: nothing else is read meanwhile, and 40 s without
 // reading end the connection. Send may be called from within.
 //
-// After Up comes Roster, then everything else until Down; then Up again.
+// After Up comes Roster, then everything else until Down; then Up again. Occupants and
+// members of rooms are told by their real addresses.
 type Handler interface {
 	// Up: logged in as the full JID, roster fetched, presence sent.
 	Up(full string)
@@ -77,6 +91,10 @@ type Handler interface {
 	// Presence of a full JID but this session's own; extension is nil where it
 	// carries none of ours.
 	Presence(from string, available bool, extension []byte)
+	// Room tells what a room of Config.Rooms says of its members.
+	Room(room string, change RoomChange)
+	// Occupant is what Presence is, as a room passes it on.
+	Occupant(room, from string, available bool, extension []byte)
 	// Message is the payload of a message from a full JID, member or stranger.
 	Message(from string, payload []byte)
 }
@@ -86,6 +104,18 @@ type Item struct {
 	JID          string // bare
 	Subscription string // none, to, from or both
 	Groups       []string
+}
+
+// RoomChange is news of a room.
+type RoomChange struct {
+	Members  []string // bare JIDs of members
+	Removed  []string // bare JIDs of those who are none any more
+	Complete bool     // Members are all: who is not there is no member
+	// Err is why the room is of no use now and what to do, or nil. An outage is an
+	// Err alone; with Closed nobody is a member, because the room is gone, does not
+	// have us, or is not set up as it must be.
+	Err    error
+	Closed bool
 }
 
 // Status is a snapshot of the session.
@@ -110,8 +140,16 @@ func New(cfg Config, h Handler) (*Client, error) {
 	}
 	addr, err := serverAddress(cfg.Server, ascii, cfg.DirectTLS)
 	faults = append(faults, err)
-	if cfg.Password == nil {
-		faults = append(faults, errors.New("no password: name the account's password file"))
+	if cfg.Password == nil && cfg.Certificate == nil {
+		faults = append(faults, errors.New("no password: name the account's password file, or its certificate"))
+	}
+	if len(cfg.Rooms) > MaxRooms {
+		faults = append(faults, fmt.Errorf("%d rooms: join %d at most with one account", len(cfg.Rooms), MaxRooms))
+	}
+	for _, jid := range cfg.Rooms {
+		if room, err := ParseRoom(jid); err != nil || room != jid {
+			faults = append(faults, errors.Join(err, fmt.Errorf("room %q is not written as servers do", jid)))
+		}
 	}
 	if len(cfg.Extension) > MaxPayload {
 		faults = append(faults, fmt.Errorf("presence extension: %w", ErrTooLarge))
@@ -132,6 +170,8 @@ func New(cfg Config, h Handler) (*Client, error) {
 		account:   account{local: local, domain: domain, host: ascii, addr: addr},
 		extension: append([]byte{}, cfg.Extension...),
 		announce:  make(chan struct{}, 1),
+		check:     make(chan struct{}, 1),
+		rooms:     map[string]string{},
 		status:    Status{Since: time.Now(), Ignored: map[string]uint64{}},
 	}, nil
 }

@@ -115,16 +115,23 @@ func decodePayload(found []element) ([]byte, error) {
 type note struct {
 	from, typ string
 	found     []element
+	room      []roomUser // what a room says
+	fault     *nonza     // of type error
 }
 
 func readNote(d *xml.Decoder, start xml.StartElement) (note, error) {
 	var children struct {
-		Found []element `xml:"urn:evio:1 evio"`
+		Found []element  `xml:"urn:evio:1 evio"`
+		Room  []roomUser `xml:"http://jabber.org/protocol/muc#user x"`
+		Fault *nonza     `xml:"jabber:client error"`
 	}
 	if err := d.DecodeElement(&children, &start); err != nil {
 		return note{}, err
 	}
-	return note{from: attr(start, "from"), typ: attr(start, "type"), found: children.Found}, nil
+	return note{
+		from: attr(start, "from"), typ: attr(start, "type"),
+		found: children.Found, room: children.Room, fault: children.Fault,
+	}, nil
 }
 
 // query is an IQ stanza as far as it concerns us.
@@ -133,7 +140,9 @@ type query struct {
 	child         xml.Name            // the first one, but for error
 	bind          *stanza.Bind        // if that is the child
 	roster        *stanza.RosterItems // if that is the child
-	fault         *stanza.Err         // of type error
+	disco         *discoQuery         // if that is the child
+	list          *roomItems          // if that is the child
+	fault         *nonza              // of type error
 }
 
 // readQuery reads an IQ stanza; the child is decoded only if trust says so of the
@@ -159,7 +168,7 @@ func readQuery(d *xml.Decoder, start xml.StartElement, trust func(from string) b
 
 func (q *query) readChild(d *xml.Decoder, start xml.StartElement, trusted bool) error {
 	if start.Name == (xml.Name{Space: stanza.NSClient, Local: "error"}) && q.fault == nil {
-		q.fault = &stanza.Err{}
+		q.fault = &nonza{}
 		return d.DecodeElement(q.fault, &start)
 	}
 	if q.child != (xml.Name{}) {
@@ -176,11 +185,18 @@ func (q *query) readChild(d *xml.Decoder, start xml.StartElement, trusted bool) 
 	case xml.Name{Space: stanza.NSBind, Local: "bind"}:
 		q.bind = &stanza.Bind{}
 		return d.DecodeElement(q.bind, &start)
+	case xml.Name{Space: nsDisco, Local: "query"}:
+		q.disco = &discoQuery{}
+		return d.DecodeElement(q.disco, &start)
+	case xml.Name{Space: nsRoomAdmin, Local: "query"}:
+		q.list = &roomItems{}
+		return d.DecodeElement(q.list, &start)
 	}
 	return d.Skip()
 }
 
-// nonza is an element beside the stanzas: of STARTTLS, SASL, or a stream error.
+// nonza is an element beside the stanzas: of STARTTLS, SASL, or a stream error; or the
+// error of a stanza, which is built alike.
 type nonza struct {
 	XMLName  xml.Name
 	Data     string     `xml:",chardata"`
@@ -188,10 +204,12 @@ type nonza struct {
 	Children []xml.Name `xml:",any"`
 }
 
+const noReason = "no reason given"
+
 // condition is the defined condition of an error: its first child but text.
-func (n nonza) condition() string {
-	if len(n.Children) == 0 {
-		return "no reason given"
+func (n *nonza) condition() string {
+	if n == nil || len(n.Children) == 0 {
+		return noReason
 	}
 	return n.Children[0].Local
 }

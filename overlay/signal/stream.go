@@ -15,7 +15,8 @@ type stream struct {
 	conn net.Conn
 	raw  net.Conn // TCP beneath conn: closing it waits for nothing
 	in   *input
-	dec  *xml.Decoder
+	toks *tokens
+	dec  *xml.Decoder // of toks
 }
 
 func newStream(conn, raw net.Conn) *stream {
@@ -33,7 +34,8 @@ func (s *stream) open(domain string) (features, error) {
 	if err := s.write([]byte(header.String())); err != nil {
 		return features{}, err
 	}
-	s.dec = newDecoder(s.in)
+	s.toks = newTokens(s.in)
+	s.dec = xml.NewTokenDecoder(s.toks)
 	t, err := s.token()
 	if err != nil {
 		return features{}, err
@@ -85,6 +87,17 @@ func (s *stream) token() (xml.Token, error) {
 			return t, nil
 		}
 	}
+}
+
+// skip leaves out the stanza under way, in which the decoder has failed.
+func (s *stream) skip() error {
+	if err := s.in.skip(); err != nil {
+		return readError(err)
+	}
+	s.toks = s.toks.behind()
+	s.dec = xml.NewTokenDecoder(s.toks)
+	_, err := s.dec.Token() // the root
+	return err
 }
 
 func (s *stream) nonza(start xml.StartElement) (nonza, error) {

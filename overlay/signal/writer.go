@@ -15,6 +15,8 @@ const (
 	writeTimeout = 10 * time.Second
 	pingAfter    = 30 * time.Second // of silence
 	pingTimeout  = 10 * time.Second
+	checkTimeout = 3 * time.Second
+	checkPause   = 5 * time.Second // between two checks
 	closeTimeout = time.Second
 )
 
@@ -69,11 +71,19 @@ func (s *session) write(ctx context.Context, fail context.CancelCauseFunc) {
 	_ = s.raw.Close() // nothing is left to lose
 }
 
+// watch looks for a server that has fallen silent.
+type watch struct {
+	timer   *time.Timer
+	silent  error  // what it means if nothing comes before the timer: a ping is under way; or nil
+	reads   uint64 // since that many reads
+	checked time.Time
+}
+
 // writeLoop returns nil when ctx ends.
 func (s *session) writeLoop(ctx context.Context) error {
-	watch := time.NewTimer(pingAfter)
-	defer watch.Stop()
-	pinged, reads := false, uint64(0) // a ping is under way since that many reads
+	w := watch{timer: time.NewTimer(pingAfter)}
+	defer w.timer.Stop()
+	defer s.rooms.wake.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,30 +97,72 @@ func (s *session) writeLoop(ctx context.Context) error {
 				return err
 			}
 		case <-s.client.announce:
-			b, err := s.client.presence()
-			if err != nil {
+			if err := s.announce(); err != nil {
 				return err
 			}
-			if err := s.writeWithin(writeTimeout, b); err != nil {
+		case <-s.rooms.wake.C:
+			if err := s.ping(); err != nil {
 				return err
 			}
-		case <-watch.C:
-			silence := s.in.silence()
-			switch {
-			case pinged && s.in.reads.Load() == reads:
-				return errSilent
-			case silence < pingAfter:
-				pinged = false
-				watch.Reset(pingAfter - silence)
-			default:
-				pinged, reads = true, s.in.reads.Load()
-				if err := s.ping(); err != nil {
-					return err
-				}
-				watch.Reset(pingTimeout)
+		case <-s.client.check:
+			if err := s.checkNow(&w); err != nil {
+				return err
+			}
+		case <-w.timer.C:
+			if err := s.watch(&w); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+// announce sends our presence to the account's contacts and to the rooms.
+func (s *session) announce() error {
+	b, err := s.client.presence()
+	if err != nil {
+		return err
+	}
+	rooms, err := s.roomPresences()
+	if err != nil {
+		return fmt.Errorf("encode presence: %w", err)
+	}
+	for _, b := range append([][]byte{b}, rooms...) {
+		if err := s.writeWithin(writeTimeout, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watch is called when the timer fires: it pings after a silence and fails if one of
+// our pings got no answer, nor anything else.
+func (s *session) watch(w *watch) error {
+	silence := s.in.silence()
+	switch {
+	case w.silent != nil && s.in.reads.Load() == w.reads:
+		return w.silent
+	case silence < pingAfter:
+		w.silent = nil
+		w.timer.Reset(pingAfter - silence)
+		return nil
+	default:
+		return s.pingFor(w, pingTimeout, errSilent)
+	}
+}
+
+// checkNow pings at once.
+func (s *session) checkNow(w *watch) error {
+	if now := time.Now(); now.Sub(w.checked) >= checkPause {
+		w.checked = now
+		return s.pingFor(w, checkTimeout, errUnanswered)
+	}
+	return nil
+}
+
+func (s *session) pingFor(w *watch, d time.Duration, silent error) error {
+	w.silent, w.reads = silent, s.in.reads.Load()
+	w.timer.Reset(d)
+	return s.ping()
 }
 
 func (s *session) ping() error {
