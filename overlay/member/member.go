@@ -1,10 +1,14 @@
 // Package member knows who belongs to an overlay.
 //
-// The members of an overlay are the identities seen bound to the JIDs that the
-// roster of a signalling service lists. The binding of a JID to its identity is
-// kept on disk (a pin): once seen, another identity under the same JID is refused
-// until an operator removes the pin. Presence says who is online and is only a
-// hint; the roster alone decides who is a member.
+// The members of an overlay are the identities seen bound to the JIDs that a
+// signalling service lists: in its roster, in one group of it, or as members of a
+// room. The binding of a JID to its identity is kept on disk (a pin): once seen,
+// another identity under the same JID is refused until an operator accepts it.
+// Presence says who is online and is only a hint; roster, group or room alone decide
+// who is a member, and the loss of the server takes nobody's membership.
+//
+// An engine whose identity a second live engine has as well, which was started
+// before, leaves all overlays (twin.go).
 //
 // The package does no signalling of its own: a [Service] is the handler of one
 // XMPP session (package signal) and feeds the [Book], which all overlays of the
@@ -14,12 +18,15 @@ package member
 
 import (
 	"crypto/ed25519"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"evio/overlay/identity"
 	"evio/overlay/nodeid"
 )
 
@@ -33,22 +40,28 @@ type Member struct {
 	Key    ed25519.PublicKey // the identity pinned for the JID
 	Node   nodeid.ID         // its node in the overlay
 	Online bool              // its presence names the overlay, and a message can be sent
-	full   string            // full JID of the newest presence
-	via    *Service
+	// Membership is what it is a member by: "roster", "group:NAME" or "room:ROOM@SERVICE".
+	Membership string
+
+	full string // full JID of the newest presence
+	via  *Service
 }
 
 // Book is what the process knows about members. All methods may be called from
 // any goroutine.
 type Book struct {
-	self ed25519.PublicKey
-	pins *pins
-	log  *logrus.Entry
+	key     ed25519.PrivateKey
+	self    ed25519.PublicKey
+	started time.Time // in whole milliseconds, as twins tell each other
+	pins    *pins
+	log     *logrus.Entry
 
 	announcing sync.Mutex // orders what announce computes with what it sets
 
 	mu       sync.Mutex
 	services []*Service
 	overlays map[string]*subscription
+	stopped  string // why this engine has left its overlays, or ""
 }
 
 // subscription is one overlay of this engine that follows its members.
@@ -60,9 +73,10 @@ type subscription struct {
 
 // Config says where a Book keeps its pins and who it is kept for.
 type Config struct {
-	Dir  string            // directory of the pins; made if it is missing
-	Self ed25519.PublicKey // the engine's own identity, never a member of its own overlays
-	Log  *logrus.Entry
+	Dir     string             // directory of the pins; made if it is missing
+	Key     ed25519.PrivateKey // the engine's own identity, never a member of its own overlays
+	Started time.Time          // when the process began; zero: now
+	Log     *logrus.Entry
 }
 
 // Open reads the pins kept in the directory. A damaged pin is set aside and
@@ -72,7 +86,13 @@ func Open(c Config) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Book{self: c.Self, pins: p, log: c.Log, overlays: map[string]*subscription{}}, nil
+	if c.Started.IsZero() {
+		c.Started = time.Now()
+	}
+	return &Book{
+		key: c.Key, self: identity.Public(c.Key), started: c.Started.Truncate(time.Millisecond),
+		pins: p, log: c.Log, overlays: map[string]*subscription{},
+	}, nil
 }
 
 // Join follows the members of an overlay. A value is put into changed, without
@@ -103,6 +123,9 @@ func (b *Book) Join(overlay string, changed chan<- struct{}, deliver func(Member
 func (b *Book) Members(overlay string) []Member {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.stopped != "" {
+		return nil
+	}
 	byNode := map[nodeid.ID]Member{}
 	for _, s := range b.servingLocked(overlay) {
 		for _, m := range s.membersLocked(overlay) {
@@ -119,9 +142,25 @@ func (b *Book) Members(overlay string) []Member {
 	return list
 }
 
-// allowedLocked reports whether some service has the account in its roster.
+// Suspect has every signalling session find out whether it still works; a node calls
+// it when the way to a peer has failed.
+func (b *Book) Suspect() {
+	b.mu.Lock()
+	var all []Announcer
+	for _, s := range b.services {
+		if s.announcer != nil {
+			all = append(all, s.announcer)
+		}
+	}
+	b.mu.Unlock()
+	for _, a := range all {
+		a.Check()
+	}
+}
+
+// allowedLocked reports whether some service vouches for the account.
 func (b *Book) allowedLocked(jid string) bool {
-	return slices.ContainsFunc(b.services, func(s *Service) bool { return s.allowed[jid] })
+	return slices.ContainsFunc(b.services, func(s *Service) bool { return s.allowedLocked(jid) })
 }
 
 // servingLocked returns the services that name the overlay, or else those that
@@ -129,10 +168,9 @@ func (b *Book) allowedLocked(jid string) bool {
 func (b *Book) servingLocked(overlay string) []*Service {
 	var named, wild []*Service
 	for _, s := range b.services {
-		switch {
-		case slices.Contains(s.names, overlay):
+		if _, ok := s.overlays[overlay]; ok {
 			named = append(named, s)
-		case slices.Contains(s.names, AnyOverlay):
+		} else if _, ok := s.overlays[AnyOverlay]; ok {
 			wild = append(wild, s)
 		}
 	}
@@ -158,11 +196,10 @@ func (b *Book) announce() {
 	b.announcing.Lock()
 	defer b.announcing.Unlock()
 	b.mu.Lock()
-	names := make([]string, 0, len(b.overlays))
-	for name := range b.overlays {
-		names = append(names, name)
+	var names []string
+	if b.stopped == "" {
+		names = slices.Sorted(maps.Keys(b.overlays))
 	}
-	slices.Sort(names)
 	var updates []update
 	for _, s := range b.services {
 		var nodes []nodeid.ID

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
 
+	"evio/overlay/identity"
 	"evio/overlay/nodeid"
 	"evio/overlay/signal"
 )
@@ -33,13 +34,18 @@ func newKey(t *testing.T) ed25519.PublicKey {
 
 // session stands for the signalling session: it keeps what it was given.
 type session struct {
-	ext  []byte
-	sent []string
+	ext      []byte
+	sent     []string // addresses
+	payloads [][]byte
+	checks   int
 }
 
+func (s *session) Check() { s.checks++ }
+
 func (s *session) SetExtension(ext []byte) { s.ext = ext }
-func (s *session) Send(_ context.Context, to string, _ []byte) error {
+func (s *session) Send(_ context.Context, to string, payload []byte) error {
 	s.sent = append(s.sent, to)
+	s.payloads = append(s.payloads, payload)
 	return nil
 }
 
@@ -54,17 +60,32 @@ type fixture struct {
 	self    ed25519.PublicKey
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T) *fixture { return newFixtureFor(t, "roster") }
+
+// newFixtureFor has the members that from says.
+func newFixtureFor(t *testing.T, from string) *fixture {
 	t.Helper()
-	f := &fixture{session: &session{}, changed: make(chan struct{}, 1), dir: filepath.Join(t.TempDir(), "pins"), self: newKey(t)}
-	var err error
-	if f.book, err = Open(Config{Dir: f.dir, Self: f.self, Log: quiet()}); err != nil {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	f.service = f.book.Service("A@example.net", []string{AnyOverlay})
+	f := &fixture{session: &session{}, changed: make(chan struct{}, 1), dir: filepath.Join(t.TempDir(), "pins"), self: identity.Public(key)}
+	if f.book, err = Open(Config{Dir: f.dir, Key: key, Log: quiet()}); err != nil {
+		t.Fatal(err)
+	}
+	f.service = f.serve(t, "A@example.net", map[string]string{AnyOverlay: from})
 	f.service.Attach(f.session)
 	f.book.Join("blue", f.changed, func(m Member, _ []byte) { f.got = append(f.got, m) })
 	return f
+}
+
+func (f *fixture) serve(t *testing.T, jid string, overlays map[string]string) *Service {
+	t.Helper()
+	s, err := f.book.Service(jid, overlays)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func roster(jids ...string) []signal.Item {
@@ -137,7 +158,7 @@ func TestRefused(t *testing.T) {
 		ext  []byte
 		want string
 	}{
-		"changed identity": {"b@example.net/2", announcement(newKey(t), "blue"), "another identity than the one pinned"},
+		"changed identity": {"b@example.net/2", announcement(newKey(t), "blue"), "run: evio peers accept b@example.net"},
 		"own identity":     {"b@example.net/2", announcement(f.self, "blue"), "is a copy"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,7 +166,7 @@ func TestRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := f.service.admit(bare(c.from), e); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := f.service.admit(bare(c.from), c.from, e); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("admit: %v, want %q", err, c.want)
 			}
 			f.service.Presence(c.from, true, c.ext)
@@ -183,7 +204,7 @@ func drain(c chan struct{}) bool {
 
 func TestPinLivesWhileAnyRosterHasIt(t *testing.T) {
 	f := newFixture(t)
-	other := f.book.Service("c@example.org", []string{"blue"})
+	other := f.serve(t, "c@example.org", map[string]string{"blue": "roster"})
 	key := newKey(t)
 	for _, s := range []*Service{f.service, other} {
 		s.Roster(roster("b@example.net"))
@@ -207,12 +228,20 @@ func TestSecondEngineOnOneAccountIsToldOnce(t *testing.T) {
 	f := newFixture(t)
 	logger, hook := test.NewNullLogger()
 	f.service.log = logrus.NewEntry(logger)
+	key := newKey(t)
 	for range 3 {
 		f.service.Presence("a@example.net/phone", true, nil)
-		f.service.Presence("a@example.net/evio-2", true, announcement(f.self, "blue"))
+		f.service.Presence("a@example.net/evio-2", true, announcement(key, "blue"))
 	}
 	if got := len(hook.AllEntries()); got != 1 {
 		t.Errorf("%d log lines, want 1", got)
+	}
+	if got := f.book.Faults(); len(got) != 1 || !strings.Contains(got[0], "give each engine an account of its own") {
+		t.Errorf("faults %q", got)
+	}
+	f.service.Presence("a@example.net/evio-2", false, nil)
+	if got := f.book.Faults(); len(got) != 0 {
+		t.Errorf("faults after it has left: %q", got)
 	}
 }
 
@@ -255,7 +284,7 @@ func TestExtensionNamesServedOverlays(t *testing.T) {
 	if e, err = parseExtension(f.session.ext); err != nil || len(e.Nodes) != 1 {
 		t.Fatalf("after leaving: %+v, %v", e, err)
 	}
-	named := f.book.Service("c@example.org", []string{"blue"})
+	named := f.serve(t, "c@example.org", map[string]string{"blue": "roster"})
 	other := &session{}
 	named.Attach(other)
 	if e, err = parseExtension(f.session.ext); err != nil || len(e.Nodes) != 0 {

@@ -24,13 +24,25 @@ const pinVersion = 1
 // maxPinFile is the largest file read as a pin, in bytes.
 const maxPinFile = 4096
 
+// maxOffered bounds the identities that are remembered for having been refused.
+const maxOffered = 256
+
 // pins binds bare JIDs to identities, one file each. Its methods may be called
 // from any goroutine.
 type pins struct {
 	dir string
 
-	mu    sync.Mutex
-	known map[string]ed25519.PublicKey
+	changing sync.Mutex // held over I/O, so that disk and memory change alike
+
+	mu      sync.Mutex
+	known   map[string]pin
+	offered map[string]pin // by JID, the last other identity that it showed
+}
+
+// pin is an identity and since when it is known.
+type pin struct {
+	key  ed25519.PublicKey
+	seen time.Time
 }
 
 // pinFile is the content of a pin's file.
@@ -45,7 +57,7 @@ func openPins(dir string, log *logrus.Entry) (*pins, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("keep pins: %w", err)
 	}
-	p := &pins{dir: dir, known: map[string]ed25519.PublicKey{}}
+	p := &pins{dir: dir, known: map[string]pin{}, offered: map[string]pin{}}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read pins: %w", err)
@@ -65,7 +77,7 @@ func openPins(dir string, log *logrus.Entry) (*pins, error) {
 				Error("pin of a peer is damaged and was set aside; the peer is pinned anew when it is next seen")
 			continue
 		}
-		p.known[f.JID] = f.Key
+		p.known[f.JID] = pin{f.Key, f.Seen}
 	}
 	return p, nil
 }
@@ -103,29 +115,74 @@ func (p *pins) path(jid string) string {
 func (p *pins) get(jid string) (ed25519.PublicKey, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key, ok := p.known[jid]
-	return key, ok
+	k, ok := p.known[jid]
+	return k.key, ok
 }
 
-// check pins the key for the JID if it has none, and refuses any other one.
+// check pins the key for the JID if it has none. Any other one is refused and
+// remembered as offered.
 func (p *pins) check(jid string, key ed25519.PublicKey) error {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	now := time.Now().UTC()
 	p.mu.Lock()
 	known, pinned := p.known[jid]
-	if !pinned {
-		p.known[jid] = key
+	switch {
+	case !pinned:
+		p.known[jid] = pin{key, now}
+	case !known.key.Equal(key):
+		p.offerLocked(jid, pin{key, now})
 	}
 	p.mu.Unlock()
-	if pinned {
-		if known.Equal(key) {
-			return nil
+	if !pinned {
+		return p.keep(jid, pin{key, now})
+	}
+	if known.key.Equal(key) {
+		return nil
+	}
+	return fmt.Errorf("%s shows identity %s, but %s is pinned: if its engine was set up anew, run: evio peers accept %s", jid, Fingerprint(key), Fingerprint(known.key), jid)
+}
+
+// offerLocked forgets the oldest offer where there are too many.
+func (p *pins) offerLocked(jid string, o pin) {
+	p.offered[jid] = o
+	if len(p.offered) <= maxOffered {
+		return
+	}
+	oldest := jid
+	for other, known := range p.offered {
+		if known.seen.Before(p.offered[oldest].seen) {
+			oldest = other
 		}
-		return fmt.Errorf("%s shows another identity than the one pinned: if its engine was set up anew, remove %s and restart the plugin", jid, p.path(jid))
 	}
-	b, err := json.Marshal(pinFile{Version: pinVersion, JID: jid, Key: key, Seen: time.Now().UTC()})
+	delete(p.offered, oldest)
+}
+
+// accept pins the identity that was last refused.
+func (p *pins) accept(jid string) error {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	p.mu.Lock()
+	o, ok := p.offered[jid]
+	if ok {
+		delete(p.offered, jid)
+		p.known[jid] = o
+	}
+	p.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("%s has shown no other identity than the pinned one since the plugin was started: there is nothing to accept", jid)
+	}
+	return p.keep(jid, o)
+}
+
+// keep puts a pin that is known already on the disk; a pin that cannot be kept is
+// none.
+func (p *pins) keep(jid string, k pin) error {
+	b, err := json.Marshal(pinFile{Version: pinVersion, JID: jid, Key: k.key, Seen: k.seen})
+	if err == nil {
+		err = p.write(jid, b)
+	}
 	if err != nil {
-		return fmt.Errorf("pin %s: %w", jid, err)
-	}
-	if err := p.write(jid, b); err != nil {
 		p.mu.Lock()
 		delete(p.known, jid)
 		p.mu.Unlock()
@@ -146,10 +203,13 @@ func (p *pins) write(jid string, b []byte) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// forget removes a pin; one that is not there is no error.
+// forget removes a pin and what was offered; one that is not there is no error.
 func (p *pins) forget(jid string) error {
+	p.changing.Lock()
+	defer p.changing.Unlock()
 	p.mu.Lock()
 	delete(p.known, jid)
+	delete(p.offered, jid)
 	p.mu.Unlock()
 	if err := os.Remove(p.path(jid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget pin of %s: %w", jid, err)

@@ -1,13 +1,12 @@
 package member
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -16,60 +15,84 @@ import (
 	"evio/overlay/signal"
 )
 
-// maxResources is how many resources of one account are remembered. An engine
-// uses one; a few more bridge a reconnect whose old resource still lingers.
-const maxResources = 4
-
 var _ signal.Handler = (*Service)(nil)
 
 // Announcer is the session that carries this engine's presence and messages.
 type Announcer interface {
 	SetExtension(ext []byte)
 	Send(ctx context.Context, to string, payload []byte) error
+	// Check finds out whether the session is still good, and makes a new one if not.
+	Check()
 }
-
-// tellAgain is how long the log says nothing more of an account that is refused.
-const tellAgain = 10 * time.Second
 
 // Service is the part of a Book that one signalling session feeds; it implements
 // [signal.Handler].
 type Service struct {
-	book  *Book
-	jid   string
-	names []string
-	log   *logrus.Entry
+	book     *Book
+	jid      string
+	overlays map[string]source // by name of the overlay, or AnyOverlay
+	log      *logrus.Entry
 
 	// Guarded by book.mu.
 	announcer Announcer
-	allowed   map[string]bool        // bare JIDs of the roster
-	online    map[string][]*resource // by bare JID, newest last
-	told      map[string]time.Time   // when the log last told of a bare JID that was refused
-	twin      string                 // other full JID of our own account, told once
+	full      string                     // while connected
+	members   map[source]map[string]bool // bare JIDs by what vouches for them
+	online    map[string][]*resource     // by bare JID, newest last
+	told      map[string]refusal         // what the log last said of a bare JID
+	twins     map[string]*twin           // by full JID: shows this engine's identity
+	others    map[string]bool            // full JIDs of this account with another identity
+	faults    map[string]error           // by room: why it is of no use
 
-	strangers atomic.Uint64
+	strangers                        atomic.Uint64
+	malformed, misaddressed, refused atomic.Uint64
 }
 
-// Strangers returns how many presences and messages of accounts outside of the
-// roster were dropped.
-func (s *Service) Strangers() uint64 { return s.strangers.Load() }
-
-// resource is one online resource of an account.
-type resource struct {
-	full string
-	ext  extension
-}
-
-// Service adds a signalling service that vouches for the named overlays (or
-// AnyOverlay) with the roster of account jid.
-func (b *Book) Service(jid string, overlays []string) *Service {
+// Service adds a signalling service of account jid that vouches for overlays. The
+// map says for each of them, or for AnyOverlay, who is a member: "roster",
+// "group:NAME" or "room:ROOM@SERVICE".
+func (b *Book) Service(jid string, overlays map[string]string) (*Service, error) {
 	s := &Service{
-		book: b, jid: bare(jid), names: slices.Clone(overlays), log: b.log.WithField("jid", bare(jid)),
-		allowed: map[string]bool{}, online: map[string][]*resource{}, told: map[string]time.Time{},
+		book: b, jid: bare(jid), overlays: map[string]source{}, log: b.log.WithField("jid", bare(jid)),
+		members: map[source]map[string]bool{}, online: map[string][]*resource{}, told: map[string]refusal{},
+		twins: map[string]*twin{}, others: map[string]bool{}, faults: map[string]error{},
+	}
+	for name, text := range overlays {
+		from, err := parseSource(text)
+		if err != nil {
+			return nil, fmt.Errorf("members of overlay %q: %w", name, err)
+		}
+		s.overlays[name] = from
+		s.members[from] = map[string]bool{}
 	}
 	b.mu.Lock()
 	b.services = append(b.services, s)
 	b.mu.Unlock()
-	return s
+	return s, nil
+}
+
+// Rooms returns the rooms that the session has to join, sorted.
+func (s *Service) Rooms() []string {
+	var rooms []string
+	for from := range s.members {
+		if from.kind == roomSource {
+			rooms = append(rooms, from.name)
+		}
+	}
+	slices.Sort(rooms)
+	return rooms
+}
+
+// Strangers returns how many presences and messages of accounts that belong to no
+// overlay were dropped.
+func (s *Service) Strangers() uint64 { return s.strangers.Load() }
+
+// Drops counts, by cause, what else of the accounts in the lists was dropped.
+func (s *Service) Drops() map[string]uint64 {
+	return map[string]uint64{
+		"malformed":    s.malformed.Load(),    // messages that are none of evio's
+		"misaddressed": s.misaddressed.Load(), // messages for an overlay that is not here
+		"refused":      s.refused.Load(),      // presences, such as with another identity than the pinned one
+	}
 }
 
 // Attach names the session that carries this service's presence and messages. It
@@ -83,140 +106,147 @@ func (s *Service) Attach(a Announcer) {
 
 // Up implements signal.Handler.
 func (s *Service) Up(full string) {
+	s.book.mu.Lock()
+	s.full = full
+	s.book.mu.Unlock()
 	s.log.WithField("resource", full).Info("signalling: connected")
 }
 
-// Down implements signal.Handler. The roster stays: an outage of the server takes
+// Down implements signal.Handler. The members stay: an outage of the server takes
 // nobody's membership, and only ends what needs a message.
 func (s *Service) Down(err error) {
 	s.log.WithError(err).Warn("signalling: connection lost, reconnecting; sessions that are up go on")
 	s.book.mu.Lock()
+	s.full = ""
 	clear(s.online)
+	clear(s.others)
+	for full := range s.twins {
+		s.dropTwinLocked(full)
+	}
 	s.book.mu.Unlock()
 	s.book.notifyAll()
 }
 
-// Roster implements signal.Handler. Accounts that are no longer in it lose their
-// membership and their pin.
+// Roster implements signal.Handler. Accounts that are no longer in it, or not in the
+// group that counts, lose their membership and their pin.
 func (s *Service) Roster(items []signal.Item) {
-	allowed := map[string]bool{}
-	for _, it := range items {
-		if it.Subscription == "both" || it.Subscription == "to" {
-			allowed[bare(it.JID)] = true
-		}
-	}
 	s.book.mu.Lock()
-	var removed []string
-	for jid := range s.allowed {
-		if !allowed[jid] {
-			removed = append(removed, jid)
+	var out []string
+	for _, from := range slices.Collect(maps.Keys(s.members)) {
+		if from.kind == roomSource {
+			continue
+		}
+		members := map[string]bool{}
+		for _, it := range items {
+			if from.has(it) {
+				members[bare(it.JID)] = true
+			}
+		}
+		out = append(out, s.replaceLocked(from, members)...)
+	}
+	s.book.mu.Unlock()
+	s.unpin(out)
+	s.book.notifyAll()
+}
+
+// Room implements signal.Handler. A room that cannot be reached keeps its members;
+// one that is of no use any more has none, but their pins are kept.
+func (s *Service) Room(room string, c signal.RoomChange) {
+	from := source{roomSource, room}
+	s.book.mu.Lock()
+	known := s.members[from]
+	if known == nil {
+		s.book.mu.Unlock()
+		return
+	}
+	next := map[string]bool{}
+	if !c.Complete && !c.Closed {
+		next = maps.Clone(known)
+	}
+	for _, jid := range c.Members {
+		next[bare(jid)] = true
+	}
+	for _, jid := range c.Removed {
+		delete(next, bare(jid))
+	}
+	delete(next, s.jid)
+	out := s.replaceLocked(from, next)
+	if delete(s.faults, room); c.Err != nil {
+		s.faults[room] = c.Err
+		s.emptyRoomLocked(room)
+	}
+	s.book.mu.Unlock()
+	if !c.Closed {
+		s.unpin(out)
+	}
+	s.book.notifyAll()
+}
+
+// replaceLocked sets who belongs to a source and returns who no longer does.
+func (s *Service) replaceLocked(from source, members map[string]bool) (out []string) {
+	before := s.members[from]
+	s.members[from] = members
+	for jid := range before {
+		if members[jid] {
+			continue
+		}
+		out = append(out, jid)
+		s.log.WithFields(logrus.Fields{"peer": jid, "from": from.String()}).Info("signalling: account is no longer a member, its sessions end")
+		if !s.allowedLocked(jid) {
 			delete(s.online, jid)
 			delete(s.told, jid)
 		}
 	}
-	s.allowed = allowed
-	unpinned := slices.DeleteFunc(slices.Clone(removed), s.book.allowedLocked)
+	return out
+}
+
+// unpin forgets the identities of those that no service vouches for any more.
+func (s *Service) unpin(jids []string) {
+	s.book.mu.Lock()
+	jids = slices.DeleteFunc(jids, s.book.allowedLocked)
 	s.book.mu.Unlock()
-	for _, jid := range removed {
-		s.log.WithField("peer", jid).Info("signalling: account left the roster, its sessions end")
-	}
-	for _, jid := range unpinned {
+	for _, jid := range jids {
 		if err := s.book.pins.forget(jid); err != nil {
 			s.log.WithError(err).Warn("signalling: pin stays on disk")
 		}
 	}
-	s.book.notifyAll()
 }
 
-// Presence implements signal.Handler.
-func (s *Service) Presence(from string, available bool, ext []byte) {
-	jid := bare(from)
-	if jid == s.jid {
-		s.ownAccount(from, available && ext != nil)
-		return
+// allowedLocked reports whether an account belongs to any overlay of this service.
+func (s *Service) allowedLocked(jid string) bool {
+	for _, members := range s.members {
+		if members[jid] {
+			return true
+		}
 	}
-	s.book.mu.Lock()
-	allowed := s.allowed[jid]
-	s.book.mu.Unlock()
-	if !allowed {
-		s.strangers.Add(1)
-		return
-	}
-	if !available {
-		s.book.mu.Lock()
-		s.dropLocked(jid, from)
-		s.book.mu.Unlock()
-		s.book.notifyAll()
-		return
-	}
-	if ext == nil {
-		return // some other client of a person
-	}
-	e, err := parseExtension(ext)
-	if err == nil {
-		err = e.compatible()
-	}
-	if err == nil {
-		err = s.admit(jid, e)
-	}
-	s.book.mu.Lock()
-	s.dropLocked(jid, from)
-	if err == nil {
-		list := append(s.online[jid], &resource{full: from, ext: e})
-		s.online[jid] = list[max(0, len(list)-maxResources):]
-	}
-	now := time.Now()
-	news := err != nil && now.Sub(s.told[jid]) >= tellAgain
-	if news {
-		s.told[jid] = now
-	}
-	s.book.mu.Unlock()
-	if news {
-		s.log.WithField("peer", jid).WithError(err).Warn("signalling: member refused")
-	}
-	s.book.notifyAll()
+	return false
 }
 
-// ownAccount takes the presence of another connection of our own account.
-func (s *Service) ownAccount(full string, engine bool) {
-	s.book.mu.Lock()
-	news := engine && s.twin != full
-	if news {
-		s.twin = full
+// sourceOf returns who vouches for the members of an overlay; ok is false where the
+// service does not serve it.
+func (s *Service) sourceOf(overlay string) (from source, ok bool) {
+	if from, ok = s.overlays[overlay]; !ok {
+		from, ok = s.overlays[AnyOverlay]
 	}
-	s.book.mu.Unlock()
-	if news {
-		s.log.WithField("resource", full).Error("signalling: another engine is logged in with this account; unless it is this engine's last connection, which the server has not given up yet, give each engine an account and an identity of its own")
-	}
-}
-
-// admit checks the identity of an account of the roster against its pin.
-func (s *Service) admit(jid string, e extension) error {
-	if e.Key.Equal(s.book.self) {
-		return fmt.Errorf("%s shows this engine's own identity: one of the two is a copy, remove identity.pem from the copy's state directory", jid)
-	}
-	return s.book.pins.check(jid, e.Key)
-}
-
-func (s *Service) dropLocked(jid, full string) {
-	list := slices.DeleteFunc(s.online[jid], func(r *resource) bool { return r.full == full })
-	if len(list) == 0 {
-		delete(s.online, jid)
-		return
-	}
-	s.online[jid] = list
+	return from, ok
 }
 
 // Message implements signal.Handler: it hands the payload to the overlay whose
 // node it is addressed to, if the sender is a member of that overlay.
 func (s *Service) Message(from string, payload []byte) {
+	if isTwinMessage(payload) {
+		s.twinMessage(from, payload)
+		return
+	}
 	to, err := contact.To(payload)
 	if err != nil {
+		s.malformed.Add(1)
 		s.log.WithField("peer", from).WithError(err).Debug("signalling: message dropped")
 		return
 	}
 	name, sub := s.book.subscriptionOf(to)
 	if sub == nil {
+		s.misaddressed.Add(1)
 		s.log.WithField("peer", from).Debug("signalling: message for an overlay that is not here")
 		return
 	}
@@ -234,49 +264,40 @@ func (s *Service) sender(overlay, from string) (Member, error) {
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()
 	jid := bare(from)
-	if !s.allowed[jid] {
-		return Member{}, errors.New("not in the roster")
-	}
-	if !slices.Contains(s.book.servingLocked(overlay), s) {
+	vouching, served := s.sourceOf(overlay)
+	switch {
+	case s.book.stopped != "":
+		return Member{}, errors.New("this engine has left its overlays")
+	case !served || !slices.Contains(s.book.servingLocked(overlay), s):
 		return Member{}, fmt.Errorf("this account does not serve overlay %q", overlay)
+	case !s.members[vouching][jid]:
+		return Member{}, fmt.Errorf("no member by %v", vouching)
 	}
 	key, pinned := s.book.pins.get(jid)
 	if !pinned {
 		return Member{}, errors.New("its identity has not been announced yet")
 	}
-	return Member{JID: jid, Key: key, Node: nodeid.FromKey(key, overlay), Online: true, full: from, via: s}, nil
+	return Member{
+		JID: jid, Key: key, Node: nodeid.FromKey(key, overlay), Online: true, Membership: vouching.String(), full: from, via: s,
+	}, nil
 }
 
 // membersLocked returns the members of the overlay that this service vouches for.
 func (s *Service) membersLocked(overlay string) []Member {
 	var list []Member
-	for jid := range s.allowed {
+	from, _ := s.sourceOf(overlay)
+	for jid := range s.members[from] {
 		key, pinned := s.book.pins.get(jid)
 		if !pinned {
 			continue
 		}
-		m := Member{JID: jid, Key: key, Node: nodeid.FromKey(key, overlay), via: s}
+		m := Member{JID: jid, Key: key, Node: nodeid.FromKey(key, overlay), Membership: from.String(), via: s}
 		for _, r := range s.online[jid] {
-			if bytes.Equal(r.ext.Key, key) && slices.Contains(r.ext.Nodes, m.Node) {
+			if key.Equal(r.ext.Key) && slices.Contains(r.ext.Nodes, m.Node) {
 				m.Online, m.full = true, r.full
 			}
 		}
 		list = append(list, m)
 	}
 	return list
-}
-
-// Send passes a payload to the member's engine. It fails when the member is not
-// online; it does not wait for an answer.
-func (m Member) Send(ctx context.Context, payload []byte) error {
-	if !m.Online || m.via == nil {
-		return fmt.Errorf("send to %s: it is offline", m.JID)
-	}
-	m.via.book.mu.Lock()
-	a := m.via.announcer
-	m.via.book.mu.Unlock()
-	if a == nil {
-		return fmt.Errorf("send to %s: no signalling session", m.JID)
-	}
-	return a.Send(ctx, m.full, payload)
 }

@@ -1,0 +1,105 @@
+package member
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
+)
+
+func TestAccept(t *testing.T) {
+	f := newFixture(t)
+	logger, hook := test.NewNullLogger()
+	f.service.log = logrus.NewEntry(logger)
+	first, second := newKey(t), newKey(t)
+	f.service.Roster(roster("b@example.net"))
+	f.service.Presence("b@example.net/1", true, announcement(first, "blue"))
+	if err := f.book.Accept("b@example.net"); err == nil || !strings.Contains(err.Error(), "nothing to accept") {
+		t.Errorf("accept without an offer: %v", err)
+	}
+	for range 3 {
+		f.service.Presence("b@example.net/2", true, announcement(second, "blue"))
+	}
+	lines := hook.AllEntries()
+	if len(lines) != 1 || !strings.Contains(lines[0].Data["error"].(error).Error(), "run: evio peers accept b@example.net") {
+		t.Errorf("log %v", lines)
+	}
+	p := f.book.Peers()
+	if len(p) != 1 || p[0].Identity != Fingerprint(first) || p[0].Offered != Fingerprint(second) || p[0].OfferedSince.IsZero() {
+		t.Fatalf("peers %+v", p)
+	}
+	drain(f.changed)
+	if err := f.book.Accept("B@example.net"); err != nil {
+		t.Fatal(err)
+	}
+	got := f.book.Members("blue")
+	if len(got) != 1 || !got[0].Key.Equal(second) || !got[0].Online || got[0].full != "b@example.net/2" || !drain(f.changed) {
+		t.Errorf("after accept: %+v", got)
+	}
+	again, err := openPins(f.dir, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, _ := again.get("b@example.net"); !second.Equal(key) {
+		t.Error("what was accepted is not on disk")
+	}
+	if p := f.book.Peers(); p[0].Offered != "" || p[0].Identity != Fingerprint(second) {
+		t.Errorf("peers %+v", p)
+	}
+}
+
+func TestForget(t *testing.T) {
+	f := newFixture(t)
+	first, second := newKey(t), newKey(t)
+	f.service.Roster(roster("b@example.net"))
+	if err := f.book.Forget("b@example.net"); err == nil || !strings.Contains(err.Error(), "evio peers list") {
+		t.Errorf("forget without a pin: %v", err)
+	}
+	f.service.Presence("b@example.net/1", true, announcement(first, "blue"))
+	f.service.Presence("b@example.net/1", false, nil)
+	if err := f.book.Forget("b@example.net"); err != nil {
+		t.Fatal(err)
+	}
+	if p := f.book.Peers(); len(p) != 0 {
+		t.Errorf("peers %+v", p)
+	}
+	f.service.Presence("b@example.net/2", true, announcement(second, "blue"))
+	f.service.Presence("b@example.net/3", true, announcement(first, "blue"))
+	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(second) {
+		t.Fatalf("the next identity is not pinned: %+v", got)
+	}
+	if err := f.book.Forget("b@example.net"); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(first) || !got[0].Online {
+		t.Errorf("the identity shown now is not pinned: %+v", got)
+	}
+}
+
+func TestOffersAreBounded(t *testing.T) {
+	p, err := openPins(t.TempDir(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, other := newKey(t), newKey(t)
+	for i := range maxOffered + 3 {
+		jid := "b" + strings.Repeat("x", i) + "@x"
+		p.known[jid] = pin{key: key}
+		if p.check(jid, other) == nil {
+			t.Fatal("another identity was taken")
+		}
+	}
+	if len(p.offered) != maxOffered {
+		t.Errorf("%d offers, want %d", len(p.offered), maxOffered)
+	}
+}
+
+func TestSuspect(t *testing.T) {
+	f := newFixture(t)
+	f.serve(t, "c@example.org", map[string]string{"blue": "roster"}) // not attached yet
+	f.book.Suspect()
+	if f.session.checks != 1 {
+		t.Errorf("%d checks", f.session.checks)
+	}
+}
