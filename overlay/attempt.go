@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"evio/overlay/control"
@@ -18,7 +19,12 @@ type attempt struct {
 	number  uint64
 	session Session
 	control *control.Conn
+	waiting atomic.Int32 // calls with input that wait for the node
 }
+
+// maxSessionWaiting is how many calls with input of one session wait for the node: a
+// peer that sends more than can be taken leaves room for the others.
+const maxSessionWaiting = maxWaiting / 8
 
 // current returns the attempt's peer unless either has been given up.
 func (a *attempt) current() *peer {
@@ -73,6 +79,7 @@ func (a *attempt) Closed(err error) {
 		} else {
 			a.node.log.WithField("peer", p.member.JID).WithError(err).Debug("session not established")
 		}
+		a.node.suspect(now)
 		a.node.do(p, p.contact.Closed(a.number, err, now), now)
 	})
 }
@@ -108,15 +115,22 @@ func (a *attempt) Flood(frames [][]byte) {
 
 // offer hands copies of frames to the node's goroutine.
 func (a *attempt) offer(frames [][]byte, f func([]byte)) {
+	if a.waiting.Add(1) > maxSessionWaiting {
+		a.waiting.Add(-1)
+		a.node.drops.peerQueue.Add(uint64(len(frames)))
+		return
+	}
 	held := make([][]byte, len(frames))
 	for i := range frames {
 		held[i] = slices.Clone(frames[i])
 	}
 	if !a.node.offer(func() {
+		a.waiting.Add(-1)
 		for _, frame := range held {
 			f(frame)
 		}
 	}) {
+		a.waiting.Add(-1)
 		a.node.drops.queue.Add(uint64(len(frames)))
 	}
 }

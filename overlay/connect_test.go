@@ -97,3 +97,28 @@ func TestLossCostsTimeOnly(t *testing.T) {
 		})
 	})
 }
+
+// Sessions that find the way only with what they learn late are told of each other's
+// late parameters, and need one attempt for all.
+func TestFurtherParametersReachThePeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 0)
+		l.wire.relayed = true
+		l.server.Befriend(jids(3)...)
+		for i := range 3 {
+			l.add(i)
+		}
+		if !l.within(wireFurther+500*time.Millisecond, l.connected) {
+			t.Fatal("not connected soon after the further parameters were there")
+		}
+		for _, s := range l.sites {
+			if got := l.wire.openedBy(s.id); got != 2 {
+				t.Errorf("%s has opened %d sessions for 2 peers", s.jid, got)
+			}
+		}
+		pass(time.Minute)
+		if got := l.wire.openedBy(l.sites[0].id); got != 2 || !l.connected() {
+			t.Errorf("%d sessions a minute later", got)
+		}
+	})
+}

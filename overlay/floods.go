@@ -13,7 +13,7 @@ import (
 func (n *Node) Flood(frame []byte) {
 	held := slices.Clone(frame)
 	if !n.After(func() {
-		if n.flood.Admit(time.Now()) {
+		if n.flood.Admit(len(held), time.Now()) {
 			n.sendFlood(n.flood.Originate(n.ring.Neighbours()), held)
 		}
 	}) {
@@ -32,7 +32,7 @@ func (n *Node) receiveFlood(from nodeid.ID, b []byte, now time.Time) {
 		n.drops.flood.Add(1) // who is no member is refused also when a member brings it
 		return
 	}
-	deliver, forward, _ := n.flood.Receive(from, h, n.ring.Neighbours(), now)
+	deliver, forward, _ := n.flood.Receive(from, h, len(frame), n.ring.Neighbours(), now)
 	n.sendFlood(forward, frame)
 	if !deliver {
 		return

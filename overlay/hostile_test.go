@@ -122,30 +122,57 @@ func TestRefusedFirstContact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 2)
 		a, b := l.sites[0], l.sites[1]
+		full := a.account.Full()
+		var old []byte
+		l.server.Intercept(func(_, to string, payload []byte) bool {
+			if to == full {
+				old = bytes.Clone(payload)
+			}
+			return true
+		})
 		l.until("connected", l.connected)
+		pass(time.Minute) // the replayed one is a minute old
+		l.server.Intercept(nil)
 		_, mallory, err := ed25519.GenerateKey(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		broken := envelopeOf(t, b.key, a, time.Now())
 		broken[len(broken)-1] ^= 1
-		refused := [][]byte{
-			envelopeOf(t, mallory, a, time.Now()),               // another identity than the one pinned
-			envelopeOf(t, b.key, a, time.Now().Add(-time.Hour)), // from the past
-			envelopeOf(t, b.key, a, time.Now().Add(time.Hour)),  // from the future
-			broken,
-			broken[:40],
+		now := time.Now()
+		elsewhere, err := contact.Sign(b.key, "red", contact.Envelope{To: a.id, Attempt: 1, Expiry: now})
+		if err != nil {
+			t.Fatal(err)
 		}
-		before, counted := a.snapshot(), a.drop("envelope")
-		ever := l.wire.openedBy(a.id)
-		for _, e := range refused {
-			l.server.Inject(b.account.Full(), a.account.Full(), e)
+		altered := bytes.Clone(old)
+		altered[100] ^= 1
+		posing := envelopeOf(t, mallory, a, now)
+		copy(posing[17:], b.id[:])
+		before, ever := a.snapshot(), l.wire.openedBy(a.id)
+		for _, c := range []struct {
+			name, cause string
+			envelope    []byte
+		}{
+			{"another identity than the one pinned", "envelope-identity", envelopeOf(t, mallory, a, now)},
+			{"another's node ID", "envelope-identity", posing},
+			{"this node's own identity", "envelope-identity", envelopeOf(t, a.key, a, now)},
+			{"node ID of another overlay", "envelope-identity", elsewhere},
+			{"from the past", "envelope-expired", envelopeOf(t, b.key, a, now.Add(-time.Hour))},
+			{"from the future", "envelope-expired", envelopeOf(t, b.key, a, now.Add(time.Hour))},
+			{"signature altered", "envelope-signature", broken},
+			{"parameters altered", "envelope-signature", altered},
+			{"cut short", "envelope-malformed", broken[:150]},
+			{"received before", "envelope-replayed", old},
+		} {
+			counted := a.drop(c.cause)
+			l.server.Inject(b.account.Full(), a.account.Full(), c.envelope)
+			pass(100 * time.Millisecond)
+			if got := a.drop(c.cause) - counted; got != 1 {
+				t.Errorf("%s: %d drops of %s: %v", c.name, got, c.cause, a.status().Drops)
+			}
 		}
-		l.server.Inject("mallory@example.net/1", a.account.Full(), envelopeOf(t, mallory, a, time.Now()))
+		l.server.Inject("mallory@example.net/1", a.account.Full(), envelopeOf(t, mallory, a, now))
 		pass(5 * time.Second)
-		if got := a.drop("envelope") - counted; got < 4 {
-			t.Errorf("%d refused, want at least 4", got)
-		}
 		if after := a.snapshot(); after != before {
 			t.Errorf("before %s\nafter  %s", before, after)
 		}

@@ -75,16 +75,25 @@ func jidOf(i int) string { return fmt.Sprintf("site%02d@example.net", i) }
 // add starts one more engine. Keys are made of its number, so runs are alike.
 func (l *lab) add(i int) *site {
 	l.t.Helper()
+	return l.addCopy(i, i, time.Time{})
+}
+
+// addCopy starts an engine with the key of another one, as if its process had begun
+// at a time.
+func (l *lab) addCopy(i, of int, started time.Time) *site {
+	l.t.Helper()
 	seed := make([]byte, ed25519.SeedSize)
-	seed[0], seed[1] = byte(i), 1
+	seed[0], seed[1] = byte(of), 1
 	s := &site{lab: l, jid: jidOf(i), key: ed25519.NewKeyFromSeed(seed), log: &lines{}}
 	s.id = nodeid.FromKey(identity.Public(s.key), labOverlay)
 	var err error
-	s.book, err = member.Open(member.Config{Dir: l.t.TempDir(), Self: identity.Public(s.key), Log: s.log.entry()})
+	s.book, err = member.Open(member.Config{Dir: l.t.TempDir(), Key: s.key, Started: started, Log: s.log.entry()})
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	s.service = s.book.Service(s.jid, []string{member.AnyOverlay})
+	if s.service, err = s.book.Service(s.jid, map[string]string{member.AnyOverlay: "roster"}); err != nil {
+		l.t.Fatal(err)
+	}
 	s.account = l.server.Connect(s.jid, s.service)
 	l.sites = append(l.sites, s)
 	s.start()

@@ -243,7 +243,7 @@ func TestMessageOfOneWhoLeft(t *testing.T) {
 		if now := l.wire.openedBy(a.id); now != ever {
 			t.Error("a session was opened with one who is no member")
 		}
-		if a.drop("envelope") == 0 {
+		if a.drop("envelope-stranger") == 0 {
 			t.Error("not counted")
 		}
 	})

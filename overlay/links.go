@@ -8,6 +8,13 @@ import (
 	"evio/overlay/symphony"
 )
 
+const (
+	// ringBurst is how many ring messages of a peer are taken at once, and ringRate how
+	// many more in a second. One at rest says nothing, one whose view changes a few.
+	ringBurst = 256
+	ringRate  = 32
+)
+
 // gained makes a new session serve its peer.
 func (n *Node) gained(p *peer, a *attempt, now time.Time) {
 	n.log.WithField("peer", p.member.JID).Info("session established")
@@ -51,6 +58,11 @@ func (n *Node) control(p *peer, a *attempt, m control.Message, now time.Time) {
 	case control.Announce:
 		n.announced(p, a, m.Payload, now)
 	case control.Ring:
+		if !p.ring.left(now, ringRate, ringBurst) {
+			n.drops.ring.Add(1) // it is said again
+			return
+		}
+		p.ring.take()
 		// What was said of the links before a new session took over is void: both
 		// ends have begun anew, and a late word would take the ring back.
 		if p.serving == a {

@@ -51,8 +51,9 @@ type Node struct {
 	ring      *symphony.Ring
 	flood     *flood.Flood
 	directory *directory.Directory
-	changed   bool // the directory gives what the table does not show yet
-	vacant    bool // a place among the peers may be free for one who was left out
+	changed   bool      // the directory gives what the table does not show yet
+	suspected time.Time // when the signalling services were last put in doubt
+	vacant    bool      // a place among the peers may be free for one who was left out
 	letters   chan letter
 }
 

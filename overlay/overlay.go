@@ -28,9 +28,13 @@ type MAC = [6]byte
 // Sessions opens sessions to other nodes.
 type Sessions interface {
 	// Open starts a session with the peer and returns at once. Its events come
-	// from other goroutines, each session's in order.
+	// from other goroutines, each session's in order. An error that the log has
+	// been told of is an ErrReported.
 	Open(peer nodeid.ID, key ed25519.PublicKey, events SessionEvents) (Session, error)
 }
+
+// ErrReported is in errors of Sessions that the log need not be told of again.
+var ErrReported = errors.New("reported before")
 
 // ErrEstablished is why a Session does not take other parameters.
 var ErrEstablished = errors.New("session is established")
@@ -40,8 +44,8 @@ var ErrEstablished = errors.New("session is established")
 // for the peer.
 type Session interface {
 	// Connect gives the session the peer's parameters and the hash that both ends
-	// bind their keys to. Until the session is established it may be given newer ones;
-	// then the error is ErrEstablished. Any other error is a reason to close it.
+	// bind their keys to. Until the session is established it may be given newer ones,
+	// or the same with another hash; then the error is ErrEstablished. Any other error is a reason to close it.
 	Connect(parameters []byte, binding [32]byte) error
 	SendControl(frames [][]byte) error
 	SendFlood(frames [][]byte) error
@@ -51,7 +55,10 @@ type Session interface {
 // SessionEvents is what a session tells its node. Frames are valid during the call
 // only; no call may block.
 type SessionEvents interface {
-	Parameters(p []byte) // what the peer has to be told of this attempt
+	// Parameters says what the peer has to be told of this attempt. It may come again
+	// before Established, with all that there is to tell by then: the session is
+	// connected again, with a new binding.
+	Parameters(p []byte)
 	Established()
 	Control(frames [][]byte)
 	Flood(frames [][]byte)

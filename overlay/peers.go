@@ -18,6 +18,7 @@ type peer struct {
 	attempts map[uint64]*attempt
 	serving  *attempt // the session that carries control, floods and data; nil: none
 	records  bucket   // what its directory records may cost
+	ring     bucket   // what it may say of the ring
 }
 
 // letter is an envelope on its way through the signalling service.
@@ -65,8 +66,9 @@ func (n *Node) followMembers(now time.Time) {
 	}
 	for _, m := range list { // before others are added: who went offline may have left a place
 		if p := n.peers[m.Node]; p != nil {
+			elsewhere := m.Elsewhere(p.member) // what was sent to where it was may be lost
 			p.member = m
-			if !m.Online {
+			if !m.Online || elsewhere {
 				p.contact.Offline(now)
 			}
 		}
@@ -151,7 +153,7 @@ func (n *Node) received(m member.Member, payload []byte, now time.Time) {
 		n.followMembers(now) // the news of the member may wait behind its message
 	}
 	if _, known := n.members[m.Node]; !known {
-		n.drops.envelope.Add(1)
+		n.drops.envelope.stranger.Add(1)
 		return // it left while the message waited
 	}
 	e, body, err := contact.Open(payload, n.cfg.Overlay, n.id, now)
@@ -159,7 +161,7 @@ func (n *Node) received(m member.Member, payload []byte, now time.Time) {
 		err = errIdentity
 	}
 	if err != nil {
-		n.drops.envelope.Add(1)
+		n.drops.envelope.refused(err)
 		n.blame(m, err, "first contact refused", now)
 		return
 	}
@@ -168,6 +170,10 @@ func (n *Node) received(m member.Member, payload []byte, now time.Time) {
 		if p = n.addPeer(m); p == nil {
 			return
 		}
+	}
+	if p.contact.Replayed(e, now) {
+		n.drops.envelope.replayed.Add(1)
+		return
 	}
 	p.member = m
 	n.do(p, p.contact.Received(e, body, now), now)
@@ -197,6 +203,9 @@ func (n *Node) do(p *peer, effects []contact.Effect, now time.Time) {
 				n.connect(p, a, e, now)
 			}
 		case contact.SendEnvelope:
+			if p.contact.Unanswered() >= unanswered {
+				n.suspect(now)
+			}
 			select {
 			case n.letters <- letter{p.member, e.Envelope}:
 			default:
@@ -208,6 +217,24 @@ func (n *Node) do(p *peer, effects []contact.Effect, now time.Time) {
 				a.session.Close()
 			}
 		}
+	}
+}
+
+const (
+	// unanswered is how many envelopes without an answer put the signalling service in
+	// doubt.
+	unanswered = 3
+	// suspectPause is how long it is then left alone.
+	suspectPause = 5 * time.Second
+)
+
+// suspect has the signalling services prove that they work: a service that is gone
+// without a word would cost a first contact half a minute. What broke a session may
+// have broken them too.
+func (n *Node) suspect(now time.Time) {
+	if since := now.Sub(n.suspected); since < 0 || since >= suspectPause {
+		n.suspected = now
+		n.cfg.Book.Suspect()
 	}
 }
 
@@ -227,7 +254,9 @@ func (n *Node) openSession(p *peer, number uint64, now time.Time) {
 	a := &attempt{node: n, peer: p.member.Node, number: number, control: control.New()}
 	s, err := n.cfg.Sessions.Open(p.member.Node, p.member.Key, a)
 	if err != nil {
-		n.log.WithField("peer", p.member.JID).WithError(err).Warn("no session opened, trying again")
+		if !errors.Is(err, ErrReported) {
+			n.log.WithField("peer", p.member.JID).WithError(err).Warn("no session opened, trying again")
+		}
 		n.do(p, p.contact.Closed(number, err, now), now)
 		return
 	}

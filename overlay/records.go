@@ -44,7 +44,7 @@ func (n *Node) announced(p *peer, a *attempt, payload []byte, now time.Time) {
 	}
 	var all directory.Update
 	for i, r := range records {
-		if !p.records.left(now) {
+		if !p.records.left(now, recordRate, recordBurst) {
 			n.drops.tooMany.Add(uint64(len(records) - i))
 			n.blame(p.member, errTooManyRecords, "session ends", now)
 			a.session.Close()
@@ -88,21 +88,20 @@ func (n *Node) keyOf(id nodeid.ID) (ed25519.PublicKey, bool) {
 	return m.Key, ok
 }
 
-// bucket is a token bucket of recordBurst tokens that refills at recordRate. The zero
-// value is full.
+// bucket is a token bucket. The zero value is full.
 type bucket struct {
 	used float64 // tokens taken and not yet refilled
 	last time.Time
 }
 
-// left refills the bucket and reports whether it has a token. A clock that goes back
-// refills nothing.
-func (b *bucket) left(now time.Time) bool {
+// left refills a bucket of burst tokens at rate per second and reports whether it has
+// one. A clock that goes back refills nothing.
+func (b *bucket) left(now time.Time, rate, burst float64) bool {
 	if !b.last.IsZero() {
-		b.used = max(0, b.used-recordRate*max(0, now.Sub(b.last).Seconds()))
+		b.used = max(0, b.used-rate*max(0, now.Sub(b.last).Seconds()))
 	}
 	b.last = now
-	return b.used+1 <= recordBurst
+	return b.used+1 <= burst
 }
 
 func (b *bucket) take() { b.used++ }

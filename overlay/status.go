@@ -20,11 +20,12 @@ type Status struct {
 
 // MemberStatus describes another member.
 type MemberStatus struct {
-	JID     string
-	Node    nodeid.ID
-	Online  bool
-	Contact contact.State // Idle also for a member that is no peer
-	Session Session       // the one that serves, nil for none
+	JID        string
+	Node       nodeid.ID
+	Online     bool
+	Membership string        // what it is a member by, see member.Member
+	Contact    contact.State // Idle also for a member that is no peer
+	Session    Session       // the one that serves, nil for none
 }
 
 // Status asks the node's goroutine; it fails when the context ends first or the
@@ -60,7 +61,7 @@ func (n *Node) status() Status {
 		}
 	}
 	for id, m := range n.members {
-		ms := MemberStatus{JID: m.JID, Node: id, Online: m.Online}
+		ms := MemberStatus{JID: m.JID, Node: id, Online: m.Online, Membership: m.Membership}
 		if p := n.peers[id]; p != nil {
 			ms.Contact = p.contact.Status().State
 			if p.serving != nil {

@@ -24,6 +24,7 @@ var (
 const (
 	wireGather  = 50 * time.Millisecond
 	wireDelay   = 10 * time.Millisecond // one way
+	wireFurther = 3 * time.Second       // until a session finds further parameters
 	wireTimeout = 15 * time.Second
 	wireDead    = 3 * time.Second
 )
@@ -37,6 +38,7 @@ type wire struct {
 	sessions map[uint64]*link
 	cut      map[[2]nodeid.ID]bool
 	loss     float64
+	relayed  bool // sessions get established only with parameters that they find late
 	rand     *rand.Rand
 	opened   map[nodeid.ID]int
 }
@@ -66,6 +68,8 @@ type link struct {
 	connected    bool
 	established  bool
 	closed       bool
+	astray       bool // what it sends does not arrive
+	relayed      bool // it has been told of what its peer has found late
 	stopTimeout  func() bool
 	stopLiveness func() bool
 }
@@ -79,6 +83,9 @@ func (p port) Open(peer nodeid.ID, _ ed25519.PublicKey, events SessionEvents) (S
 	l := &link{wire: w, number: w.last, local: p.self, peer: peer, events: events, queue: newSchedule()}
 	w.sessions[l.number] = l
 	l.queue.after(wireGather, func() { events.Parameters(binary.BigEndian.AppendUint64(nil, l.number)) })
+	if w.relayed {
+		l.queue.after(wireGather+wireFurther, func() { events.Parameters(append(binary.BigEndian.AppendUint64(nil, l.number), 1)) })
+	}
 	return l, nil
 }
 
@@ -87,20 +94,21 @@ func (l *link) Connect(parameters []byte, binding [32]byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case len(parameters) != 8:
+	case len(parameters) != 8 && (len(parameters) != 9 || parameters[8] != 1):
 		return errors.New("malformed parameters")
 	case l.closed:
 		return errGone
 	case l.established:
 		return ErrEstablished
 	}
-	l.remote, l.binding, l.connected = binary.BigEndian.Uint64(parameters), binding, true
+	l.remote, l.binding, l.connected, l.relayed = binary.BigEndian.Uint64(parameters), binding, true, len(parameters) == 9
 	if l.stopTimeout != nil {
 		l.stopTimeout()
 	}
 	l.stopTimeout = time.AfterFunc(wireTimeout, func() { l.end(errTimeout) }).Stop
 	r := w.sessions[l.remote]
-	if r == nil || !r.connected || r.closed || r.remote != l.number || r.binding != binding || w.cutLocked(l) {
+	if r == nil || !r.connected || r.closed || r.remote != l.number || r.binding != binding || w.cutLocked(l) ||
+		w.relayed && (!l.relayed || !r.relayed) {
 		return nil
 	}
 	for _, s := range []*link{l, r} {
@@ -125,7 +133,7 @@ func (l *link) send(frames [][]byte, arrive func(*link, [][]byte)) error {
 		return errNoSession
 	}
 	r := w.sessions[l.remote]
-	if r == nil || w.cutLocked(l) {
+	if r == nil || l.astray || w.cutLocked(l) {
 		return nil
 	}
 	for _, f := range frames {
@@ -160,7 +168,7 @@ func (l *link) end(reason error) {
 	}
 	delete(w.sessions, l.number)
 	r := w.sessions[l.remote]
-	told := l.established && r != nil && r.established && r.remote == l.number && !w.cutLocked(l)
+	told := l.established && r != nil && r.established && r.remote == l.number && !l.astray && !w.cutLocked(l)
 	w.mu.Unlock()
 	l.queue.last(func() { l.events.Closed(reason) })
 	if told && !errors.Is(reason, errPeerClosed) {
@@ -194,6 +202,26 @@ func (w *wire) setCut(a, b nodeid.ID, cut bool) {
 		}
 		if cut {
 			l.stopLiveness = time.AfterFunc(wireDead, func() { l.end(errPeerDead) }).Stop
+		}
+	}
+}
+
+// renumber gives a node another address: the sessions that it has die 3 s later, at the
+// other end a little after that; those that it opens from now on are not concerned.
+func (w *wire) renumber(id nodeid.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.sessions {
+		if l.local != id && l.peer != id {
+			continue
+		}
+		l.astray = true
+		if l.established {
+			dead := wireDead
+			if l.peer == id {
+				dead += 700 * time.Millisecond
+			}
+			l.stopLiveness = time.AfterFunc(dead, func() { l.end(errPeerDead) }).Stop
 		}
 	}
 }

@@ -1,12 +1,15 @@
 package contact
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // open begins a new attempt at time at, or later if the last one began only just
 // now. Without a carrier, without need or with one under way it does nothing.
 func (c *Contact) open(at, now time.Time, fx []Effect) []Effect {
 	c.openAt = time.Time{}
-	needed := c.serving == nil || c.remote.number != c.serving.remote
+	needed := c.serving == nil || c.serving.onesided || c.remote.number != c.serving.used.remote
 	if c.next != nil || !needed || !c.online && c.quota == 0 {
 		return fx
 	}
@@ -36,53 +39,93 @@ func (c *Contact) number(now time.Time) uint64 {
 
 // renew replaces an attempt whose parameters have become old before any use.
 func (c *Contact) renew(now time.Time, fx []Effect) []Effect {
-	if c.next.body == nil || c.next.remote != 0 || now.Sub(c.next.opened) < fresh {
+	if c.next.own.body == nil || c.next.used.remote != 0 || now.Sub(c.next.opened) < fresh {
 		return fx
 	}
 	return c.open(now, now, c.giveUp(fx))
 }
 
+// announce returns what the peer is told of the attempt under way.
+func (c *Contact) announce(number uint64, parameters []byte) announced {
+	return announced{number: number, parameters: parameters, body: Body(Envelope{
+		To: c.cfg.Peer, From: c.self, Attempt: number, Key: publicKey(c.cfg.Key), Parameters: parameters,
+	}, c.cfg.Overlay)}
+}
+
+// update announces the further parameters of the attempt under way when it is time.
+// The session is connected anew before the envelope is sent: one that is established
+// by then keeps what it has, and the peer does not hear of others.
+func (c *Contact) update(now time.Time, fx []Effect) []Effect {
+	if now.Before(c.updateAt) {
+		return fx
+	}
+	a := c.next
+	c.updateAt = time.Time{}
+	if bytes.Equal(a.further, a.own.parameters) {
+		return fx
+	}
+	a.own, a.updated = c.announce(c.number(now), a.further), now
+	c.sendings, c.sendAt = 0, now
+	return c.connect(now, fx)
+}
+
 // giveUp ends an attempt that the peer has not answered.
 func (c *Contact) giveUp(fx []Effect) []Effect {
-	if c.next.remote != 0 {
+	if c.next.used.remote != 0 {
 		return fx // it ends by itself
 	}
 	fx = append(fx, CloseSession{c.next.number})
-	c.next, c.sendAt = nil, time.Time{}
+	c.next = nil
+	c.idle()
 	return fx
+}
+
+// idle forgets what was due for an attempt that is not under way any more.
+func (c *Contact) idle() {
+	c.updateAt, c.connectAt, c.sendAt = time.Time{}, time.Time{}, time.Time{}
 }
 
 // connect gives the attempt under way the peer's parameters, unless it has them.
 func (c *Contact) connect(now time.Time, fx []Effect) []Effect {
 	c.connectAt = time.Time{}
 	a := c.next
-	if a == nil || a.body == nil || c.remote.number == 0 || c.remote.spent || a.remote == c.remote.number {
+	if a == nil || a.own.body == nil || c.remote.number == 0 || c.remote.spent {
 		return fx
 	}
-	if earliest := a.connected.Add(gap); a.remote != 0 && now.Before(earliest) {
-		c.connectAt = earliest
+	news := a.used.remote != c.remote.number
+	if !news && a.used.own.number == a.own.number {
 		return fx
 	}
-	a.before, a.remote, a.connected = a.remote, c.remote.number, now
+	if news {
+		if earliest := a.connected.Add(gap); a.used.remote != 0 && now.Before(earliest) {
+			c.connectAt = earliest
+			return fx
+		}
+		a.connected = now
+	}
+	a.before, a.used = a.used, pairing{a.own, c.remote.number}
 	return append(fx, ConnectSession{
 		Attempt:    a.number,
 		Remote:     c.remote.number,
 		Parameters: c.remote.parameters,
-		Binding:    Binding(a.body, c.remote.body, c.self, c.cfg.Peer),
+		Binding:    Binding(a.own.body, c.remote.body, c.self, c.cfg.Peer),
 	})
 }
 
 // hurry restarts the sending of envelopes without back-off.
 func (c *Contact) hurry(now time.Time, fx []Effect) []Effect {
-	if c.next == nil || c.next.body == nil {
+	if c.next == nil || c.next.own.body == nil {
 		return fx
 	}
 	c.sendings = 0
-	if earliest := c.sent.Add(gap); now.Before(earliest) {
-		c.sendAt = earliest
-		return fx
+	earliest := c.sent.Add(gap)
+	if !now.Before(earliest) {
+		return c.send(now, fx)
 	}
-	return c.send(now, fx)
+	if c.sendAt.IsZero() || earliest.Before(c.sendAt) {
+		c.sendAt = earliest
+	}
+	return fx
 }
 
 // send signs the envelope of the attempt under way for the next minute and sets
@@ -96,10 +139,10 @@ func (c *Contact) send(now time.Time, fx []Effect) []Effect {
 		c.quota--
 	}
 	b := seal(c.cfg.Key, c.cfg.Overlay, Envelope{
-		To: c.cfg.Peer, Attempt: c.next.number, Expiry: now.Add(Lifetime), Parameters: c.next.parameters,
+		To: c.cfg.Peer, Attempt: c.next.own.number, Expiry: now.Add(Lifetime), Parameters: c.next.own.parameters,
 	})
 	c.sendings++
-	c.sent, c.sendAt = now, now.Add(c.backoff(c.sendings))
+	c.sent, c.sendAt = now, now.Add(max(gap, c.backoff(max(1, c.sendings-dense+1))))
 	return append(fx, SendEnvelope{b})
 }
 
@@ -116,6 +159,13 @@ func (c *Contact) backoff(n int) time.Duration {
 		d = min(d, backoffFirst<<(n-1))
 	}
 	return time.Duration(float64(d) * (0.75 + c.cfg.Rand.Float64()/2))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 func due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }

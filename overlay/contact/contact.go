@@ -14,9 +14,12 @@ const (
 	// envelope, and between two attempts that failed; each is twice the one before.
 	backoffFirst = time.Second
 	backoffLast  = 30 * time.Second
+	// dense is how many envelopes are sent before the pauses between them grow: one
+	// that is lost, or sent to where the peer was before, costs about a second.
+	dense = 5
 	// gap is the least time between two attempts, between two sendings and between
-	// two ConnectSession of one attempt: a peer that floods us with new attempts cannot
-	// make us work faster.
+	// two ConnectSession for news of the peer: a peer that floods us with new attempts
+	// cannot make us work faster.
 	gap = time.Second
 	// linger is how long a replaced session is kept for what is under way in it.
 	linger = 3 * time.Second
@@ -26,6 +29,9 @@ const (
 	// proven is how long a session serves before its end is no failure to
 	// establish, so that a pair whose sessions die at once does not spin.
 	proven = 10 * time.Second
+	// patience is how long after a session was established here the peer may still ask
+	// for one, because it has not heard of it.
+	patience = 2 * time.Second
 	// blind is the number of envelopes sent to a peer that is not known to be online.
 	blind = 4
 )
@@ -51,6 +57,11 @@ type Config struct {
 // peer began a new attempt, and one being given up (old), 3 s after it was
 // replaced.
 //
+// A session may find further parameters while its attempt is under way. They are
+// announced as a newer attempt of this node, so that the binding covers them, for
+// the same session: its number here stays the one it was opened under. The peer
+// sees an attempt with a higher number and nothing else.
+//
 // Only a fault begins a chain of attempts. A newer attempt of the peer is answered
 // by a new one of ours only if ours is established; as the peer's newer one is not
 // established at that time, our answer makes it connect and nothing more. So a
@@ -63,7 +74,8 @@ type Contact struct {
 	self nodeid.ID
 
 	online  bool
-	quota   int // envelopes that may be sent though the peer is not online
+	came    time.Time // when it was last seen to come online
+	quota   int       // envelopes that may be sent though the peer is not online
 	stopped bool
 
 	last     uint64    // highest attempt number used
@@ -79,29 +91,34 @@ type Contact struct {
 	sendings int       // of this attempt, since the back-off was last restarted
 
 	// Times at which Tick has something to do; zero: none.
-	openAt, connectAt, sendAt, closeAt time.Time
+	openAt, updateAt, connectAt, sendAt, closeAt time.Time
 }
 
 // attempt is one try of ours.
 type attempt struct {
-	number      uint64
+	number      uint64 // by which the caller knows its session
 	opened      time.Time
-	parameters  []byte // nil: still gathering
-	body        []byte
-	remote      uint64 // the peer's attempt it was last connected with; 0: none
-	before      uint64 // and the one before that
-	connected   time.Time
+	own         announced // what the peer is told; no body: still gathering
+	further     []byte    // parameters to be announced next, at updateAt
+	updated     time.Time // when further ones were last announced
+	used        pairing   // what the session was last connected with
+	before      pairing   // and before that
+	connected   time.Time // when it was last connected with news of the peer
 	established time.Time
+	onesided    bool // the peer goes on asking: it has not got this session
 }
 
-// remote is the peer's highest attempt.
-type remote struct {
+// announced is what the peer is told of an attempt.
+type announced struct {
 	number     uint64
 	parameters []byte
 	body       []byte
-	// spent: a session was established with it, so it takes no other; unless the
-	// peer repeats it, which it does only while it has no session itself.
-	spent bool
+}
+
+// pairing is what a session is made with: one announced attempt of each end.
+type pairing struct {
+	own    announced
+	remote uint64 // 0: none yet
 }
 
 // New returns the machine of a peer that is not known to be online.
@@ -119,6 +136,9 @@ func (c *Contact) Online(now time.Time) []Effect {
 	c.online = true
 	if came {
 		c.failures, c.pauseEnd = 0, time.Time{}
+		if now.Sub(c.came) >= gap { // what was sent last was sent to nobody
+			c.came, c.sent = now, time.Time{}
+		}
 	}
 	var fx []Effect
 	switch {
@@ -140,71 +160,47 @@ func (c *Contact) Offline(time.Time) {
 	}
 }
 
-// Received takes an envelope of the peer with its body, as Open returned them. The
-// caller has checked that its key is that of a member. A peer that sends is
-// answered, whether or not it was seen online.
-func (c *Contact) Received(e Envelope, body []byte, now time.Time) []Effect {
-	if c.stopped || e.From != c.cfg.Peer || e.To != c.self {
-		return nil
+// Unanswered returns how many envelopes of the attempt under way were sent since the
+// pauses between them were last short, none if the peer has been heard.
+func (c *Contact) Unanswered() int {
+	if c.next == nil || c.next.used.remote != 0 {
+		return 0
 	}
-	known := c.remote.number
-	if known > milliseconds(now)+uint64((Lifetime+Skew).Milliseconds()) {
-		known = 0 // made by a clock that was wrong here as well, and was set since
-	}
-	newer := e.Attempt > known
-	switch {
-	case e.Attempt < known:
-		return nil
-	case newer:
-		c.remote = remote{number: e.Attempt, parameters: e.Parameters, body: body}
-	case c.serving != nil && c.serving.remote == e.Attempt:
-		return nil // a late copy of what made the session
-	default:
-		c.remote.spent = false
-	}
-	c.quota = blind
-
-	var fx []Effect
-	if c.next == nil {
-		// Nothing is under way: we are idle, or serve with an attempt that the peer
-		// gave up. What only repeats waits for the end of the back-off.
-		at := c.pauseEnd
-		if newer {
-			at = now
-		}
-		return c.open(at, now, fx)
-	}
-	fx = c.renew(now, fx)
-	fx = c.connect(now, fx)
-	if newer || c.sendAt.IsZero() {
-		fx = c.hurry(now, fx)
-	}
-	return fx
+	return c.sendings
 }
 
 // LocalParameters takes the parameters of the session that OpenSession asked for.
+// Others may follow until the session is established; they are announced no more often
+// than gap allows, the newest only.
 func (c *Contact) LocalParameters(number uint64, parameters []byte, now time.Time) ([]Effect, error) {
 	if len(parameters) > MaxParameters {
 		return nil, fmt.Errorf("session parameters of %d bytes, at most %d fit in an envelope", len(parameters), MaxParameters)
 	}
-	if c.next == nil || c.next.number != number || c.next.body != nil {
+	a := c.next
+	if a == nil || a.number != number {
 		return nil, nil
 	}
-	c.next.parameters = append([]byte{}, parameters...)
-	c.next.body = Body(Envelope{
-		To: c.cfg.Peer, From: c.self, Attempt: number, Key: publicKey(c.cfg.Key), Parameters: parameters,
-	}, c.cfg.Overlay)
+	if a.own.body != nil {
+		a.further, c.updateAt = append([]byte{}, parameters...), later(now, a.updated.Add(gap))
+		return c.update(now, nil), nil
+	}
+	a.own = c.announce(number, append([]byte{}, parameters...))
 	fx := c.connect(now, nil)
 	c.sendings = 0
 	return c.send(now, fx), nil
 }
 
 // Unconnected says that the session of an attempt did not take what ConnectSession
-// last gave it, because it was established by then: it serves the peer's attempt
-// that it had been connected with before. Established is still to be said.
+// last gave it, because it was established by then: it serves what it had been
+// connected with before. Established is still to be said.
 func (c *Contact) Unconnected(number uint64) {
-	if c.next != nil && c.next.number == number {
-		c.next.remote = c.next.before
+	a := c.next
+	if a == nil || a.number != number {
+		return
+	}
+	a.used = a.before
+	if a.used.remote != 0 {
+		a.own = a.used.own
 	}
 }
 
@@ -223,8 +219,9 @@ func (c *Contact) Established(number uint64, now time.Time) []Effect {
 	}
 	c.serving, c.next = c.next, nil
 	c.serving.established = now
-	c.openAt, c.connectAt, c.sendAt = time.Time{}, time.Time{}, time.Time{}
-	if c.serving.remote == c.remote.number {
+	c.openAt = time.Time{}
+	c.idle()
+	if c.serving.used.remote == c.remote.number {
 		c.remote.spent = true
 		return fx
 	}
@@ -250,7 +247,7 @@ func (c *Contact) Closed(number uint64, reason error, now time.Time) []Effect {
 	case c.next != nil && c.next.number == number:
 		c.failed(now)
 		c.next, c.err = nil, reason
-		c.connectAt, c.sendAt = time.Time{}, time.Time{}
+		c.idle()
 		if c.serving != nil {
 			return nil // it serves on; a peer that wants another repeats itself
 		}
@@ -271,6 +268,9 @@ func (c *Contact) Tick(now time.Time) []Effect {
 	if due(c.openAt, now) {
 		fx = c.open(c.openAt, now, fx)
 	}
+	if due(c.updateAt, now) {
+		fx = c.update(now, fx)
+	}
 	if due(c.connectAt, now) {
 		fx = c.connect(now, fx)
 	}
@@ -283,7 +283,7 @@ func (c *Contact) Tick(now time.Time) []Effect {
 // NextTick returns the next time at which Tick is needed, zero for none.
 func (c *Contact) NextTick() time.Time {
 	var first time.Time
-	for _, t := range []time.Time{c.openAt, c.connectAt, c.sendAt, c.closeAt} {
+	for _, t := range []time.Time{c.openAt, c.updateAt, c.connectAt, c.sendAt, c.closeAt} {
 		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
 			first = t
 		}

@@ -6,12 +6,13 @@ import "crypto/sha256"
 // ConnectSession, SendEnvelope and CloseSession, carried out in the order returned.
 type Effect interface{ effect() }
 
-// OpenSession asks for a new local session object under this attempt number. Its
-// parameters come back by LocalParameters, its end by Closed.
+// OpenSession asks for a new local session object under this attempt number, which
+// names it until its end. Its parameters come back by LocalParameters, its end by
+// Closed.
 type OpenSession struct{ Attempt uint64 }
 
 // ConnectSession gives the session of Attempt the peer's parameters. It may come
-// again with newer ones as long as the session was not reported Established; a
+// again, with newer ones or because our own are newer, as long as the session was not reported Established; a
 // session that is established by then keeps what it has, which Unconnected tells. One
 // that refuses for another reason is closed by the caller, and Closed tells of that.
 type ConnectSession struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,11 +54,19 @@ type host struct {
 type session struct {
 	ready       time.Time // parameters gathered
 	gathered    bool
+	further     []time.Time // when others are found
 	binding     [32]byte
 	connected   time.Time
 	handshake   time.Time // when the handshake under way will be complete; zero: none
 	established bool
+	events      []event   // on their way to the contact
 	alive       time.Time // last sign of the other end
+}
+
+// event is what a session has said: its parameters or, without any, Established.
+type event struct {
+	at         time.Time
+	parameters []byte
 }
 
 type letter struct {
@@ -100,15 +109,21 @@ func (w *world) do(i int, fx []contact.Effect) {
 		switch e := e.(type) {
 		case contact.OpenSession:
 			w.opened++
-			h.sessions[e.Attempt] = &session{ready: w.now.Add(w.random(2 * time.Second))}
+			s := &session{ready: w.now.Add(w.random(2 * time.Second))}
+			for range w.rng.IntN(4) {
+				s.further = append(s.further, s.ready.Add(w.random(6*time.Second)))
+			}
+			h.sessions[e.Attempt] = s
 		case contact.ConnectSession:
 			s := h.sessions[e.Attempt]
 			if s == nil || !s.gathered {
 				w.rt.Fatalf("connect of an attempt without parameters")
 			}
-			if !s.established {
-				s.binding, s.connected, s.handshake = e.Binding, w.now, time.Time{}
+			if s.established {
+				h.c.Unconnected(e.Attempt)
+				continue
 			}
+			s.binding, s.connected, s.handshake = e.Binding, w.now, time.Time{}
 		case contact.SendEnvelope:
 			w.sent++
 			w.lastAct = w.now
@@ -192,16 +207,25 @@ func (w *world) advance() {
 // live lets one session do what time brings.
 func (w *world) live(i int, n uint64, s *session) {
 	h := w.hosts[i]
+	w.tell(i, n, s)
+	if h.sessions[n] != s {
+		return
+	}
 	_, other := w.match(i, s)
+	if !s.established {
+		s.further = slices.DeleteFunc(s.further, func(at time.Time) bool {
+			found := s.gathered && w.now.After(at)
+			if found {
+				s.say(w, fmt.Appendf(nil, "%d of %d, %d", n, i, w.rng.Int()))
+			}
+			return found
+		})
+	}
 	switch {
 	case !s.gathered:
 		if w.now.After(s.ready) {
 			s.gathered = true
-			fx, err := h.c.LocalParameters(n, fmt.Appendf(nil, "%d of %d", n, i), h.clock(w))
-			if err != nil {
-				w.rt.Fatal(err)
-			}
-			w.do(i, fx)
+			s.say(w, fmt.Appendf(nil, "%d of %d", n, i))
 		}
 	case s.established:
 		if other != nil && other.established && w.path() {
@@ -223,7 +247,30 @@ func (w *world) live(i int, n uint64, s *session) {
 		}
 	case w.now.After(s.handshake):
 		s.established, s.alive = true, w.now
-		w.do(i, h.c.Established(n, h.clock(w)))
+		s.say(w, nil)
+	}
+}
+
+// say lets the contact hear of something a little later, in order.
+func (s *session) say(w *world, parameters []byte) {
+	s.events = append(s.events, event{w.now.Add(w.random(3 * step)), parameters})
+}
+
+// tell brings the contact what a session has said.
+func (w *world) tell(i int, n uint64, s *session) {
+	h := w.hosts[i]
+	for len(s.events) > 0 && !s.events[0].at.After(w.now) && h.sessions[n] == s {
+		e := s.events[0]
+		s.events = s.events[1:]
+		if e.parameters == nil {
+			w.do(i, h.c.Established(n, h.clock(w)))
+			continue
+		}
+		fx, err := h.c.LocalParameters(n, e.parameters, h.clock(w))
+		if err != nil {
+			w.rt.Fatal(err)
+		}
+		w.do(i, fx)
 	}
 }
 
@@ -295,6 +342,11 @@ func TestPairConverges(t *testing.T) {
 		a, b := w.hosts[0].c.Status(), w.hosts[1].c.Status()
 		if a.State != contact.Serving || b.State != contact.Serving || a.Serving != b.Remote || b.Serving != a.Remote {
 			rt.Fatalf("not established on one pair:\n%+v\n%+v", a, b)
+		}
+		for _, s := range w.hosts[0].sessions {
+			if _, other := w.match(0, s); other == nil {
+				rt.Fatal("the two ends have different bindings")
+			}
 		}
 		for i, h := range w.hosts {
 			if len(h.sessions) != 1 || !h.c.NextTick().IsZero() {

@@ -38,7 +38,7 @@ func (s State) String() string {
 type Status struct {
 	State    State
 	Online   bool
-	Serving  uint64 // our attempt in service, 0 for none
+	Serving  uint64 // our attempt in service as it was announced, 0 for none
 	Remote   uint64 // the peer's attempt it is established with
 	Failures int    // attempts in a row without a lasting session
 	Err      error  // of the last session that ended by itself
@@ -48,7 +48,7 @@ type Status struct {
 func (c *Contact) Status() Status {
 	s := Status{State: c.state(), Online: c.online, Failures: c.failures, Err: c.err}
 	if c.serving != nil {
-		s.Serving, s.Remote = c.serving.number, c.serving.remote
+		s.Serving, s.Remote = c.serving.own.number, c.serving.used.remote
 	}
 	return s
 }
@@ -63,9 +63,9 @@ func (c *Contact) state() State {
 		return Serving
 	case c.next == nil:
 		return Idle
-	case c.next.body == nil:
+	case c.next.own.body == nil:
 		return Gathering
-	case c.next.remote == 0:
+	case c.next.used.remote == 0:
 		return Waiting
 	}
 	return Connecting

@@ -1,24 +1,45 @@
 package flood
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
-// bucket is a token bucket. The zero value is full when it is first used.
-type bucket struct {
-	used   float64 // tokens taken and not yet refilled
-	last   time.Time
-	opened bool
+// Budget bounds what comes from one source: frames and their bytes, per second and
+// at once.
+type Budget struct {
+	Frames, FrameBurst float64
+	Bytes, ByteBurst   float64
 }
 
-// take takes one token of a bucket of burst tokens that refills at rate per second. A
-// clock that goes back refills nothing.
-func (b *bucket) take(now time.Time, rate, burst float64) bool {
-	if b.opened {
-		b.used = max(0, b.used-rate*max(0, now.Sub(b.last).Seconds()))
+// or returns b, with the values of other where its own are zero.
+func (b Budget) or(other Budget) Budget {
+	return Budget{
+		cmp.Or(b.Frames, other.Frames), cmp.Or(b.FrameBurst, other.FrameBurst),
+		cmp.Or(b.Bytes, other.Bytes), cmp.Or(b.ByteBurst, other.ByteBurst),
 	}
-	b.opened, b.last = true, now
-	if b.used+1 > burst {
+}
+
+// account is what a source has used of its budget: two token buckets, full in the
+// zero value.
+type account struct {
+	frames, bytes float64 // tokens taken and not yet refilled
+	last          time.Time
+	opened        bool
+}
+
+// take takes a frame of size bytes from the budget, or nothing if that has not enough
+// left. A clock that goes back refills nothing.
+func (a *account) take(now time.Time, size int, b Budget) bool {
+	if a.opened {
+		passed := max(0, now.Sub(a.last).Seconds())
+		a.frames = max(0, a.frames-b.Frames*passed)
+		a.bytes = max(0, a.bytes-b.Bytes*passed)
+	}
+	a.opened, a.last = true, now
+	if a.frames+1 > b.FrameBurst || a.bytes+float64(size) > b.ByteBurst {
 		return false
 	}
-	b.used++
+	a.frames, a.bytes = a.frames+1, a.bytes+float64(size)
 	return true
 }

@@ -31,8 +31,8 @@
 //
 // # Limits
 //
-// A frame first takes a token of the neighbour that brought it, then, if it is new and
-// its arc is valid, one of its origin. The neighbour is who the session says it is; the
+// A frame and its bytes are first taken from the budget of the neighbour that brought
+// it, then, if it is new and its arc is valid, from that of its origin. The neighbour is who the session says it is; the
 // origin is what the header says, so the neighbour's limit is the one that holds
 // against a member who makes origins up.
 package flood

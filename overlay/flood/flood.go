@@ -9,27 +9,30 @@ import (
 // Config are the settings of a Flood. The zero value of each field stands for its
 // default.
 type Config struct {
-	// IngressRate and IngressBurst limit the frames that one neighbour brings, per
-	// second and at once, of whatever origin. Default: 4,000 and 8,000.
-	IngressRate, IngressBurst float64
-	// OriginRate and OriginBurst limit the frames of one origin, this node included.
-	// Default: 1,000 and 2,000, which is 10 Mb/s of full frames.
-	OriginRate, OriginBurst float64
+	// Ingress limits what one neighbour brings, of whatever origin. By default four
+	// times what an origin may: one that storms leaves room for the others.
+	Ingress Budget
+	// Origin limits what one origin floods, this node included. Default: 1,000 frames
+	// and 2 MB a second, which is more than 10 Mb/s of full frames, and twice that at
+	// once.
+	Origin Budget
 	// HopLimit is how often a frame of this node may be handed on; the way is about
 	// log2 n long. Default: 64.
 	HopLimit uint8
 }
 
+const (
+	originFrames = 1000
+	originBytes  = 2 << 20
+	burstSeconds = 2 // of a rate, at once
+	ingressShare = 4 // origins that may use all of theirs over one neighbour
+)
+
 func (c Config) withDefaults() Config {
-	positive := func(v *float64, or float64) {
-		if *v <= 0 {
-			*v = or
-		}
-	}
-	positive(&c.IngressRate, 4000)
-	positive(&c.IngressBurst, 8000)
-	positive(&c.OriginRate, 1000)
-	positive(&c.OriginBurst, 2000)
+	frames, bytes := float64(originFrames), float64(originBytes)
+	c.Origin = c.Origin.or(Budget{frames, burstSeconds * frames, bytes, burstSeconds * bytes})
+	frames, bytes = ingressShare*frames, ingressShare*bytes
+	c.Ingress = c.Ingress.or(Budget{frames, burstSeconds * frames, bytes, burstSeconds * bytes})
 	if c.HopLimit == 0 {
 		c.HopLimit = 64
 	}
@@ -55,8 +58,8 @@ type Flood struct {
 	seq   uint64
 	cfg   Config
 
-	own       bucket
-	ingress   *lru[nodeid.ID, bucket]
+	own       account
+	ingress   *lru[nodeid.ID, account]
 	origins   *lru[nodeid.ID, source]
 	forwarded *lru[work, struct{}]
 
@@ -78,17 +81,18 @@ func New(self nodeid.ID, start uint64) *Flood { return NewConfig(self, start, Co
 func NewConfig(self nodeid.ID, start uint64, c Config) *Flood {
 	return &Flood{
 		self: self, start: start, cfg: c.withDefaults(),
-		ingress:   newLRU[nodeid.ID, bucket](maxNeighbours),
+		ingress:   newLRU[nodeid.ID, account](maxNeighbours),
 		origins:   newLRU[nodeid.ID, source](maxOrigins),
 		forwarded: newLRU[work, struct{}](maxForwarded),
 	}
 }
 
-// Admit takes one token of this node's own budget, which is the same that the others
-// give it as an origin, and reports whether there was one. A frame that is not
-// admitted is better not flooded: the others would drop it, each a different one.
-func (f *Flood) Admit(now time.Time) bool {
-	ok := f.own.take(now, f.cfg.OriginRate, f.cfg.OriginBurst)
+// Admit takes a frame of size bytes from this node's own budget, which is the same
+// that the others give it as an origin, and reports whether it had that much. A frame
+// that is not admitted is better not flooded: the others would drop it, each a
+// different one.
+func (f *Flood) Admit(size int, now time.Time) bool {
+	ok := f.own.take(now, size, f.cfg.Origin)
 	if !ok {
 		f.stats.Drops[OwnLimit]++
 	}
@@ -107,14 +111,15 @@ func (f *Flood) Originate(neighbours []nodeid.ID) []Send {
 	return copies
 }
 
-// Receive takes the header of a frame that a node has brought over its session.
+// Receive takes the header of a frame of size bytes that a node has brought over its
+// session.
 // deliver says that the frame is for the local ports, which happens once; forward are
 // the copies to be sent on to neighbours, which are those of the ring, clockwise from
 // this node. drop says why a frame was dropped, or, with deliver, why it was not
 // handed on; it is NoDrop otherwise.
-func (f *Flood) Receive(from nodeid.ID, h Header, neighbours []nodeid.ID, now time.Time) (deliver bool, forward []Send, drop Cause) {
+func (f *Flood) Receive(from nodeid.ID, h Header, size int, neighbours []nodeid.ID, now time.Time) (deliver bool, forward []Send, drop Cause) {
 	f.stats.Received++
-	deliver, forward, drop = f.receive(from, h, neighbours, now)
+	deliver, forward, drop = f.receive(from, h, size, neighbours, now)
 	if deliver {
 		f.stats.Delivered++
 	}
@@ -125,8 +130,8 @@ func (f *Flood) Receive(from nodeid.ID, h Header, neighbours []nodeid.ID, now ti
 	return deliver, forward, drop
 }
 
-func (f *Flood) receive(from nodeid.ID, h Header, neighbours []nodeid.ID, now time.Time) (bool, []Send, Cause) {
-	if !f.ingress.get(from).take(now, f.cfg.IngressRate, f.cfg.IngressBurst) {
+func (f *Flood) receive(from nodeid.ID, h Header, size int, neighbours []nodeid.ID, now time.Time) (bool, []Send, Cause) {
+	if !f.ingress.get(from).take(now, size, f.cfg.Ingress) {
 		return false, nil, IngressLimit
 	}
 	if h.Origin == f.self {
@@ -143,7 +148,7 @@ func (f *Flood) receive(from nodeid.ID, h Header, neighbours []nodeid.ID, now ti
 	if seen && done {
 		return false, nil, Duplicate
 	}
-	if !origin.budget.take(now, f.cfg.OriginRate, f.cfg.OriginBurst) {
+	if !origin.budget.take(now, size, f.cfg.Origin) {
 		return false, nil, OriginLimit
 	}
 	window.mark(h.Seq)

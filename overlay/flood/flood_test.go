@@ -19,6 +19,13 @@ var start = time.Unix(1000, 0)
 // id returns the ID whose first byte is b: node b of a ring of 256 places.
 func id(b byte) nodeid.ID { return nodeid.ID{b} }
 
+// frames is a budget of n frames a second and at once, of any size.
+func frames(n float64) flood.Budget {
+	return flood.Budget{Frames: n, FrameBurst: n, Bytes: 1e15, ByteBurst: 1e15}
+}
+
+var unlimited = flood.Config{Ingress: frames(1e15), Origin: frames(1e15)}
+
 // arcs returns who is sent to and which arc end each is given.
 func arcs(copies []flood.Send) map[nodeid.ID]nodeid.ID {
 	m := map[nodeid.ID]nodeid.ID{}
@@ -71,7 +78,7 @@ func TestSplitIsAPartition(t *testing.T) {
 			ids = append(ids, id(b))
 		}
 		f := flood.New(id(self), 1)
-		_, copies, drop := f.Receive(id(origin), flood.Header{Origin: id(origin), ArcEnd: id(end), HopLimit: 9}, ids, start)
+		_, copies, drop := f.Receive(id(origin), flood.Header{Origin: id(origin), ArcEnd: id(end), HopLimit: 9}, 100, ids, start)
 		// On a ring of 256 places byte arithmetic is the ring's: the way from self.
 		way := func(b byte) int { return int(b - self) }
 		arc := way(end)
@@ -140,7 +147,7 @@ func TestReceive(t *testing.T) {
 		{"the start before, late", 40, h, false, nil, flood.Duplicate},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			deliver, forward, drop := f.Receive(id(s.from), s.header, neighbours, start)
+			deliver, forward, drop := f.Receive(id(s.from), s.header, 100, neighbours, start)
 			if deliver != s.deliver || drop != s.drop {
 				t.Errorf("delivered %v, dropped for %v, want %v, %v", deliver, drop, s.deliver, s.drop)
 			}
@@ -171,13 +178,13 @@ func TestReceive(t *testing.T) {
 // not long ago.
 func TestJumpSuppressesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := flood.NewConfig(id(50), 1, flood.Config{OriginRate: 1e9, OriginBurst: 1e9, IngressRate: 1e9, IngressBurst: 1e9})
+		f := flood.NewConfig(id(50), 1, unlimited)
 		// Starting points of runs: few enough that their blocks are all remembered.
 		points := rapid.SliceOfN(rapid.Uint64(), 1, 4).Draw(t, "points")
 		seen := map[uint64]bool{}
 		for range rapid.IntRange(1, 300).Draw(t, "frames") {
 			seq := points[rapid.IntRange(0, len(points)-1).Draw(t, "point")] + rapid.Uint64Range(0, 250).Draw(t, "offset")
-			deliver, _, _ := f.Receive(id(40), flood.Header{Origin: id(20), Seq: seq, ArcEnd: id(60)}, nil, start)
+			deliver, _, _ := f.Receive(id(40), flood.Header{Origin: id(20), Seq: seq, ArcEnd: id(60)}, 100, nil, start)
 			if deliver == seen[seq] {
 				t.Fatalf("number %d: delivered %v, seen before %v", seq, deliver, seen[seq])
 			}
@@ -189,12 +196,12 @@ func TestJumpSuppressesNothing(t *testing.T) {
 // TestForgery: a member makes up the numbers to come and other starts of an origin, as
 // many as it likes; what it did not name exactly arrives.
 func TestForgery(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, flood.Config{OriginRate: 1e9, OriginBurst: 1e9, IngressRate: 1e9, IngressBurst: 1e9})
+	f := flood.NewConfig(id(50), 1, unlimited)
 	rnd := rand.New(rand.NewPCG(3, 3))
 	for i := range uint64(5000) {
-		f.Receive(id(45), flood.Header{Origin: id(20), Start: 1, Seq: 1<<63 + rnd.Uint64N(1<<62), ArcEnd: id(60)}, nil, start)
-		f.Receive(id(45), flood.Header{Origin: id(20), Start: 2 + rnd.Uint64N(1<<62), Seq: i, ArcEnd: id(60)}, nil, start)
-		if deliver, _, drop := f.Receive(id(40), flood.Header{Origin: id(20), Start: 1, Seq: i, ArcEnd: id(60)}, nil, start); !deliver {
+		f.Receive(id(45), flood.Header{Origin: id(20), Start: 1, Seq: 1<<63 + rnd.Uint64N(1<<62), ArcEnd: id(60)}, 100, nil, start)
+		f.Receive(id(45), flood.Header{Origin: id(20), Start: 2 + rnd.Uint64N(1<<62), Seq: i, ArcEnd: id(60)}, 100, nil, start)
+		if deliver, _, drop := f.Receive(id(40), flood.Header{Origin: id(20), Start: 1, Seq: i, ArcEnd: id(60)}, 100, nil, start); !deliver {
 			t.Fatalf("number %d is dropped for %v", i, drop)
 		}
 	}
@@ -202,11 +209,11 @@ func TestForgery(t *testing.T) {
 
 // TestLimits: first the neighbour's, then the origin's, and both refill.
 func TestLimits(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, flood.Config{IngressRate: 10, IngressBurst: 10, OriginRate: 4, OriginBurst: 4})
+	f := flood.NewConfig(id(50), 1, flood.Config{Ingress: frames(10), Origin: frames(4)})
 	seq := uint64(0)
 	receive := func(from, origin byte, now time.Time) flood.Cause {
 		seq++
-		_, _, drop := f.Receive(id(from), flood.Header{Origin: id(origin), Seq: seq, ArcEnd: id(51)}, nil, now)
+		_, _, drop := f.Receive(id(from), flood.Header{Origin: id(origin), Seq: seq, ArcEnd: id(51)}, 100, nil, now)
 		return drop
 	}
 	count := func(n int, from, origin byte, now time.Time) map[flood.Cause]int {
@@ -238,7 +245,7 @@ func TestLimits(t *testing.T) {
 	}
 	admitted := 0
 	for range 10 {
-		if f.Admit(start) {
+		if f.Admit(100, start) {
 			admitted++
 		}
 	}
@@ -249,14 +256,14 @@ func TestLimits(t *testing.T) {
 
 // TestLimitedFrameIsNotSeen: what a limit dropped arrives when it comes again.
 func TestLimitedFrameIsNotSeen(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, flood.Config{OriginRate: 1, OriginBurst: 1})
+	f := flood.NewConfig(id(50), 1, flood.Config{Origin: frames(1)})
 	h := flood.Header{Origin: id(20), Seq: 1, ArcEnd: id(60), HopLimit: 1}
-	f.Receive(id(40), h, nil, start)
+	f.Receive(id(40), h, 100, nil, start)
 	h.Seq = 2
-	if _, _, drop := f.Receive(id(40), h, nil, start); drop != flood.OriginLimit {
+	if _, _, drop := f.Receive(id(40), h, 100, nil, start); drop != flood.OriginLimit {
 		t.Fatalf("dropped for %v", drop)
 	}
-	deliver, forward, _ := f.Receive(id(40), h, []nodeid.ID{id(55)}, start.Add(time.Second))
+	deliver, forward, _ := f.Receive(id(40), h, 100, []nodeid.ID{id(55)}, start.Add(time.Second))
 	if !deliver || len(forward) != 1 {
 		t.Errorf("delivered %v, forwarded %v", deliver, forward)
 	}
@@ -265,12 +272,12 @@ func TestLimitedFrameIsNotSeen(t *testing.T) {
 // TestMemoryIsBounded: any number of origins, neighbours and arcs takes no more
 // memory than a few thousand.
 func TestMemoryIsBounded(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, flood.Config{OriginRate: 1e9, OriginBurst: 1e9, IngressRate: 1e9, IngressBurst: 1e9})
+	f := flood.NewConfig(id(50), 1, unlimited)
 	rnd := rand.New(rand.NewPCG(4, 4))
 	for i := range uint64(20000) {
 		h := flood.Header{Origin: symphonytest.RandomID(rnd), Start: rnd.Uint64(), Seq: i}
 		h.ArcEnd = h.Origin
-		f.Receive(symphonytest.RandomID(rnd), h, nil, start)
+		f.Receive(symphonytest.RandomID(rnd), h, 100, nil, start)
 	}
 	neighbours, origins, forwarded := f.Remembered()
 	if neighbours > 1024 || origins > 1024 || forwarded > 4096 {
@@ -280,11 +287,11 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func BenchmarkReceive(b *testing.B) {
 	b.ReportAllocs()
-	f := flood.NewConfig(id(50), 1, flood.Config{OriginRate: 1e12, OriginBurst: 1e12, IngressRate: 1e12, IngressBurst: 1e12})
+	f := flood.NewConfig(id(50), 1, unlimited)
 	neighbours := []nodeid.ID{id(60), id(80), id(100), id(200), id(10), id(40)}
 	h := flood.Header{Origin: id(20), ArcEnd: id(150), HopLimit: 9}
 	for b.Loop() {
 		h.Seq++
-		f.Receive(id(40), h, neighbours, start)
+		f.Receive(id(40), h, 100, neighbours, start)
 	}
 }

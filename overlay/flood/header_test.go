@@ -63,7 +63,7 @@ func FuzzParseHeader(f *testing.F) {
 		}
 		r := flood.New(id(50), 1)
 		neighbours := []nodeid.ID{id(60), id(80), id(100), id(200), id(10), id(40)}
-		deliver, forward, drop := r.Receive(id(from), h, neighbours, start)
+		deliver, forward, drop := r.Receive(id(from), h, 100, neighbours, start)
 		if done := drop == flood.NoDrop || drop == flood.HopLimit; deliver != done || !done && len(forward) > 0 {
 			t.Fatalf("delivered %v, forwarded %v, dropped for %v", deliver, forward, drop)
 		}
@@ -72,7 +72,7 @@ func FuzzParseHeader(f *testing.F) {
 				t.Fatalf("%+v came from %d, sent on as %+v", h, from, c)
 			}
 		}
-		deliver, forward, _ = r.Receive(id(from), h, neighbours, start.Add(time.Second))
+		deliver, forward, _ = r.Receive(id(from), h, 100, neighbours, start.Add(time.Second))
 		if deliver || len(forward) > 0 {
 			t.Fatalf("%+v again: delivered %v, forwarded %v", h, deliver, forward)
 		}

@@ -69,7 +69,7 @@ func (o *overlay) send(s *spread, from *symphonytest.Node, copies []flood.Send, 
 			if err != nil {
 				panic(err)
 			}
-			deliver, forward, _ := o.of(to).Receive(from.ID, header, to.Ring.Neighbours(), o.Now)
+			deliver, forward, _ := o.of(to).Receive(from.ID, header, 100, to.Ring.Neighbours(), o.Now)
 			if deliver {
 				s.delivered[to]++
 				s.depth = max(s.depth, depth)

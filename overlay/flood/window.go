@@ -57,7 +57,7 @@ func (w *window) mark(seq uint64) {
 
 // source is what is remembered of one origin.
 type source struct {
-	budget bucket
+	budget account
 	clock  uint64
 	window [starts]window
 	used   [starts]uint64

@@ -6,8 +6,10 @@ package overlaytest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"evio/overlay/member"
 	"evio/overlay/signal"
@@ -22,6 +24,7 @@ type Server struct {
 	accounts map[string]*Account
 	rosters  map[string][]string // bare JID → bare JIDs whose presence it sees
 	down     bool
+	pass     func(from, to string, payload []byte) bool
 }
 
 // New returns a server without accounts.
@@ -37,7 +40,10 @@ type Account struct {
 	inbox   *inbox
 
 	// Guarded by server.mu.
-	ext []byte
+	ext     []byte
+	stalled bool
+	checked bool // and Check is finding out
+	logins  int  // connections, each with a resource of its own
 }
 
 var _ member.Announcer = (*Account)(nil)
@@ -60,7 +66,13 @@ func (s *Server) Connect(jid string, service *member.Service) *Account {
 }
 
 // Full returns the JID that the account's stanzas bear.
-func (a *Account) Full() string { return a.jid + "/evio" }
+func (a *Account) Full() string {
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	return a.fullLocked()
+}
+
+func (a *Account) fullLocked() string { return fmt.Sprintf("%s/evio-%d", a.jid, a.logins) }
 
 // Close logs the account out and waits for its last stanza.
 func (a *Account) Close() {
@@ -90,8 +102,58 @@ func (a *Account) Send(_ context.Context, to string, payload []byte) error {
 	if a.server.down || a.server.accounts[a.jid] != a {
 		return ErrOffline
 	}
-	a.server.messageLocked(a.Full(), to, payload)
+	if !a.stalled {
+		a.server.messageLocked(a.fullLocked(), to, payload) //nolint:contextcheck // it arrives on another goroutine, after the call
+	}
 	return nil
+}
+
+// Times of a connection that is found to be dead.
+const (
+	checkTimeout = 3 * time.Second
+	loginTime    = 500 * time.Millisecond
+)
+
+// Stall breaks the account's connection so that neither end knows, as when the address
+// of its site changes: what is sent over it in either direction is lost, and the others
+// see it online, until Check has found out and it has logged in again.
+func (a *Account) Stall() {
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	a.stalled = true
+}
+
+// Check implements member.Announcer.
+func (a *Account) Check() {
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	if !a.stalled || a.checked {
+		return
+	}
+	a.checked = true
+	time.AfterFunc(checkTimeout, func() {
+		a.inbox.put(func() { a.service.Down(ErrOffline) })
+		time.AfterFunc(loginTime, a.relogin)
+	})
+}
+
+// relogin makes a new connection in the place of the dead one.
+func (a *Account) relogin() {
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	a.stalled, a.checked = false, false
+	a.logins++
+	if a.server.accounts[a.jid] == a && !a.server.down {
+		a.server.welcomeLocked(a)
+	}
+}
+
+// Intercept has a function see each message and say whether it arrives; nil: all do.
+// The function must not call the server.
+func (s *Server) Intercept(pass func(from, to string, payload []byte) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pass = pass
 }
 
 // Inject brings a message to an account as if from had sent it.
@@ -103,8 +165,11 @@ func (s *Server) Inject(from, to string, payload []byte) {
 
 func (s *Server) messageLocked(from, to string, payload []byte) {
 	payload = slices.Clone(payload)
+	if s.pass != nil && !s.pass(from, to, payload) {
+		return
+	}
 	for _, a := range s.accounts {
-		if a.Full() == to {
+		if a.fullLocked() == to && !a.stalled {
 			a.inbox.put(func() { a.service.Message(from, payload) })
 		}
 	}
@@ -160,7 +225,8 @@ func (s *Server) Up() {
 
 // welcomeLocked is what follows a login: roster, presences, own presence.
 func (s *Server) welcomeLocked(a *Account) {
-	a.inbox.put(func() { a.service.Up(a.Full()) })
+	full := a.fullLocked()
+	a.inbox.put(func() { a.service.Up(full) })
 	s.rosterLocked(a)
 	s.presenceLocked(a)
 }
@@ -186,7 +252,7 @@ func (s *Server) rosterLocked(a *Account) {
 	a.inbox.put(func() { a.service.Roster(items) })
 	for _, jid := range s.rosters[a.jid] {
 		if other := s.accounts[jid]; other != nil && other.ext != nil {
-			from, ext := other.Full(), other.ext
+			from, ext := other.fullLocked(), other.ext
 			a.inbox.put(func() { a.service.Presence(from, true, ext) })
 		}
 	}
@@ -194,20 +260,20 @@ func (s *Server) rosterLocked(a *Account) {
 
 // presenceLocked tells those who have the account on their roster.
 func (s *Server) presenceLocked(a *Account) {
-	from, ext := a.Full(), a.ext
+	from, ext := a.fullLocked(), a.ext
 	if ext != nil {
 		s.broadcastLocked(a, func(w *member.Service) { w.Presence(from, true, ext) })
 	}
 }
 
 func (s *Server) leaveLocked(a *Account) {
-	from := a.Full()
+	from := a.fullLocked()
 	s.broadcastLocked(a, func(w *member.Service) { w.Presence(from, false, nil) })
 }
 
 func (s *Server) broadcastLocked(a *Account, tell func(*member.Service)) {
 	for _, w := range s.accounts {
-		if w != a && slices.Contains(s.rosters[w.jid], a.jid) {
+		if w != a && !w.stalled && slices.Contains(s.rosters[w.jid], a.jid) {
 			w.inbox.put(func() { tell(w.service) })
 		}
 	}
