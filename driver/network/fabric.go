@@ -74,10 +74,23 @@ func (n *network) readFabric() {
 				one[0] = frame
 				n.sendTo(e.Node, one)
 			case toAll:
+				n.learnLinkLocal(node.Table(), frame)
 				node.Flood(frame)
 			case discard:
 			}
 		}
+	}
+}
+
+// learnLinkLocal remembers a link-local address that a container here tells of before
+// any peer can claim it.
+func (n *network) learnLinkLocal(t *overlay.Table, frame []byte) {
+	c, ok := packet.Claims(frame)
+	if !ok || !isLinkLocal6(c.Addr) {
+		return
+	}
+	if _, known := t.LookupMAC(c.MAC); known {
+		n.linkLocals.belongs(t, c.Addr, c.MAC)
 	}
 }
 

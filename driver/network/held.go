@@ -41,6 +41,9 @@ func (n *network) flooded(t *overlay.Table, origin nodeid.ID, frame []byte, now 
 		if n.held == nil {
 			n.held = held{}
 		}
+		if len(n.held) == 0 {
+			n.expireAfter(heldFor)
+		}
 		n.held[origin] = append(n.held[origin], heldFrame{slices.Clone(frame), f.cause, now.Add(heldFor)})
 	}
 }
@@ -49,6 +52,7 @@ func (n *network) flooded(t *overlay.Table, origin nodeid.ID, frame []byte, now 
 // by the node's goroutine.
 func (n *network) settle(t *overlay.Table, now time.Time) {
 	n.expire(now)
+	n.linkLocals.sweep(t)
 	for origin := range n.held {
 		n.sift(origin, func(h heldFrame) bool {
 			f := n.frameFault(t, origin, h.frame)
@@ -63,6 +67,34 @@ func (n *network) settle(t *overlay.Table, now time.Time) {
 			return true
 		})
 	}
+}
+
+// expireAfter has expire called also when nothing else happens. A node that is too busy
+// for that has floods, which do the same.
+func (n *network) expireAfter(d time.Duration) {
+	node := n.currentNode()
+	if node == nil {
+		return
+	}
+	time.AfterFunc(d, func() {
+		node.After(func() {
+			n.expire(time.Now())
+			if next := n.firstExpiry(); !next.IsZero() {
+				n.expireAfter(time.Until(next))
+			}
+		})
+	})
+}
+
+// firstExpiry returns when the next frame that waits is given up, zero for none.
+func (n *network) firstExpiry() time.Time {
+	var first time.Time
+	for _, waiting := range n.held {
+		if first.IsZero() || waiting[0].until.Before(first) {
+			first = waiting[0].until
+		}
+	}
+	return first
 }
 
 // expire gives up the frames that have waited for too long.

@@ -39,8 +39,11 @@ type network struct {
 	switched *applier
 	drops    drops
 
+	linkLocals linkLocals
+
 	mu        sync.Mutex
 	overlay   string
+	secretErr error // why there is no overlay secret for a new session
 	closed    bool
 	held      held // belongs to the node's goroutine, not guarded by mu
 	endpoints map[string]*endpoint

@@ -15,8 +15,10 @@ import (
 //
 //   - its source MAC is that node's;
 //   - who it says is behind an address, by ARP or neighbour discovery: address and MAC
-//     are both that node's. Link-local addresses, which nobody claims, are bound to its
-//     MACs but else not checked;
+//     are both that node's. An IPv6 link-local address, which nobody claims, is bound
+//     to a MAC (linklocal.go); an IPv4 one is refused like any that nobody holds;
+//   - who it says an IP packet is from is not another node. It may be nobody, for
+//     containers may route; answers to it go to who routes them here;
 //   - it is not of a router or a DHCP server: containers are configured by their own
 //     engine;
 //   - nothing of that is hidden: ARP, neighbour messages and router solicitations that
@@ -47,9 +49,14 @@ func (n *network) frameFault(t *overlay.Table, origin nodeid.ID, frame []byte) f
 const (
 	typeServiceVLAN = 0x88a8
 
-	offIPv6Next = packet.HeaderLen + 6
-	offIPv6Hops = packet.HeaderLen + 7
-	offIPv6Body = packet.HeaderLen + 40
+	offIPv4Source      = packet.HeaderLen + 12
+	offIPv4Destination = packet.HeaderLen + 16
+
+	offIPv6Next        = packet.HeaderLen + 6
+	offIPv6Hops        = packet.HeaderLen + 7
+	offIPv6Source      = packet.HeaderLen + 8
+	offIPv6Destination = packet.HeaderLen + 24
+	offIPv6Body        = packet.HeaderLen + 40
 
 	hopByHop           = 0
 	routing            = 43
@@ -68,7 +75,10 @@ const (
 func (n *network) contentFault(t *overlay.Table, origin nodeid.ID, frame []byte) fault {
 	switch packet.EtherType(frame) {
 	case packet.TypeIPv4:
-		return n.roleFault(frame)
+		if f := n.roleFault(frame); f.cause != nil || len(frame) < offIPv4Destination {
+			return f
+		}
+		return n.sourceFault(t, origin, netip.AddrFrom4([4]byte(frame[offIPv4Source:offIPv4Destination])), packet.Source(frame))
 	case packet.TypeIPv6:
 		return n.contentFault6(t, origin, frame)
 	case packet.TypeARP:
@@ -88,24 +98,37 @@ func (n *network) contentFault6(t *overlay.Table, origin nodeid.ID, frame []byte
 	if len(frame) < offIPv6Body+4 {
 		return fault{}
 	}
+	source := netip.AddrFrom16([16]byte(frame[offIPv6Source:offIPv6Destination]))
 	switch frame[offIPv6Next] {
 	case hopByHop, routing, destinationOptions:
 		if frame[offIPv6Hops] == neighbourHops {
 			return fault{cause: &n.drops.malformed, final: true}
 		}
-		return fault{}
 	case icmpv6:
 		switch frame[offIPv6Body] {
 		case routerSolicitation:
-			return n.bindingFault(t, origin, netip.AddrFrom16([16]byte(frame[offIPv6Next+2:offIPv6Next+18])), packet.Source(frame))
+			return n.bindingFault(t, origin, source, packet.Source(frame))
 		case neighbourSolicitation, neighbourAdvertisement:
 			if _, ok := packet.ParseNeighbour(frame); !ok {
 				return fault{cause: &n.drops.malformed, final: true}
 			}
-			return n.claimFault(t, origin, frame)
+			if f := n.claimFault(t, origin, frame); f.cause != nil {
+				return f
+			}
 		}
 	}
-	return n.roleFault(frame)
+	if f := n.roleFault(frame); f.cause != nil {
+		return f
+	}
+	return n.sourceFault(t, origin, source, packet.Source(frame))
+}
+
+// sourceFault looks at where an IP packet says that it is from.
+func (n *network) sourceFault(t *overlay.Table, origin nodeid.ID, addr netip.Addr, mac overlay.MAC) fault {
+	if e, known := t.Lookup(addr); known && e.Node != origin || !known && isLinkLocal6(addr) && !n.linkLocals.belongs(t, addr, mac) {
+		return fault{cause: &n.drops.notHolder, taken: true}
+	}
+	return fault{}
 }
 
 func (n *network) roleFault(frame []byte) fault {
@@ -131,7 +154,13 @@ func (n *network) bindingFault(t *overlay.Table, origin nodeid.ID, addr netip.Ad
 		return fault{cause: &n.drops.notHolder, taken: known}
 	}
 	e, known := t.Lookup(addr)
-	if known && e.Node == origin || !known && addr.Is6() && addr.IsLinkLocalUnicast() {
+	switch {
+	case !known && isLinkLocal6(addr):
+		known = !n.linkLocals.belongs(t, addr, mac)
+		if !known {
+			return fault{}
+		}
+	case known && e.Node == origin:
 		return fault{}
 	}
 	return fault{cause: &n.drops.notHolder, taken: known}

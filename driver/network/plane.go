@@ -36,8 +36,11 @@ type Config struct {
 	Key       ed25519.PrivateKey // the engine's identity
 	Book      *member.Book
 	Transport *session.Transport
-	OVS       ovs.Config
-	Log       *logrus.Entry
+	// Secrets has a function for each overlay with a secret, which is asked for it at
+	// each session.
+	Secrets map[string]func() ([]byte, error)
+	OVS     ovs.Config
+	Log     *logrus.Entry
 }
 
 // Plane is the data and control plane of the process. Its methods may be called
@@ -47,6 +50,7 @@ type Plane struct {
 	engine    string // names this engine in hashes of device names
 	book      *member.Book
 	transport *session.Transport
+	secrets   map[string]func() ([]byte, error)
 	ovsConfig ovs.Config
 	log       *logrus.Entry
 
@@ -62,7 +66,7 @@ type Plane struct {
 // New returns a plane that waits for Run to bring up its switch.
 func New(c Config) *Plane {
 	return &Plane{
-		key: c.Key, engine: EngineID(c.Key), book: c.Book, transport: c.Transport,
+		key: c.Key, engine: EngineID(c.Key), book: c.Book, transport: c.Transport, secrets: c.Secrets,
 		ovsConfig: c.OVS, log: c.Log, ready: make(chan struct{}), networks: map[string]*network{},
 		swErr: errStarting,
 	}

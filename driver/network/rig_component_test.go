@@ -24,7 +24,6 @@ import (
 	"evio/datapath/session"
 	"evio/driver"
 	"evio/overlay"
-	"evio/overlay/identity"
 	"evio/overlay/member"
 	"evio/overlay/overlaytest"
 )
@@ -78,11 +77,15 @@ func (r *rig) start() {
 	l := logrus.New()
 	l.SetOutput(r.t.Output())
 	log := logrus.NewEntry(l).WithField("engine", r.name)
-	book, err := member.Open(member.Config{Dir: r.state, Self: identity.Public(r.key), Log: log})
+	book, err := member.Open(member.Config{Dir: r.state, Key: r.key, Log: log})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.account = r.server.Connect(r.jid(), book.Service(r.jid(), []string{member.AnyOverlay}))
+	service, err := book.Service(r.jid(), map[string]string{member.AnyOverlay: "roster"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.account = r.server.Connect(r.jid(), service)
 	transport, err := session.Listen(session.Config{Key: r.key, IncludeLoopback: true, ExcludeInterface: OwnInterface, Log: log})
 	if err != nil {
 		r.t.Fatal(err)

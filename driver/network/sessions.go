@@ -21,8 +21,14 @@ var (
 type sessions struct{ n *network }
 
 func (s sessions) Open(peer nodeid.ID, key ed25519.PublicKey, ev overlay.SessionEvents) (overlay.Session, error) {
+	node := s.n.currentNode()
+	secret, err := s.n.secret(node.Overlay())
+	if err != nil {
+		return nil, err
+	}
 	opened, err := s.n.plane.transport.Open(session.Options{
-		Local: s.n.currentNode().ID(), Remote: peer, RemoteKey: key, Overlay: s.n.currentNode().Overlay(),
+		Local: node.ID(), Remote: peer, RemoteKey: key, Overlay: node.Overlay(),
+		Secret: secret, Encryption: session.EncryptionRequired,
 		Handler: &events{n: s.n, peer: peer, up: ev}, Log: s.n.log.WithField("peer", peer),
 	})
 	if err != nil {
@@ -64,7 +70,7 @@ func (e *events) Receive(_ *session.Session, kind session.Kind, frames [][]byte)
 		e.up.Control(frames)
 	case session.Flood:
 		e.up.Flood(frames)
-	case session.Envelope, session.Probe:
+	case session.Envelope, session.Probe, session.Rekey:
 		e.n.count(&e.n.drops.malformed)
 	}
 }

@@ -23,6 +23,23 @@ func (p *Plane) Switch() (status.Switch, error) {
 	return status.Switch{Own: info.Own, Datapath: info.Datapath, Version: info.Version}, nil
 }
 
+// Faults says what keeps running networks from being as they should.
+func (p *Plane) Faults() []string {
+	p.mu.Lock()
+	running := slices.Collect(maps.Values(p.networks))
+	p.mu.Unlock()
+	var faults []string
+	for _, n := range running {
+		n.mu.Lock()
+		if n.secretErr != nil {
+			faults = append(faults, n.secretErr.Error())
+		}
+		n.mu.Unlock()
+	}
+	slices.Sort(faults)
+	return faults
+}
+
 // Networks describes every running network, in the order of their IDs. What a
 // busy node does not tell within the context is left out.
 func (p *Plane) Networks(ctx context.Context) []status.Network {
@@ -39,12 +56,16 @@ func (p *Plane) Networks(ctx context.Context) []status.Network {
 
 func (n *network) status(ctx context.Context) status.Network {
 	n.mu.Lock()
-	s := status.Network{ID: n.spec.ID, Overlay: n.overlay, Bridge: n.bridge, MTU: n.spec.MTU, Local: true}
+	s := status.Network{ID: n.spec.ID, Overlay: n.overlay, Bridge: n.bridge, MTU: n.spec.MTU, Local: true, Encryption: n.spec.Encryption}
+	s.Secret = n.plane.secrets[n.overlay] != nil
 	for id, e := range n.endpoints {
 		s.Endpoints = append(s.Endpoints, endpointStatus(id, e))
 	}
 	n.mu.Unlock()
 	slices.SortFunc(s.Endpoints, func(a, b status.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
+	if ports, err := n.sw.Ports(ctx, n.bridge); err == nil {
+		s.Ports = ports
+	}
 	s.Drops = n.drops.byCause()
 	if refused, err := n.sw.Drops(ctx, n.bridge); err == nil {
 		for cause, count := range refused {
@@ -72,7 +93,7 @@ func (n *network) status(ctx context.Context) status.Network {
 	maps.Copy(s.Drops, told.Drops)
 	s.Ring = status.Ring{Successors: texts(told.Successors), LongDistance: texts(told.LongDistance), Estimate: told.Estimate}
 	for _, m := range told.Members {
-		s.Members = append(s.Members, status.Member{JID: m.JID, Node: m.Node.String(), Online: m.Online})
+		s.Members = append(s.Members, status.Member{JID: m.JID, Node: m.Node.String(), Online: m.Online, Membership: m.Membership})
 		if c, ok := m.Session.(carrier); ok {
 			s.Sessions = append(s.Sessions, sessionStatus(m, c))
 		}
@@ -93,10 +114,12 @@ func sessionStatus(m overlay.MemberStatus, c carrier) status.Session {
 	return status.Session{
 		Node: m.Node.String(), JID: m.JID, State: i.State.String(),
 		Path: status.Path{
+			Kind: i.Path, Relay: i.Relay, RelayTransport: i.RelayTransport,
 			Local: i.Local.String(), Remote: i.Remote.String(), LocalType: i.LocalType, RemoteType: i.RemoteType,
 		},
-		RTTMillis: float64(i.RTT.Microseconds()) / 1000, Established: i.Established,
-		TxFrames: i.TxFrames, TxBytes: i.TxBytes, RxFrames: i.RxFrames, RxBytes: i.RxBytes, Drops: i.Drops,
+		Moves: i.Moves, RTTMillis: float64(i.RTT.Microseconds()) / 1000, Opened: i.Opened, Established: i.Established,
+		AEAD: i.AEAD, Generation: i.Generation, Rekeyed: i.Rekeyed, Rekeys: i.Rekeys,
+		TxFrames: i.TxFrames, TxBytes: i.TxBytes, RxFrames: i.RxFrames, RxBytes: i.RxBytes, OffPath: i.OffPath, Drops: i.Drops,
 	}
 }
 
