@@ -75,7 +75,7 @@ func newNetworkRecord(req *network.CreateNetworkRequest) (networkRecord, error) 
 	}
 	return networkRecord{
 		ID: req.NetworkID, Overlay: options.Overlay, Named: options.Overlay != "",
-		Gateway: options.Gateway, MTU: options.MTU, Internal: options.Internal, Subnets: subnets,
+		Gateway: options.Gateway, Encryption: options.Encryption, MTU: options.MTU, Internal: options.Internal, Subnets: subnets,
 	}, nil
 }
 

@@ -10,9 +10,10 @@ import (
 
 // Options of a network, as in docker network create -o NAME=VALUE.
 const (
-	optionOverlay = "evio.overlay"
-	optionGateway = "evio.gateway"
-	optionMTU     = "com.docker.network.driver.mtu"
+	optionOverlay    = "evio.overlay"
+	optionGateway    = "evio.gateway"
+	optionEncryption = "evio.encryption"
+	optionMTU        = "com.docker.network.driver.mtu"
 )
 
 // Values of evio.gateway.
@@ -23,6 +24,10 @@ const (
 	// GatewayNone leaves containers without a way out.
 	GatewayNone = "none"
 )
+
+// EncryptionRequired is the value of evio.encryption: frames leave the engine in
+// records only, never in clear text.
+const EncryptionRequired = "required"
 
 // Limits of the MTU in bytes: the least that every IPv4 (RFC 791) or IPv6
 // (RFC 8200 section 5) link carries, and the usual jumbo frame.
@@ -44,7 +49,7 @@ const (
 	keyInternal = "com.docker.network.internal"
 )
 
-var networkOptionNames = []string{optionOverlay, optionGateway, optionMTU}
+var networkOptionNames = []string{optionOverlay, optionGateway, optionEncryption, optionMTU}
 
 // dockerNetworkOptions are options that the user may give with -o and that Docker
 // itself acts on.
@@ -57,17 +62,18 @@ var dockerNetworkOptions = []string{
 
 // networkOptions is what the options of a network come to.
 type networkOptions struct {
-	Overlay  string // as given; empty: the network's own name is to serve
-	Gateway  string
-	MTU      int
-	Internal bool
-	IPv6     bool
+	Overlay    string // as given; empty: the network's own name is to serve
+	Gateway    string
+	Encryption string
+	MTU        int
+	Internal   bool
+	IPv6       bool
 }
 
 // parseNetworkOptions reads the options of CreateNetwork: the user's are in a map
 // of their own within Docker's.
 func parseNetworkOptions(all map[string]any) (networkOptions, error) {
-	o := networkOptions{Gateway: GatewayDocker, MTU: defaultMTU}
+	o := networkOptions{Gateway: GatewayDocker, Encryption: EncryptionRequired, MTU: defaultMTU}
 	var err error
 	if o.IPv6, err = flag(all, keyIPv6); err != nil {
 		return o, err
@@ -128,6 +134,12 @@ func (o *networkOptions) set(key string, value any) error {
 				optionGateway, clip(text), GatewayDocker, GatewayNone)
 		}
 		o.Gateway = text
+	case optionEncryption:
+		if text != EncryptionRequired {
+			return fmt.Errorf("option %s is %q: %q, which is also the default, is the one value known: everything between engines is encrypted",
+				optionEncryption, clip(text), EncryptionRequired)
+		}
+		o.Encryption = text
 	case optionMTU:
 		mtu, err := strconv.Atoi(text)
 		if err != nil {

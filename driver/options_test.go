@@ -10,7 +10,7 @@ import (
 )
 
 func TestOptions(t *testing.T) {
-	normal := networkOptions{Gateway: GatewayDocker, MTU: 1400}
+	normal := networkOptions{Gateway: GatewayDocker, Encryption: EncryptionRequired, MTU: 1400}
 	with := func(change func(*networkOptions)) networkOptions {
 		o := normal
 		change(&o)
@@ -34,6 +34,8 @@ func TestOptions(t *testing.T) {
 		{"gateway none", `{"com.docker.network.generic":{"evio.gateway":"none"}}`, with(func(o *networkOptions) { o.Gateway = GatewayNone }), nil},
 		{"gateway docker", `{"com.docker.network.generic":{"evio.gateway":"docker"}}`, normal, nil},
 		{"gateway other", `{"com.docker.network.generic":{"evio.gateway":"anycast"}}`, normal, []string{"evio.gateway", "anycast", "docker", "none"}},
+		{"encryption", `{"com.docker.network.generic":{"evio.encryption":"required"}}`, normal, nil},
+		{"encryption other", `{"com.docker.network.generic":{"evio.encryption":"off"}}`, normal, []string{"evio.encryption", `"off"`, `"required"`, "the one value known"}},
 		{"mtu", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"9000"}}`, with(func(o *networkOptions) { o.MTU = 9000 }), nil},
 		{"mtu least", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"576"}}`, with(func(o *networkOptions) { o.MTU = 576 }), nil},
 		{"mtu too small", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"575"}}`, normal, []string{"575", "576 to 9000"}},
@@ -51,9 +53,9 @@ func TestOptions(t *testing.T) {
 		{"internal is no switch", `{"com.docker.network.internal":7}`, normal, []string{"com.docker.network.internal"}},
 		{"ipv6", `{"com.docker.network.enable_ipv6":true,"com.docker.network.enable_ipv4":"true"}`, with(func(o *networkOptions) { o.IPv6 = true }), nil},
 		{"Docker's own among the user's", `{"com.docker.network.generic":{"com.docker.network.enable_ipv4":"false","com.docker.network.advertise_addr_nmsgs":"1"}}`, normal, nil},
-		{"mistyped", `{"com.docker.network.generic":{"evio.overly":"x"}}`, normal, []string{`"evio.overly"`, "did you mean evio.overlay?", "evio.gateway, com.docker.network.driver.mtu"}},
+		{"mistyped", `{"com.docker.network.generic":{"evio.overly":"x"}}`, normal, []string{`"evio.overly"`, "did you mean evio.overlay?", "evio.gateway, evio.encryption, com.docker.network.driver.mtu"}},
 		{"without prefix", `{"com.docker.network.generic":{"mtu":"1400"}}`, normal, []string{"did you mean com.docker.network.driver.mtu?"}},
-		{"unknown", `{"com.docker.network.generic":{"parent":"eth0"}}`, normal, []string{`"parent": evio knows evio.overlay, evio.gateway, com.docker.network.driver.mtu`}},
+		{"unknown", `{"com.docker.network.generic":{"parent":"eth0"}}`, normal, []string{`"parent": evio knows evio.overlay, evio.gateway, evio.encryption, com.docker.network.driver.mtu`}},
 		{"another driver's", `{"com.docker.network.generic":{"com.docker.network.bridge.name":"br0"}}`, normal, []string{"com.docker.network.bridge.name"}},
 		{"not below generic", `{"evio.overlay":"x"}`, normal, []string{"evio.overlay"}},
 		{"generic is a list", `{"com.docker.network.generic":["x"]}`, normal, []string{"com.docker.network.generic"}},

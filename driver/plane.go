@@ -43,9 +43,10 @@ type NetworkSpec struct {
 	MTU     int    // bytes, of every interface on the bridge
 	// Gateway is GatewayDocker or GatewayNone. Docker's own bridge, not the
 	// plane, gives the way out.
-	Gateway  string
-	Internal bool
-	Subnets  []netip.Prefix // masked; empty with Docker's null IPAM driver
+	Gateway    string
+	Encryption string // EncryptionRequired
+	Internal   bool
+	Subnets    []netip.Prefix // masked; empty with Docker's null IPAM driver
 }
 
 // EndpointSpec is one container's attachment to a network.

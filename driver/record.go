@@ -20,14 +20,15 @@ func Kinds() []string { return []string{kindNetwork, kindEndpoint} }
 
 // networkRecord is a network as it is stored.
 type networkRecord struct {
-	ID       string         `json:"id"`
-	Name     string         `json:"name,omitempty"`    // Docker's; empty until the engine has told it
-	Overlay  string         `json:"overlay,omitempty"` // empty while local
-	Named    bool           `json:"named,omitempty"`   // Overlay was given as an option
-	Gateway  string         `json:"gateway"`
-	MTU      int            `json:"mtu"`
-	Internal bool           `json:"internal,omitempty"`
-	Subnets  []netip.Prefix `json:"subnets,omitempty"`
+	ID         string         `json:"id"`
+	Name       string         `json:"name,omitempty"`    // Docker's; empty until the engine has told it
+	Overlay    string         `json:"overlay,omitempty"` // empty while local
+	Named      bool           `json:"named,omitempty"`   // Overlay was given as an option
+	Gateway    string         `json:"gateway"`
+	Encryption string         `json:"encryption"`
+	MTU        int            `json:"mtu"`
+	Internal   bool           `json:"internal,omitempty"`
+	Subnets    []netip.Prefix `json:"subnets,omitempty"`
 	// Removed: Docker has removed the network, the plane has not yet.
 	Removed bool `json:"removed,omitempty"`
 }
@@ -44,6 +45,9 @@ func (r *networkRecord) validate() error {
 	if r.Gateway != GatewayDocker && r.Gateway != GatewayNone {
 		return fmt.Errorf("gateway %q", clip(r.Gateway))
 	}
+	if r.Encryption != EncryptionRequired {
+		return fmt.Errorf("encryption %q", clip(r.Encryption))
+	}
 	if r.MTU < minMTU4 || r.MTU > maxMTU {
 		return fmt.Errorf("mtu %d", r.MTU)
 	}
@@ -58,12 +62,12 @@ func (r *networkRecord) validate() error {
 // sameRequest reports whether both come of the same request of Docker.
 func (r *networkRecord) sameRequest(o *networkRecord) bool {
 	return r.Named == o.Named && (!r.Named || r.Overlay == o.Overlay) &&
-		r.Gateway == o.Gateway && r.MTU == o.MTU && r.Internal == o.Internal && slices.Equal(r.Subnets, o.Subnets)
+		r.Gateway == o.Gateway && r.Encryption == o.Encryption && r.MTU == o.MTU && r.Internal == o.Internal && slices.Equal(r.Subnets, o.Subnets)
 }
 
 func (r *networkRecord) spec() NetworkSpec {
 	return NetworkSpec{
-		ID: r.ID, Overlay: r.Overlay, MTU: r.MTU, Gateway: r.Gateway, Internal: r.Internal,
+		ID: r.ID, Overlay: r.Overlay, MTU: r.MTU, Gateway: r.Gateway, Encryption: r.Encryption, Internal: r.Internal,
 		Subnets: slices.Clone(r.Subnets),
 	}
 }
@@ -168,7 +172,7 @@ func (a *hwAddr) UnmarshalText(b []byte) error {
 }
 
 func decodeNetwork(id string, body []byte) (networkRecord, error) {
-	var r networkRecord
+	r := networkRecord{Encryption: EncryptionRequired} // of a network older than the option
 	if err := json.Unmarshal(body, &r); err != nil {
 		return r, err
 	}

@@ -38,10 +38,25 @@ func TestVethNames(t *testing.T) {
 	}
 }
 
+// TestEncryptionOfOlderNetworks: networks that were stored before the option was there
+// are as strict as those of today, and what is not known is not taken for less.
+func TestEncryptionOfOlderNetworks(t *testing.T) {
+	const network = `{"id":"n","gateway":"none","mtu":1400`
+	if r, err := decodeNetwork("n", []byte(network+"}")); err != nil || r.spec().Encryption != EncryptionRequired {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for _, other := range []string{`""`, `"preferred"`} {
+		if r, err := decodeNetwork("n", []byte(network+`,"encryption":`+other+"}")); err == nil {
+			t.Errorf("%s became %+v", other, r)
+		}
+	}
+}
+
 func FuzzNetworkRecord(f *testing.F) {
 	f.Add([]byte(`{"id":"n","overlay":"t1","named":true,"gateway":"docker","mtu":1400,"subnets":["10.9.0.0/24"]}`))
 	f.Add([]byte(`{"id":"n","gateway":"none","mtu":9000,"removed":true}`))
 	f.Add([]byte(`{"id":"n","overlay":" "}`))
+	f.Add([]byte(`{"id":"n","gateway":"none","encryption":"off","mtu":9000}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, err := decodeNetwork("n", body)
 		if err != nil {
@@ -96,7 +111,7 @@ func FuzzNetworkOptions(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := networkRecord{ID: "n", Overlay: o.Overlay, Gateway: o.Gateway, MTU: o.MTU, Internal: o.Internal}
+		r := networkRecord{ID: "n", Overlay: o.Overlay, Gateway: o.Gateway, Encryption: o.Encryption, MTU: o.MTU, Internal: o.Internal}
 		if err := r.validate(); err != nil {
 			t.Errorf("options %+v were accepted: %v", o, err)
 		}

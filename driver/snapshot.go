@@ -19,6 +19,7 @@ func (d *Driver) Networks() []status.Network {
 		}
 		s := status.Network{
 			ID: n.rec.ID, Name: n.rec.Name, Overlay: n.rec.Overlay, MTU: n.rec.MTU, Local: n.rec.Overlay == "",
+			Encryption: n.rec.Encryption,
 		}
 		for _, id := range slices.Sorted(maps.Keys(n.endpoints)) {
 			s.Endpoints = append(s.Endpoints, n.endpoints[id].rec.status())

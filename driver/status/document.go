@@ -5,6 +5,9 @@
 // GET /status. Fields are only ever added. It carries no secret: neither keys nor
 // passwords nor the credentials of a session. The package collects nothing itself
 // but the figures of its own process; a Source does.
+//
+// By the same socket an operator sees whose identity is known, and decides about
+// identities that changed (peers.go).
 package status
 
 import "time"
@@ -27,6 +30,7 @@ type Document struct {
 type Process struct {
 	Goroutines    int   `json:"goroutines"`
 	Descriptors   int   `json:"descriptors"`    // open file descriptors
+	TAPs          int   `json:"taps"`           // TAP devices among them
 	ResidentBytes int64 `json:"resident_bytes"` // resident memory, bytes
 }
 
@@ -42,6 +46,19 @@ type Transport struct {
 	Port      int               `json:"port"`      // UDP port
 	Datagrams map[string]uint64 `json:"datagrams"` // received, by class: stun, handshake, record, unknown
 	Drops     map[string]uint64 `json:"drops"`     // received and not used, by cause
+	Sessions  map[string]int    `json:"sessions"`  // by state, those of all networks
+	Agents    int               `json:"agents"`    // ICE agents at work
+	Relays    []Relay           `json:"relays"`    // the configured TURN servers
+}
+
+// Relay is one TURN server.
+type Relay struct {
+	URI         string    `json:"uri"`
+	State       string    `json:"state"`            // unused, usable or failed
+	Reason      string    `json:"reason,omitempty"` // why it failed
+	Since       time.Time `json:"since,omitzero"`   // of the present state
+	Allocations int       `json:"allocations"`      // held there
+	Dropped     uint64    `json:"dropped"`          // datagrams that were to be sent by it
 }
 
 // Signalling is one XMPP account.
@@ -51,24 +68,29 @@ type Signalling struct {
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since,omitzero"`       // of the present state
 	LastError string    `json:"last_error,omitempty"` // of the last connection or attempt that failed
-	Strangers uint64    `json:"strangers"`            // presences and messages of accounts outside of the roster, dropped
+	Strangers uint64    `json:"strangers"`            // presences and messages of accounts that are in no list of members, dropped
+
+	Drops map[string]uint64 `json:"drops"` // of stanzas, by cause
 }
 
 // Network is one Docker network and its overlay as this node sees it.
 type Network struct {
-	ID        string            `json:"id"`      // Docker's
-	Name      string            `json:"name"`    // Docker's; empty until the engine has told it
-	Overlay   string            `json:"overlay"` // empty while local
-	Node      string            `json:"node"`    // own node ID, 32 hex digits
-	Bridge    string            `json:"bridge"`  // device name
-	MTU       int               `json:"mtu"`     // bytes
-	Local     bool              `json:"local"`   // of this engine alone: no overlay (yet)
-	Endpoints []Endpoint        `json:"endpoints"`
-	Members   []Member          `json:"members"`
-	Sessions  []Session         `json:"sessions"`
-	Ring      Ring              `json:"ring"`
-	Directory []Entry           `json:"directory"`
-	Drops     map[string]uint64 `json:"drops"` // frames, by cause
+	ID         string            `json:"id"`         // Docker's
+	Name       string            `json:"name"`       // Docker's; empty until the engine has told it
+	Overlay    string            `json:"overlay"`    // empty while local
+	Node       string            `json:"node"`       // own node ID, 32 hex digits
+	Bridge     string            `json:"bridge"`     // device name
+	Ports      []string          `json:"ports"`      // of the bridge, as the switch has them
+	MTU        int               `json:"mtu"`        // bytes
+	Local      bool              `json:"local"`      // of this engine alone: no overlay (yet)
+	Encryption string            `json:"encryption"` // the option evio.encryption
+	Secret     bool              `json:"secret"`     // an overlay secret is part of the keys
+	Endpoints  []Endpoint        `json:"endpoints"`
+	Members    []Member          `json:"members"`
+	Sessions   []Session         `json:"sessions"`
+	Ring       Ring              `json:"ring"`
+	Directory  []Entry           `json:"directory"`
+	Drops      map[string]uint64 `json:"drops"` // frames, by cause
 }
 
 // Endpoint is a container's attachment on this engine.
@@ -81,9 +103,10 @@ type Endpoint struct {
 
 // Member is an identity that is allowed in the overlay.
 type Member struct {
-	JID    string `json:"jid"`  // bare
-	Node   string `json:"node"` // node ID; empty while its identity is not known
-	Online bool   `json:"online"`
+	JID        string `json:"jid"`  // bare
+	Node       string `json:"node"` // node ID; empty while its identity is not known
+	Online     bool   `json:"online"`
+	Membership string `json:"membership"` // what it is a member by: roster, group:NAME or room:ROOM@SERVICE
 }
 
 // Session is the keys and the path shared with one other node.
@@ -92,17 +115,28 @@ type Session struct {
 	JID         string            `json:"jid"`  // the far end's bare JID
 	State       string            `json:"state"`
 	Path        Path              `json:"path"`
+	Moves       uint64            `json:"moves"`  // from one path to another
 	RTTMillis   float64           `json:"rtt_ms"` // smoothed round trip, milliseconds; 0: not measured
-	Established time.Time         `json:"established,omitzero"`
+	Opened      time.Time         `json:"opened,omitzero"`
+	Established time.Time         `json:"established,omitzero"` // its first keys were confirmed; opened to here is the set-up
+	AEAD        string            `json:"aead"`
+	Generation  uint8             `json:"generation"`       // of the keys, modulo 256
+	Rekeyed     time.Time         `json:"rekeyed,omitzero"` // when the keys in use took the place of others
+	Rekeys      uint64            `json:"rekeys"`           // how often that was
 	TxFrames    uint64            `json:"tx_frames"`
 	TxBytes     uint64            `json:"tx_bytes"` // of frames
 	RxFrames    uint64            `json:"rx_frames"`
 	RxBytes     uint64            `json:"rx_bytes"` // of frames
+	OffPath     uint64            `json:"off_path"` // valid records that came from elsewhere than the path's far end
 	Drops       map[string]uint64 `json:"drops"`    // records and frames, by cause
 }
 
 // Path is how a session's records travel. Types are ICE's: host, srflx, prflx, relay.
 type Path struct {
+	Kind           string `json:"kind"`                      // direct or relay; empty while there is none
+	Relay          string `json:"relay,omitempty"`           // URI of this engine's own TURN server on the path
+	RelayTransport string `json:"relay_transport,omitempty"` // udp, tcp or tls, to that server
+
 	Local      string `json:"local"`  // address:port
 	Remote     string `json:"remote"` // address:port
 	LocalType  string `json:"local_type"`

@@ -4,16 +4,28 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
+)
+
+const (
+	descriptors = "/proc/self/fd"
+	tunDevice   = "/dev/net/tun"
 )
 
 // ThisProcess returns the figures of the calling process. What the kernel does not
 // tell stays zero.
 func ThisProcess() Process {
 	p := Process{Goroutines: runtime.NumGoroutine()}
-	if fds, err := os.ReadDir("/proc/self/fd"); err == nil {
+	if fds, err := os.ReadDir(descriptors); err == nil {
 		p.Descriptors = len(fds) - 1 // one is the folder being read
+		for _, fd := range fds {
+			// One that is not attached to a device is gone in a moment.
+			if target, err := os.Readlink(filepath.Join(descriptors, fd.Name())); err == nil && target == tunDevice {
+				p.TAPs++
+			}
+		}
 	}
 	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
 		if pages, err := residentPages(b); err == nil {

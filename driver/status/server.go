@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	path = "/status"
+	statusPath = "/status"
 	// collectTimeout bounds one collection, so that a status always comes.
 	collectTimeout = 5 * time.Second
 	// maxDocument bounds what Fetch reads.
@@ -28,33 +28,42 @@ type Source interface {
 	Status(ctx context.Context) Document
 }
 
-// Server answers GET /status.
+// Server answers GET /status and requests about peers.
 type Server struct {
 	http *http.Server
+	log  *logrus.Entry
 }
 
-// NewServer returns a server that hands out what the source collects.
-func NewServer(source Source, log *logrus.Entry) *Server {
+// NewServer returns a server that hands out what the source collects, and lets an
+// operator decide about peers.
+func NewServer(source Source, peers Peers, log *logrus.Entry) *Server {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+	s := &Server{log: log, http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute}}
+	mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), collectTimeout)
 		defer cancel()
 		doc := source.Status(ctx)
 		doc.complete()
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(doc); err != nil {
-			log.WithError(err).Error("status cannot be encoded")
-			http.Error(w, "the status cannot be encoded: see the plugin's log", http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		if _, err := w.Write(b.Bytes()); err != nil {
-			log.WithError(err).Debug("status reader went away")
-		}
+		s.answer(w, doc)
 	})
-	return &Server{http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}}
+	s.servePeers(mux, peers)
+	return s
+}
+
+// answer writes a value as JSON for people.
+func (s *Server) answer(w http.ResponseWriter, v any) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		s.log.WithError(err).Error("status cannot be encoded")
+		http.Error(w, "the status cannot be encoded: see the plugin's log", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if _, err := w.Write(b.Bytes()); err != nil {
+		s.log.WithError(err).Debug("status reader went away")
+	}
 }
 
 // Serve answers on the listener, which it closes, until Close. It may be called
@@ -80,8 +89,11 @@ func (d *Document) complete() {
 	list(&d.Faults)
 	table(&d.Transport.Datagrams)
 	table(&d.Transport.Drops)
+	table(&d.Transport.Sessions)
+	list(&d.Transport.Relays)
 	for i := range d.Networks {
 		n := &d.Networks[i]
+		list(&n.Ports)
 		list(&n.Endpoints)
 		list(&n.Members)
 		list(&n.Sessions)
@@ -104,8 +116,8 @@ func list[T any](l *[]T) {
 	}
 }
 
-func table(m *map[string]uint64) {
+func table[T any](m *map[string]T) {
 	if *m == nil {
-		*m = map[string]uint64{}
+		*m = map[string]T{}
 	}
 }

@@ -26,10 +26,12 @@ type source func(context.Context) Document
 
 func (s source) Status(ctx context.Context) Document { return s(ctx) }
 
-func serve(t *testing.T, s source) string {
+func serve(t *testing.T, s source) string { return serveBoth(t, s, &book{}) }
+
+func serveBoth(t *testing.T, s source, peers Peers) string {
 	t.Helper()
 	logger, _ := test.NewNullLogger()
-	server := NewServer(s, logger.WithField("part", "status"))
+	server := NewServer(s, peers, logger.WithField("part", "status"))
 	sock := filepath.Join(t.TempDir(), "run", "status.sock")
 	l, err := socket.Listen(sock)
 	if err != nil {
@@ -55,16 +57,22 @@ func TestFetchReturnsWhatTheSourceCollects(t *testing.T) {
 	began := time.Date(2026, 11, 21, 1, 2, 3, 0, time.UTC)
 	want := Document{
 		Version: "1.2.3", Started: began, Process: ThisProcess(),
-		Switch:     Switch{Own: true, Datapath: "netdev", Version: "3.1.0"},
-		Transport:  Transport{Port: 4711, Datagrams: map[string]uint64{"stun": 1}, Drops: map[string]uint64{"class": 2}},
+		Switch: Switch{Own: true, Datapath: "netdev", Version: "3.1.0"},
+		Transport: Transport{
+			Port: 4711, Datagrams: map[string]uint64{"stun": 1}, Drops: map[string]uint64{"class": 2},
+			Sessions: map[string]int{"established": 1}, Agents: 1,
+			Relays: []Relay{{URI: "turn:turn.example:3478", State: "failed", Reason: "a sentence", Since: began, Allocations: 1, Dropped: 5}},
+		},
 		Signalling: []Signalling{{Server: "xmpp.example:5222", JID: "a@xmpp.example", Connected: true, Since: began}},
 		Networks: []Network{{
 			ID: "n", Overlay: "t1", Node: "00", MTU: 1400, Bridge: "evb0",
+			Ports: []string{"evf0", "evl0"}, Encryption: "required", Secret: true,
 			Endpoints: []Endpoint{{ID: "e", MAC: "0a:00:00:00:00:01", Addresses: []string{"10.9.0.2"}, Interface: "evh0"}},
-			Members:   []Member{{JID: "b@xmpp.example", Node: "01", Online: true}},
+			Members:   []Member{{JID: "b@xmpp.example", Node: "01", Online: true, Membership: "group:blue"}},
 			Sessions: []Session{{
-				Node: "01", JID: "b@xmpp.example", State: "established", RTTMillis: 1.5, Established: began,
-				Path: Path{Local: "192.0.2.1:4711", Remote: "192.0.2.2:4712", LocalType: "host", RemoteType: "srflx"}, Drops: map[string]uint64{},
+				Node: "01", JID: "b@xmpp.example", State: "established", RTTMillis: 1.5, Opened: began, Established: began,
+				Moves: 3, AEAD: "AES-128-GCM", Generation: 2, OffPath: 4, Rekeyed: began, Rekeys: 2,
+				Path: Path{Kind: "relay", Relay: "turn:turn.example:3478", RelayTransport: "tcp", Local: "192.0.2.1:4711", Remote: "192.0.2.2:4712", LocalType: "host", RemoteType: "srflx"}, Drops: map[string]uint64{},
 			}},
 			Ring:      Ring{Successors: []string{"01"}, LongDistance: []string{}, Estimate: 2},
 			Directory: []Entry{{Address: "10.9.0.3", MAC: "0a:00:00:00:00:02", Node: "01"}},

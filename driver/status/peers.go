@@ -1,0 +1,92 @@
+package status
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	peersPath  = "/peers"
+	acceptPath = "/peers/accept"
+	forgetPath = "/peers/forget"
+	// maxRequest bounds the body of a request.
+	maxRequest = 8 << 10
+	// maxJID bounds an account's name (RFC 7622 section 3.1).
+	maxJID = 2047
+)
+
+// Peer is an account whose identity is pinned, as GET /peers tells it, in a list.
+type Peer struct {
+	JID          string    `json:"jid"`               // bare
+	Identity     string    `json:"identity"`          // fingerprint of the pinned identity
+	Since        time.Time `json:"since"`             // when it was pinned
+	Offered      string    `json:"offered,omitempty"` // fingerprint of another identity that the account showed and that was refused
+	OfferedSince time.Time `json:"offered_since,omitzero"`
+}
+
+// Peers is what an operator may see and change of the pinned identities. Errors are
+// one sentence.
+type Peers interface {
+	Peers() ([]Peer, error)
+	Accept(jid string) error // pin the identity that was offered and refused
+	Forget(jid string) error // pin whatever is shown next
+}
+
+// peerRequest is the body of POST /peers/accept and POST /peers/forget.
+type peerRequest struct {
+	JID string `json:"jid"`
+}
+
+func (s *Server) servePeers(mux *http.ServeMux, peers Peers) {
+	mux.HandleFunc("GET "+peersPath, func(w http.ResponseWriter, _ *http.Request) {
+		list, err := peers.Peers()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		if list == nil {
+			list = []Peer{}
+		}
+		s.answer(w, list)
+	})
+	for path, change := range map[string]func(string) error{acceptPath: peers.Accept, forgetPath: peers.Forget} {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+			jid, err := readPeerRequest(http.MaxBytesReader(w, r.Body, maxRequest))
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			if err := change(jid); err != nil {
+				http.Error(w, err.Error(), http.StatusConflict)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		})
+	}
+}
+
+// readPeerRequest returns the account that a request is about.
+func readPeerRequest(body io.Reader) (jid string, _ error) {
+	var r peerRequest
+	dec := json.NewDecoder(body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&r)
+	if err == nil && dec.More() {
+		err = errors.New("there is more behind it")
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%w: send {\"jid\": \"site-b@example.org\"}", err)
+	case !strings.Contains(r.JID, "@") || len(r.JID) > maxJID || strings.ContainsFunc(r.JID, unfit):
+		return "", fmt.Errorf("%.80q is no account: write it like site-b@example.org, without a resource", r.JID)
+	}
+	return r.JID, nil
+}
+
+// unfit reports characters that no account has (RFC 7622).
+func unfit(c rune) bool { return c <= ' ' || c == 0x7f || c == '/' || c == 0xfffd }
