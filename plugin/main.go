@@ -1,11 +1,14 @@
 // Command evio is a network driver for Docker whose networks span engines at
 // different sites.
 //
-//	evio [plugin]   serves the engine until SIGTERM or SIGINT
-//	evio version    prints the version
+//	evio [plugin]               serves the engine until SIGTERM or SIGINT
+//	evio peers list             prints the accounts whose identity is pinned
+//	evio peers accept ACCOUNT   pins the other identity that the account shows
+//	evio peers forget ACCOUNT   pins whatever identity the account shows next
+//	evio version                prints the version
 //
 // The package opens sockets, reads settings and puts the parts together (wire.go);
-// what the driver does lies below it.
+// what the driver does lies below it. Commands ask the process that serves.
 package main
 
 import (
@@ -16,7 +19,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -29,28 +31,18 @@ import (
 // a plugin 10 s after SIGTERM.
 const shutdownLimit = 9 * time.Second
 
-const usage = `usage: evio [plugin]   serve the Docker engine
-       evio version    print the version`
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "evio:", err)
-		os.Exit(1)
+	if err == nil {
+		return
 	}
-}
-
-func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
-	switch {
-	case len(args) == 0, len(args) == 1 && args[0] == "plugin":
-		return bounded(ctx, shutdownLimit, func(ctx context.Context) error { return serve(ctx, getenv, out) })
-	case len(args) == 1 && args[0] == "version":
-		_, err := fmt.Fprintf(out, "evio %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-		return err
+	fmt.Fprintln(os.Stderr, "evio:", err)
+	if _, wrong := errors.AsType[usageError](err); wrong {
+		os.Exit(2)
 	}
-	return errors.New("unknown arguments\n" + usage)
+	os.Exit(1)
 }
 
 // serve reads the settings and opens the sockets before any part starts, since an

@@ -1,34 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-func TestVersion(t *testing.T) {
-	var out bytes.Buffer
-	if err := run(t.Context(), []string{"version"}, nil, &out); err != nil {
-		t.Fatal(err)
-	}
-	if got := out.String(); !strings.HasPrefix(got, "evio ") || !strings.Contains(got, " go1.") || strings.Count(got, "\n") != 1 {
-		t.Errorf("got %q", got)
-	}
-}
-
-func TestUnknownArguments(t *testing.T) {
-	for _, args := range [][]string{{"serve"}, {"plugin", "x"}, {"version", "x"}, {"-h"}} {
-		var out bytes.Buffer
-		err := run(t.Context(), args, nil, &out)
-		if err == nil || !strings.Contains(err.Error(), "usage: evio") || out.Len() != 0 {
-			t.Errorf("%q: %v, printed %q", args, err, &out)
-		}
-	}
-}
 
 func TestBounded(t *testing.T) {
 	want := errors.New("ended")

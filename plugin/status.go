@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"evio/driver"
@@ -26,26 +27,43 @@ func (s source) Status(ctx context.Context) status.Document {
 	if s.parts.plane == nil {
 		return d
 	}
+	d.Faults = append(d.Faults, s.parts.book.Faults()...)
+	d.Faults = append(d.Faults, s.parts.plane.Faults()...)
 	var err error
 	if d.Switch, err = s.parts.plane.Switch(); err != nil {
 		d.Faults = append(d.Faults, err.Error())
 	}
 	d.Networks = merge(s.driver.Networks(), s.parts.plane.Networks(ctx))
 	t := s.parts.transport.Stats()
-	d.Transport = status.Transport{Port: t.Port, Datagrams: t.Socket.Received, Drops: t.Drops}
+	d.Transport = status.Transport{
+		Port: t.Port, Datagrams: t.Socket.Received, Drops: t.Drops, Sessions: t.Sessions, Agents: t.Agents,
+	}
 	for cause, count := range map[string]uint64{"truncated": t.Socket.Truncated, "buffer-full": t.Socket.Overflow} {
 		if count > 0 {
 			d.Transport.Drops[cause] += count
 		}
 	}
+	for _, r := range t.Relays {
+		d.Transport.Relays = append(d.Transport.Relays, status.Relay{
+			URI: r.URI, State: r.State, Reason: r.Reason, Since: r.Since, Allocations: r.Allocations, Dropped: r.Dropped,
+		})
+	}
 	for _, a := range s.parts.accounts {
 		st := a.client.Status()
 		d.Signalling = append(d.Signalling, status.Signalling{
 			Server: a.service.Server, JID: a.service.JID, Connected: st.Connected, Since: st.Since, LastError: st.LastError,
-			Strangers: a.members.Strangers(),
+			Strangers: a.members.Strangers(), Drops: stanzaDrops(a),
 		})
 	}
 	return d
+}
+
+// stanzaDrops joins what the session and the membership have dropped; their causes
+// have different names.
+func stanzaDrops(a account) map[string]uint64 {
+	drops := a.members.Drops()
+	maps.Copy(drops, a.client.Status().Ignored)
+	return drops
 }
 
 // merge gives what runs the names that Docker knows. A network that does not run,

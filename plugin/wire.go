@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -24,7 +22,6 @@ import (
 	"evio/driver/store"
 	"evio/overlay/identity"
 	"evio/overlay/member"
-	"evio/overlay/signal"
 	"evio/plugin/config"
 )
 
@@ -38,16 +35,10 @@ type parts struct {
 	key       ed25519.PrivateKey
 	store     *store.Store
 	engine    *driver.DockerEngine
+	book      *member.Book
 	plane     *network.Plane
 	transport *session.Transport
 	accounts  []account
-}
-
-// account is one signalling session.
-type account struct {
-	service config.Service
-	client  *signal.Client
-	members *member.Service
 }
 
 // wire puts the parts together and serves the engine on the listeners until ctx
@@ -58,7 +49,7 @@ func wire(ctx context.Context, s config.Settings, fault error, listeners []net.L
 	var p parts
 	err := p.openState(s, log)
 	if fault = errors.Join(fault, err); fault == nil {
-		if fault = p.build(s, log); fault != nil { //nolint:contextcheck // opens a socket, which takes no time
+		if fault = p.build(s, started, log); fault != nil { //nolint:contextcheck // opens a socket, which takes no time
 			log.WithError(fault).Error("networks cannot run")
 		}
 	}
@@ -94,15 +85,16 @@ func (p *parts) openState(s config.Settings, log *logrus.Entry) (err error) {
 }
 
 // build makes everything that needs settings without a fault; it takes no time.
-func (p *parts) build(s config.Settings, log *logrus.Entry) error {
-	book, err := member.Open(member.Config{
-		Dir: filepath.Join(s.HostPath(s.StateDir), "peers"), Self: identity.Public(p.key), Log: log,
+func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) error {
+	var err error
+	p.book, err = member.Open(member.Config{
+		Dir: filepath.Join(s.HostPath(s.StateDir), "peers"), Key: p.key, Started: started, Log: log,
 	})
 	if err != nil {
 		return err
 	}
 	for _, service := range s.Signalling {
-		a, err := newAccount(s, service, book, log)
+		a, err := newAccount(s, service, p.book, log)
 		if err != nil {
 			return fmt.Errorf("signalling service %s: %w", service.JID, err)
 		}
@@ -112,14 +104,15 @@ func (p *parts) build(s config.Settings, log *logrus.Entry) error {
 		return err
 	}
 	p.transport, err = session.Listen(session.Config{
-		Port: s.UDPPort, Key: p.key, STUN: s.STUN, ExcludeInterface: network.OwnInterface, Log: log,
+		Port: s.UDPPort, Key: p.key, STUN: s.STUN, TURN: turnServers(s),
+		RekeyEvery: time.Duration(s.RekeySeconds) * time.Second, ExcludeInterface: network.OwnInterface, Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("%w: choose another udp_port, or 0 for any free one", err)
 	}
 	run := filepath.Join(s.HostPath(s.RunDir), "ovs")
 	p.plane = network.New(network.Config{
-		Key: p.key, Book: book, Transport: p.transport, Log: log,
+		Key: p.key, Book: p.book, Transport: p.transport, Secrets: overlaySecrets(s), Log: log,
 		OVS: ovs.Config{HostRunDir: hostOVS(s), RunDir: run, StateDir: run, SchemaFile: schemaFile, Log: log},
 	})
 	return nil
@@ -146,6 +139,10 @@ func (p *parts) run(ctx context.Context, log *logrus.Entry) *errgroup.Group {
 		return group
 	}
 	group.Go(func() error { return p.plane.Run(ctx) })
+	group.Go(func() error {
+		p.watchAddresses(ctx, log)
+		return nil
+	})
 	for _, a := range p.accounts {
 		group.Go(func() error {
 			if err := a.client.Run(ctx); err != nil && ctx.Err() == nil {
@@ -156,6 +153,9 @@ func (p *parts) run(ctx context.Context, log *logrus.Entry) *errgroup.Group {
 	}
 	return group
 }
+
+// statusSocket is where the status document and the peers are asked for.
+func statusSocket(s config.Settings) string { return filepath.Join(s.HostPath(s.RunDir), "evio.sock") }
 
 func (p *parts) close() error {
 	var err error
@@ -175,40 +175,15 @@ func hostOVS(s config.Settings) string {
 	return ""
 }
 
-func newAccount(s config.Settings, service config.Service, book *member.Book, log *logrus.Entry) (account, error) {
-	c := signal.Config{
-		Server: service.Server, DirectTLS: service.TLS == config.DirectTLS, JID: service.JID,
-		Password: func() (string, error) { return config.ReadPassword(s.HostPath(service.PasswordFile)) },
-		Log:      log,
-	}
-	if service.CAFile != "" {
-		pem, err := os.ReadFile(s.HostPath(service.CAFile))
-		if err != nil {
-			return account{}, fmt.Errorf("read ca_file: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return account{}, fmt.Errorf("ca_file %s has no PEM certificate in it: put the CA's there", service.CAFile)
-		}
-	}
-	handler := book.Service(service.JID, service.OverlayNames())
-	client, err := signal.New(c, handler)
-	if err != nil {
-		return account{}, err
-	}
-	handler.Attach(client)
-	return account{service: service, client: client, members: handler}, nil
-}
-
 // serveStatus hands out the status document until the context ends; a socket that
 // cannot be opened costs the document and nothing else.
-func serveStatus(ctx context.Context, s config.Settings, source status.Source, log *logrus.Entry) error {
-	l, err := socket.Listen(filepath.Join(s.HostPath(s.RunDir), "evio.sock"))
+func serveStatus(ctx context.Context, s config.Settings, source source, log *logrus.Entry) error {
+	l, err := socket.Listen(statusSocket(s))
 	if err != nil {
 		log.WithError(err).Error("no status document")
 		return nil
 	}
-	server := status.NewServer(source, log)
+	server := status.NewServer(source, peers{source.parts.book}, log)
 	defer context.AfterFunc(ctx, func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()

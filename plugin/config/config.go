@@ -5,15 +5,10 @@
 // fault named by its place and a sentence that says what to do. A setting that is
 // at fault has its default in the result, so that a plugin with a broken file can
 // still listen and say what is wrong. Secrets are never in the result: the file
-// names files of the host, and [ReadPassword] reads one when it is needed.
+// names files of the host, and [ReadPassword] and its like read one when it is needed.
 //
 // Values are plain data. Functions keep no state and may be called at once.
 package config
-
-import (
-	"maps"
-	"slices"
-)
 
 // DefaultUDPPort carries all sessions unless the operator says otherwise. It is
 // fixed, so that a firewall rule and a NAT's mapping hold over a restart; below
@@ -36,6 +31,13 @@ type File struct {
 	// STUN lists servers, "host:port", that tell this engine its address outside of
 	// its NAT. At most 4.
 	STUN []string `json:"stun"`
+	// TURN lists servers that relay where no direct path is found. At most 4.
+	TURN []TURN `json:"turn"`
+	// Secrets names, by overlay, the file with the overlay secret, which all engines
+	// of the overlay must have in common; overlays without one are left out.
+	Secrets map[string]string `json:"secrets"`
+	// RekeySeconds is the age at which the keys of a session are replaced; 10 to 86400.
+	RekeySeconds int `json:"rekey_seconds"`
 	// UDPPort carries all sessions; 1 to 65535, 0 for any free one.
 	UDPPort int `json:"udp_port"`
 	// Log says what is logged and how.
@@ -48,39 +50,6 @@ type File struct {
 	StateDir string `json:"state_dir"`
 	// RunDir holds the status socket evio.sock and the plugin's own Open vSwitch.
 	RunDir string `json:"run_dir"`
-}
-
-// Service is one account at one XMPP server.
-type Service struct {
-	// Server is "host:port"; empty: the JID's domain, port 5222, or 5223 with
-	// direct TLS.
-	Server string `json:"server"`
-	// TLS is how the connection is protected, StartTLS or DirectTLS; never not at all.
-	TLS string `json:"tls"`
-	// JID is the account, "name@domain", one engine's alone.
-	JID string `json:"jid"`
-	// PasswordFile holds the password on its first line; it is read at each login.
-	PasswordFile string `json:"password_file"`
-	// CAFile holds the PEM certificates that may have signed the server's; empty:
-	// those that web browsers trust.
-	CAFile string `json:"ca_file"`
-	// Overlays says who is a member, by overlay name or AnyOverlay; Roster is the
-	// one kind known.
-	Overlays map[string]string `json:"overlays"`
-}
-
-// Values of [Service.TLS].
-const (
-	StartTLS  = "starttls"
-	DirectTLS = "direct"
-)
-
-// Roster in [Service.Overlays]: the members are the contacts in the account's roster.
-const Roster = "roster"
-
-// OverlayNames returns the overlays that s serves, sorted, [AnyOverlay] among them.
-func (s Service) OverlayNames() []string {
-	return slices.Sorted(maps.Keys(s.Overlays))
 }
 
 // Log says what is logged and how.
@@ -117,11 +86,12 @@ type Docker struct {
 // Default returns the settings of an empty file.
 func Default() File {
 	return File{
-		UDPPort:  DefaultUDPPort,
-		Log:      Log{Level: "info", Format: "text"},
-		OVS:      OVS{RunDir: "/run/openvswitch"},
-		Docker:   Docker{Socket: "/run/docker.sock", PluginDir: "/run/docker/plugins"},
-		StateDir: "/var/lib/evio",
-		RunDir:   "/run/evio",
+		RekeySeconds: 3600,
+		UDPPort:      DefaultUDPPort,
+		Log:          Log{Level: "info", Format: "text"},
+		OVS:          OVS{RunDir: "/run/openvswitch"},
+		Docker:       Docker{Socket: "/run/docker.sock", PluginDir: "/run/docker/plugins"},
+		StateDir:     "/var/lib/evio",
+		RunDir:       "/run/evio",
 	}
 }

@@ -44,6 +44,9 @@ func (f File) without(faults Faults) File {
 	d := Default()
 	keep(faults, "signalling", &f.Signalling, d.Signalling)
 	keep(faults, "stun", &f.STUN, d.STUN)
+	keep(faults, "turn", &f.TURN, d.TURN)
+	keep(faults, "secrets", &f.Secrets, d.Secrets)
+	keep(faults, "rekey_seconds", &f.RekeySeconds, d.RekeySeconds)
 	keep(faults, "udp_port", &f.UDPPort, d.UDPPort)
 	keep(faults, "log.level", &f.Log.Level, d.Log.Level)
 	keep(faults, "log.format", &f.Log.Format, d.Log.Format)
@@ -144,7 +147,7 @@ func (w *walker) object(t reflect.Type, path string) {
 		name, _ := w.next().(string)
 		at := join(path, name)
 		if t.Kind() == reflect.Map {
-			at = path + "[" + strconv.Quote(name) + "]"
+			at = key(path, name)
 		}
 		if seen[name] {
 			w.faults.add(at, "it is there twice; keep one")

@@ -12,8 +12,15 @@ const whole = `{
   "signalling": [{
     "server": "xmpp.example.org:5222", "tls": "starttls", "jid": "site-a@example.org",
     "password_file": "/etc/evio/password", "ca_file": "/etc/evio/ca.pem",
-    "overlays": {"*": "roster"}
+    "certificate_file": "/etc/evio/client.pem", "key_file": "/etc/evio/client.key",
+    "overlays": {"*": "roster", "blue": "group:blue engines", "green": "room:green@rooms.example.org"}
   }],
+  "turn": [
+    {"uri": "turn:turn.example.org:3478?transport=tcp", "username": "evio", "password_file": "/etc/evio/turn"},
+    {"uri": "turns:[2001:db8::1]:5349", "secret_file": "/etc/evio/turn.secret", "ca_file": "/etc/evio/ca.pem"}
+  ],
+  "secrets": {"blue": "/etc/evio/blue.secret"},
+  "rekey_seconds": 20,
   "stun": ["stun.example.org:3478"],
   "udp_port": 0,
   "log": {"level": "debug", "format": "json"},
@@ -32,8 +39,14 @@ func TestDecodeWhole(t *testing.T) {
 		Signalling: []Service{{
 			Server: "xmpp.example.org:5222", TLS: StartTLS, JID: "site-a@example.org",
 			PasswordFile: "/etc/evio/password", CAFile: "/etc/evio/ca.pem",
-			Overlays: map[string]string{AnyOverlay: Roster},
+			CertificateFile: "/etc/evio/client.pem", KeyFile: "/etc/evio/client.key",
+			Overlays: map[string]string{AnyOverlay: Roster, "blue": "group:blue engines", "green": "room:green@rooms.example.org"},
 		}},
+		TURN: []TURN{
+			{URI: "turn:turn.example.org:3478?transport=tcp", Username: "evio", PasswordFile: "/etc/evio/turn"},
+			{URI: "turns:[2001:db8::1]:5349", SecretFile: "/etc/evio/turn.secret", CAFile: "/etc/evio/ca.pem"},
+		},
+		Secrets: map[string]string{"blue": "/etc/evio/blue.secret"}, RekeySeconds: 20,
 		STUN: []string{"stun.example.org:3478"}, UDPPort: 0,
 		Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: None},
 		Docker:   Docker{Socket: "/run/d/docker.sock", PluginDir: "/run/d/plugins"},
@@ -75,6 +88,8 @@ func TestServiceDefaults(t *testing.T) {
 // the next from being found.
 func TestFaults(t *testing.T) {
 	service := func(s string) string { return `{"signalling": [` + s + `]}` }
+	turn := func(s string) string { return `{"turn": [` + s + `]}` }
+	const login = `"username": "evio", "password_file": "/etc/p"`
 	const ok = `"jid": "a@b", "password_file": "/etc/p", "overlays": {"*": "roster"}`
 	for _, c := range []struct {
 		name, in string
@@ -87,7 +102,7 @@ func TestFaults(t *testing.T) {
 		{"no object", `[]`, []string{"it must be an object in {}"}},
 		{"null", `null`, []string{"null is no value; give an object in {}, or leave the setting out"}},
 		{"unknown", `{"stunn": {"a": [1, {"b": 2}]}, "log": {"lvl": "info"}}`, []string{
-			"stunn: there is no such setting; known here are docker, log, ovs, run_dir, signalling, state_dir, stun, udp_port",
+			"stunn: there is no such setting; known here are docker, log, ovs, rekey_seconds, run_dir, secrets, signalling, state_dir, stun, turn, udp_port",
 			"log.lvl: there is no such setting; known here are format, level",
 		}},
 		{"another case", `{"STUN": []}`, []string{"STUN: there is no such setting"}},
@@ -118,11 +133,44 @@ func TestFaults(t *testing.T) {
 			"signalling[0].password_file: it is missing; put the password alone into a file of the host, mode 0600, and give its path",
 			`signalling[0].overlays: it is missing; name the overlays of this service, such as {"*": "roster"} for all`,
 		}},
-		{"password in the file", service(`{` + ok + `, "password": "secret"}`), []string{"signalling[0].password: there is no such setting; known here are ca_file, jid, overlays, password_file, server, tls"}},
+		{"password in the file", service(`{` + ok + `, "password": "secret"}`), []string{"signalling[0].password: there is no such setting; known here are ca_file, certificate_file, jid, key_file, overlays, password_file, server, tls"}},
 		{"tls", service(`{` + ok + `, "tls": "none"}`), []string{`signalling[0].tls: "none" is not known; give one of starttls, direct`}},
-		{"group", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"x": "group:evio"}}`), []string{
-			`signalling[0].overlays["x"]: "group:evio" is not known; the one value known is roster`,
+		{"membership", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"u": "group: ", "v": "rooster", "w": "room:blue", "x": "room:blue@rooms/me", "y": "group:a b", "z": "room:b@c"}}`), []string{
+			`signalling[0].overlays["u"]: "group: " names no group; write the name of a group of the roster behind group:`,
+			`signalling[0].overlays["v"]: "rooster" is not known; give roster, group:NAME for a group of the roster, or room:ROOM@SERVICE for the members of a room`,
+			`signalling[0].overlays["w"]: "room:blue" names no room; write it like room:blue@rooms.example.org`,
+			`signalling[0].overlays["x"]: "room:blue@rooms/me" names no room`,
 		}},
+		{"certificate alone", service(`{"jid": "a@b", "certificate_file": "/etc/c", "overlays": {"*": "roster"}}`), []string{
+			"signalling[0].key_file: it is missing; give the private key of certificate_file, or neither of the two",
+		}},
+		{"key alone", service(`{"jid": "a@b", "key_file": "k", "overlays": {"*": "roster"}}`), []string{
+			"signalling[0].certificate_file: it is missing; give the client certificate that key_file belongs to, or neither of the two",
+			`signalling[0].key_file: "k" is no full path`,
+		}},
+		{"certificate in place of a password", service(`{"jid": "a@b", "certificate_file": "/etc/c", "key_file": "/etc/k", "overlays": {"*": "roster"}}`), nil},
+		{"turn URI", turn(`{"uri": "http://a:1", ` + login + `}, {"uri": "turns:a:1?transport=udp", ` + login + `}, {"uri": "turn:a:1?transport=sctp", ` + login + `}, {"uri": "turn:a:1?x=y", ` + login + `}`), []string{
+			`turn[0].uri: TURN URI "http://a:1": begin it with turn: or turns:; it is like turn:turn.example.org:3478?transport=udp, or turns:turn.example.org:5349 for TLS`,
+			`turn[1].uri: TURN URI "turns:a:1?transport=udp"`, `turn[2].uri: TURN URI "turn:a:1?transport=sctp"`, `turn[3].uri: TURN URI "turn:a:1?x=y"`,
+		}},
+		{"turn host", turn(`{"uri": "turn:", ` + login + `}, {"uri": "turn:a:b", ` + login + `}, {"uri": "turn:a@b:1", ` + login + `}`), []string{
+			`turn[0].uri: TURN URI "turn:"`, `turn[1].uri: TURN URI "turn:a:b"`, `turn[2].uri: TURN URI "turn:a@b:1"`,
+		}},
+		{"turn account", turn(`{"uri": "turn:a:1"}, {"uri": "turn:a:1", ` + login + `, "secret_file": "/etc/s"}, {"uri": "turn:a:1", "username": "a\u0000", "password_file": "p", "ca_file": "/etc/ca"}`), []string{
+			"turn[0].password_file: it is missing; give password_file, or secret_file where the server shares a secret with its users",
+			"turn[0].username: it is missing; give the account that the password in password_file belongs to",
+			"turn[1].secret_file: password_file is given too; keep the one that the server asks for",
+			"turn[2].username: this is no user name; use up to 256 bytes without control characters",
+			`turn[2].password_file: "p" is no full path`,
+			"turn[2].ca_file: this server is not reached by TLS; write its uri with turns: or leave ca_file out",
+		}},
+		{"too many turn", turn(`{"uri": "turn:a:1", ` + login + `}` + strings.Repeat(`, {"uri": "turn:a:1", `+login+`}`, 4)), []string{"turn: there are 5 servers; keep 4 at most"}},
+		{"secrets", `{"secrets": {"*": "/etc/s", "blue": "s"}}`, []string{
+			`secrets["*"]: this is no name of an overlay; use up to 64 letters, digits, '.', '_' and '-'`,
+			`secrets["blue"]: "s" is no full path`,
+		}},
+		{"rekey", `{"rekey_seconds": 9}`, []string{"rekey_seconds: give a number of seconds from 10 to 86400"}},
+		{"rekey too late", `{"rekey_seconds": 86401}`, []string{"rekey_seconds: give a number"}},
 		{"overlay name", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"": "roster", "a b": "roster", "ä": "roster", "b-1_2.C": "roster"}}`), []string{
 			`signalling[0].overlays[""]: this is no name of an overlay; use up to 64 letters, digits, '.', '_' and '-', or * for all`,
 			`signalling[0].overlays["a b"]: this is no`, `signalling[0].overlays["ä"]: this is no`,
@@ -174,7 +222,10 @@ func TestTooLarge(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, s := range []string{whole, `{}`, `null`, `[]`, `{"stun": null}`, `{"signalling": [{"overlays": {"\u0000": "roster"}}]}`, `{"UDP_PORT": 1}`, `{"udp_port": 1e9}`} {
+	for _, s := range []string{whole, `{}`, `null`, `[]`, `{"stun": null}`, `{"signalling": [{"overlays": {"\u0000": "roster"}}]}`, `{"UDP_PORT": 1}`, `{"udp_port": 1e9}`,
+		`{"turn": [{"uri": "turns:a:1?transport=tcp", "secret_file": "/s"}, {"uri": "turn:?", "username": ""}], "secrets": {"a": "/x"}}`,
+		`{"signalling": [{"jid": "a@b", "certificate_file": "/c", "key_file": "/k", "overlays": {"a": "group:", "b": "room:x@y"}}]}`, `{"rekey_seconds": -1}`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -194,7 +245,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Signalling == nil || got.STUN == nil {
+		if got.Signalling == nil || got.STUN == nil || got.TURN == nil || got.Secrets == nil {
 			return // null is how Go writes an absent list, and is refused
 		}
 		same, faults := Decode(text)

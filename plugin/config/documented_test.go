@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -94,16 +95,31 @@ func TestEverySettingIsDocumented(t *testing.T) {
 	}
 }
 
+// beside returns what the element of a list needs beside the setting at path.
+func beside(path string) map[string]json.RawMessage {
+	switch list, name, _ := strings.Cut(path, "[]."); {
+	case name == "certificate_file" || name == "key_file":
+		return map[string]json.RawMessage{
+			"jid": []byte(`"a@b"`), "certificate_file": []byte(`"/etc/c"`), "key_file": []byte(`"/etc/k"`), "overlays": []byte(`{"*":"roster"}`),
+		}
+	case list == "signalling":
+		return map[string]json.RawMessage{"jid": []byte(`"a@b"`), "password_file": []byte(`"/etc/p"`), "overlays": []byte(`{"*":"roster"}`)}
+	case name == "secret_file":
+		return map[string]json.RawMessage{"uri": []byte(`"turn:a:1"`)}
+	default:
+		return map[string]json.RawMessage{"uri": []byte(`"turns:a:1"`), "username": []byte(`"u"`), "password_file": []byte(`"/etc/p"`)}
+	}
+}
+
 // document returns a file in which the setting at path, and what it needs beside
 // it, are set.
 func document(path, value string) []byte {
-	name, ok := strings.CutPrefix(path, "signalling[].")
+	list, name, ok := strings.Cut(path, "[].")
 	if ok {
-		service := map[string]json.RawMessage{
-			"jid": []byte(`"a@b"`), "password_file": []byte(`"/etc/p"`), "overlays": []byte(`{"*":"roster"}`),
-		}
-		service[name] = []byte(value)
-		b, _ := json.Marshal(map[string]any{"signalling": []any{service}})
+		element := map[string]json.RawMessage{}
+		maps.Copy(element, beside(path))
+		element[name] = []byte(value)
+		b, _ := json.Marshal(map[string]any{list: []any{element}})
 		return b
 	}
 	outer, inner, ok := strings.Cut(path, ".")
@@ -117,8 +133,16 @@ func document(path, value string) []byte {
 // setting at path needs beside it.
 func withDefault(path string) File {
 	f := Default()
-	if strings.HasPrefix(path, "signalling[].") {
-		f.Signalling = []Service{{TLS: StartTLS, JID: "a@b", PasswordFile: "/etc/p", Overlays: map[string]string{AnyOverlay: Roster}}}
+	list, _, ok := strings.Cut(path, "[].")
+	if !ok {
+		return f
+	}
+	b, _ := json.Marshal(map[string]any{list: []any{beside(path)}})
+	if err := json.Unmarshal(b, &f); err != nil {
+		panic(err)
+	}
+	for i := range f.Signalling {
+		f.Signalling[i].TLS = StartTLS
 	}
 	return f
 }

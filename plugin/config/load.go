@@ -111,7 +111,7 @@ func (s Settings) validate() Faults {
 
 // read returns the configuration file's settings.
 func read(s Settings) (file File, missing bool, _ Faults) {
-	b, err := readLimited(s.HostPath(s.ConfigPath))
+	b, err := readLimited(s.HostPath(s.ConfigPath), maxSize+1)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return Default(), true, nil
@@ -124,13 +124,13 @@ func read(s Settings) (file File, missing bool, _ Faults) {
 	return file, false, faults
 }
 
-func readLimited(p string) (_ []byte, err error) {
+func readLimited(p string, most int64) (_ []byte, err error) {
 	f, err := os.Open(p) //nolint:gosec // the path is the operator's setting
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return io.ReadAll(io.LimitReader(f, maxSize+1))
+	return io.ReadAll(io.LimitReader(f, most))
 }
 
 // list splits v at its commas; None is an empty list.
@@ -156,3 +156,5 @@ func number(v string) int {
 }
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+func key(path, name string) string { return path + "[" + strconv.Quote(name) + "]" }

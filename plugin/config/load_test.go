@@ -63,7 +63,7 @@ func TestEnvironmentWinsOverFile(t *testing.T) {
 	}
 	want := Settings{
 		File: File{
-			UDPPort: 0, Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: "none"},
+			RekeySeconds: 3600, UDPPort: 0, Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: "none"},
 			Docker: Docker{Socket: "/run/d.sock", PluginDir: "/run/p"}, StateDir: "/var/lib/file", RunDir: "/run/evio-2",
 		},
 		ConfigPath: "/etc/evio/config.json", HostPrefix: prefix, Socket: "/tmp/s", V1Names: []string{"a", "b"},
@@ -107,6 +107,14 @@ func TestLoadFaults(t *testing.T) {
 		{"out of reach by file", `{"signalling": [{"jid": "a@b", "password_file": "/root/p", "ca_file": "/etc/../srv/ca", "overlays": {"*": "roster"}}], "run_dir": "/var/run/evio"}`, nil, []string{
 			"/etc/evio/config.json: signalling[0].password_file: the plugin cannot reach /root/p; choose a path below /etc or /run or /var/lib",
 			"/etc/evio/config.json: signalling[0].ca_file: the plugin cannot reach /srv/ca",
+		}},
+		{"secrets out of reach", `{"turn": [{"uri": "turns:a:1", "secret_file": "/root/s", "ca_file": "/root/ca"}], "secrets": {"b": "/srv/b"},
+			"signalling": [{"jid": "a@b", "certificate_file": "/srv/c", "key_file": "/srv/k", "overlays": {"*": "roster"}}]}`, nil, []string{
+			"/etc/evio/config.json: signalling[0].certificate_file: the plugin cannot reach /srv/c",
+			"/etc/evio/config.json: signalling[0].key_file: the plugin cannot reach /srv/k",
+			"/etc/evio/config.json: turn[0].secret_file: the plugin cannot reach /root/s",
+			"/etc/evio/config.json: turn[0].ca_file: the plugin cannot reach /root/ca",
+			"/etc/evio/config.json: secrets[\"b\"]: the plugin cannot reach /srv/b",
 		}},
 		{"cut file", `{`, nil, []string{"/etc/evio/config.json: line 1, column 1: unexpected end of JSON input; correct the JSON there"}},
 	} {
@@ -158,38 +166,5 @@ func TestHostPath(t *testing.T) {
 		if got := (Settings{HostPrefix: c.prefix}).HostPath(c.in); got != c.want {
 			t.Errorf("HostPath(%q) with %q: %q, want %q", c.in, c.prefix, got, c.want)
 		}
-	}
-}
-
-func TestReadPassword(t *testing.T) {
-	dir := t.TempDir()
-	for _, c := range []struct {
-		name, content string
-		mode          os.FileMode
-		want, fault   string
-	}{
-		{"plain", "secret", 0o600, "secret", ""},
-		{"line", "s e c\n", 0o640, "s e c", ""},
-		{"windows", "secret\r\nnote\r\n", 0o400, "secret", ""},
-		{"longest", strings.Repeat("x", maxPassword) + "\n", 0o600, strings.Repeat("x", maxPassword), ""},
-		{"empty", "", 0o600, "", "write the password there"},
-		{"blank line", "\nsecret", 0o600, "", "write the password there"},
-		{"too long", strings.Repeat("x", maxPassword+1), 0o600, "", "more than 1024 bytes"},
-		{"open", "secret", 0o644, "", "chmod 600 it and change the password"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			path := filepath.Join(dir, c.name)
-			write(t, path, c.content, c.mode)
-			got, err := ReadPassword(path)
-			if got != c.want || (err == nil) != (c.fault == "") {
-				t.Fatalf("got %q, %v", got, err)
-			}
-			if err != nil && (!strings.Contains(err.Error(), c.fault) || strings.Contains(err.Error(), "secret")) {
-				t.Errorf("error %q", err)
-			}
-		})
-	}
-	if _, err := ReadPassword(filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "read password: open") {
-		t.Errorf("a missing file: %v", err)
 	}
 }

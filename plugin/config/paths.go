@@ -1,7 +1,9 @@
 package config
 
 import (
+	"maps"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -54,7 +56,18 @@ func visible(f File) Faults {
 	for i, s := range f.Signalling {
 		at := index("signalling", i)
 		see(at+".password_file", s.PasswordFile, false)
+		see(at+".certificate_file", s.CertificateFile, false)
+		see(at+".key_file", s.KeyFile, false)
 		see(at+".ca_file", s.CAFile, false)
+	}
+	for i, s := range f.TURN {
+		at := index("turn", i)
+		see(at+".password_file", s.PasswordFile, false)
+		see(at+".secret_file", s.SecretFile, false)
+		see(at+".ca_file", s.CAFile, false)
+	}
+	for _, overlay := range slices.Sorted(maps.Keys(f.Secrets)) {
+		see(key("secrets", overlay), f.Secrets[overlay], false)
 	}
 	see("ovs.run_dir", f.OVS.RunDir, true)
 	see("docker.socket", f.Docker.Socket, true)

@@ -2,42 +2,110 @@ package config
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 )
 
-// maxPassword bounds a password, in bytes.
-const maxPassword = 1024
+const (
+	// maxSecret bounds a password or secret, in bytes.
+	maxSecret = 1024
+	// minOverlaySecret is what an overlay secret has at least, in bytes: 128 bits.
+	minOverlaySecret = 16
+	// maxPEM bounds a file of certificates or keys, in bytes.
+	maxPEM = 1 << 20
+)
 
 // ReadPassword returns the first line of the file at p, a path as seen from here.
-// The file may be replaced at any time; it is read at each login. Its content is
-// never part of an error.
-func ReadPassword(p string) (_ string, err error) {
-	f, err := os.Open(p) //nolint:gosec // the path is the operator's setting
-	if err != nil {
-		return "", fmt.Errorf("read password: %w", err)
+// The file may be replaced at any time, so it is read at each use. Its content is
+// never part of an error; so it is with every function here.
+func ReadPassword(p string) (string, error) {
+	line, err := readSecret(p, "password")
+	return string(line), err
+}
+
+// ReadTURNSecret returns the secret that a TURN server shares with its users.
+func ReadTURNSecret(p string) (string, error) {
+	line, err := readSecret(p, "TURN secret")
+	return string(line), err
+}
+
+// ReadOverlaySecret returns the secret of an overlay.
+func ReadOverlaySecret(p string) ([]byte, error) {
+	line, err := readSecret(p, "overlay secret")
+	if err == nil && len(line) < minOverlaySecret {
+		return nil, fmt.Errorf("overlay secret file %s has %d bytes in its first line: write at least %d there, the same for all engines of the overlay", p, len(line), minOverlaySecret)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
+	return line, err
+}
+
+// ReadKeyPair returns a client certificate and its private key.
+func ReadKeyPair(certificate, key string) (*tls.Certificate, error) {
+	cert, err := readLimited(certificate, maxPEM)
 	if err != nil {
-		return "", fmt.Errorf("read password: %w", err)
+		return nil, fmt.Errorf("read certificate: %w", err)
 	}
-	if info.Mode().Perm()&0o004 != 0 {
-		return "", fmt.Errorf("password file %s can be read by every user of the host: chmod 600 it and change the password", p)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxPassword+2))
+	private, err := readPrivate(key, "key", maxPEM)
 	if err != nil {
-		return "", fmt.Errorf("read password: %w", err)
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, private)
+	if err != nil {
+		return nil, fmt.Errorf("client certificate %s with key %s: %w", certificate, key, err)
+	}
+	return &pair, nil
+}
+
+// ReadCAs returns the certificates in the file at p.
+func ReadCAs(p string) (*x509.CertPool, error) {
+	pem, err := readLimited(p, maxPEM)
+	if err != nil {
+		return nil, fmt.Errorf("read ca_file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ca_file %s has no PEM certificate in it: put the CA's there", p)
+	}
+	return pool, nil
+}
+
+// readSecret returns the first line of the file at p, which holds what noun says.
+func readSecret(p, noun string) ([]byte, error) {
+	b, err := readPrivate(p, noun, maxSecret+2)
+	if err != nil {
+		return nil, err
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	switch {
 	case len(line) == 0:
-		return "", fmt.Errorf("password file %s begins with an empty line: write the password there", p)
-	case len(line) > maxPassword:
-		return "", fmt.Errorf("password file %s has more than %d bytes in its first line: write the password alone there", p, maxPassword)
+		return nil, fmt.Errorf("%s file %s begins with an empty line: write the %s there", noun, p, noun)
+	case len(line) > maxSecret:
+		return nil, fmt.Errorf("%s file %s has more than %d bytes in its first line: write the %s alone there", noun, p, maxSecret, noun)
 	}
-	return string(line), nil
+	return line, nil
+}
+
+// readPrivate returns at most so many bytes of a file that not every user may read.
+func readPrivate(p, noun string, most int64) (_ []byte, err error) {
+	f, err := os.Open(p) //nolint:gosec // the path is the operator's setting
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", noun, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", noun, err)
+	}
+	if info.Mode().Perm()&0o004 != 0 {
+		return nil, fmt.Errorf("%s file %s can be read by every user of the host: chmod 600 it and change the %s", noun, p, noun)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", noun, err)
+	}
+	return b, nil
 }

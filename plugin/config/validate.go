@@ -1,25 +1,27 @@
 package config
 
 import (
+	"maps"
 	"net"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"evio/datapath/turn"
 )
 
 const (
-	maxSTUN     = 4
-	maxServices = 8
-	maxJIDPart  = 1023 // bytes (RFC 7622 section 3)
-	maxOverlay  = 64   // bytes of an overlay's name, as in a network's options
+	maxSTUN    = 4
+	maxOverlay = 64 // bytes of an overlay's name, as in a network's options
+
+	minRekey, maxRekey = 10, 86400 // seconds
 )
 
 var (
 	levels  = []string{"trace", "debug", "info", "warn", "error"}
 	formats = []string{"text", "json"}
-	tlsWays = []string{StartTLS, DirectTLS}
 )
 
 // Validate returns everything that is wrong with the values of f.
@@ -44,6 +46,22 @@ func (f File) Validate() Faults {
 	for i, s := range f.STUN {
 		hostPort(&fs, index("stun", i), s, "stun.example.org:3478")
 	}
+	if len(f.TURN) > turn.MaxServers {
+		fs.add("turn", "there are %d servers; keep %d at most", len(f.TURN), turn.MaxServers)
+	}
+	for i, s := range f.TURN {
+		s.validate(&fs, index("turn", i))
+	}
+	for _, overlay := range slices.Sorted(maps.Keys(f.Secrets)) {
+		at := key("secrets", overlay)
+		if overlay == AnyOverlay || !overlayName(overlay) {
+			fs.add(at, "this is no name of an overlay; use up to %d letters, digits, '.', '_' and '-'", maxOverlay)
+		}
+		absolute(&fs, at, f.Secrets[overlay])
+	}
+	if f.RekeySeconds < minRekey || f.RekeySeconds > maxRekey {
+		fs.add("rekey_seconds", "give a number of seconds from %d to %d", minRekey, maxRekey)
+	}
 	if f.UDPPort < 0 || f.UDPPort > 65535 {
 		fs.add("udp_port", "this is no UDP port; give one from 1 to 65535, or 0 for any free one")
 	}
@@ -59,32 +77,6 @@ func (f File) Validate() Faults {
 	return fs
 }
 
-func (s Service) validate(fs *Faults, at string) {
-	if s.Server != "" {
-		hostPort(fs, at+".server", s.Server, "xmpp.example.org:5222")
-	}
-	oneOf(fs, at+".tls", s.TLS, tlsWays)
-	jid(fs, at+".jid", s.JID)
-	if s.PasswordFile == "" {
-		fs.add(at+".password_file", "it is missing; put the password alone into a file of the host, mode 0600, and give its path")
-	} else {
-		absolute(fs, at+".password_file", s.PasswordFile)
-	}
-	if s.CAFile != "" {
-		absolute(fs, at+".ca_file", s.CAFile)
-	}
-	if len(s.Overlays) == 0 {
-		fs.add(at+".overlays", `it is missing; name the overlays of this service, such as {"*": "roster"} for all`)
-	}
-	for _, name := range s.OverlayNames() {
-		where := at + ".overlays[" + strconv.Quote(name) + "]"
-		if !overlayName(name) {
-			fs.add(where, "this is no name of an overlay; use up to %d letters, digits, '.', '_' and '-', or * for all", maxOverlay)
-		}
-		oneOf(fs, where, s.Overlays[name], []string{Roster})
-	}
-}
-
 // overlayName reports whether s may be an overlay's name or stands for all.
 func overlayName(s string) bool {
 	letters := func(r rune) bool {
@@ -94,11 +86,7 @@ func overlayName(s string) bool {
 }
 
 func oneOf(fs *Faults, at, v string, known []string) {
-	switch {
-	case slices.Contains(known, v):
-	case len(known) == 1:
-		fs.add(at, "%q is not known; the one value known is %s", v, known[0])
-	default:
+	if !slices.Contains(known, v) {
 		fs.add(at, "%q is not known; give one of %s", v, strings.Join(known, ", "))
 	}
 }
@@ -119,13 +107,10 @@ func hostName(s string) bool {
 	})
 }
 
-func jid(fs *Faults, at, v string) {
-	local, domain, ok := strings.Cut(v, "@")
-	bad := func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("/@\"&'<>", r)
-	}
-	if !ok || local == "" || len(local) > maxJIDPart || strings.ContainsFunc(local, bad) || !hostName(domain) {
-		fs.add(at, "%q is no account; write it like site-a@example.org, without a resource", v)
+// file checks a path that may be left out.
+func file(fs *Faults, at, v string) {
+	if v != "" {
+		absolute(fs, at, v)
 	}
 }
 

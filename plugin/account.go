@@ -1,0 +1,48 @@
+package main
+
+import (
+	"crypto/tls"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/overlay/member"
+	"evio/overlay/signal"
+	"evio/plugin/config"
+)
+
+// account is one signalling session.
+type account struct {
+	service config.Service
+	client  *signal.Client
+	members *member.Service
+}
+
+func newAccount(s config.Settings, service config.Service, book *member.Book, log *logrus.Entry) (account, error) {
+	handler, err := book.Service(service.JID, service.Overlays)
+	if err != nil {
+		return account{}, err
+	}
+	c := signal.Config{
+		Server: service.Server, DirectTLS: service.TLS == config.DirectTLS, JID: service.JID,
+		Rooms: handler.Rooms(), Log: log,
+	}
+	if service.PasswordFile != "" {
+		c.Password = func() (string, error) { return config.ReadPassword(s.HostPath(service.PasswordFile)) }
+	}
+	if service.CertificateFile != "" {
+		c.Certificate = func() (*tls.Certificate, error) {
+			return config.ReadKeyPair(s.HostPath(service.CertificateFile), s.HostPath(service.KeyFile))
+		}
+	}
+	if service.CAFile != "" {
+		if c.RootCAs, err = config.ReadCAs(s.HostPath(service.CAFile)); err != nil {
+			return account{}, err
+		}
+	}
+	client, err := signal.New(c, handler)
+	if err != nil {
+		return account{}, err
+	}
+	handler.Attach(client)
+	return account{service: service, client: client, members: handler}, nil
+}
