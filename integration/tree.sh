@@ -15,7 +15,7 @@ set -eu
 suite=bookworm
 packages='
   docker.io docker-compose openvswitch-switch
-  prosody lua-unbound coturn
+  prosody lua-unbound ejabberd coturn
   iptables nftables iproute2 iputils-ping conntrack ethtool tcpdump
   iperf3 socat curl jq procps busybox-static openssl ca-certificates
 '

@@ -5,7 +5,6 @@ package scenario
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	"evio/driver/status"
 	"evio/integration/testbed"
-	"evio/plugin/config"
 )
 
 // PluginName is the local name under which the plugin is installed; users type
@@ -32,12 +30,41 @@ type Deployment struct {
 type Site struct {
 	*testbed.Site
 	Account testbed.Account
+	lab     *testbed.Lab
 	number  int // 1, 2, …: its place in address ranges
 }
 
 // Deploy gives every site an account and a configuration, and installs the plugin
 // from the bundle (config.json and rootfs) at all of them at once.
-func Deploy(ctx context.Context, lab *testbed.Lab, bundle string) (*Deployment, error) {
+func Deploy(ctx context.Context, lab *testbed.Lab, bundle string, change ...Change) (*Deployment, error) {
+	d, err := enlist(ctx, lab)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.each(ctx, func(ctx context.Context, s *Site) error {
+		if err := s.Configure(ctx, lab, change...); err != nil {
+			return err
+		}
+		return s.InstallPlugin(ctx, PluginName, bundle, nil)
+	})
+}
+
+// Standalone is Deploy without engines: evio runs as a process of each site's host.
+func Standalone(ctx context.Context, lab *testbed.Lab, change ...Change) (*Deployment, error) {
+	d, err := enlist(ctx, lab)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.each(ctx, func(ctx context.Context, s *Site) error {
+		if err := s.Configure(ctx, lab, change...); err != nil {
+			return err
+		}
+		return s.StartEvio(ctx, testbed.EvioOptions{})
+	})
+}
+
+// enlist gives every site an account, all of them in the roster group.
+func enlist(ctx context.Context, lab *testbed.Lab) (*Deployment, error) {
 	d := &Deployment{Lab: lab}
 	for i, s := range lab.Sites() {
 		account, err := lab.Internet().XMPP.AddAccount(ctx, s.Name(), "secret of "+s.Name())
@@ -45,46 +72,9 @@ func Deploy(ctx context.Context, lab *testbed.Lab, bundle string) (*Deployment, 
 			return nil, err
 		}
 		d.accounts = append(d.accounts, account)
-		d.Sites = append(d.Sites, &Site{Site: s, Account: account, number: i + 1})
+		d.Sites = append(d.Sites, &Site{Site: s, Account: account, lab: lab, number: i + 1})
 	}
-	if err := lab.Internet().XMPP.SetGroup(ctx, d.accounts...); err != nil {
-		return nil, err
-	}
-	return d, d.each(ctx, func(ctx context.Context, s *Site) error {
-		if err := s.Configure(ctx, lab); err != nil {
-			return err
-		}
-		return s.InstallPlugin(ctx, PluginName, bundle, nil)
-	})
-}
-
-// Configure writes the site's configuration file, password and CA.
-func (s *Site) Configure(ctx context.Context, lab *testbed.Lab) error {
-	f := config.Default()
-	f.Signalling = []config.Service{{ //nolint:gosec // the name of a file, no password
-		Server: lab.Internet().XMPP.StartTLSAddress(), TLS: config.StartTLS, JID: s.Account.JID,
-		PasswordFile: "/etc/evio/password", CAFile: "/etc/evio/ca.pem",
-		Overlays: map[string]string{config.AnyOverlay: config.Roster},
-	}}
-	f.STUN = []string{lab.Internet().TURN.Address()}
-	f.Log.Level = "debug"
-	b, err := json.MarshalIndent(f, "", "  ")
-	if err != nil {
-		return err
-	}
-	for _, file := range []struct {
-		name string
-		data []byte
-	}{
-		{"/etc/evio/password", []byte(s.Account.Password + "\n")},
-		{"/etc/evio/ca.pem", lab.Internet().XMPP.CA()},
-		{"/etc/evio/config.json", b},
-	} {
-		if err := s.WriteFile(ctx, file.name, file.data, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d, lab.Internet().XMPP.SetGroup(ctx, d.accounts...)
 }
 
 // each runs f for all sites at once.
@@ -138,25 +128,22 @@ func (d *Deployment) Remove(ctx context.Context, name string) error {
 
 // Status returns the status document of the site's plugin.
 func (s *Site) Status(ctx context.Context) (status.Document, error) {
-	out, err := s.Run(ctx, "curl", "--silent", "--show-error", "--max-time", "5", "--unix-socket", "/run/evio/evio.sock", "http://evio/status")
+	d, err := status.Fetch(ctx, s.EvioStatus())
 	if err != nil {
-		return status.Document{}, fmt.Errorf("status of site %s: %w", s.Name(), err)
-	}
-	var d status.Document
-	if err := json.Unmarshal([]byte(out), &d); err != nil {
-		return status.Document{}, fmt.Errorf("status of site %s: %w", s.Name(), err)
+		return status.Document{}, fmt.Errorf("site %s: %w", s.Name(), err)
 	}
 	return d, nil
 }
 
-// NetworkStatus returns the part of one network, by Docker's name.
+// NetworkStatus returns the part of one network, by Docker's name, or where no engine
+// has given one, the overlay's.
 func (s *Site) NetworkStatus(ctx context.Context, name string) (status.Network, error) {
 	d, err := s.Status(ctx)
 	if err != nil {
 		return status.Network{}, err
 	}
 	for _, n := range d.Networks {
-		if n.Name == name {
+		if n.Name == name || n.Name == "" && n.Overlay == name {
 			return n, nil
 		}
 	}

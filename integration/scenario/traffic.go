@@ -17,10 +17,11 @@ import (
 type Traffic struct {
 	STUN, Handshake, Record int // UDP datagrams
 	XMPP                    int // TCP segments to and from the XMPP server
-	Link                    int // ARP, and IPv6 of the routers' own kernels
+	Link                    int // ARP, and what the routers' own kernels say by IPv6
 	Other                   int // anything else: on a WAN link there should be none
 	FirstOther              string
 	Peers                   map[netip.Addr]int // packets of sessions (handshake, record) by source and destination
+	Relayed                 map[string]int     // packets of TURN clients with data in them, by transport: udp, tcp, tls
 	Marked                  int                // packets in which the marker can be read
 }
 
@@ -31,15 +32,15 @@ func ReadTraffic(file string, xmpp netip.AddrPort, marker []byte) (t Traffic, er
 		return Traffic{}, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	t.Peers = map[netip.Addr]int{}
+	t.Peers, t.Relayed = map[netip.Addr]int{}, map[string]int{}
 	r, err := pcapgo.NewReader(f)
 	if err != nil {
 		return Traffic{}, fmt.Errorf("capture %s: %w", file, err)
 	}
 	for {
 		data, _, err := r.ReadPacketData()
-		if errors.Is(err, io.EOF) {
-			return t, nil
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return t, nil // the second while the recording goes on
 		}
 		if err != nil {
 			return Traffic{}, fmt.Errorf("capture %s: %w", file, err)
@@ -54,7 +55,7 @@ func ReadTraffic(file string, xmpp netip.AddrPort, marker []byte) (t Traffic, er
 // add counts a packet by what it is; the first octet tells UDP datagrams apart
 // (RFC 7983).
 func (t *Traffic) add(p gopacket.Packet, xmpp netip.AddrPort) {
-	if p.Layer(layers.LayerTypeARP) != nil || p.Layer(layers.LayerTypeIPv6) != nil {
+	if p.Layer(layers.LayerTypeARP) != nil || p.Layer(layers.LayerTypeIPv6) != nil && p.TransportLayer() == nil {
 		t.Link++
 		return
 	}
@@ -63,9 +64,18 @@ func (t *Traffic) add(p gopacket.Packet, xmpp netip.AddrPort) {
 			t.XMPP++
 			return
 		}
+		if transport, ok := turnPorts[min(tcp.SrcPort, tcp.DstPort)]; ok {
+			if len(tcp.Payload) > 0 {
+				t.Relayed[transport]++
+			}
+			return
+		}
 	}
 	if udp, ok := p.Layer(layers.LayerTypeUDP).(*layers.UDP); ok && len(udp.Payload) > 0 {
 		switch b := udp.Payload; {
+		case min(udp.SrcPort, udp.DstPort) == turnPort && carriesData(b):
+			t.Relayed["udp"]++
+			return
 		case len(b) >= 20 && b[0] < 4 && bytes.Equal(b[4:8], []byte{0x21, 0x12, 0xa4, 0x42}):
 			t.STUN++
 			return
@@ -82,6 +92,17 @@ func (t *Traffic) add(p gopacket.Packet, xmpp netip.AddrPort) {
 	if t.Other++; t.Other == 1 {
 		t.FirstOther = p.String()
 	}
+}
+
+// turnPort is the one for UDP, turnPorts are those for TCP.
+const turnPort = 3478
+
+var turnPorts = map[layers.TCPPort]string{turnPort: "tcp", 5349: "tls"}
+
+// carriesData tells whether a datagram of TURN is a ChannelData message, a Send or a
+// Data indication (RFC 8656 sections 11 and 12).
+func carriesData(b []byte) bool {
+	return b[0]>>6 == 1 || len(b) > 1 && b[0] == 0 && (b[1] == 0x16 || b[1] == 0x17)
 }
 
 // between notes the ends of a session's packet.

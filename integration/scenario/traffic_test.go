@@ -27,6 +27,7 @@ func TestReadTraffic(t *testing.T) {
 	stun := append([]byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}, make([]byte, 12)...)
 	for _, data := range [][]byte{
 		datagram(t, stun), datagram(t, stun[:19]), datagram(t, []byte{192, 1}), datagram(t, []byte("\xc1the marker")), datagram(t, []byte{193}),
+		relayed(t, []byte{0x40, 0, 0, 1, 'x'}), relayed(t, append([]byte{0, 0x16}, stun[2:]...)), relayed(t, stun),
 		segment(t, "198.51.100.2", 5222), segment(t, "198.51.100.2", 5223), segment(t, "198.51.100.3", 5222),
 	} {
 		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Now(), CaptureLength: len(data), Length: len(data)}, data); err != nil {
@@ -45,7 +46,7 @@ func TestReadTraffic(t *testing.T) {
 		t.Errorf("sessions between %v, want two addresses", got.Peers)
 	}
 	got.Peers = nil
-	if diff := cmp.Diff(Traffic{STUN: 1, Handshake: 1, Record: 2, XMPP: 1, Other: 3, Marked: 1}, got); diff != "" {
+	if diff := cmp.Diff(Traffic{Relayed: map[string]int{"udp": 2}, STUN: 2, Handshake: 1, Record: 2, XMPP: 1, Other: 3, Marked: 1}, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -53,6 +54,11 @@ func TestReadTraffic(t *testing.T) {
 func datagram(t *testing.T, payload []byte) []byte {
 	t.Helper()
 	return packet(t, "203.0.113.12", &layers.UDP{SrcPort: 14790, DstPort: 14790}, payload)
+}
+
+func relayed(t *testing.T, payload []byte) []byte {
+	t.Helper()
+	return packet(t, "198.51.100.3", &layers.UDP{SrcPort: 40000, DstPort: 3478}, payload)
 }
 
 func segment(t *testing.T, to string, port layers.TCPPort) []byte {

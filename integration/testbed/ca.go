@@ -46,7 +46,7 @@ func newAuthority() (*authority, error) {
 }
 
 // issue makes a server's certificate chain and key, as PEM.
-func (a *authority) issue(name string, addr net.IP) (certificate, key []byte, err error) {
+func (a *authority) issue(name string, addrs ...string) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("key of %s: %w", name, err)
@@ -59,7 +59,9 @@ func (a *authority) issue(name string, addr net.IP) (certificate, key []byte, er
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{name},
-		IPAddresses:  []net.IP{addr},
+	}
+	for _, addr := range addrs {
+		template.IPAddresses = append(template.IPAddresses, net.ParseIP(addr))
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &private.PublicKey, a.key)
 	if err != nil {

@@ -3,7 +3,6 @@ package testbed
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,11 +15,24 @@ import (
 // at the test's end, and the ends of its logs are in the test's log if that failed.
 func Start(t testing.TB, sites ...SiteConfig) *Lab {
 	t.Helper()
+	lab := StartSites(t, Options{}, sites...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := lab.StartEngines(ctx, EngineOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return lab
+}
+
+// StartSites is Start without engines.
+func StartSites(t testing.TB, o Options, sites ...SiteConfig) *Lab {
+	t.Helper()
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	o.Log = logrus.NewEntry(log)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	lab, err := New(ctx, Options{Log: logrus.NewEntry(log)})
+	lab, err := New(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +44,7 @@ func Start(t testing.TB, sites ...SiteConfig) *Lab {
 			t.Errorf("close the lab: %v", err)
 		}
 	})
-	if err := errors.Join(lab.AddSites(ctx, sites...), lab.StartEngines(ctx, EngineOptions{})); err != nil {
+	if err := lab.AddSites(ctx, sites...); err != nil {
 		t.Fatal(err)
 	}
 	return lab

@@ -25,6 +25,8 @@ var reaperScript string
 type Options struct {
 	Dir   string        // holds the labs, on a disk, not on tmpfs or overlayfs; default /var/cache/evio/labs
 	Tree  string        // unpacked Debian tree; default $EVIO_TREE, else /var/cache/evio/tree
+	XMPP  XMPPKind      // the XMPP server's kind; default Prosody
+	Evio  string        // static evio binary for StartEvio; default $EVIO_BINARY, else plugin of this module, built with go build
 	Probe string        // static helper binary; default: integration/probe of this module, built with go build
 	Log   *logrus.Entry // what happens, at level Debug and Info; nil is silent
 }
@@ -36,19 +38,22 @@ type Lab struct {
 	dir      string
 	tree     string
 	probe    string
+	ca       *authority
 	log      *logrus.Entry
 	spawn    *spawner
 	lock     *os.File // held while the lab lives; a lab whose lock is free is a left-over
 	internet *Internet
 	waiters  sync.WaitGroup // one per started process
 
-	mu       sync.Mutex // guards what follows
-	machines []*Machine
-	sites    []*Site // by number
-	index    int     // number of the last site
-	closed   bool
+	mu         sync.Mutex // guards what follows
+	machines   []*Machine
+	sites      []*Site // by number
+	index      int     // number of the last site
+	renumbered int     // addresses that routers got later
+	closed     bool
 
 	image image
+	evio  evioBinary
 
 	once     sync.Once
 	closeErr error
@@ -58,7 +63,7 @@ type Lab struct {
 }
 
 // New sweeps what earlier labs left behind, then starts the internet of a new one: bridge, XMPP
-// server and STUN/TURN server. ctx bounds the start, not the lab's life.
+// server and STUN/TURN servers. ctx bounds the start, not the lab's life.
 func New(ctx context.Context, o Options) (_ *Lab, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the testbed makes namespaces and mounts: run it as root")
@@ -77,7 +82,7 @@ func New(ctx context.Context, o Options) (_ *Lab, err error) {
 			return nil, err
 		}
 	}
-	if l.internet, err = newInternet(ctx, l); err != nil {
+	if l.internet, err = newInternet(ctx, l, o.XMPP); err != nil {
 		return nil, fmt.Errorf("internet: %w", err)
 	}
 	return l, nil
@@ -103,10 +108,14 @@ func newLab(o Options) (*Lab, error) {
 	}
 	id := "evio-lab-" + hex.EncodeToString(random)
 	l := &Lab{id: id, dir: filepath.Join(base, id), tree: tree, probe: o.Probe, log: o.Log}
+	l.evio.file = withDefault(o.Evio, os.Getenv("EVIO_BINARY"))
 	if l.log == nil {
 		silent := logrus.New()
 		silent.SetOutput(io.Discard)
 		l.log = logrus.NewEntry(silent)
+	}
+	if l.ca, err = newAuthority(); err != nil {
+		return nil, err
 	}
 	if err := l.makeDir(base); err != nil {
 		return nil, fmt.Errorf("lab directory: %w", err)

@@ -17,6 +17,11 @@ const (
 	UDPBlocked
 	// None routes: the site has a public address, and nothing is filtered.
 	None
+	// DoubleNAT is a PortRestricted home router behind a PortRestricted one of the carrier.
+	DoubleNAT
+	// IPv6Only routes IPv6 and nothing else: the site has public addresses, and its firewall lets
+	// in only what answers.
+	IPv6Only
 )
 
 func (n NAT) String() string {
@@ -29,24 +34,33 @@ func (n NAT) String() string {
 		return "UDP blocked"
 	case None:
 		return "none"
+	case DoubleNAT:
+		return "two NATs"
+	case IPv6Only:
+		return "IPv6 only"
 	default:
 		return fmt.Sprintf("NAT(%d)", uint8(n))
 	}
 }
 
+// routed tells whether a site of this kind has public addresses.
+func (n NAT) routed() bool { return n == None || n == IPv6Only }
+
 // rules is the script for a router whose interfaces are called wan and lan.
 func (n NAT) rules() (string, error) {
+	const filter = `
+$iptables -P FORWARD DROP
+$iptables -A FORWARD -i wan -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+$iptables -A FORWARD -i lan -o wan -j ACCEPT`
 	// What comes unasked for the router itself is dropped without an answer. Its ICMP errors would
 	// leave connection-tracking entries for the peer's address and port, and the host's own packet
 	// to there would then be mapped to another port: no hole would ever be punched.
 	const nat = `
-iptables -A INPUT -i wan -j DROP
-iptables -P FORWARD DROP
-iptables -A FORWARD -i wan -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
-iptables -A FORWARD -i lan -o wan -j ACCEPT
+iptables=iptables
+iptables -A INPUT -i wan -j DROP` + filter + `
 iptables -t nat -A POSTROUTING -o wan -j MASQUERADE`
 	switch n {
-	case PortRestricted:
+	case PortRestricted, DoubleNAT:
 		return nat, nil
 	case Symmetric:
 		return nat + " --random-fully", nil
@@ -54,6 +68,11 @@ iptables -t nat -A POSTROUTING -o wan -j MASQUERADE`
 		return nat + "\niptables -I FORWARD -p udp -j DROP", nil
 	case None:
 		return "", nil
+	case IPv6Only:
+		return `
+iptables=ip6tables
+ip6tables -A INPUT -i wan -p ipv6-icmp -j ACCEPT
+ip6tables -A INPUT -i wan -j DROP` + filter, nil
 	default:
 		return "", fmt.Errorf("unknown kind of NAT %d", uint8(n))
 	}

@@ -17,10 +17,15 @@ authentication = "internal_hashed"
 password_hash = "SHA-256" -- SCRAM-SHA-256; the accounts' store allows one kind
 c2s_require_encryption = true
 allow_unencrypted_plain_auth = false
-interfaces = { "198.51.100.2" }
+interfaces = { "198.51.100.2", "2001:db8:100::2" }
 c2s_ports = { 5222 }
 c2s_direct_tls_ports = { 5223 }
 certificates = "certs"
 groups_file = "/etc/prosody/groups.txt"
 
 VirtualHost "xmpp.example"
+
+Component "rooms.xmpp.example" "muc"
+  modules_enabled = { "rooms_file" } -- the testbed's own
+  rooms_file = "/etc/prosody/rooms.txt"
+  restrict_room_creation = "admin"

@@ -3,9 +3,7 @@ package testbed
 import (
 	"context"
 	"crypto/x509"
-	_ "embed"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -18,21 +16,51 @@ const XMPPDomain = "xmpp.example"
 // Group is the name of the shared roster group that SetGroup fills.
 const Group = "evio"
 
-var (
-	//go:embed prosody.cfg.lua
-	prosodyConfig []byte
-	//go:embed mod_groups_push.lua
-	prosodyModule []byte
+// RoomsDomain is the domain of all rooms.
+const RoomsDomain = "rooms." + XMPPDomain
+
+// XMPPKind says which program the XMPP server is; they differ in nothing that tests see.
+type XMPPKind uint8
+
+// The kinds.
+const (
+	Prosody XMPPKind = iota
+	Ejabberd
 )
 
-// XMPP is the XMPP server (Prosody): port 5222 with STARTTLS required, port 5223 with TLS at once,
-// a certificate of a private CA, SCRAM-SHA-256.
+func (k XMPPKind) String() string {
+	if k == Ejabberd {
+		return "ejabberd"
+	}
+	return "prosody"
+}
+
+// XMPP is the XMPP server: port 5222 with STARTTLS required, port 5223 with TLS at once, a
+// certificate of the lab's CA, SCRAM-SHA-256, rooms for multi-user chat that only an administrator
+// makes.
 type XMPP struct {
 	machine *Machine
 	ca      *authority
+	kind    XMPPKind
+	program xmppProgram
 
 	mu      sync.Mutex // one administrative act at a time
 	process *Process
+}
+
+// xmppProgram is what the kinds do in different ways. The acts are for a server that runs.
+type xmppProgram interface {
+	// install writes the configuration; the server has never run.
+	install(ctx context.Context, certificate, key []byte) error
+	command() []string
+	// ready is a script that succeeds once acts can be done.
+	ready() string
+	register(ctx context.Context, user, password string) error
+	unregister(ctx context.Context, user string) error
+	// group makes the JIDs the shared roster group's members.
+	group(ctx context.Context, jids []string) error
+	// room makes the JIDs the room's members, and the room if there is none.
+	room(ctx context.Context, name string, jids []string) error
 }
 
 // Account is a user of the XMPP server.
@@ -41,32 +69,23 @@ type Account struct {
 	Password string
 }
 
-func newXMPP(ctx context.Context, m *Machine) (*XMPP, error) {
-	ca, err := newAuthority()
+func newXMPP(ctx context.Context, m *Machine, ca *authority, kind XMPPKind) (*XMPP, error) {
+	x := &XMPP{machine: m, ca: ca, kind: kind, program: &prosody{machine: m}}
+	if kind == Ejabberd {
+		x.program = &ejabberd{machine: m}
+	}
+	certificate, key, err := ca.issue(XMPPDomain, xmppAddr, xmppAddr6)
 	if err != nil {
 		return nil, err
 	}
-	certificate, key, err := ca.issue(XMPPDomain, net.ParseIP(xmppAddr))
-	if err != nil {
+	if err := x.program.install(ctx, certificate, key); err != nil {
 		return nil, err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{
-		{"/etc/prosody/prosody.cfg.lua", prosodyConfig},
-		{"/etc/prosody/groups.txt", []byte("[" + Group + "]\n")},
-		{"/etc/prosody/certs/" + XMPPDomain + ".crt", certificate},
-		{"/etc/prosody/certs/" + XMPPDomain + ".key", key},
-		{"/usr/local/lib/prosody/modules/mod_groups_push.lua", prosodyModule},
-	} {
-		if err := m.WriteFile(ctx, f.name, f.data, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	x := &XMPP{machine: m, ca: ca}
 	return x, x.Start(ctx)
 }
+
+// Kind is what the server is.
+func (x *XMPP) Kind() XMPPKind { return x.kind }
 
 // StartTLSAddress is the host:port with STARTTLS, DirectTLSAddress the one with TLS at once. The
 // host is the domain, which the hosts file of every machine knows.
@@ -89,15 +108,19 @@ func (x *XMPP) Roots() *x509.CertPool {
 func (x *XMPP) Start(ctx context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	p, err := x.machine.Start(ctx, "prosody", "prosody", "-F")
+	p, err := x.machine.Start(ctx, "xmpp", x.program.command()...)
 	if err != nil {
 		return err
 	}
 	x.process = p
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	ready := []string{x.program.ready()}
+	for _, addr := range []string{xmppAddr, "[" + xmppAddr6 + "]"} {
+		ready = append(ready, "probe tcp-check "+addr+":5222", "probe tcp-check "+addr+":5223")
+	}
 	return p.await(ctx, func() error {
-		_, err := x.machine.Script(ctx, "probe tcp-check "+xmppAddr+":5222; probe tcp-check "+xmppAddr+":5223; test -S /run/prosody.sock")
+		_, err := x.machine.Script(ctx, strings.Join(ready, "\n"))
 		return err
 	})
 }
@@ -116,17 +139,20 @@ func (x *XMPP) Freeze(ctx context.Context) error { return x.process.Signal(ctx, 
 // Thaw ends Freeze.
 func (x *XMPP) Thaw(ctx context.Context) error { return x.process.Signal(ctx, "CONT") }
 
-const dropXMPP = "INPUT -d " + xmppAddr + " -p tcp -j DROP"
+const (
+	dropXMPP  = "INPUT -d " + xmppAddr + " -p tcp -j DROP"
+	dropXMPP6 = "INPUT -d " + xmppAddr6 + " -p tcp -j DROP"
+)
 
 // Blackhole makes all packets to the server vanish, Restore lets them pass again.
 func (x *XMPP) Blackhole(ctx context.Context) error {
-	_, err := x.machine.Script(ctx, "iptables -I "+dropXMPP)
+	_, err := x.machine.Script(ctx, "iptables -I "+dropXMPP+"\nip6tables -I "+dropXMPP6)
 	return err
 }
 
 // Restore ends Blackhole.
 func (x *XMPP) Restore(ctx context.Context) error {
-	_, err := x.machine.Script(ctx, "iptables -D "+dropXMPP)
+	_, err := x.machine.Script(ctx, "iptables -D "+dropXMPP+"\nip6tables -D "+dropXMPP6)
 	return err
 }
 
@@ -135,7 +161,7 @@ func (x *XMPP) Restore(ctx context.Context) error {
 func (x *XMPP) AddAccount(ctx context.Context, user, password string) (Account, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if _, err := x.machine.Run(ctx, "prosodyctl", "register", user, XMPPDomain, password); err != nil {
+	if err := x.program.register(ctx, user, password); err != nil {
 		return Account{}, fmt.Errorf("account %s: %w", user, err)
 	}
 	return Account{JID: user + "@" + XMPPDomain, Password: password}, nil
@@ -145,29 +171,46 @@ func (x *XMPP) AddAccount(ctx context.Context, user, password string) (Account, 
 func (x *XMPP) DeleteAccount(ctx context.Context, a Account) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if _, err := x.machine.Run(ctx, "prosodyctl", "shell", "user", "delete", a.JID); err != nil {
+	user, _, _ := strings.Cut(a.JID, "@")
+	if err := x.program.unregister(ctx, user); err != nil {
 		return fmt.Errorf("delete account %s: %w", a.JID, err)
 	}
 	return nil
 }
 
 // SetGroup makes exactly these accounts see each other in their rosters (subscription both, group
-// Group), also those that are connected: they get roster pushes and presence.
+// Group), also those that are connected: they get roster pushes and presence, but for ejabberd, which
+// does not tell them that one who was removed is unavailable.
 func (x *XMPP) SetGroup(ctx context.Context, members ...Account) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var file strings.Builder
-	file.WriteString("[" + Group + "]\n")
-	for _, a := range members {
-		file.WriteString(a.JID + "\n")
-	}
-	if err := x.machine.WriteFile(ctx, "/etc/prosody/groups.txt", []byte(file.String()), 0o600); err != nil {
-		return err
-	}
-	for _, module := range []string{"groups", "groups_push"} {
-		if _, err := x.machine.Run(ctx, "prosodyctl", "shell", "module", "reload", module, XMPPDomain); err != nil {
-			return fmt.Errorf("set group: %w", err)
-		}
+	if err := x.program.group(ctx, jids(members)); err != nil {
+		return fmt.Errorf("set group: %w", err)
 	}
 	return nil
+}
+
+// CreateRoom makes a room, or keeps the one there is, that is for members only, shows real JIDs and
+// outlives its occupants, with exactly these members. It returns the room's JID.
+func (x *XMPP) CreateRoom(ctx context.Context, name string, members ...Account) (string, error) {
+	return name + "@" + RoomsDomain, x.SetRoomMembers(ctx, name, members...)
+}
+
+// SetRoomMembers makes exactly these accounts members of the room; others that are in it are put
+// out.
+func (x *XMPP) SetRoomMembers(ctx context.Context, name string, members ...Account) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := x.program.room(ctx, name, jids(members)); err != nil {
+		return fmt.Errorf("room %s: %w", name, err)
+	}
+	return nil
+}
+
+func jids(accounts []Account) []string {
+	out := make([]string, len(accounts))
+	for i, a := range accounts {
+		out[i] = a.JID
+	}
+	return out
 }

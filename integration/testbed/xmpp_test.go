@@ -53,7 +53,14 @@ func testXMPP(t *testing.T, lab *Lab) {
 		}
 	})
 	t.Run("group", func(t *testing.T) { testGroup(t, lab) })
+	t.Run("rooms", func(t *testing.T) { testRooms(t, lab) })
 	t.Run("outages", func(t *testing.T) { testOutages(t, lab) })
+}
+
+// TestEjabberd: the other kind of server does the same.
+func TestEjabberd(t *testing.T) {
+	lab := StartSites(t, Options{XMPP: Ejabberd}, SiteConfig{Name: "a"}, SiteConfig{Name: "b"}, SiteConfig{Name: "c"})
+	testXMPP(t, lab)
 }
 
 func dial(ctx context.Context, t *testing.T, from *Site, addr string) net.Conn {
@@ -97,7 +104,9 @@ func testGroup(t *testing.T, lab *Lab) {
 	must(e.until("iq", ann.JID, "both"))(t)
 	check(t, x.SetGroup(ctx, ann, eve))
 	must(a.until("iq", bob.JID, "remove"))(t)
-	must(a.until("presence", bob.JID, "unavailable"))(t)
+	if x.Kind() == Prosody { // ejabberd leaves it at the push
+		must(a.until("presence", bob.JID, "unavailable"))(t)
+	}
 	must(b.until("iq", ann.JID, "remove"))(t)
 
 	wrong := eve
@@ -109,6 +118,41 @@ func testGroup(t *testing.T, lab *Lab) {
 	if _, err := login(ctx, x, lab.Site("c"), eve); err == nil {
 		t.Error("a deleted account is accepted")
 	}
+}
+
+func testRooms(t *testing.T, lab *Lab) {
+	ctx := within(t, time.Minute)
+	x := lab.Internet().XMPP
+	clients := map[string]*client{}
+	accounts := map[string]Account{}
+	for i, name := range []string{"rose", "sam", "tom"} {
+		a := must(x.AddAccount(ctx, name, "secret-of-"+name))(t)
+		c := must(login(ctx, x, lab.Sites()[i], a))(t)
+		t.Cleanup(func() { check(t, c.conn.Close()) })
+		clients[name], accounts[name] = c, a
+	}
+	rose, sam, tom := clients["rose"], clients["sam"], clients["tom"]
+	room := must(x.CreateRoom(ctx, "hall", accounts["rose"], accounts["sam"]))(t)
+	enter := func(c *client, nick string) {
+		check(t, c.send("<presence to='"+room+"/"+nick+"'><x xmlns='http://jabber.org/protocol/muc'/></presence>"))
+	}
+	const self = "code='110'"
+	enter(rose, "rose")
+	must(rose.until("presence", "rose", self))(t)
+	enter(sam, "sam")
+	// Who is in the room sees real JIDs.
+	must(sam.until("presence", room+"/rose", accounts["rose"].JID))(t)
+	must(rose.until("presence", room+"/sam", accounts["sam"].JID))(t)
+	enter(tom, "tom")
+	must(tom.until("presence", "error", "registration-required"))(t)
+
+	check(t, x.SetRoomMembers(ctx, "hall", accounts["rose"], accounts["tom"]))
+	must(sam.until("presence", room+"/sam", "unavailable"))(t)
+	must(rose.until("presence", room+"/sam", "unavailable"))(t)
+	enter(tom, "tom")
+	must(rose.until("presence", room+"/tom", accounts["tom"].JID))(t)
+	enter(sam, "sam")
+	must(sam.until("presence", "error", "registration-required"))(t)
 }
 
 func testOutages(t *testing.T, lab *Lab) {
@@ -207,6 +251,7 @@ func (c *client) until(name string, words ...string) (string, error) {
 		if text == "" {
 			return "", fmt.Errorf("wait for <%s> with %q: %w", name, words, err)
 		}
+		text = strings.ReplaceAll(text, `"`, "'")
 		if err == nil && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
 			return text, nil
 		}
