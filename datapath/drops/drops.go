@@ -45,6 +45,10 @@ const (
 	SliceExpired // the rest did not come in time
 
 	ProbeUnknown // an answer to no probe of ours, or an unknown operation
+	PathLimit    // a record from one address too many, whose route is not tried; an event too many
+
+	RekeyStale // of a rekey that is over, or of none
+	RekeyQueue // the rekey does not read fast enough
 
 	SendSize      // a frame larger than its kind allows
 	SendPath      // no path to send on
@@ -90,6 +94,9 @@ var names = [Causes]string{
 	SliceEvicted:    "slice_evicted",
 	SliceExpired:    "slice_expired",
 	ProbeUnknown:    "probe_unknown",
+	PathLimit:       "path_limit",
+	RekeyStale:      "rekey_stale",
+	RekeyQueue:      "rekey_queue",
 	SendSize:        "send_size",
 	SendPath:        "send_path",
 	SendSocket:      "send_socket",

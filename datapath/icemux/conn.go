@@ -15,13 +15,14 @@ import (
 // of checks of the largest number of pairs that a burst brings.
 const connInbox = 64
 
-// conn is the share of one host candidate in the socket.
+// conn is the share of one host candidate in the socket, or of the relayed one in
+// its allocation.
 type conn struct {
-	mux    *Mux
-	ufrag  string
-	local  netip.AddrPort
-	source udp.Source
-	inbox  *udp.Inbox
+	view  *View
+	ufrag string
+	local netip.AddrPort
+	send  func(to netip.AddrPort, datagram []byte) error
+	inbox *udp.Inbox
 }
 
 var (
@@ -29,19 +30,13 @@ var (
 	_ ice.AddrPortReaderWriter = (*conn)(nil)
 )
 
-func newConn(m *Mux, ufrag string, local netip.AddrPort) *conn {
-	return &conn{
-		mux:    m,
-		ufrag:  ufrag,
-		local:  local,
-		source: m.socket.Source(local.Addr()),
-		inbox:  udp.NewInbox(connInbox),
-	}
+func newConn(v *View, ufrag string, local netip.AddrPort) *conn {
+	return &conn{view: v, ufrag: ufrag, local: local, send: v.sender(local.Addr()), inbox: udp.NewInbox(connInbox)}
 }
 
 func (c *conn) receive(from netip.AddrPort, datagram []byte, _ message) {
 	if !c.inbox.Put(from, datagram) {
-		c.mux.drops.Add(drops.STUNQueue)
+		c.view.mux.drops.Add(drops.STUNQueue)
 	}
 }
 
@@ -58,9 +53,9 @@ func (c *conn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 // that its response finds back.
 func (c *conn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if m, ok := parseMessage(b); ok && m.typ == typeBindingRequest {
-		c.mux.remember(c.ufrag, m.transaction, c)
+		c.view.mux.remember(c.ufrag, m.transaction, c)
 	}
-	if err := c.mux.socket.Send(c.source, to, b); err != nil {
+	if err := c.send(to, b); err != nil {
 		return 0, err
 	}
 	return len(b), nil
@@ -103,6 +98,6 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 // Close implements net.PacketConn.
 func (c *conn) Close() error {
 	c.inbox.Close()
-	c.mux.closeConn(c)
+	c.view.mux.remove(c.ufrag, func(other *conn) bool { return other == c })
 	return nil
 }

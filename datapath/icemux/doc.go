@@ -13,12 +13,16 @@
 // to an agent's own checks (RFC 8445 section 6.1.2.4), so the agent never
 // hears of it; the session sends it to the peer.
 //
+// A relayed candidate comes later, if at all, and an agent gathers once. So it gets
+// an agent of its own, with the same ufrag and password, which takes the relayed
+// address for a host candidate: RelayView. The peer cannot tell the two from one.
+//
 // An agent takes every address that a request comes from for a candidate of its
 // peer and checks it, and whoever sees one request can replay it from forged
 // addresses. So each agent hears the candidates that its peer has told and a few
 // other addresses; a request from any further one is dropped.
 //
-// Receive is called by the socket's reader; everything else may be called by
+// Receive is called by the readers of socket and relays; everything else may be called by
 // any goroutine at any time. Tables are bounded by what our own agents open; of
 // what arrives from the network only the addresses of requests are kept, up to
 // a bound for each agent and as long as the agent works.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 
 	"evio/datapath/drops"
@@ -49,18 +48,25 @@ type receiver interface {
 	receive(from netip.AddrPort, datagram []byte, m message)
 }
 
-// agent is what the mux knows of one ICE agent.
+// agent is what the mux knows of the ICE agents of one ufrag, which share it:
+// one at the socket and, where there is a relay, one at the relayed address.
 type agent struct {
-	conns map[netip.Addr]*conn // by the address of the host candidate
-
-	peers   []netip.AddrPort            // candidates of the peer, never shut out
-	sources map[netip.AddrPort]struct{} // other addresses that requests came from
+	conns map[place]*conn
 
 	// sent holds the last transactions in a ring, the next to be overwritten
 	// at next.
 	sent []transaction
 	next int
 }
+
+// place is where an agent can be reached: an address of this machine, or the
+// relayed address of an allocation with its port.
+type place struct {
+	addr netip.AddrPort // port 0: at the socket
+}
+
+func atSocket(local netip.Addr) place      { return place{netip.AddrPortFrom(local, 0)} }
+func atRelay(relayed netip.AddrPort) place { return place{relayed} }
 
 // New makes a mux that sends by socket and counts into counters.
 func New(socket Socket, counters *drops.Counters) *Mux {
@@ -72,22 +78,30 @@ func New(socket Socket, counters *drops.Counters) *Mux {
 	}
 }
 
-// Receive routes one STUN datagram. It neither waits nor keeps its bytes.
-func (m *Mux) Receive(d udp.Datagram) {
-	msg, ok := parseMessage(d.Data)
+// Receive routes one STUN datagram of the socket. It neither waits nor keeps its
+// bytes.
+func (m *Mux) Receive(d udp.Datagram) { m.receive(atSocket(d.Local), d.Remote, d.Data) }
+
+// ReceiveRelayed does the same with a datagram that a relay has passed on.
+func (m *Mux) ReceiveRelayed(relayed, from netip.AddrPort, datagram []byte) {
+	m.receive(atRelay(relayed), from, datagram)
+}
+
+func (m *Mux) receive(at place, from netip.AddrPort, datagram []byte) {
+	msg, ok := parseMessage(datagram)
 	if !ok {
 		m.drops.Add(drops.STUNMalformed)
 		return
 	}
-	to, cause := m.route(msg, d.Local, d.Remote)
+	to, cause := m.route(msg, at, from)
 	if to == nil {
 		m.drops.Add(cause)
 		return
 	}
-	to.receive(d.Remote, d.Data, msg)
+	to.receive(from, datagram, msg)
 }
 
-func (m *Mux) route(msg message, local netip.Addr, remote netip.AddrPort) (receiver, drops.Cause) {
+func (m *Mux) route(msg message, at place, remote netip.AddrPort) (receiver, drops.Cause) {
 	switch msg.typ {
 	case typeBindingRequest:
 		ufrag, ok := msg.ufrag()
@@ -100,11 +114,11 @@ func (m *Mux) route(msg message, local netip.Addr, remote netip.AddrPort) (recei
 		if a == nil {
 			return nil, drops.STUNUsername
 		}
-		c := a.conns[local]
+		c := a.conns[at]
 		if c == nil {
 			return nil, drops.STUNLocal
 		}
-		if !a.admits(remote) {
+		if !c.view.admits(remote) {
 			return nil, drops.STUNSource
 		}
 		return c, 0
@@ -121,22 +135,9 @@ func (m *Mux) route(msg message, local netip.Addr, remote netip.AddrPort) (recei
 	}
 }
 
-// admits tells whether a request from this address may reach the agent, and
-// gives a new address its place.
-func (a *agent) admits(remote netip.AddrPort) bool {
-	if _, known := a.sources[remote]; known || slices.Contains(a.peers, remote) {
-		return true
-	}
-	if len(a.sources) == maxSources {
-		return false
-	}
-	a.sources[remote] = struct{}{}
-	return true
-}
-
-// open returns the connection of an agent at a host address and makes it, and
-// the agent, if there is none.
-func (m *Mux) open(ufrag string, local netip.AddrPort, peers []netip.AddrPort) (*conn, error) {
+// open returns the connection of a view's agent at a place and makes it if there
+// is none.
+func (m *Mux) open(ufrag string, local netip.AddrPort, v *View) (*conn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.agents[ufrag]
@@ -144,17 +145,14 @@ func (m *Mux) open(ufrag string, local netip.AddrPort, peers []netip.AddrPort) (
 		if len(m.agents) >= maxAgents {
 			return nil, fmt.Errorf("open ICE agent: %w", ErrFull)
 		}
-		a = &agent{
-			conns:   make(map[netip.Addr]*conn),
-			peers:   peers,
-			sources: make(map[netip.AddrPort]struct{}),
-		}
+		a = &agent{conns: make(map[place]*conn)}
 		m.agents[ufrag] = a
 	}
-	c := a.conns[local.Addr()]
+	at := v.place(local)
+	c := a.conns[at]
 	if c == nil {
-		c = newConn(m, ufrag, local)
-		a.conns[local.Addr()] = c
+		c = newConn(v, ufrag, local)
+		a.conns[at] = c
 	}
 	return c, nil
 }
@@ -177,36 +175,27 @@ func (m *Mux) remember(ufrag string, id transaction, from receiver) {
 	m.requests[id] = from
 }
 
-// remove forgets an agent and its requests.
-func (m *Mux) remove(ufrag string) {
+// remove forgets those connections of an agent that doomed tells, and the
+// agent with its last one.
+func (m *Mux) remove(ufrag string, doomed func(*conn) bool) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	a := m.agents[ufrag]
-	delete(m.agents, ufrag)
-	if a != nil {
-		for _, id := range a.sent {
-			delete(m.requests, id)
-		}
+	if a == nil {
+		return
 	}
-	m.mu.Unlock()
-	if a != nil {
-		for _, c := range a.conns {
+	for at, c := range a.conns {
+		if doomed(c) {
+			delete(a.conns, at)
 			c.inbox.Close()
 		}
 	}
-}
-
-// closeConn forgets one connection of an agent, and the agent with its last.
-func (m *Mux) closeConn(c *conn) {
-	m.mu.Lock()
-	a := m.agents[c.ufrag]
-	last := false
-	if a != nil && a.conns[c.local.Addr()] == c {
-		delete(a.conns, c.local.Addr())
-		last = len(a.conns) == 0
+	if len(a.conns) > 0 {
+		return
 	}
-	m.mu.Unlock()
-	if last {
-		m.remove(c.ufrag)
+	delete(m.agents, ufrag)
+	for _, id := range a.sent {
+		delete(m.requests, id)
 	}
 }
 

@@ -173,7 +173,7 @@ func TestTablesAreBounded(t *testing.T) {
 	for i := range maxAgents {
 		view.RemoveConnByUfrag(fmt.Sprint("agent", i))
 	}
-	view.RemoveConnByUfrag("red")
+	red.(*conn).view.RemoveConnByUfrag("red")
 	if m.Agents() != 0 || len(m.requests) != 0 {
 		t.Errorf("%d agents and %d requests are left, want none", m.Agents(), len(m.requests))
 	}
@@ -223,7 +223,7 @@ func TestRemovedAgentIsWokenAndForgotten(t *testing.T) {
 		_, _, err := c.ReadFrom(make([]byte, 100))
 		done <- err
 	}()
-	m.View(nil, nil).RemoveConnByUfrag("red")
+	c.(*conn).view.RemoveConnByUfrag("red")
 	if err := <-done; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("read of a removed connection: %v, want %v", err, net.ErrClosed)
 	}

@@ -2,30 +2,32 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/pion/ice/v4"
+
+	"evio/datapath/icemux"
 )
 
 // Timing of the agents. A host candidate is nominated at once; a reflexive
-// path waits for the host path's answer, which is on its way if there is one.
+// path waits for the host path's answer, which is on its way if there is one, and
+// a peer's relay for those of both.
 const (
 	checkInterval       = 200 * time.Millisecond
 	maxChecks           = uint16(connectTimeout/checkInterval) + 1 // the peer may begin long after us
 	reflexiveAcceptance = 200 * time.Millisecond
+	relayAcceptance     = time.Second
 )
 
-// newAgent makes an ICE agent with the session's host candidates and the peer's
-// candidates. It sends nothing after nomination: probe records keep the path.
-func (s *Session) newAgent(peer Parameters) (*ice.Agent, error) {
-	candidates, addrs, err := s.candidatesOf(peer)
-	if err != nil {
-		return nil, err
-	}
+// startAgent makes an ICE agent with the host candidates of a view and the peer's
+// candidates, and starts its checks. It sends nothing after nomination: probe
+// records keep the path.
+func (s *Session) startAgent(view *icemux.View, peer Parameters) (*ice.Agent, error) {
 	options := []ice.AgentOption{
-		ice.WithUDPMux(s.transport.mux.View(s.hosts, addrs)),
+		ice.WithUDPMux(view),
 		ice.WithLocalCredentials(s.own.Ufrag, s.own.Password),
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
 		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6}),
@@ -36,6 +38,7 @@ func (s *Session) newAgent(peer Parameters) (*ice.Agent, error) {
 		ice.WithHostAcceptanceMinWait(0),
 		ice.WithSrflxAcceptanceMinWait(reflexiveAcceptance),
 		ice.WithPrflxAcceptanceMinWait(reflexiveAcceptance),
+		ice.WithRelayAcceptanceMinWait(relayAcceptance),
 		ice.WithKeepaliveInterval(0),
 		ice.WithDisconnectedTimeout(0),
 		ice.WithFailedTimeout(0),
@@ -45,49 +48,48 @@ func (s *Session) newAgent(peer Parameters) (*ice.Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make ICE agent: %w", err)
 	}
-	if err := feed(agent, candidates); err != nil {
+	if err := s.start(agent, peer); err != nil {
 		s.release("ICE agent", agent.GracefulClose)
 		return nil, err
 	}
 	return agent, nil
 }
 
-// candidatesOf returns the candidates of a peer that agents are given, and
-// their addresses.
-func (s *Session) candidatesOf(peer Parameters) (candidates []ice.Candidate, addrs []netip.AddrPort, err error) {
-	for _, c := range peer.Candidates {
-		if !s.transport.usable(c.Addr) {
-			continue
-		}
-		candidate, err := iceCandidate(c)
-		if err != nil {
-			return nil, nil, fmt.Errorf("use candidate of peer: %w", err)
-		}
-		if candidate == nil {
-			continue
-		}
-		candidates, addrs = append(candidates, candidate), append(addrs, c.Addr)
-	}
-	return candidates, addrs, nil
-}
-
-// feed gives the agent the candidates of both ends.
-func feed(agent *ice.Agent, remote []ice.Candidate) error {
+// start gives the agent the candidates of both ends and begins.
+func (s *Session) start(agent *ice.Agent, peer Parameters) error {
 	if err := agent.OnCandidate(func(ice.Candidate) {}); err != nil { // required; ours are told already
 		return fmt.Errorf("prepare ICE agent: %w", err)
 	}
 	if err := agent.GatherCandidates(); err != nil {
 		return fmt.Errorf("gather ICE candidates: %w", err)
 	}
-	for _, candidate := range remote {
-		if err := agent.AddRemoteCandidate(candidate); err != nil {
+	if err := s.addRemote(agent, peer); err != nil {
+		return err
+	}
+	begin := agent.StartAccept
+	if s.lower {
+		begin = agent.StartDial
+	}
+	if _, err := begin(peer.Ufrag, peer.Password); err != nil {
+		return fmt.Errorf("start ICE checks: %w", err)
+	}
+	return nil
+}
+
+// addRemote gives the agent candidates of the peer; those it has change nothing.
+func (s *Session) addRemote(agent *ice.Agent, peer Parameters) error {
+	for _, c := range peer.Candidates {
+		candidate, err := iceCandidate(c)
+		if err == nil {
+			err = agent.AddRemoteCandidate(candidate)
+		}
+		if err != nil {
 			return fmt.Errorf("use candidate of peer: %w", err)
 		}
 	}
 	return nil
 }
 
-// iceCandidate returns nil for a type that agents are not given.
 func iceCandidate(c Candidate) (ice.Candidate, error) {
 	const component = 1
 	switch c.Type {
@@ -95,44 +97,35 @@ func iceCandidate(c Candidate) (ice.Candidate, error) {
 		return ice.NewCandidateHost(&ice.CandidateHostConfig{
 			Network: "udp", Address: c.Addr.Addr().String(), Port: int(c.Addr.Port()), Component: component,
 		})
+	case Relayed:
+		return ice.NewCandidateRelay(&ice.CandidateRelayConfig{
+			Network: "udp", Address: c.Addr.Addr().String(), Port: int(c.Addr.Port()), Component: component,
+		})
 	case Reflexive:
 		return ice.NewCandidateServerReflexive(&ice.CandidateServerReflexiveConfig{
 			Network: "udp", Address: c.Addr.Addr().String(), Port: int(c.Addr.Port()), Component: component,
 		})
 	default:
-		return nil, nil // a type of later versions
+		return nil, fmt.Errorf("candidate of type %d", c.Type)
 	}
 }
 
-// findPath runs the checks until a pair is nominated.
-func (s *Session) findPath(ctx context.Context, agent *ice.Agent, peer Parameters) (*path, error) {
-	start := agent.StartAccept
-	if s.lower {
-		start = agent.StartDial
-	}
-	if _, err := start(peer.Ufrag, peer.Password); err != nil {
-		return nil, fmt.Errorf("start ICE checks: %w", err)
-	}
+// awaitPair waits until a pair is nominated.
+func awaitPair(ctx context.Context, agent *ice.Agent) (route, error) {
 	if err := agent.AwaitConnect(ctx); err != nil {
-		return nil, fmt.Errorf("find a path: %w", err)
+		return route{}, fmt.Errorf("find a path: %w", err)
 	}
 	pair, err := agent.GetSelectedCandidatePair()
 	if err != nil || pair == nil {
-		return nil, fmt.Errorf("find a path: no pair: %w", err)
+		return route{}, fmt.Errorf("find a path: no pair: %w", err)
 	}
-	local, err := netip.ParseAddr(pair.Local.Address())
-	if err != nil {
-		return nil, fmt.Errorf("find a path: %w", err)
+	local, errLocal := netip.ParseAddr(pair.Local.Address())
+	remote, errRemote := netip.ParseAddr(pair.Remote.Address())
+	if err := errors.Join(errLocal, errRemote); err != nil {
+		return route{}, fmt.Errorf("find a path: %w", err)
 	}
-	remote, err := netip.ParseAddr(pair.Remote.Address())
-	if err != nil {
-		return nil, fmt.Errorf("find a path: %w", err)
-	}
-	return &path{
-		source:     s.transport.socket.Source(local),
-		port:       uint16(pair.Local.Port()),
-		remote:     netip.AddrPortFrom(remote, uint16(pair.Remote.Port())),
-		localType:  pair.Local.Type().String(),
-		remoteType: pair.Remote.Type().String(),
+	return route{
+		local:  netip.AddrPortFrom(local, uint16(pair.Local.Port())),
+		remote: netip.AddrPortFrom(remote, uint16(pair.Remote.Port())),
 	}, nil
 }

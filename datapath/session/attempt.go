@@ -57,7 +57,7 @@ func (a *attempt) run(ctx context.Context) {
 	}
 	s.handshake.Store(conn)
 	defer s.handshake.Store(nil)
-	secure, err := conn.dial()
+	secure, err := s.dial(&conn.flights)
 	if err != nil {
 		a.keyed <- fmt.Errorf("prepare handshake: %w", err)
 		return
@@ -85,18 +85,19 @@ func (a *attempt) agree(ctx context.Context, conn *handshakeConn, secure *dtls.C
 	if err != nil {
 		return err
 	}
-	keys, err := record.Derive(record.Secrets{
+	secrets := record.Secrets{
 		Exporter: secret,
 		Salt:     a.session.options.Secret,
 		Binding:  a.want.binding,
 		AEAD:     a.want.aead,
 		Lower:    a.session.lower,
 		Remote:   a.want.peer.Index,
-	})
+	}
+	keys, err := record.Derive(secrets)
 	if err != nil {
 		return err
 	}
-	a.session.install(p, keys)
+	a.session.install(p, keys, secrets)
 	return nil
 }
 

@@ -9,8 +9,16 @@
 //
 // ICE finds the path, DTLS 1.2 authenticates the peer's Ed25519 key and makes
 // the secret, package record protects what follows. The first valid record each
-// way confirms the keys; then ICE agent and DTLS connection are closed without
+// way confirms the keys; then ICE agents and DTLS connection are closed without
 // a word, and probe records tell round trip and liveness.
+//
+// A path is the socket with one of this machine's addresses, or a TURN allocation,
+// and an address of the peer. A relay is asked for when no direct path is found for
+// a while. Once the session is established its path moves, by the word of probes
+// alone: paths.go decides, pilot.go carries out, arrive.go tells what has come.
+//
+// Keys are replaced from time to time by those of a further handshake, inside the
+// records of the session: keyring.go holds them, rekey.go decides, rekeyer.go drives.
 //
 // The package knows no ring, no overlay protocol and no XMPP: the parameters of
 // the peer and the hash both ends bind their keys to come from the caller, who

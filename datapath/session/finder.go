@@ -1,18 +1,45 @@
 package session
 
-import "context"
+import (
+	"context"
+	"net/netip"
+	"sync"
 
-// finder is an ICE agent at work. Attempts with the same peer credentials share
+	"github.com/pion/ice/v4"
+
+	"evio/datapath/icemux"
+)
+
+// finder looks for a path by ICE. Attempts with the same peer credentials share
 // one: a second agent would wait in vain for a nomination that the peer's agent
 // has made already (RFC 8445 section 8.1.1: once only). It answers the peer's
 // checks until it is stopped.
+//
+// An agent gathers once, so a relayed address gets an agent of its own with the
+// same credentials. The peer takes the two for one; whichever pair is nominated
+// first is the path.
 type finder struct {
 	ufrag, password string // of the peer
 	cancel          context.CancelFunc
 	done            chan struct{}
+	newer           chan Parameters // capacity 1: more candidates of the peer
+	relays          chan relay      // capacity 1: one more own candidate
 
 	found chan struct{} // closed when path or err is set
 	path  *path
+	err   error
+}
+
+// searcher is one of the finder's agents.
+type searcher struct {
+	agent *ice.Agent
+	view  *icemux.View
+}
+
+// pair is what an agent has found.
+type pair struct {
+	route route
+	relay relay // nil for a pair of the socket
 	err   error
 }
 
@@ -24,30 +51,116 @@ func (s *Session) find(ctx context.Context, peer Parameters) *finder {
 		password: peer.Password,
 		cancel:   cancel,
 		done:     make(chan struct{}),
+		newer:    make(chan Parameters, 1),
+		relays:   make(chan relay, 1),
 		found:    make(chan struct{}),
 	}
 	go func() {
 		defer close(f.done)
-		agent, err := s.newAgent(peer)
-		if err != nil {
-			f.finish(nil, err)
-			return
-		}
-		defer s.release("ICE agent", agent.GracefulClose)
-		f.finish(s.findPath(ctx, agent, peer))
-		<-ctx.Done()
+		f.run(ctx, s, peer)
 	}()
 	return f
 }
 
+func (f *finder) run(ctx context.Context, s *Session, peer Parameters) {
+	var searchers []searcher
+	var waiters sync.WaitGroup
+	pairs := make(chan pair)
+	defer func() {
+		for _, found := range searchers {
+			s.release("ICE agent", found.agent.GracefulClose)
+		}
+		waiters.Wait()
+	}()
+	start := func(view *icemux.View, relay relay) {
+		agent, err := s.startAgent(view, peer)
+		if err != nil && relay == nil {
+			f.finish(nil, err)
+		}
+		if err != nil {
+			s.log.WithError(err).Debug("no ICE agent")
+			return
+		}
+		searchers = append(searchers, searcher{agent, view})
+		waiters.Go(func() {
+			found := pair{relay: relay}
+			found.route, found.err = awaitPair(ctx, agent)
+			select {
+			case pairs <- found:
+			case <-ctx.Done():
+			}
+		})
+	}
+	start(s.transport.mux.View(s.hosts, addresses(peer.Candidates)), nil)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case found := <-pairs:
+			if found.err != nil {
+				f.finish(nil, found.err)
+				continue
+			}
+			f.finish(s.pathOf(found.route, found.relay, peer.Candidates), nil)
+		case r := <-f.relays:
+			if f.isDone() {
+				continue
+			}
+			start(s.transport.mux.RelayView(r, addresses(peer.Candidates)), r)
+		case peer = <-f.newer:
+			for _, found := range searchers {
+				found.view.Admit(addresses(peer.Candidates))
+				if err := s.addRemote(found.agent, peer); err != nil {
+					s.log.WithError(err).Debug("newer candidates of the peer")
+				}
+			}
+		}
+	}
+}
+
+// pathOf makes the path of a route in the first slot.
+func (s *Session) pathOf(r route, relay relay, peer []Candidate) *path {
+	p := &path{route: r}
+	if p.relayed = relay != nil; p.relayed {
+		p.out = relay
+	} else {
+		p.out = s.transport.host(r.local)
+	}
+	known := paths{known: peer}
+	p.remoteType = known.typeOf(r.remote)
+	return p
+}
+
+// finish tells what was found first.
 func (f *finder) finish(p *path, err error) {
-	f.path, f.err = p, err
-	close(f.found)
+	if !f.isDone() {
+		f.path, f.err = p, err
+		close(f.found)
+	}
+}
+
+// isDone tells whether there is a path, or will be none.
+func (f *finder) isDone() bool {
+	select {
+	case <-f.found:
+		return true
+	default:
+		return false
+	}
 }
 
 // serves tells whether the finder is the one for these parameters.
 func (f *finder) serves(peer Parameters) bool {
 	return f != nil && f.ufrag == peer.Ufrag && f.password == peer.Password
+}
+
+// update hands over newer parameters of the peer. It is called by one goroutine.
+func (f *finder) update(peer Parameters) {
+	select {
+	case <-f.newer: // older than these
+	default:
+	}
+	f.newer <- peer
 }
 
 // wait returns the path when it is found.
@@ -67,4 +180,12 @@ func (f *finder) stop() {
 	}
 	f.cancel()
 	<-f.done
+}
+
+func addresses(candidates []Candidate) []netip.AddrPort {
+	addrs := make([]netip.AddrPort, len(candidates))
+	for i, c := range candidates {
+		addrs[i] = c.Addr
+	}
+	return addrs
 }

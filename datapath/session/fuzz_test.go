@@ -46,6 +46,7 @@ func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 		index:     7,
 		confirmed: make(chan struct{}),
 		ending:    make(chan struct{}),
+		events:    make(chan event, maxEvents),
 	}
 	secrets := record.Secrets{Exporter: []byte{1}, AEAD: record.AES128GCM, Remote: 7}
 	own, err := record.Derive(secrets)
@@ -57,8 +58,9 @@ func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s.keys.Store(own)
-	s.path.Store(&path{source: udp.Source{Addr: netip.MustParseAddr("192.0.2.1")}, remote: netip.MustParseAddrPort("192.0.2.2:2")})
+	s.keys.begin(own, secrets, 0)
+	at := netip.MustParseAddrPort("192.0.2.1:1")
+	s.path.Store(&path{route: route{local: at, remote: netip.MustParseAddrPort("192.0.2.2:2")}, out: t.host(at)})
 	sessions := map[uint32]*Session{7: s}
 	t.sessions.Store(&sessions)
 	tb.Cleanup(func() { t.sessions.Store(&map[uint32]*Session{}) })
@@ -105,6 +107,10 @@ func FuzzPlaintext(f *testing.F) {
 	f.Add(append([]byte{byte(Probe), 0, opAnswer}, make([]byte, 26)...))
 	f.Add([]byte{byte(Probe), 0})
 	f.Add([]byte{byte(Probe), 0, opGoodbye})
+	f.Add(appendCandidates([]byte{byte(Probe), 0}, 7, sample().Candidates))
+	f.Add(appendReceived([]byte{byte(Probe), 0}, 7))
+	f.Add([]byte{byte(Rekey), 0, opFlight, 0, 0, 0, 1, 22, 254, 253})
+	f.Add([]byte{byte(Rekey), 0, opAsk, 0, 0, 0, 0})
 	f.Add([]byte{77, 0, 1})
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		if len(plain) > record.MaxPlain {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"evio/datapath/icemux"
@@ -45,7 +46,11 @@ func (s *Session) gather(ctx context.Context) bool {
 	found := make(chan struct{})
 	go func() { // joined below, in every case
 		defer close(found)
-		s.hosts, s.own.Candidates = s.transport.candidates(ctx)
+		f := s.transport.candidates(ctx)
+		if f.err != nil {
+			s.log.WithError(f.err).Warn("no candidates: this session will not connect")
+		}
+		s.hosts, s.own.Candidates = f.hosts, f.all
 	}()
 	select {
 	case <-found:
@@ -64,29 +69,81 @@ func (s *Session) gather(ctx context.Context) bool {
 	return true
 }
 
-// candidates returns the host candidates and, with them first, all candidates.
-func (t *Transport) candidates(ctx context.Context) (hosts []netip.AddrPort, all []Candidate) {
-	bases, err := t.hosts(t.filter)
-	if err != nil {
-		t.log.WithError(err).Warn("no candidates: sessions will not connect")
-		return nil, nil
+// found is what can be said of the own addresses.
+type found struct {
+	hosts []netip.AddrPort
+	all   []Candidate // hosts first, none relayed
+	err   error
+}
+
+// candidates finds the own addresses and what NATs show of them.
+func (t *Transport) candidates(ctx context.Context) (f found) {
+	if f.hosts, f.err = t.listHosts(); f.err != nil {
+		return f
 	}
-	port := uint16(t.Port())
-	for _, base := range bases {
-		hosts = append(hosts, netip.AddrPortFrom(base, port))
-		all = append(all, Candidate{Type: Host, Addr: hosts[len(hosts)-1]})
+	bases := make([]netip.Addr, len(f.hosts))
+	for i, host := range f.hosts {
+		bases[i] = host.Addr()
+		f.all = append(f.all, Candidate{Type: Host, Addr: host})
 	}
 	for _, m := range t.reflexive.ask(ctx, t, bases) {
-		if m.Mapped.Addr() != m.Base && len(all) < MaxCandidates {
-			all = append(all, Candidate{Type: Reflexive, Addr: m.Mapped})
+		if m.Mapped.Addr() != m.Base && len(f.all) < MaxCandidates {
+			f.all = append(f.all, Candidate{Type: Reflexive, Addr: m.Mapped})
 		}
 	}
-	return hosts, all
+	return f
+}
+
+// listHosts returns the own addresses as they are now.
+func (t *Transport) listHosts() ([]netip.AddrPort, error) {
+	bases, err := t.hosts(t.filter)
+	if err != nil {
+		return nil, err
+	}
+	hosts := make([]netip.AddrPort, len(bases))
+	for i, base := range bases {
+		hosts[i] = netip.AddrPortFrom(base, uint16(t.Port()))
+	}
+	return hosts, nil
+}
+
+// candidates returns the own candidates as they are told.
+func (s *Session) candidates() []Candidate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own.Candidates
+}
+
+func (s *Session) setCandidates(candidates []Candidate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own.Candidates = candidates
+}
+
+// withRelay adds a relayed candidate, which always finds room.
+func withRelay(candidates []Candidate, relayed netip.AddrPort) []Candidate {
+	candidates = slices.Clone(candidates[:min(len(candidates), MaxCandidates-1)])
+	return append(candidates, Candidate{Type: Relayed, Addr: relayed})
+}
+
+// tellRelay hands the own parameters to the handler again, with a relayed
+// candidate more, unless the session is established by now.
+func (s *Session) tellRelay(r relay) {
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	s.mu.Lock()
+	s.own.Candidates = withRelay(s.own.Candidates, r.Addr())
+	own, connecting := s.own, s.state == Connecting
+	s.mu.Unlock()
+	if connecting {
+		s.options.Handler.Parameters(s, own.Append(nil))
+	}
 }
 
 // reflexive remembers what the STUN servers answered, for all sessions.
 type reflexive struct {
-	turn chan struct{} // capacity 1: held while asking or reading what follows
+	turn  chan struct{} // capacity 1: held while asking or reading what follows
+	stale atomic.Bool   // what was found counts no more
 
 	asked  time.Time
 	bases  []netip.Addr
@@ -110,7 +167,7 @@ func (r *reflexive) ask(ctx context.Context, t *Transport, bases []netip.Addr) [
 	if len(r.found) == 0 {
 		fresh = emptyFresh
 	}
-	if !r.asked.IsZero() && time.Since(r.asked) < fresh && slices.Equal(r.bases, bases) {
+	if !r.stale.Swap(false) && !r.asked.IsZero() && time.Since(r.asked) < fresh && slices.Equal(r.bases, bases) {
 		return r.found
 	}
 	servers := t.resolveSTUN(ctx)
@@ -127,6 +184,9 @@ func (r *reflexive) ask(ctx context.Context, t *Transport, bases []netip.Addr) [
 	r.asked, r.bases, r.found = time.Now(), bases, found
 	return found
 }
+
+// drop forgets the mappings: a NAT may show others by now.
+func (r *reflexive) drop() { r.stale.Store(true) }
 
 // resolveSTUN returns the addresses of the servers whose names are resolved in
 // time, in the order in which they are configured.

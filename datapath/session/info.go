@@ -2,23 +2,33 @@ package session
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 )
 
 // Info is a session's part of the status document.
 type Info struct {
-	State      State          `json:"state"`
-	Local      netip.AddrPort `json:"local"`                 // path, zero while there is none
-	Remote     netip.AddrPort `json:"remote"`                //
-	LocalType  string         `json:"local_type,omitempty"`  // host, srflx, prflx or relay; what the peer sees
-	RemoteType string         `json:"remote_type,omitempty"` //
-	Observed   netip.AddrPort `json:"observed"`              // own address as the peer sees it
-	AEAD       string         `json:"aead,omitempty"`
-	RTT        time.Duration  `json:"rtt_ns"` // smoothed (RFC 6298), 0 before the first answer
+	State          State          `json:"state"`
+	Local          netip.AddrPort `json:"local"`                     // path, zero while there is none
+	Remote         netip.AddrPort `json:"remote"`                    //
+	Path           string         `json:"path,omitempty"`            // direct or relay, of either end
+	Relay          string         `json:"relay,omitempty"`           // own TURN server that carries the path
+	RelayTransport string         `json:"relay_transport,omitempty"` // to that server: udp, tcp or tls
+	Moves          uint64         `json:"moves"`                     // how often the path has changed
+	LocalType      string         `json:"local_type,omitempty"`      // host, srflx, prflx or relay; what the peer sees
+	RemoteType     string         `json:"remote_type,omitempty"`     //
+	Observed       netip.AddrPort `json:"observed"`                  // own address as the peer sees it
+	AEAD           string         `json:"aead,omitempty"`
+	RTT            time.Duration  `json:"rtt_ns"` // smoothed (RFC 6298), 0 before the first answer
 
+	Opened       time.Time `json:"opened"`
 	Established  time.Time `json:"established"`
 	LastReceived time.Time `json:"last_received"` // last valid record
+
+	Generation uint8     `json:"generation"` // of the keys in use, modulo 256
+	Rekeyed    time.Time `json:"rekeyed"`    // when they replaced others, zero for the first
+	Rekeys     uint64    `json:"rekeys"`     // how often keys were replaced
 
 	TxRecords uint64 `json:"tx_records"`
 	RxRecords uint64 `json:"rx_records"`
@@ -48,7 +58,9 @@ func (s *Session) Info() Info {
 		State:       state,
 		Observed:    s.pinger.observed(),
 		RTT:         s.pinger.roundTrip(),
+		Opened:      s.opened,
 		Established: established,
+		Moves:       s.moves.Load(),
 		TxRecords:   s.traffic.txRecords.Load(),
 		RxRecords:   s.traffic.rxRecords.Load(),
 		TxFrames:    s.traffic.txFrames.Load(),
@@ -61,14 +73,16 @@ func (s *Session) Info() Info {
 	if since := s.lastReceived.Load(); since != 0 {
 		info.LastReceived = s.transport.epoch.Add(time.Duration(since))
 	}
-	if keys := s.keys.Load(); keys != nil {
-		info.AEAD = keys.AEAD.String()
+	if keys := s.keys.load(); keys != nil {
+		info.AEAD = keys.current.AEAD.String()
+		info.Generation, info.Rekeys, info.Rekeyed = keys.current.Generation, keys.switches, keys.switched
 	}
 	if p := s.path.Load(); p != nil {
-		info.Local = netip.AddrPortFrom(p.source.Addr, p.port)
-		info.Remote = p.remote
-		info.RemoteType = p.remoteType
-		info.LocalType = s.localType(p, info.Observed)
+		info.Local, info.Remote, info.Path = p.local, p.remote, p.kind()
+		info.LocalType, info.RemoteType = s.localType(p, info.Observed), p.remoteType.String()
+		if r, ok := p.out.(relay); ok {
+			info.Relay, info.RelayTransport = r.Server(), r.Transport()
+		}
 	}
 	return info
 }
@@ -76,16 +90,13 @@ func (s *Session) Info() Info {
 // localType names the own end of the path as the peer sees it. The agent's own
 // word is of no use: its candidate is always the base.
 func (s *Session) localType(p *path, observed netip.AddrPort) string {
-	if !observed.IsValid() {
-		return p.localType
+	switch {
+	case p.relayed:
+		return Relayed.String()
+	case !observed.IsValid(), observed.Addr() == p.local.Addr():
+		return Host.String()
+	case slices.Contains(s.candidates(), Candidate{Type: Reflexive, Addr: observed}):
+		return Reflexive.String()
 	}
-	if observed.Addr() == p.source.Addr {
-		return "host"
-	}
-	for _, c := range s.own.Candidates {
-		if c.Type == Reflexive && c.Addr == observed {
-			return "srflx"
-		}
-	}
-	return "prflx"
+	return peerReflexive.String()
 }

@@ -16,6 +16,7 @@ const (
 	Control  Kind = 3 // a message of the overlay's control protocol
 	Envelope Kind = 4 // something carried for other nodes
 	Probe    Kind = 5 // the session's own: never sent or received by callers
+	Rekey    Kind = 6 // likewise
 )
 
 // MaxControl is the largest control frame: a message of 8 KiB with its header.
@@ -34,10 +35,15 @@ func (k Kind) String() string {
 		return "envelope"
 	case Probe:
 		return "probe"
+	case Rekey:
+		return "rekey"
 	default:
 		return fmt.Sprintf("kind %d", uint8(k))
 	}
 }
+
+// own tells whether the kind is never sent or received by callers.
+func (k Kind) own() bool { return k == Probe || k == Rekey }
 
 // limit is the size of the largest frame of the kind, 0 for a kind that does
 // not exist.
@@ -47,7 +53,7 @@ func (k Kind) limit() int {
 		return record.MaxFrame
 	case Control:
 		return MaxControl
-	case Probe:
+	case Probe, Rekey:
 		return record.MaxWhole
 	default:
 		return 0

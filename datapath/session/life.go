@@ -3,8 +3,11 @@ package session
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"time"
 
+	"evio/datapath/drops"
 	"evio/datapath/record"
 )
 
@@ -27,26 +30,48 @@ func (s *Session) live(ctx context.Context) error {
 	if !s.gather(ctx) {
 		return s.endReason
 	}
+	pilot, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer pilot.close()
+	s.startRekeying(ctx)
+	defer s.stopRekeying()
+	return s.serve(ctx, pilot)
+}
+
+// connect leads the session to its establishment.
+func (s *Session) connect(ctx context.Context) (_ *pilot, err error) {
 	var (
-		paths     *finder  // at work since Connect, nil once established
-		trial     *attempt // likewise
-		keyed     <-chan error
-		deadline  <-chan time.Time
-		confirmed = s.confirmed
-		alive     liveness
-		pulse     = time.NewTimer(0) // repeats the first probe, then serves liveness
+		peer     []Candidate
+		paths    *finder  // at work since Connect
+		trial    *attempt // likewise
+		keyed    <-chan error
+		deadline <-chan time.Time
+		late     <-chan time.Time // a relay is needed
+		hired    *tenant
+		rented   relay
+		pulse    = time.NewTimer(0) // repeats the first probe
 	)
 	<-pulse.C
 	defer pulse.Stop()
 	defer func() {
 		trial.stop()
 		paths.stop()
+		if err != nil {
+			hired.stop()
+		}
 	}()
 
 	for {
 		select {
 		case <-s.ending:
-			return s.endReason
+			return nil, s.endReason
+
+		case <-s.readdressed:
+			if s.isElsewhere() {
+				return nil, ErrAddresses
+			}
 
 		case <-s.wake:
 			wanted := s.takeWanted()
@@ -54,48 +79,94 @@ func (s *Session) live(ctx context.Context) error {
 				continue
 			}
 			trial.stop()
-			if !paths.serves(wanted.peer) {
+			peer = wanted.peer.Candidates
+			if paths.serves(wanted.peer) {
+				paths.update(wanted.peer)
+			} else {
 				paths.stop()
 				paths = s.find(ctx, wanted.peer)
+				if rented != nil {
+					paths.relays <- rented
+				}
+			}
+			if hired != nil {
+				hired.permit(peer)
+			} else if s.transport.relays != nil {
+				late = time.After(relayAfter)
 			}
 			trial = s.begin(ctx, paths, *wanted)
 			keyed, deadline = trial.keyed, time.After(connectTimeout)
 
+		case <-late:
+			late = nil
+			if !paths.isDone() {
+				hired = s.rent(ctx, peer)
+			}
+
+		case r := <-hired.offers():
+			if rented = r; r == nil {
+				continue // direct paths are still tried
+			}
+			paths.relays <- r
+			s.tellRelay(r)
+
+		case <-hired.losses():
+			hired.stop()
+			hired, rented = nil, nil
+
 		case err := <-keyed:
 			if err != nil {
-				return err
+				return nil, err
 			}
 			keyed = nil
 			s.sendProbe()
 			pulse.Reset(confirmInterval)
 
 		case <-deadline:
-			return ErrTimeout
+			s.transport.reflexive.drop() // what was told may be true no more
+			return nil, s.unconfirmed()
 
-		case <-confirmed:
-			trial.stop()
-			paths.stop()
-			trial, paths, keyed, deadline, confirmed = nil, nil, nil, nil, nil
-			alive = liveness{next: s.transport.now()}
-			pulse.Reset(0)
+		case <-s.confirmed:
+			return newPilot(s, peer, hired, rented), nil
 
 		case <-pulse.C:
-			if confirmed != nil {
-				s.sendProbe()
-				pulse.Reset(confirmInterval)
-				continue
-			}
-			verdict := alive.tick(s.transport.now(), time.Duration(s.lastReceived.Load()), s.pinger.roundTrip())
-			switch verdict {
-			case dead:
-				return ErrPeerDead
-			case probe:
-				s.sendProbe()
-			case rest:
-			}
-			pulse.Reset(alive.next - s.transport.now())
+			s.sendProbe()
+			pulse.Reset(confirmInterval)
 		}
 	}
+}
+
+// serve keeps the session alive once it is established.
+func (s *Session) serve(ctx context.Context, m *pilot) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.ending:
+			return s.endReason
+		case e := <-s.events:
+			m.handle(e)
+		case <-s.readdressed:
+			m.readdress(ctx)
+		case f := <-m.gathered:
+			m.regathered(f)
+		case r := <-m.hired.offers():
+			m.rentedRelay(r)
+		case <-m.hired.losses():
+			m.lostRelay(ctx)
+		case <-timer.C:
+			if !m.tick(ctx) {
+				return ErrPeerDead
+			}
+		}
+		timer.Reset(m.next() - s.transport.now())
+	}
+}
+
+// isElsewhere tells whether none of the addresses is left that the peer was told.
+func (s *Session) isElsewhere() bool {
+	hosts, err := s.transport.listHosts()
+	return err == nil && !slices.ContainsFunc(s.hosts, func(h netip.AddrPort) bool { return slices.Contains(hosts, h) })
 }
 
 // takeWanted returns the newest request of Connect, nil if it was taken or the
@@ -114,12 +185,12 @@ func (s *Session) takeWanted() *connection {
 // install puts path and keys of an attempt in the place of those of an earlier
 // one, which have served until now: a record under them shows that the peer has
 // settled on that attempt. It does nothing if such a record has come.
-func (s *Session) install(p *path, keys *record.Keys) {
+func (s *Session) install(p *path, keys *record.Keys, secrets record.Secrets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == Connecting {
 		s.path.Store(p)
-		s.keys.Store(keys)
+		s.keys.begin(keys, secrets, s.drops.Get(drops.RecordForged))
 	}
 }
 
@@ -130,7 +201,7 @@ func (s *Session) confirm(keys *record.Keys) bool {
 	s.calls.Lock()
 	defer s.calls.Unlock()
 	s.mu.Lock()
-	current := !s.ended && s.state == Connecting && s.keys.Load() == keys
+	current := !s.ended && s.state == Connecting && s.keys.sending() == keys
 	if current {
 		s.state, s.established = Established, time.Now()
 	}
@@ -151,7 +222,7 @@ func (s *Session) finish(reason error) {
 	s.mu.Lock()
 	s.state = Closed
 	s.mu.Unlock()
-	s.keys.Store(nil)
+	s.keys.clear()
 
 	s.calls.Lock()
 	defer s.calls.Unlock()

@@ -7,14 +7,18 @@ import (
 )
 
 // newLoopbackEnd listens on a real socket of this machine.
-func newLoopbackEnd(t testing.TB) *end {
+func newLoopbackEnd(t testing.TB, change ...func(*Config)) *end {
 	t.Helper()
 	key := newKey(t)
-	transport, err := Listen(Config{
+	config := Config{
 		Key:              key,
 		IncludeLoopback:  true,
 		ExcludeInterface: func(name string) bool { return name != "lo" },
-	})
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	transport, err := Listen(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,8 @@ import (
 // network joins transports in memory, so that synctest rules their time.
 type network struct {
 	mu      sync.Mutex
-	sockets map[netip.AddrPort]*memorySocket
+	sockets map[netip.AddrPort]place
+	nats    map[netip.AddrPort]netip.AddrPort // what is shown of an address
 	delay   time.Duration
 	// pass decides over each datagram; it may change a copy of it, drop it or
 	// repeat it. nil passes all.
@@ -27,8 +28,31 @@ type network struct {
 	underWay []func() // deliveries, in the order of sending
 }
 
+// place is where an address leads: to a socket and its own address there.
+type place struct {
+	socket *memorySocket
+	local  netip.AddrPort
+}
+
 func newNetwork() *network {
-	return &network{sockets: make(map[netip.AddrPort]*memorySocket), delay: 10 * time.Millisecond}
+	return &network{
+		sockets: make(map[netip.AddrPort]place),
+		nats:    make(map[netip.AddrPort]netip.AddrPort),
+		delay:   10 * time.Millisecond,
+	}
+}
+
+// translate puts an address behind a NAT, or gives it another mapping there.
+func (n *network) translate(inner, outer netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	to := n.sockets[inner]
+	for addr, p := range n.sockets {
+		if p == to && addr != inner {
+			delete(n.sockets, addr)
+		}
+	}
+	n.nats[inner], n.sockets[outer] = outer, to
 }
 
 func (n *network) impair(pass func(from, to netip.AddrPort, datagram []byte) [][]byte) {
@@ -47,6 +71,9 @@ func (n *network) sent() [][]byte {
 func (n *network) send(from, to netip.AddrPort, datagram []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if outer, ok := n.nats[from]; ok {
+		from = outer
+	}
 	n.log = append(n.log, bytes.Clone(datagram))
 	copies := [][]byte{bytes.Clone(datagram)}
 	if n.pass != nil {
@@ -65,13 +92,13 @@ func (n *network) inject(from, to netip.AddrPort, datagram []byte) {
 }
 
 func (n *network) injectLocked(from, to netip.AddrPort, datagram []byte) {
-	s := n.sockets[to]
-	if s == nil {
+	p, ok := n.sockets[to]
+	if !ok {
 		return
 	}
 	n.underWay = append(n.underWay, func() {
 		select {
-		case s.queue <- udp.Datagram{Local: to.Addr(), Remote: from, Data: datagram}:
+		case p.socket.queue <- udp.Datagram{Local: p.local.Addr(), Remote: from, Data: datagram}:
 		default:
 		}
 	})
@@ -89,27 +116,52 @@ func advance(d time.Duration) { <-time.After(d) }
 // memorySocket implements socket.
 type memorySocket struct {
 	network *network
-	addr    netip.AddrPort
+	home    netip.AddrPort   // its first address
+	addrs   []netip.AddrPort // guarded by the network's mu; all of one port
 	queue   chan udp.Datagram
 	closed  chan struct{}
 	once    sync.Once
 }
 
-func (n *network) listen(addr netip.AddrPort) *memorySocket {
-	s := &memorySocket{network: n, addr: addr, queue: make(chan udp.Datagram, 1024), closed: make(chan struct{})}
+func (n *network) listen(addrs ...netip.AddrPort) *memorySocket {
+	s := &memorySocket{network: n, home: addrs[0], queue: make(chan udp.Datagram, 1024), closed: make(chan struct{})}
+	s.renumber(addrs...)
+	return s
+}
+
+// renumber gives the socket other addresses.
+func (s *memorySocket) renumber(addrs ...netip.AddrPort) {
+	n := s.network
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.sockets[addr] = s
-	return s
+	for addr, p := range n.sockets {
+		if p.socket == s {
+			delete(n.sockets, addr)
+		}
+	}
+	s.addrs = addrs
+	for _, addr := range addrs {
+		n.sockets[addr] = place{s, addr}
+	}
+}
+
+// hosts returns the addresses as they are now.
+func (s *memorySocket) hosts() (hosts []netip.Addr) {
+	s.network.mu.Lock()
+	defer s.network.mu.Unlock()
+	for _, addr := range s.addrs {
+		hosts = append(hosts, addr.Addr())
+	}
+	return hosts
 }
 
 func (s *memorySocket) Source(local netip.Addr) udp.Source { return udp.Source{Addr: local} }
 
 func (s *memorySocket) Send(source udp.Source, remote netip.AddrPort, datagram []byte) error {
-	if source.Addr != s.addr.Addr() {
+	if !slices.Contains(s.hosts(), source.Addr) {
 		return errors.New("no such local address")
 	}
-	s.network.send(s.addr, remote, datagram)
+	s.network.send(netip.AddrPortFrom(source.Addr, uint16(s.Port())), remote, datagram)
 	return nil
 }
 
@@ -124,7 +176,7 @@ func (s *memorySocket) Run(deliver func([]udp.Datagram)) error {
 	}
 }
 
-func (s *memorySocket) Port() int        { return int(s.addr.Port()) }
+func (s *memorySocket) Port() int        { return int(s.home.Port()) }
 func (s *memorySocket) Stats() udp.Stats { return udp.Stats{} }
 
 func (s *memorySocket) Close() error {
@@ -134,13 +186,12 @@ func (s *memorySocket) Close() error {
 
 var _ socket = (*memorySocket)(nil)
 
-// join adds a node with one address.
-func (n *network) join(t testing.TB, addr string) *end {
+// join adds a node with addresses of port 4000.
+func (n *network) join(t testing.TB, addrs ...string) *end {
 	t.Helper()
-	at := netip.MustParseAddrPort(addr)
-	key := newKey(t)
-	transport, err := newTransport(Config{Key: key}, n.listen(at), func(icemux.HostFilter) ([]netip.Addr, error) {
-		return []netip.Addr{at.Addr()}, nil
+	socket, key := n.listen(parse(addrs)...), newKey(t)
+	transport, err := newTransport(Config{Key: key}, socket, func(icemux.HostFilter) ([]netip.Addr, error) {
+		return socket.hosts(), nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -148,14 +199,29 @@ func (n *network) join(t testing.TB, addr string) *end {
 	return &end{transport: transport, key: key}
 }
 
-func (e *end) addr() netip.AddrPort { return e.transport.socket.(*memorySocket).addr }
+func parse(addrs []string) (parsed []netip.AddrPort) {
+	for _, addr := range addrs {
+		parsed = append(parsed, netip.MustParseAddrPort(addr))
+	}
+	return parsed
+}
+
+func (e *end) socket() *memorySocket { return e.transport.socket.(*memorySocket) }
+
+func (e *end) addr() netip.AddrPort { return e.socket().home }
 
 // inBubble runs a test on a fresh network with two nodes, in virtual time.
 func inBubble(t *testing.T, test func(t *testing.T, n *network, a, b *end)) {
 	t.Helper()
+	bubble(t, []string{"192.0.2.1:4000"}, []string{"192.0.2.2:4000"}, test)
+}
+
+// bubble does the same with nodes of given addresses.
+func bubble(t *testing.T, atA, atB []string, test func(t *testing.T, n *network, a, b *end)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
-		a, b := n.join(t, "192.0.2.1:4000"), n.join(t, "192.0.2.2:4000")
+		a, b := n.join(t, atA...), n.join(t, atB...)
 		test(t, n, a, b)
 		for _, e := range []*end{a, b} {
 			if err := e.transport.Close(); err != nil {

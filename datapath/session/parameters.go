@@ -47,10 +47,26 @@ type CandidateType uint8
 
 // Candidate types. A peer-reflexive one is found, never told.
 const (
+	peerReflexive CandidateType = 0
+
 	Host      CandidateType = 1
 	Reflexive CandidateType = 2
 	Relayed   CandidateType = 3
 )
+
+// String returns the name of the type in the status document.
+func (c CandidateType) String() string {
+	switch c {
+	case Host:
+		return "host"
+	case Reflexive:
+		return "srflx"
+	case Relayed:
+		return "relay"
+	default:
+		return "prflx"
+	}
+}
 
 // Candidate is an address at which a node may be reached.
 type Candidate struct {
@@ -67,6 +83,7 @@ type Parameters struct {
 	AEADs                  []record.AEAD // preferred first
 	Encryption             Encryption
 	Location               string // where the node stands, as its operator names it
+	Secret                 bool   // the keys are made with an overlay secret
 }
 
 // Field types. A reader skips those it does not know.
@@ -79,6 +96,9 @@ const (
 	fieldAEADs      = 6
 	fieldEncryption = 7
 	fieldLocation   = 8
+	fieldSecret     = 9
+
+	lastField = fieldSecret
 )
 
 // Append encodes the parameters: a byte of format, then fields of {type (1),
@@ -94,9 +114,7 @@ func (p Parameters) Append(dst []byte) []byte {
 	dst = appendField(dst, fieldUfrag, []byte(p.Ufrag))
 	dst = appendField(dst, fieldPassword, []byte(p.Password))
 	for _, c := range p.Candidates {
-		value := append([]byte{byte(c.Type)}, c.Addr.Addr().AsSlice()...)
-		value = binary.BigEndian.AppendUint16(value, c.Addr.Port())
-		dst = appendField(dst, fieldCandidate, value)
+		dst = appendField(dst, fieldCandidate, c.append(nil))
 	}
 	aeads := make([]byte, len(p.AEADs))
 	for i, a := range p.AEADs {
@@ -107,6 +125,11 @@ func (p Parameters) Append(dst []byte) []byte {
 	if p.Location != "" {
 		dst = appendField(dst, fieldLocation, []byte(p.Location))
 	}
+	secret := byte(0)
+	if p.Secret {
+		secret = 1
+	}
+	dst = appendField(dst, fieldSecret, []byte{secret})
 	return dst
 }
 
@@ -125,14 +148,14 @@ func ParseParameters(b []byte) (Parameters, error) {
 		return Parameters{}, errors.New("parameters have an unknown format")
 	}
 	var p Parameters
-	var seen [fieldLocation + 1]bool
+	var seen [lastField + 1]bool
 	for b = b[1:]; len(b) > 0; {
 		if len(b) < 3 || int(binary.BigEndian.Uint16(b[1:])) > len(b)-3 {
 			return Parameters{}, errors.New("parameters are cut short")
 		}
 		typ, value := b[0], b[3:3+int(binary.BigEndian.Uint16(b[1:]))]
 		b = b[3+len(value):]
-		if typ == 0 || typ > fieldLocation {
+		if typ == 0 || typ > lastField {
 			continue
 		}
 		if seen[typ] && typ != fieldCandidate {
@@ -198,6 +221,11 @@ func (p *Parameters) set(typ byte, value []byte) error {
 			return bad()
 		}
 		p.Location = string(value)
+	case fieldSecret:
+		if len(value) != 1 || value[0] > 1 {
+			return bad()
+		}
+		p.Secret = value[0] == 1
 	}
 	return nil
 }
@@ -245,6 +273,9 @@ func agree(own, peer Parameters) (record.AEAD, error) {
 	if peer.MaxVersion < own.MinVersion || own.MaxVersion < peer.MinVersion {
 		return 0, fmt.Errorf("no common protocol version: this node speaks %d–%d, the peer %d–%d; upgrade the older one",
 			own.MinVersion, own.MaxVersion, peer.MinVersion, peer.MaxVersion)
+	}
+	if own.Secret != peer.Secret {
+		return 0, errSecret(own.Secret)
 	}
 	aead, err := record.Choose(own.AEADs, peer.AEADs)
 	if err != nil {

@@ -64,6 +64,7 @@ func TestParametersSurviveTheirEncoding(t *testing.T) {
 			}), 1, maxAEADs).Draw(t, "AEADs"),
 			Encryption: rapid.SampledFrom([]Encryption{EncryptionPreferred, EncryptionRequired}).Draw(t, "encryption"),
 			Location:   rapid.StringN(0, 40, maxLocation).Draw(t, "location"),
+			Secret:     rapid.Bool().Draw(t, "secret"),
 		}
 		if len(p.Candidates) == 0 {
 			p.Candidates = nil
@@ -124,6 +125,8 @@ func TestParametersAreChecked(t *testing.T) {
 		"candidate is mapped":      change(func(p *Parameters) { p.Candidates[0].Addr = netip.MustParseAddrPort("[::ffff:192.0.2.1]:9") }),
 		"candidate of five bytes":  appendField(slices.Clone(good), fieldCandidate, make([]byte, 5)),
 		"unknown policy":           change(func(p *Parameters) { p.Encryption = 9 }),
+		"secret of two bytes":      appendField(slices.Clone(good[:len(good)-4]), fieldSecret, []byte{1, 1}),
+		"secret neither nor":       appendField(slices.Clone(good[:len(good)-4]), fieldSecret, []byte{2}),
 		"location of 256 bytes":    change(func(p *Parameters) { p.Location = strings.Repeat("x", 256) }),
 		"field longer than parent": {parametersFormat, fieldUfrag, 0xff, 0xff, 'a'},
 	}

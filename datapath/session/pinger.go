@@ -10,24 +10,29 @@ import (
 
 // Operations of probe records.
 //
-//	request  {1, token (8)}
-//	answer   {2, token (8), address (16) and port (2) the request came from}
-//	goodbye  {3}
+//	request     {1, token (8)}
+//	answer      {2, token (8), address (16) and port (2) the request came from}
+//	goodbye     {3}
+//	candidates  {4, sequence (4), candidates as in parameters}
+//	received    {5, sequence (4)}
 const (
-	opRequest = 1
-	opAnswer  = 2
-	opGoodbye = 3
+	opRequest    = 1
+	opAnswer     = 2
+	opGoodbye    = 3
+	opCandidates = 4
+	opReceived   = 5
 
-	requestSize = 1 + 8
-	answerSize  = requestSize + 16 + 2
+	requestSize  = 1 + 8
+	answerSize   = requestSize + 16 + 2
+	sequenceSize = 1 + 4
 )
 
-// outstanding is how many probes wait for an answer: those of a burst and the
-// ones before it.
-const outstanding = 8
+// outstanding is how many probes wait for an answer: three searches and the
+// probes of the path.
+const outstanding = 128
 
-// pinger matches answers with probes and measures the round trip. The owner
-// sends, the reader receives.
+// pinger matches answers with probes and measures the round trip of the path. The
+// owner sends, the reader receives.
 type pinger struct {
 	mu       sync.Mutex // guards all below
 	sent     [outstanding]sentProbe
@@ -39,15 +44,16 @@ type pinger struct {
 type sentProbe struct {
 	token uint64
 	at    time.Duration
+	route route
 }
 
-// request appends a request to dst.
-func (p *pinger) request(dst []byte, now time.Duration) []byte {
+// request appends a request to dst that is sent by a route.
+func (p *pinger) request(dst []byte, now time.Duration, by route) []byte {
 	var token [8]byte
 	_, _ = rand.Read(token[:]) // never fails
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sent[p.next] = sentProbe{token: binary.BigEndian.Uint64(token[:]), at: now}
+	p.sent[p.next] = sentProbe{token: binary.BigEndian.Uint64(token[:]), at: now, route: by}
 	p.next = (p.next + 1) % outstanding
 	return append(append(dst, opRequest), token[:]...)
 }
@@ -61,30 +67,46 @@ func appendAnswer(dst, request []byte, from netip.AddrPort) []byte {
 	return binary.BigEndian.AppendUint16(dst, from.Port())
 }
 
-// answer takes an answer. It returns false for one to no probe of ours.
-func (p *pinger) answer(body []byte, now time.Duration) bool {
+// answer takes an answer that has come by a route and returns the probe, which is
+// forgotten if it was sent by the same. It returns false for an answer to no probe
+// of ours.
+func (p *pinger) answer(body []byte, by route) (sentProbe, bool) {
 	if len(body) != answerSize {
-		return false
+		return sentProbe{}, false
 	}
 	token := binary.BigEndian.Uint64(body[1:])
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range p.sent {
-		if p.sent[i].at == 0 || p.sent[i].token != token {
+	for i, sent := range p.sent {
+		if sent.at == 0 || sent.token != token {
 			continue
 		}
-		took := now - p.sent[i].at
-		p.sent[i] = sentProbe{}
-		if p.smoothed == 0 {
-			p.smoothed = took
-		} else {
-			p.smoothed += (took - p.smoothed) / 8 // RFC 6298 section 2.3
+		if sent.route == by {
+			p.sent[i] = sentProbe{}
 		}
-		addr := netip.AddrFrom16([16]byte(body[requestSize:])).Unmap()
-		p.public = netip.AddrPortFrom(addr, binary.BigEndian.Uint16(body[requestSize+16:]))
-		return true
+		return sent, true
 	}
-	return false
+	return sentProbe{}, false
+}
+
+// measure takes what an answer on the path tells.
+func (p *pinger) measure(body []byte, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.smoothed == 0 {
+		p.smoothed = took
+	} else {
+		p.smoothed += (took - p.smoothed) / 8 // RFC 6298 section 2.3
+	}
+	addr := netip.AddrFrom16([16]byte(body[requestSize:])).Unmap()
+	p.public = netip.AddrPortFrom(addr, binary.BigEndian.Uint16(body[requestSize+16:]))
+}
+
+// restart begins with the round trip of another path.
+func (p *pinger) restart(took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.smoothed, p.public = took, netip.AddrPort{}
 }
 
 func (p *pinger) roundTrip() time.Duration {

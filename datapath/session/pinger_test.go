@@ -9,20 +9,24 @@ import (
 func TestPingerMatchesAnswersWithProbes(t *testing.T) {
 	var p pinger
 	from := netip.MustParseAddrPort("203.0.113.5:61000")
-	request := p.request(nil, time.Second)
+	by := route{local: netip.MustParseAddrPort("192.0.2.1:4000"), remote: netip.MustParseAddrPort("192.0.2.2:4000")}
+	request := p.request(nil, time.Second, by)
 	answer := appendAnswer(nil, request, from)
 	if len(request) != requestSize || len(answer) != answerSize {
 		t.Fatalf("sizes %d and %d, want %d and %d", len(request), len(answer), requestSize, answerSize)
 	}
-	if p.answer(answer[:answerSize-1], time.Second) {
+	if _, known := p.answer(answer[:answerSize-1], by); known {
 		t.Error("a short answer was taken")
 	}
-	if !p.answer(answer, 1100*time.Millisecond) {
-		t.Fatal("the answer was not taken")
+	for _, way := range []route{{}, by} { // the second is the one that counts
+		if sent, known := p.answer(answer, way); !known || sent.route != by || sent.at != time.Second {
+			t.Fatalf("the answer by %v is to %+v, %v, want the probe of one second on its route", way, sent, known)
+		}
 	}
-	if p.answer(answer, 1200*time.Millisecond) {
+	if _, known := p.answer(answer, by); known {
 		t.Error("the answer was taken twice")
 	}
+	p.measure(answer, 100*time.Millisecond)
 	if got := p.roundTrip(); got != 100*time.Millisecond {
 		t.Errorf("round trip = %v, want 100 ms", got)
 	}
@@ -34,20 +38,25 @@ func TestPingerMatchesAnswersWithProbes(t *testing.T) {
 func TestPingerSmoothsAndForgets(t *testing.T) {
 	var p pinger
 	from := netip.MustParseAddrPort("[2001:db8::5]:6")
-	first := p.request(nil, time.Second)
+	first := p.request(nil, time.Second, route{})
 	for i := range outstanding {
 		at := time.Duration(i+2) * time.Second
-		r := p.request(nil, at)
-		if !p.answer(appendAnswer(nil, r, from), at+80*time.Millisecond) {
+		answer := appendAnswer(nil, p.request(nil, at, route{}), from)
+		if _, known := p.answer(answer, route{}); !known {
 			t.Fatal("an answer was not taken")
 		}
+		p.measure(answer, 80*time.Millisecond)
 	}
-	if p.answer(appendAnswer(nil, first, from), 20*time.Second) {
+	answer := appendAnswer(nil, first, from)
+	if _, known := p.answer(answer, route{}); known {
 		t.Error("an answer to a forgotten probe was taken")
 	}
-	r := p.request(nil, 30*time.Second)
-	p.answer(appendAnswer(nil, r, from), 30*time.Second+160*time.Millisecond)
+	p.measure(answer, 160*time.Millisecond)
 	if got := p.roundTrip(); got != 90*time.Millisecond {
 		t.Errorf("round trip = %v, want 80 ms + an eighth of 80 ms", got)
+	}
+	p.restart(7 * time.Millisecond)
+	if got := p.roundTrip(); got != 7*time.Millisecond || p.observed().IsValid() {
+		t.Errorf("after a move round trip = %v and observed = %v, want 7 ms and none", got, p.observed())
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 // deliver takes a vector of datagrams from the socket's reader.
 func (t *Transport) deliver(batch []udp.Datagram) {
+	t.reading.Lock()
+	defer t.reading.Unlock()
 	for i := range batch {
 		switch d := &batch[i]; udp.Classify(d.Data) {
 		case udp.STUN:
@@ -20,10 +22,27 @@ func (t *Transport) deliver(batch []udp.Datagram) {
 		case udp.Handshake:
 			t.receiveHandshake(d.Data)
 		case udp.Record:
-			t.receiveRecord(d)
+			t.receiveRecord(d, nil)
 		default:
 			t.drops.Add(drops.Unclassified)
 		}
+	}
+	t.vector.flush()
+}
+
+// deliverRelayed takes a datagram that has come to an allocation.
+func (t *Transport) deliverRelayed(r relay, from netip.AddrPort, datagram []byte) {
+	t.reading.Lock()
+	defer t.reading.Unlock()
+	switch udp.Classify(datagram) {
+	case udp.STUN:
+		t.mux.ReceiveRelayed(r.Addr(), from, datagram)
+	case udp.Handshake:
+		t.receiveHandshake(datagram)
+	case udp.Record:
+		t.receiveRecord(&udp.Datagram{Local: r.Addr().Addr(), Remote: from, Data: datagram}, r)
+	default:
+		t.drops.Add(drops.Unclassified)
 	}
 	t.vector.flush()
 }
@@ -53,8 +72,9 @@ func (t *Transport) receiveHandshake(datagram []byte) {
 	}
 }
 
-// receiveRecord opens a record and adds its frame to the vector.
-func (t *Transport) receiveRecord(d *udp.Datagram) {
+// receiveRecord opens a record and adds its frame to the vector. It has come by
+// the socket, or by a relay.
+func (t *Transport) receiveRecord(d *udp.Datagram, via relay) {
 	index, ok := record.Index(d.Data)
 	if !ok {
 		t.drops.Add(drops.RecordShort)
@@ -65,17 +85,17 @@ func (t *Transport) receiveRecord(d *udp.Datagram) {
 		t.drops.Add(drops.RecordIndex)
 		return
 	}
-	keys := s.keys.Load()
+	plain, keys, err := s.keys.open(d.Data)
 	if keys == nil {
 		s.drops.Add(drops.RecordKeys)
 		return
 	}
-	plain, err := keys.Open(d.Data)
 	if err != nil {
 		s.drops.Add(openCause(err))
 		return
 	}
-	if !s.received(d, keys) {
+	by := t.routeOf(d, via)
+	if !s.received(by, keys) {
 		s.drops.Add(drops.RecordKeys)
 		return
 	}
@@ -88,12 +108,22 @@ func (t *Transport) receiveRecord(d *udp.Datagram) {
 	case kind.limit() == 0 || p.Total == 0 || p.Total > kind.limit():
 		s.drops.Add(drops.RecordPlain)
 	case kind == Probe:
-		s.receiveProbe(p, d.Remote)
+		s.receiveProbe(p, by, via)
+	case kind == Rekey:
+		s.receiveRekey(p)
 	case p.Slice:
 		t.rejoin(s, p)
 	default:
 		t.vector.add(s, kind, p.Body)
 	}
+}
+
+// routeOf returns the way by which a datagram has come.
+func (t *Transport) routeOf(d *udp.Datagram, via relay) route {
+	if via != nil {
+		return route{local: via.Addr(), relayed: true, remote: d.Remote}
+	}
+	return route{local: netip.AddrPortFrom(d.Local, t.port), remote: d.Remote}
 }
 
 func openCause(err error) drops.Cause {
@@ -107,10 +137,11 @@ func openCause(err error) drops.Cause {
 	}
 }
 
-// received notes a record that is valid under keys. It returns false if the
-// session has ended or replaced them meanwhile. The path is not moved by a record that comes from
-// elsewhere: its sender may be whoever repeats the peer's datagrams fastest.
-func (s *Session) received(d *udp.Datagram, keys *record.Keys) bool {
+// received notes a record that is valid under keys and has come by a route. It
+// returns false if the session has ended or replaced the keys meanwhile. The path
+// is not moved by a record that comes from elsewhere: its sender may be whoever
+// repeats the peer's datagrams fastest.
+func (s *Session) received(by route, keys *record.Keys) bool {
 	select {
 	case <-s.confirmed:
 	default:
@@ -118,26 +149,20 @@ func (s *Session) received(d *udp.Datagram, keys *record.Keys) bool {
 			return false
 		}
 	}
-	s.lastReceived.Store(int64(s.transport.now()))
+	if !s.confirmKeys(keys) {
+		return false
+	}
+	now := s.transport.now()
+	s.lastReceived.Store(int64(now))
 	s.traffic.rxRecords.Add(1)
-	if p := s.path.Load(); p != nil && (d.Remote != p.remote || d.Local != p.source.Addr) {
+	if by.relayed {
+		s.relayHeard.Store(int64(now))
+	}
+	if p := s.path.Load(); p != nil && by != p.route {
 		s.traffic.offPath.Add(1)
+		s.tellForeign(by, now)
 	}
 	return true
-}
-
-func (s *Session) receiveProbe(p record.Plain, from netip.AddrPort) {
-	switch {
-	case p.Slice:
-		s.drops.Add(drops.RecordPlain)
-	case p.Body[0] == opRequest && len(p.Body) == requestSize:
-		s.sendOwn(func(dst []byte) []byte { return appendAnswer(dst, p.Body, from) })
-	case p.Body[0] == opAnswer && s.pinger.answer(p.Body, s.transport.now()):
-	case p.Body[0] == opGoodbye:
-		s.end(ErrPeerClosed)
-	default:
-		s.drops.Add(drops.ProbeUnknown)
-	}
 }
 
 // rejoin adds the frame that a slice completes to the vector and hands it over

@@ -7,9 +7,6 @@ import (
 	"evio/datapath/record"
 )
 
-// pathSlot is the slot of the one path that a session has.
-const pathSlot = 0
-
 // sendFrame sends a frame as one record or as slices.
 func (s *Session) sendFrame(kind Kind, frame []byte) error {
 	if len(frame) == 0 || len(frame) > kind.limit() {
@@ -34,12 +31,21 @@ func (s *Session) sendFrame(kind Kind, frame []byte) error {
 
 // sendRecord seals the first n bytes of the buffer's plaintext and sends them.
 func (s *Session) sendRecord(buffer *record.Buffer, n int) error {
-	p, keys := s.path.Load(), s.keys.Load()
+	return s.sendUnder(s.keys.sending(), buffer, n)
+}
+
+// sendUnder is sendRecord with keys that are not always the current ones.
+func (s *Session) sendUnder(keys *record.Keys, buffer *record.Buffer, n int) error {
+	return s.sendOn(s.path.Load(), keys, buffer, n)
+}
+
+// sendOn seals under the given keys, in the path's slot, and sends on the path.
+func (s *Session) sendOn(p *path, keys *record.Keys, buffer *record.Buffer, n int) error {
 	if p == nil || keys == nil {
 		s.drops.Add(drops.SendPath)
 		return ErrNotEstablished
 	}
-	sealed, err := keys.Send[pathSlot].Seal(buffer, n)
+	sealed, err := keys.Send[p.slot].Seal(buffer, n)
 	if err != nil {
 		s.drops.Add(drops.SendExhausted)
 		s.end(ErrExhausted)
@@ -53,25 +59,41 @@ func (s *Session) sendRecord(buffer *record.Buffer, n int) error {
 // sendDatagram sends on a path. What the kernel refuses is counted and lost,
 // like everything that happens on the way.
 func (s *Session) sendDatagram(p *path, datagram []byte) {
-	if err := s.transport.socket.Send(p.source, p.remote, datagram); err != nil {
+	if err := p.out.Send(p.remote, datagram); err != nil {
 		s.drops.Add(drops.SendSocket)
 	}
 }
 
 // sendProbe asks the peer for a sign of life.
-func (s *Session) sendProbe() {
-	s.sendOwn(func(dst []byte) []byte { return s.pinger.request(dst, s.transport.now()) })
+func (s *Session) sendProbe() { s.sendProbeUnder(s.keys.sending()) }
+
+// sendProbeUnder asks for one, with keys that the peer is to confirm.
+func (s *Session) sendProbeUnder(keys *record.Keys) {
+	if p := s.path.Load(); p != nil {
+		s.challenge(p, keys)
+	}
 }
 
 // sendGoodbye tells the peer that the session is over.
 func (s *Session) sendGoodbye() {
-	s.sendOwn(func(dst []byte) []byte { return append(dst, opGoodbye) })
+	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte { return append(dst, opGoodbye) })
 }
 
-// sendOwn sends a record of kind Probe. Why it could not, the counters tell.
-func (s *Session) sendOwn(body func(dst []byte) []byte) {
+// sendOwn sends a record of the session's own. Why it could not, the counters tell.
+func (s *Session) sendOwn(keys *record.Keys, kind Kind, body func(dst []byte) []byte) {
+	s.sendOwnOn(s.path.Load(), keys, kind, body)
+}
+
+// challenge asks for an answer on a path. It has to come by the same route.
+func (s *Session) challenge(p *path, keys *record.Keys) {
+	s.sendOwnOn(p, keys, Probe, func(dst []byte) []byte {
+		return s.pinger.request(dst, s.transport.now(), p.route)
+	})
+}
+
+func (s *Session) sendOwnOn(p *path, keys *record.Keys, kind Kind, body func(dst []byte) []byte) {
 	buffer := s.transport.buffers.Get().(*record.Buffer)
 	defer s.transport.buffers.Put(buffer)
-	plain := body(record.AppendWhole(buffer.Plain(), uint8(Probe), nil))
-	_ = s.sendRecord(buffer, len(plain))
+	plain := body(record.AppendWhole(buffer.Plain(), uint8(kind), nil))
+	_ = s.sendOn(p, keys, buffer, len(plain))
 }

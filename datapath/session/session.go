@@ -14,14 +14,14 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
-	"evio/datapath/udp"
 )
 
 // Handler is told what happens to a session. Its methods are called one at a
 // time and must not block.
 type Handler interface {
-	// Parameters hands over the own parameters, at most two seconds after Open,
-	// once.
+	// Parameters hands over the own parameters, at most two seconds after Open. It
+	// comes again before Established, with a relayed candidate more and all else
+	// as it was, when no path is found without.
 	Parameters(s *Session, parameters []byte)
 	// Established says that keys are confirmed by both ends and records flow.
 	Established(s *Session)
@@ -62,14 +62,6 @@ func (o Options) validate() error {
 	return errors.Join(faults...)
 }
 
-// path is where records go. A path is replaced, never changed.
-type path struct {
-	source                udp.Source
-	port                  uint16 // of the own end
-	remote                netip.AddrPort
-	localType, remoteType string // as the ICE agent sees them
-}
-
 // connection is what Connect asks for.
 type connection struct {
 	peer    Parameters
@@ -85,32 +77,39 @@ type Session struct {
 	log       *logrus.Entry
 	lower     bool // this end has the lower node ID
 	index     uint32
-	own       Parameters // complete once the state has left Gathering
+	own       Parameters // complete once the state has left Gathering, but for the candidates
 	hosts     []netip.AddrPort
+	opened    time.Time
 
-	mu          sync.Mutex // guards state, established, wanted and newest
+	mu          sync.Mutex // guards state, established, wanted, newest and own.Candidates
 	state       State
 	established time.Time
 	wanted      *connection // newest request of Connect that the owner has not taken
 	newest      [32]byte    // its binding, also when it was taken
 
-	wake      chan struct{} // capacity 1: wanted was set
-	confirmed chan struct{} // closed when the session is established
-	ending    chan struct{} // closed by the first end
-	endOnce   sync.Once
-	endReason error // set before ending is closed
+	wake        chan struct{} // capacity 1: wanted was set
+	confirmed   chan struct{} // closed when the session is established
+	readdressed chan struct{} // capacity 1: own addresses may have changed
+	events      chan event    // from the reader, once established; what finds no room is dropped
+	ending      chan struct{} // closed by the first end
+	endOnce     sync.Once
+	endReason   error // set before ending is closed
 
 	calls sync.Mutex // makes calls of the handler one at a time; guards ended
 	ended bool
 
-	keys      atomic.Pointer[record.Keys]
+	keys      keyring
 	path      atomic.Pointer[path]
 	handshake atomic.Pointer[handshakeConn]
+	rekeyer   atomic.Pointer[rekeyer] // while the session is established
 	frameID   atomic.Uint32
 
 	rejoiner     record.Rejoiner // the reader's
+	foreign      event           // the reader's: the last foreignRecord
 	pinger       pinger
 	lastReceived atomic.Int64 // transport time of the last valid record
+	relayHeard   atomic.Int64 // transport time of the last one that came by an own relay
+	moves        atomic.Uint64
 	traffic      traffic
 	drops        drops.Counters
 }
@@ -129,9 +128,14 @@ func (t *Transport) Open(options Options) (*Session, error) {
 		options:   options,
 		log:       log,
 		lower:     bytes.Compare(options.Local[:], options.Remote[:]) < 0,
+		opened:    time.Now(),
 		wake:      make(chan struct{}, 1),
 		confirmed: make(chan struct{}),
-		ending:    make(chan struct{}),
+
+		readdressed: make(chan struct{}, 1),
+		events:      make(chan event, maxEvents),
+
+		ending: make(chan struct{}),
 	}
 	ufrag, password, err := credentials()
 	if err != nil {
@@ -149,12 +153,15 @@ func (t *Transport) Open(options Options) (*Session, error) {
 		AEADs:      record.Supported(),
 		Encryption: options.Encryption,
 		Location:   options.Location,
+		Secret:     len(options.Secret) > 0,
 	}
 	go s.run() // ends with the session; Transport.Close waits for it
 	return s, nil
 }
 
-// Connect starts, or starts again, to connect to a peer with these parameters.
+// Connect starts, or starts again, to connect to a peer with these parameters. Of
+// newer ones with the same credentials the candidates are added to the search for
+// a path.
 // The caller has verified who signed them; binding is the hash over both ends'
 // signed parameters that both must have in common. A repetition of the newest
 // call, which the same binding shows, changes nothing.
@@ -163,6 +170,7 @@ func (s *Session) Connect(remote []byte, binding [32]byte) error {
 	if err != nil {
 		return fmt.Errorf("connect session: %w", err)
 	}
+	peer.Candidates = s.transport.usable(peer.Candidates)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {
@@ -194,7 +202,7 @@ func (s *Session) Connect(remote []byte, binding [32]byte) error {
 // record is cut. Frames that cannot be sent are counted; the error is that of
 // the first of them.
 func (s *Session) Send(kind Kind, frames [][]byte) error {
-	if kind == Probe || kind.limit() == 0 {
+	if kind.own() || kind.limit() == 0 {
 		return fmt.Errorf("send %v: %w", kind, ErrKind)
 	}
 	if s.State() != Established {

@@ -194,8 +194,8 @@ func TestForeignSecretNeverEstablishes(t *testing.T) {
 		b.open(t, a, func(o *Options) { o.Secret = []byte("theirs") })
 		connect(t, a, b)
 		for _, e := range []*end{a, b} {
-			if err := await(t, e.closed, "Closed"); !errors.Is(err, ErrTimeout) {
-				t.Errorf("closed with %v, want %v", err, ErrTimeout)
+			if err := await(t, e.closed, "Closed"); !errors.Is(err, ErrSecret) || errors.Is(err, ErrTimeout) {
+				t.Errorf("closed with %v, want %v", err, ErrSecret)
 			}
 			if e.session.Info().Drops["record_forged"] == 0 {
 				t.Error("records under other keys were not counted")

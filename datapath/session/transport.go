@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"evio/datapath/drops"
 	"evio/datapath/icemux"
 	"evio/datapath/record"
+	"evio/datapath/turn"
 	"evio/datapath/udp"
 )
 
@@ -32,6 +34,11 @@ type Config struct {
 	// STUN lists the servers (host:port) that tell the addresses NATs show. At
 	// most four are asked.
 	STUN []string
+	// TURN lists the relays for peers that cannot be reached directly, in the order
+	// in which they are tried.
+	TURN []turn.Server
+	// RekeyEvery is how long keys of a session are used, 0 for an hour.
+	RekeyEvery time.Duration
 	// ExcludeInterface names interfaces whose addresses are no candidates, such
 	// as own TAPs and bridges; nil excludes none. Loopback, docker, bridge, veth
 	// and Open vSwitch interfaces are never used.
@@ -47,6 +54,9 @@ func (c Config) validate() error {
 	var faults []error
 	if len(c.Key) != ed25519.PrivateKeySize {
 		faults = append(faults, errors.New("identity key is missing: load or make one first"))
+	}
+	if c.RekeyEvery < 0 {
+		faults = append(faults, fmt.Errorf("keys cannot be used for %v: give a time above zero", c.RekeyEvery))
 	}
 	for _, server := range c.STUN {
 		if _, _, err := net.SplitHostPort(server); err != nil {
@@ -70,16 +80,20 @@ type Transport struct {
 	config      Config
 	log         *logrus.Entry
 	socket      socket
+	port        uint16 // of the socket
 	mux         *icemux.Mux
 	filter      icemux.HostFilter
 	hosts       func(icemux.HostFilter) ([]netip.Addr, error)
 	lookup      func(ctx context.Context, network, host string) ([]netip.Addr, error) // of STUN servers
 	reflexive   reflexive
+	relays      relays // nil: none
 	certificate tls.Certificate
 	epoch       time.Time // zero of the times that sessions keep
 	drops       drops.Counters
 	buffers     sync.Pool // of *record.Buffer
-	vector      vector    // of the reader
+
+	reading sync.Mutex // makes one reader of those of the socket and of the relays
+	vector  vector     // of the reader
 
 	mu       sync.Mutex // guards closed and changes of sessions
 	closed   bool
@@ -102,6 +116,20 @@ func Listen(config Config) (*Transport, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if len(config.TURN) > 0 {
+		pool, err := turn.New(turn.Config{
+			Servers:       config.TURN,
+			Log:           t.log,
+			AllowLoopback: config.IncludeLoopback,
+			Deliver: func(a *turn.Allocation, from netip.AddrPort, datagram []byte) {
+				t.deliverRelayed(a, from, datagram)
+			},
+		})
+		if err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
+		t.relays = turnPool{pool}
+	}
 	return t, nil
 }
 
@@ -114,6 +142,7 @@ func newTransport(config Config, s socket, hosts func(icemux.HostFilter) ([]neti
 		config:      config,
 		log:         orDiscard(config.Log),
 		socket:      s,
+		port:        uint16(s.Port()),
 		filter:      icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
 		hosts:       hosts,
 		lookup:      net.DefaultResolver.LookupNetIP,
@@ -190,9 +219,28 @@ func (t *Transport) Close() error {
 		s.Close()
 	}
 	t.owners.Wait()
-	err := t.socket.Close()
+	var err error
+	if t.relays != nil {
+		err = t.relays.Close()
+	}
+	err = errors.Join(err, t.socket.Close())
 	<-t.reader
 	return err
+}
+
+// AddressesChanged is called when addresses of this machine have come or gone. The
+// sessions look for other paths and tell their peers.
+func (t *Transport) AddressesChanged() {
+	t.reflexive.drop()
+	if t.relays != nil {
+		t.relays.Suspect()
+	}
+	for _, s := range *t.sessions.Load() {
+		select {
+		case s.readdressed <- struct{}{}:
+		default: // it has not listed them since the last time
+		}
+	}
 }
 
 // Stats is the transport's part of the status document.
@@ -202,6 +250,7 @@ type Stats struct {
 	Sessions map[string]int    `json:"sessions"` // by state
 	Agents   int               `json:"agents"`   // ICE agents at work
 	Drops    map[string]uint64 `json:"drops"`    // of datagrams of no session
+	Relays   []turn.Status     `json:"relays,omitempty"`
 }
 
 // Stats returns a snapshot.
@@ -216,8 +265,13 @@ func (t *Transport) Stats() Stats {
 	for _, s := range *t.sessions.Load() {
 		stats.Sessions[s.State().String()]++
 	}
+	if t.relays != nil {
+		stats.Relays = t.relays.Status()
+	}
 	return stats
 }
 
-// usable tells whether a candidate of a peer may be tried.
-func (t *Transport) usable(addr netip.AddrPort) bool { return t.filter.Usable(addr.Addr()) }
+// usable returns those candidates of a peer that may be tried.
+func (t *Transport) usable(candidates []Candidate) []Candidate {
+	return slices.DeleteFunc(candidates, func(c Candidate) bool { return !t.filter.Usable(c.Addr.Addr()) })
+}

@@ -1,0 +1,48 @@
+package session
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// rentedRelay takes the allocation, nil if there is none to have.
+func (m *pilot) rentedRelay(r relay) {
+	if r == nil {
+		m.hired.stop()
+		m.hired = nil
+		return
+	}
+	m.rented, m.relaying = r, m.s.transport.now()
+	m.tell(m.telling.candidates)
+	m.do(m.paths.setRelay(m.relaying, r.Addr()))
+}
+
+// lostRelay looks for another way when the allocation is gone, also through
+// another server.
+func (m *pilot) lostRelay(ctx context.Context) {
+	now := m.s.transport.now()
+	m.hired.stop()
+	m.hired, m.rented = nil, nil
+	m.do(m.paths.setRelay(now, netip.AddrPort{}))
+	if m.paths.current.relayed {
+		m.alive.restart(now)
+		m.hired = m.s.rent(ctx, m.paths.known)
+	}
+}
+
+// leaving tells whether there is a relay that is not used.
+func (m *pilot) leaving() bool { return m.rented != nil && !m.paths.current.relayed }
+
+// heard is when the relay was of use last.
+func (m *pilot) heard() time.Duration {
+	return max(m.relaying, time.Duration(m.s.relayHeard.Load()))
+}
+
+// leave gives the relay back. The pool keeps it for those who are still on the way.
+func (m *pilot) leave() {
+	m.hired.stop()
+	m.hired, m.rented = nil, nil
+	m.do(m.paths.setRelay(m.s.transport.now(), netip.AddrPort{}))
+	m.tell(m.telling.candidates)
+}

@@ -1,0 +1,82 @@
+package session
+
+import (
+	"context"
+
+	"github.com/pion/dtls/v3"
+
+	"evio/datapath/record"
+	"evio/datapath/udp"
+)
+
+// exchange is the handshake of one rekey. Its flights are protected records of the
+// session, so nobody but the peer can disturb it, also not by an alert, which DTLS
+// sends in clear until it has keys. It keeps answering the peer's lost flights until
+// it is stopped.
+type exchange struct {
+	flights
+	ended  chan exchanged // capacity 1: keys, or why there are none
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+type exchanged struct {
+	keys *record.Keys
+	err  error
+}
+
+// exchange starts the handshake of a rekey; stop ends it.
+func (s *Session) exchange(ctx context.Context, id uint32, terms record.Secrets) *exchange {
+	ctx, cancel := context.WithCancel(ctx)
+	x := &exchange{ended: make(chan exchanged, 1), cancel: cancel, done: make(chan struct{})}
+	x.inbox = udp.NewInbox(handshakeInbox)
+	x.send = func(b []byte) { s.sendRekey(rekeyMessage{op: opFlight, id: id, body: b}) }
+	terms.Generation = uint8(id)
+	go func() {
+		defer close(x.done)
+		x.run(ctx, s, terms)
+	}()
+	return x
+}
+
+// stop ends the exchange, if there is one, and waits for all that it started. It
+// returns the keys if nobody has received them yet.
+func (x *exchange) stop() *record.Keys {
+	if x == nil {
+		return nil
+	}
+	x.muted.Store(true)
+	x.cancel()
+	<-x.done
+	select {
+	case end := <-x.ended:
+		return end.keys
+	default:
+		return nil
+	}
+}
+
+func (x *exchange) run(ctx context.Context, s *Session, terms record.Secrets) {
+	secure, err := s.dial(&x.flights)
+	if err != nil {
+		x.ended <- exchanged{err: err}
+		return
+	}
+	defer func() {
+		x.muted.Store(true) // no close_notify: records show the peer that it is over
+		s.release("rekey", secure.Close)
+	}()
+	keys, err := renewed(ctx, secure, terms)
+	x.ended <- exchanged{keys, err}
+	<-ctx.Done()
+}
+
+// renewed runs the handshake and makes keys as the first ones were made.
+func renewed(ctx context.Context, secure *dtls.Conn, terms record.Secrets) (*record.Keys, error) {
+	secret, err := exported(ctx, secure)
+	if err != nil {
+		return nil, err
+	}
+	terms.Exporter = secret
+	return record.Derive(terms)
+}

@@ -1,0 +1,211 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"time"
+
+	"evio/datapath/drops"
+	"evio/datapath/record"
+)
+
+// rekeyer drives the machine of rekeying while a session is established. One
+// goroutine owns it; the reader hands over messages and tells of confirmed keys.
+type rekeyer struct {
+	session *Session
+	machine *rekeying
+	inbox   chan rekeyMessage // capacity handshakeInbox: flights of one handshake
+	wake    chan struct{}     // capacity 1: pending keys have become current
+
+	exchange *exchange // at work, nil if there is none
+	switches uint64    // of the keys, as far as the machine knows them
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// startRekeying is called once the first keys are confirmed.
+func (s *Session) startRekeying(ctx context.Context) {
+	every := s.transport.config.RekeyEvery
+	if every == 0 {
+		every = rekeyEvery
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	r := &rekeyer{
+		session: s,
+		machine: newRekeying(s.lower, every, s.transport.now()),
+		inbox:   make(chan rekeyMessage, handshakeInbox),
+		wake:    make(chan struct{}, 1),
+		cancel:  cancel,
+		done:    make(chan struct{}),
+	}
+	s.rekeyer.Store(r)
+	go func() {
+		defer close(r.done)
+		r.run(ctx)
+	}()
+}
+
+// stopRekeying ends what startRekeying has started, if it has.
+func (s *Session) stopRekeying() {
+	if r := s.rekeyer.Swap(nil); r != nil {
+		r.cancel()
+		<-r.done
+	}
+}
+
+// receiveRekey passes a message to the rekeyer. It is called by the reader.
+func (s *Session) receiveRekey(p record.Plain) {
+	m, ok := parseRekey(p.Body)
+	if p.Slice || !ok {
+		s.drops.Add(drops.RecordPlain)
+		return
+	}
+	r := s.rekeyer.Load()
+	if r == nil {
+		s.drops.Add(drops.RekeyStale)
+		return
+	}
+	m.body = bytes.Clone(m.body)
+	select {
+	case r.inbox <- m:
+	default:
+		s.drops.Add(drops.RekeyQueue)
+	}
+}
+
+// confirmKeys is called by the reader with the keys of a valid record. It returns
+// false if they are out of use.
+func (s *Session) confirmKeys(keys *record.Keys) bool {
+	switched, valid := s.keys.confirm(keys)
+	if r := s.rekeyer.Load(); switched && r != nil {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+	return valid
+}
+
+func (s *Session) sendRekey(m rekeyMessage) {
+	if rekeyHeader+len(m.body) > Rekey.limit() {
+		s.drops.Add(drops.SendSize)
+		return
+	}
+	s.sendOwn(s.keys.sending(), Rekey, m.append)
+}
+
+func (r *rekeyer) run(ctx context.Context) {
+	defer func() { r.exchange.stop() }()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		keys := r.session.keys.load()
+		if keys == nil {
+			return // the session is over
+		}
+		var ended <-chan exchanged
+		if r.exchange != nil {
+			ended = r.exchange.ended
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-r.wake:
+		case <-keys.current.Soon():
+			r.machine.soon(r.now())
+		case m := <-r.inbox:
+			r.confirmed(ctx)
+			r.receive(ctx, m)
+		case end := <-ended:
+			r.confirmed(ctx)
+			r.ended(ctx, end)
+		}
+		r.confirmed(ctx)
+		r.work(ctx, r.machine.tick(r.now()))
+		timer.Reset(r.machine.next() - r.now())
+	}
+}
+
+func (r *rekeyer) now() time.Duration { return r.session.transport.now() }
+
+// confirmed tells the machine of keys that the reader has made current. It is
+// called before everything that followed on the wire.
+func (r *rekeyer) confirmed(ctx context.Context) {
+	keys := r.session.keys.load()
+	if keys == nil || keys.switches == r.switches {
+		return
+	}
+	r.switches = keys.switches
+	r.work(ctx, r.machine.confirmed(r.now()))
+}
+
+func (r *rekeyer) receive(ctx context.Context, m rekeyMessage) {
+	taken := false
+	switch m.op {
+	case opAsk:
+		taken = r.machine.asked(m.id, r.now())
+	case opFlight:
+		var work []rekeyEffect
+		work, taken = r.machine.flight(m.id, r.now())
+		r.work(ctx, work)
+		if taken && r.exchange != nil && !r.exchange.inbox.Put(netip.AddrPort{}, m.body) {
+			r.session.drops.Add(drops.RekeyQueue)
+		}
+	}
+	if !taken {
+		r.session.drops.Add(drops.RekeyStale)
+	}
+}
+
+// ended takes the result of the exchange.
+func (r *rekeyer) ended(ctx context.Context, end exchanged) {
+	if end.keys == nil {
+		r.session.log.WithError(end.err).Debug("handshake for new keys")
+		r.work(ctx, r.machine.failed(r.now()))
+		return
+	}
+	r.session.keys.expect(end.keys)
+	r.work(ctx, r.machine.done(r.now()))
+}
+
+// work carries out what the machine wants.
+func (r *rekeyer) work(ctx context.Context, effects []rekeyEffect) {
+	s := r.session
+	for _, effect := range effects {
+		keys := s.keys.load()
+		if keys == nil {
+			return
+		}
+		switch effect {
+		case rekeyBegin:
+			r.exchange = s.exchange(ctx, r.machine.newest, keys.terms)
+		case rekeyExpire:
+			r.ended(ctx, exchanged{keys: r.stop(), err: context.DeadlineExceeded})
+		case rekeyStop:
+			r.stop()
+		case rekeyProbe:
+			if keys.pending != nil {
+				s.sendProbeUnder(keys.pending)
+			}
+		case rekeyRequest:
+			s.sendRekey(rekeyMessage{op: opAsk, id: r.machine.current})
+		case rekeyForget:
+			s.keys.expect(nil)
+		case rekeyWipe:
+			s.keys.wipe()
+		case rekeyFailed:
+			s.log.Warn("keys could not be replaced; the old ones stay in use, and it is tried again")
+		case rekeyHealed:
+			s.log.Info("keys have been replaced after all")
+		}
+	}
+}
+
+func (r *rekeyer) stop() *record.Keys {
+	keys := r.exchange.stop()
+	r.exchange = nil
+	return keys
+}
