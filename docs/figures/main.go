@@ -3,8 +3,9 @@
 //
 //	go run ./docs/figures
 //
-// writes docs/figures/architecture.svg. A test compares the file with what the
-// program draws.
+// writes docs/figures/architecture.svg, and docs/figures/nat-grid.svg from
+// docs/figures/natgrid.json, which is a copy of what the end-to-end test TestNATGrid
+// leaves in dist. A test compares the files with what the program draws.
 package main
 
 import (
@@ -13,8 +14,27 @@ import (
 )
 
 func main() {
-	if err := os.WriteFile("docs/figures/architecture.svg", architecture(), 0o644); err != nil { //nolint:gosec // a document that everybody may read
+	if err := draw(); err != nil {
 		fmt.Fprintln(os.Stderr, "figures:", err)
 		os.Exit(1)
 	}
+}
+
+func draw() error {
+	figures, err := figures()
+	if err != nil {
+		return err
+	}
+	for name, figure := range figures {
+		if err := os.WriteFile("docs/figures/"+name, figure, 0o644); err != nil { //nolint:gosec // a document that everybody may read
+			return err
+		}
+	}
+	return nil
+}
+
+// figures are all of them by file name.
+func figures() (map[string][]byte, error) {
+	grid, err := natGrid(measured)
+	return map[string][]byte{"architecture.svg": architecture(), "nat-grid.svg": grid}, err
 }

@@ -12,7 +12,8 @@ type drawing struct {
 	body          bytes.Buffer
 }
 
-// style is shared by all figures: grey lines, one fill for each owner.
+// style is shared by all figures: grey lines, one fill for each owner and
+// for each way of the NAT grid.
 const style = `
     text { font: 13px "DejaVu Sans", Verdana, sans-serif; fill: #222 }
     .title { font-weight: bold }
@@ -23,6 +24,9 @@ const style = `
     .driver { fill: #dbe8f6 }
     .overlay { fill: #e3f1dc }
     .datapath { fill: #f8e6d2 }
+    .direct { fill: #cfe8cf }
+    .udp { fill: #fdf0c4 }
+    .tcp, .tls { fill: #f6d3c4 }
     .line { stroke: #444; stroke-width: 1.4; fill: none; marker-end: url(#head) }
     .both { marker-start: url(#tail) }
 `
