@@ -5,10 +5,17 @@
 //	probe udp-recv   -listen :PORT             every datagram with its source
 //	probe tcp-echo   -listen :PORT             sends back what it gets
 //	probe tcp-check  ADDR:PORT                 succeeds if a connection opens
+//	probe tcp-dialogue -to ADDR:PORT           one connection to a tcp-echo, each answer checked
+//	probe count-send -to ADDR:PORT             numbered datagrams at a steady rate
+//	probe count-recv -listen :PORT             what came of them
 //	probe http-serve -listen :PORT -body TEXT  answers every request with the text
 //	probe http-get   URL                       prints status and body
 //	probe raw-send   -dev IF …                 one Ethernet frame, with whatever addresses one likes
 //	probe stranger   -to JID …                 first contact from an account outside of the roster
+//	probe tamper     -listen IF …              captured datagrams again, altered or from elsewhere
+//	probe xmpp-account   -control SOCKET …     an account that says what a test tells it to
+//	probe xmpp-proxy     -control SOCKET …     an XMPP server that alters, repeats and adds
+//	probe hostile-member -control SOCKET …     a member that sends whatever frames a test likes
 package main
 
 import (
@@ -37,12 +44,14 @@ func main() {
 func run(ctx context.Context, out io.Writer, args []string) error {
 	commands := map[string]command{
 		"udp-send": udpSend, "udp-recv": udpReceive,
-		"tcp-echo": tcpEcho, "tcp-check": tcpCheck,
+		"tcp-echo": tcpEcho, "tcp-check": tcpCheck, "tcp-dialogue": tcpDialogue,
+		"count-send": countSend, "count-recv": countReceive,
 		"http-serve": httpServe, "http-get": httpGet,
-		"raw-send": rawSend, "stranger": stranger,
+		"raw-send": rawSend, "stranger": stranger, "tamper": tamper,
+		"xmpp-account": xmppAccount, "xmpp-proxy": xmppProxy, "hostile-member": hostileMember,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return errors.New("name a command: udp-send, udp-recv, tcp-echo, tcp-check, http-serve, http-get, raw-send, stranger")
+		return errors.New("name a command: udp-send, udp-recv, tcp-echo, tcp-check, tcp-dialogue, count-send, count-recv, http-serve, http-get, raw-send, stranger, tamper, xmpp-account, xmpp-proxy, hostile-member")
 	}
 	if err := commands[args[0]](ctx, &printer{json.NewEncoder(out)}, args[1:]); err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)

@@ -1,0 +1,236 @@
+//go:build e2e
+
+package integration
+
+import (
+	"testing"
+	"time"
+
+	"evio/driver/status"
+	"evio/integration/scenario"
+	"evio/integration/testbed"
+	"evio/plugin/config"
+)
+
+// The times within which containers talk again, from the moment at which there is
+// a way.
+const (
+	recovery       = 10 * time.Second
+	secondRecovery = 4 * time.Second // where there was a second way all the time
+)
+
+// TestRoaming: what happens to the ways between two sites. Site a has one uplink,
+// site b two, all behind port-restricted NATs; one TCP connection lives through it
+// all.
+func TestRoaming(t *testing.T) {
+	d := standalone(t, nil, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b", Uplinks: 2})
+	o := scenario.Overlay{Name: "roaming", Net: 40}
+	joinAll(t, d, o)
+	a, b := d.Sites[0], d.Sites[1]
+	to := o.Addresses(b)[0].String()
+
+	serve(t, b, o, "tcp-echo", "-listen", ":7")
+	talk := background(t, a, o, "tcp-dialogue", "-to", to+":7", "-for", "10m", "-patience", "60s")
+	goesOn(t, talk)
+
+	t.Run("packets dropped for 10 s", func(t *testing.T) {
+		drops := []*testbed.Drop{dropBetween(t, a.Router, b.Routers[0]), dropBetween(t, a.Router, b.Routers[1])}
+		pause(t, 10*time.Second)
+		for _, drop := range drops {
+			if err := drop.Undo(within(t, 10*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		talkAgain(t, a, o, to, recovery)
+		goesOn(t, talk)
+	})
+	t.Run("other NAT ports", func(t *testing.T) {
+		if err := a.Router.RemapPorts(within(t, 10*time.Second), config.DefaultUDPPort); err != nil {
+			t.Fatal(err)
+		}
+		talkAgain(t, a, o, to, recovery)
+		goesOn(t, talk)
+	})
+	t.Run("another address of a site", func(t *testing.T) {
+		if err := a.Router.Renumber(within(t, 10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		talkAgain(t, a, o, to, recovery)
+		goesOn(t, talk)
+	})
+	t.Run("one of two uplinks cut", func(t *testing.T) {
+		for i, uplink := range b.Routers {
+			before := session(t, a, o)
+			if err := uplink.Unplug(within(t, 10*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			talkAgain(t, a, o, to, secondRecovery)
+			goesOn(t, talk)
+			if err := uplink.Plug(within(t, 10*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			pause(t, 3*time.Second) // the NAT and the peer learn of it
+			if after := session(t, a, o); !after.Established.Equal(before.Established) {
+				t.Errorf("uplink %d: the session was replaced where it had a second path", i+1)
+			}
+		}
+	})
+
+	if err := talk.Signal(within(t, 10*time.Second), "TERM"); err != nil {
+		t.Fatal(err)
+	}
+	var result conversation
+	talk.wait(t, &result)
+	t.Logf("one TCP connection through all of it: %d answers, longest stall %d ms", result.Answers, result.LongestStall)
+}
+
+// TestRekey: keys that are replaced each 20 s, under a TCP connection and 1,000
+// datagrams a second, on a path that is cut and moved meanwhile, lose nothing that
+// the cut path did not swallow.
+func TestRekey(t *testing.T) {
+	d := standalone(t, func(_ *scenario.Site, f *config.File) { f.RekeySeconds = 20 },
+		testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b", Uplinks: 2})
+	o := scenario.Overlay{Name: "rekey", Net: 41}
+	joinAll(t, d, o)
+	a, b := d.Sites[0], d.Sites[1]
+	to := o.Addresses(b)[0].String()
+	before := session(t, a, o)
+
+	serve(t, b, o, "tcp-echo", "-listen", ":7")
+	received := background(t, b, o, "count-recv", "-listen", ":9000", "-idle", "5s")
+	pause(t, time.Second) // it listens
+	dialogue := background(t, a, o, "tcp-dialogue", "-to", to+":7", "-for", "68s", "-patience", "30s")
+	sent := background(t, a, o, "count-send", "-to", to+":9000", "-rate", "1000", "-for", "68s")
+
+	var lost uint64
+	for _, uplink := range []int{0, 1, 0} { // the first serves, then the other, then the first again
+		pause(t, 10*time.Second)
+		drop, err := b.Routers[uplink].DropAll(within(t, 10*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pause(t, 8*time.Second)
+		out, in, err := drop.Packets(within(t, 10*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := drop.Undo(within(t, 10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("uplink %d swallowed %d packets outwards, %d inwards", uplink+1, out, in)
+		lost += out + in
+	}
+
+	var talk conversation
+	dialogue.wait(t, &talk)
+	var source struct {
+		Sent    uint64 `json:"sent"`
+		Refused uint64 `json:"refused"`
+	}
+	sent.wait(t, &source)
+	var sink struct {
+		Received   uint64 `json:"received"`
+		Duplicates uint64 `json:"duplicates"`
+		LongestGap int64  `json:"longest_gap_ms"`
+	}
+	received.wait(t, &sink)
+	after := session(t, a, o)
+	t.Logf("sent %d, received %d, longest gap %d ms; TCP: %d answers, longest stall %d ms; %d rekeys, %d moves",
+		source.Sent, sink.Received, sink.LongestGap, talk.Answers, talk.LongestStall, after.Rekeys-before.Rekeys, after.Moves-before.Moves)
+	if missing := source.Sent - sink.Received; missing > lost {
+		t.Errorf("%d datagrams are missing and the path swallowed %d packets in all", missing, lost)
+	}
+	if sink.Duplicates != 0 {
+		t.Errorf("%d datagrams came twice", sink.Duplicates)
+	}
+	if !after.Established.Equal(before.Established) {
+		t.Error("the session was replaced, want the same one with other keys")
+	}
+	if after.Rekeys-before.Rekeys < 3 {
+		t.Errorf("%d rekeys in 68 s, want at least 3", after.Rekeys-before.Rekeys)
+	}
+	if after.Moves == before.Moves {
+		t.Error("the path has not moved: the test has cut the wrong uplink")
+	}
+}
+
+// standalone starts sites with evio and without engines.
+func standalone(t *testing.T, change scenario.Change, sites ...testbed.SiteConfig) *scenario.Deployment {
+	t.Helper()
+	lab := testbed.StartSites(t, testbed.Options{}, sites...)
+	var changes []scenario.Change
+	if change != nil {
+		changes = append(changes, change)
+	}
+	d, err := scenario.Standalone(within(t, 2*time.Minute), lab, changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// joinAll makes the overlay at all sites and waits until they are connected.
+func joinAll(t *testing.T, d *scenario.Deployment, o scenario.Overlay) {
+	t.Helper()
+	for _, s := range d.Sites {
+		if err := s.Join(within(t, 20*time.Second), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.WaitSessions(within(t, 30*time.Second), o.Name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// talkAgain waits until a ping is answered, and checks how long that took.
+func talkAgain(t *testing.T, s *scenario.Site, o scenario.Overlay, to string, limit time.Duration) {
+	t.Helper()
+	began := time.Now()
+	err := scenario.Await(within(t, limit+20*time.Second), func() error {
+		_, err := s.InNamespace(within(t, 5*time.Second), o.Name, "ping", "-c", "1", "-W", "0.3", to)
+		return err
+	})
+	took := time.Since(began).Round(time.Millisecond)
+	if err != nil {
+		t.Fatalf("no answer within %v: %v", took, err)
+	}
+	t.Logf("first answer after %v", took)
+	if took > limit {
+		t.Errorf("first answer after %v, want at most %v", took, limit)
+	}
+}
+
+// session is the site's one session in the overlay.
+func session(t *testing.T, s *scenario.Site, o scenario.Overlay) status.Session {
+	t.Helper()
+	n, err := s.NetworkStatus(within(t, 10*time.Second), o.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range n.Sessions {
+		if found.State == "established" {
+			return found
+		}
+	}
+	t.Fatalf("site %s: no session serves in %s", s.Name(), o.Name)
+	return status.Session{}
+}
+
+func dropBetween(t *testing.T, from, to *testbed.Router) *testbed.Drop {
+	t.Helper()
+	drop, err := from.DropBetween(within(t, 10*time.Second), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return drop
+}
+
+// pause lets time pass that the case needs, such as that of a cut.
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(d):
+	case <-t.Context().Done():
+		t.Fatal(t.Context().Err())
+	}
+}

@@ -1,0 +1,57 @@
+//go:build e2e
+
+package integration
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"evio/integration/scenario"
+	"evio/integration/testbed"
+)
+
+// TestStandalone: evio serves calls like Docker's without an engine, and what it
+// attaches reaches another site, also after evio has begun anew.
+func TestStandalone(t *testing.T) {
+	began := time.Now()
+	lab := testbed.StartSites(t, testbed.Options{}, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
+	d, err := scenario.Standalone(within(t, 2*time.Minute), lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("two sites with evio: %v", time.Since(began).Round(time.Millisecond))
+	o := scenario.Overlay{Name: "pair", Net: 30}
+	a, b := d.Sites[0], d.Sites[1]
+	for _, s := range d.Sites {
+		if err := s.Join(within(t, 20*time.Second), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	talk := func() {
+		t.Helper()
+		if err := d.WaitSessions(within(t, 20*time.Second), o.Name); err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range o.Addresses(b) {
+			if out, err := a.InNamespace(within(t, 20*time.Second), o.Name, "ping", "-c", "3", "-i", "0.2", "-W", "2", to.String()); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		}
+	}
+	talk()
+	for _, end := range []func(context.Context) error{b.KillEvio, b.StopEvio} {
+		if err := end(within(t, 20*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.StartEvio(within(t, 20*time.Second), testbed.EvioOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		talk()
+	}
+	for _, s := range d.Sites {
+		if err := s.Quit(within(t, 20*time.Second), o); err != nil {
+			t.Error(err)
+		}
+	}
+}
