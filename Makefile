@@ -13,6 +13,8 @@ NAME ?= evionet
 # What `make install` sets, such as SET="EVIO_LOG_LEVEL=debug".
 SET ?=
 FUZZTIME ?= 20s
+# Which of the end-to-end tests are about faults and enemies.
+FAULTS := ^Test(Hostile|Members|Rekey|Roaming|Sessions)$$
 # A Debian root with openvswitch-switch, from which the plugin's is made, such as
 # SOURCE=/; empty: the unpacked tree.
 SOURCE ?=
@@ -76,6 +78,7 @@ test: deps tree plugin ## all tests: unit under the race detector, component, en
 	@.ci/lane unit 4 $(MAKE) race
 	@.ci/lane component 5 $(MAKE) component
 	@.ci/lane e2e 12 $(MAKE) plugin-check e2e
+	@.ci/lane faults 12 $(MAKE) test-faults
 
 .PHONY: unit
 unit: ## unit tests; no root needed
@@ -93,7 +96,11 @@ component: tree ## tests with real Open vSwitch, TAPs and servers, in namespaces
 
 .PHONY: e2e
 e2e: plugin ## tests with several real engines behind NATs
-	@.ci/gotest -tags e2e -p 1 -timeout 15m ./integration/...
+	@.ci/gotest -tags e2e -p 1 -timeout 15m -skip '$(FAULTS)' ./integration/...
+
+.PHONY: test-faults
+test-faults: plugin ## ways that break, enemies, removed members, many sessions
+	@.ci/gotest -tags e2e -timeout 15m -run '$(FAULTS)' ./integration
 
 .PHONY: fuzz
 fuzz: ## every fuzz target, FUZZTIME each (20s)
