@@ -99,40 +99,7 @@ func arpRequest(mac net.HardwareAddr, sender, asked netip.Addr) []byte {
 	return append(p, asked.AsSlice()...)
 }
 
-// udpPacket is an IPv4 datagram with right checksums.
+// udpPacket is a datagram from and to the same port.
 func udpPacket(from, to netip.Addr, port uint16, token string) []byte {
-	udp := binary.BigEndian.AppendUint16(nil, port)
-	udp = binary.BigEndian.AppendUint16(udp, port)
-	udp = binary.BigEndian.AppendUint16(udp, uint16(8+len(token)))
-	udp = append(append(udp, 0, 0), token...)
-
-	pseudo := append(append([]byte{}, from.AsSlice()...), to.AsSlice()...)
-	pseudo = append(pseudo, 0, unix.IPPROTO_UDP)
-	pseudo = append(pseudo, udp[4], udp[5])
-	sum := checksum(append(pseudo, udp...))
-	if sum == 0 { // would mean that there is none (RFC 768)
-		sum = 0xffff
-	}
-	binary.BigEndian.PutUint16(udp[6:], sum)
-
-	ip := []byte{0x45, 0, 0, 0, 0, 1, 0, 0, 64, unix.IPPROTO_UDP, 0, 0}
-	binary.BigEndian.PutUint16(ip[2:], uint16(20+len(udp)))
-	ip = append(append(ip, from.AsSlice()...), to.AsSlice()...)
-	binary.BigEndian.PutUint16(ip[10:], checksum(ip))
-	return append(ip, udp...)
-}
-
-// checksum is the internet's (RFC 1071).
-func checksum(p []byte) uint16 {
-	var sum uint32
-	for ; len(p) > 1; p = p[2:] {
-		sum += uint32(p[0])<<8 | uint32(p[1])
-	}
-	if len(p) == 1 {
-		sum += uint32(p[0]) << 8
-	}
-	for sum>>16 != 0 {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
+	return udpDatagram(netip.AddrPortFrom(from, port), netip.AddrPortFrom(to, port), []byte(token))
 }

@@ -4,15 +4,11 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/x509"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"time"
-
-	"github.com/sirupsen/logrus"
 
 	"evio/overlay/contact"
 	"evio/overlay/nodeid"
@@ -29,10 +25,8 @@ type answer struct {
 // signed parameters again and again; it prints what comes back.
 func stranger(ctx context.Context, out *printer, args []string) error {
 	flags := flag.NewFlagSet("stranger", flag.ContinueOnError)
-	server := flags.String("server", "", "`host:port` with STARTTLS")
-	jid := flags.String("jid", "", "own `account`")
-	password := flags.String("password", "", "its password")
-	ca := flags.String("ca", "", "`file` with the server's CA")
+	var own account
+	own.flags(flags)
 	to := flags.String("to", "", "full `JID` of the engine")
 	node := flags.String("node", "", "its node `ID` in the overlay")
 	overlay := flags.String("overlay", "", "`name` of the overlay")
@@ -44,20 +38,8 @@ func stranger(ctx context.Context, out *printer, args []string) error {
 	if err != nil {
 		return err
 	}
-	pem, err := os.ReadFile(*ca)
-	if err != nil {
-		return err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return errors.New("no certificate in the CA file")
-	}
-	log := logrus.New()
-	log.SetOutput(io.Discard)
 	s := &intruder{out: out, up: make(chan struct{}, 1)}
-	client, err := signal.New(signal.Config{
-		Server: *server, JID: *jid, Password: func() (string, error) { return *password, nil }, RootCAs: roots, Log: logrus.NewEntry(log),
-	}, s)
+	client, err := own.client(s, logTo(io.Discard))
 	if err != nil {
 		return err
 	}
@@ -111,9 +93,11 @@ func (i *intruder) Up(string) {
 	default:
 	}
 }
-func (*intruder) Down(error)                    {}
-func (*intruder) Roster([]signal.Item)          {}
-func (*intruder) Presence(string, bool, []byte) {}
+func (*intruder) Down(error)                            {}
+func (*intruder) Roster([]signal.Item)                  {}
+func (*intruder) Presence(string, bool, []byte)         {}
+func (*intruder) Room(string, signal.RoomChange)        {}
+func (*intruder) Occupant(string, string, bool, []byte) {}
 
 func (i *intruder) Message(from string, payload []byte) {
 	if err := i.out.print(answer{From: from, Bytes: len(payload)}); err != nil {

@@ -1,0 +1,262 @@
+//go:build e2e
+
+package integration
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
+	"evio/integration/scenario"
+)
+
+// host is an address on the overlay, with the MAC address behind it.
+type host struct {
+	mac    net.HardwareAddr
+	v4, v6 netip.Addr
+}
+
+// hostAt is the namespace of a site.
+func hostAt(t *testing.T, s *scenario.Site) host {
+	t.Helper()
+	mac, err := net.ParseMAC(overlayAt(t, s, open.Name).Endpoints[0].MAC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := open.Addresses(s)
+	return host{mac, a[0], a[1]}
+}
+
+// malloryHost is what the hostile member rightly claims.
+func malloryHost() host {
+	return host{net.HardwareAddr{6, 0x66, 0, 0, 0, 1}, netip.MustParseAddr("10.40.9.1"), netip.MustParseAddr("fd00:40::9:1")}
+}
+
+// claim makes malloryHost the hostile member's, rightly, in the eyes of all.
+func (f *federation) claim(t *testing.T) {
+	t.Helper()
+	me := malloryHost()
+	f.member.ask(t, "POST /claim", map[string]any{"mac": hex.EncodeToString(me.mac), "addresses": []netip.Addr{me.v4, me.v6}}, nil)
+	for _, s := range []*scenario.Site{f.a, f.b} {
+		until(t, 5*time.Second, func() error {
+			for _, e := range overlayAt(t, s, open.Name).Directory {
+				if e.Address == me.v6.String() {
+					return nil
+				}
+			}
+			return fmt.Errorf("%s does not know the address of the hostile member", s.Name())
+		})
+	}
+}
+
+var everybody = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// frame is an Ethernet frame with right lengths and checksums, and with the token at its end or,
+// where only options may stand, in one.
+func frame(t *testing.T, from, to net.HardwareAddr, token string, above ...gopacket.SerializableLayer) string {
+	t.Helper()
+	kind := layers.EthernetTypeIPv4
+	switch above[0].(type) {
+	case *layers.ARP:
+		kind = layers.EthernetTypeARP
+	case *layers.IPv6:
+		kind = layers.EthernetTypeIPv6
+	}
+	all := append([]gopacket.SerializableLayer{&layers.Ethernet{SrcMAC: from, DstMAC: to, EthernetType: kind}}, above...)
+	switch last := above[len(above)-1].(type) {
+	case *layers.ICMPv6NeighborAdvertisement:
+		last.Options = append(last.Options, tokenOption(token))
+	case *layers.ICMPv6RouterAdvertisement:
+		last.Options = append(last.Options, tokenOption(token))
+	default:
+		all = append(all, gopacket.Payload(token))
+	}
+	b := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(b.Bytes())
+}
+
+// tokenOption is an option that nobody knows (RFC 4861 section 4.6, RFC 4727 section 5.1.3).
+func tokenOption(token string) layers.ICMPv6Option {
+	const head, unit = 2, 8
+	for (head+len(token))%unit != 0 {
+		token += " "
+	}
+	return layers.ICMPv6Option{Type: 253, Data: []byte(token)}
+}
+
+// udp4 and udp6 are the layers of a datagram.
+func udp4(from, to netip.Addr, source, destination layers.UDPPort) []gopacket.SerializableLayer {
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.AsSlice(), DstIP: to.AsSlice()}
+	udp := &layers.UDP{SrcPort: source, DstPort: destination}
+	_ = udp.SetNetworkLayerForChecksum(ip) // of a layer that has checksums
+	return []gopacket.SerializableLayer{ip, udp}
+}
+
+func udp6(from, to netip.Addr, source, destination layers.UDPPort) []gopacket.SerializableLayer {
+	ip := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: from.AsSlice(), DstIP: to.AsSlice()}
+	udp := &layers.UDP{SrcPort: source, DstPort: destination}
+	_ = udp.SetNetworkLayerForChecksum(ip) // of a layer that has checksums
+	return []gopacket.SerializableLayer{ip, udp}
+}
+
+// arp is a reply that says who is behind an address.
+func arp(sender host, to host) gopacket.SerializableLayer {
+	return &layers.ARP{
+		AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: layers.ARPReply,
+		SourceHwAddress: sender.mac, SourceProtAddress: sender.v4.AsSlice(), DstHwAddress: to.mac, DstProtAddress: to.v4.AsSlice(),
+	}
+}
+
+// icmp6 is the layers of a neighbour message.
+func icmp6(from, to netip.Addr, kind uint8, body gopacket.SerializableLayer) []gopacket.SerializableLayer {
+	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: from.AsSlice(), DstIP: to.AsSlice()}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(kind, 0)}
+	_ = icmp.SetNetworkLayerForChecksum(ip) // of a layer that has checksums
+	return []gopacket.SerializableLayer{ip, icmp, body}
+}
+
+// advertisement says who is behind an IPv6 address.
+func advertisement(h host) gopacket.SerializableLayer {
+	return &layers.ICMPv6NeighborAdvertisement{
+		Flags: 0x20, TargetAddress: h.v6.AsSlice(),
+		Options: layers.ICMPv6Options{{Type: layers.ICMPv6OptTargetAddress, Data: h.mac}},
+	}
+}
+
+// sent is what a hostile-member is told to send.
+type sent struct {
+	To     string   `json:"to"`
+	Frames []string `json:"frames"`
+	Times  int      `json:"times,omitempty"`
+	Every  int      `json:"every,omitempty"`
+	Origin string   `json:"origin,omitempty"`
+}
+
+// A member's frames must say the truth about the addresses in them; those that do arrive.
+func (f *federation) frames(t *testing.T) {
+	me, a, b := malloryHost(), hostAt(t, f.a), hostAt(t, f.b)
+	to := overlayAt(t, f.b, open.Name).Node
+	before := awaitSession(t, time.Second, f.b, open.Name, f.mallory.JID)
+	stolen := host{me.mac, a.v4, a.v6}
+	unknown := net.HardwareAddr{6, 0x77, 0, 0, 0, 7}
+	router := &layers.ICMPv6RouterAdvertisement{HopLimit: 64, RouterLifetime: 1800}
+	link := netip.MustParseAddr("fe80::466:ff:fe00:1")
+	all := netip.MustParseAddr("ff02::1")
+	groups := net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
+
+	ear := listen(t, f.b, open.Name)
+	for _, c := range []struct {
+		name     string
+		floods   bool
+		from, to net.HardwareAddr
+		layers   []gopacket.SerializableLayer
+		counter  string // empty: an honest frame
+	}{
+		{"honest data", false, me.mac, b.mac, udp4(me.v4, b.v4, 9, 9), ""},
+		{"honest data of IPv6", false, me.mac, b.mac, udp6(me.v6, b.v6, 9, 9), ""},
+		{"honest flood", true, me.mac, everybody, udp4(me.v4, netip.MustParseAddr("10.40.255.255"), 9, 9), ""},
+		{"honest ARP", true, me.mac, everybody, one(arp(me, me)), ""},
+		{"honest advertisement", true, me.mac, groups, icmp6(me.v6, all, layers.ICMPv6TypeNeighborAdvertisement, advertisement(me)), ""},
+
+		{"MAC of another", false, a.mac, b.mac, udp4(me.v4, b.v4, 9, 9), "source-not-owned"},
+		{"MAC of nobody", false, unknown, b.mac, udp4(me.v4, b.v4, 9, 9), "source-not-owned"},
+		{"MAC of the receiver", false, b.mac, b.mac, udp4(b.v4, b.v4, 9, 9), "source-not-owned"},
+		{"flood with the MAC of another", true, a.mac, everybody, udp4(a.v4, netip.MustParseAddr("10.40.255.255"), 9, 9), "flood-source-not-origin"},
+		{"IPv4 address of another", false, me.mac, b.mac, udp4(a.v4, b.v4, 9, 9), "address-not-owned"},
+		{"IPv6 address of another", false, me.mac, b.mac, udp6(a.v6, b.v6, 9, 9), "address-not-owned"},
+		{"flood with the address of another", true, me.mac, everybody, udp4(a.v4, netip.MustParseAddr("10.40.255.255"), 9, 9), "address-not-owned"},
+		{"ARP of another", false, me.mac, b.mac, one(arp(stolen, b)), "address-not-owned"},
+		{"flooded ARP of another", true, me.mac, everybody, one(arp(stolen, stolen)), "address-not-owned"},
+		{"ARP for the receiver", true, me.mac, everybody, one(arp(host{me.mac, b.v4, b.v6}, b)), "address-not-owned"},
+		{"advertisement of another", false, me.mac, b.mac, icmp6(me.v6, b.v6, layers.ICMPv6TypeNeighborAdvertisement, advertisement(stolen)), "address-not-owned"},
+		{"router advertisement", true, me.mac, groups, icmp6(link, all, layers.ICMPv6TypeRouterAdvertisement, router), "router-or-dhcp"},
+		{"router advertisement as data", false, me.mac, b.mac, icmp6(link, all, layers.ICMPv6TypeRouterAdvertisement, router), "router-or-dhcp"},
+		{"DHCP server", true, me.mac, everybody, udp4(me.v4, netip.MustParseAddr("255.255.255.255"), 67, 68), "router-or-dhcp"},
+		{"DHCPv6 server", false, me.mac, b.mac, udp6(me.v6, b.v6, 547, 546), "router-or-dhcp"},
+		{"broadcast as data", false, me.mac, everybody, udp4(me.v4, netip.MustParseAddr("10.40.255.255"), 9, 9), "malformed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			token := "token of: " + c.name + "."
+			route := map[bool]string{false: "POST /frames", true: "POST /floods"}[c.floods]
+			send := func() {
+				f.member.ask(t, route, sent{To: to, Frames: []string{frame(t, c.from, c.to, token, c.layers...)}}, nil)
+			}
+			if c.counter == "" {
+				send()
+				ear.await(t, token)
+				return
+			}
+			moves(t, f.b, ofOverlay(open.Name, c.counter), 1, send)
+			// What is sent after it comes after it.
+			f.member.ask(t, "POST /frames", sent{To: to, Frames: []string{frame(t, me.mac, b.mac, "after "+token, udp4(me.v4, b.v4, 9, 9)...)}}, nil)
+			ear.await(t, "after "+token)
+			if ear.heard(t, token) != 1 {
+				t.Error("it arrived")
+			}
+		})
+	}
+	unchanged(t, f.b, open.Name, f.mallory.JID, before)
+	pings(t, f.a, f.b)
+}
+
+func one(l gopacket.SerializableLayer) []gopacket.SerializableLayer {
+	return []gopacket.SerializableLayer{l}
+}
+
+// A storm of floods ends at the neighbours of whoever makes it, and a third node's broadcast comes
+// through beside it.
+func (f *federation) storm(t *testing.T) {
+	const (
+		frames, times = 50, 800
+		burst, rate   = 2000, 1000 // of one origin (docs/PROTOCOL.md, Floods)
+	)
+	me := malloryHost()
+	one := frame(t, me.mac, everybody, "frame-of-a-storm", udp4(me.v4, netip.MustParseAddr("10.40.255.255"), 9, 9)...)
+	all := sent{Frames: make([]string, frames), Times: times, Every: 1}
+	for i := range all.Frames {
+		all.Frames[i] = one
+	}
+	ear := listen(t, f.b, open.Name)
+	before := awaitSession(t, time.Second, f.b, open.Name, f.a.Account.JID)
+	began := time.Now()
+	moves(t, f.b, ofOverlay(open.Name, "flood-ingress-limit"), 1, func() {
+		moves(t, f.a, ofOverlay(open.Name, "flood-origin-limit"), 1, func() {
+			stormed := make(chan error, 2)
+			for _, s := range []*scenario.Site{f.a, f.b} {
+				all.To = overlayAt(t, s, open.Name).Node
+				ctx, wanted := within(t, 30*time.Second), all
+				go func() { stormed <- f.member.try(ctx, "POST /floods", wanted, nil) }()
+			}
+			inside(t, f.a, open.Name, "probe", "udp-send", "-to", "10.40.255.255:9", "-token", "honest-broadcast", "-count", "20", "-every", "50ms")
+			for range 2 {
+				if err := <-stormed; err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	})
+	took := time.Since(began)
+	t.Logf("%d frames twice: %v", frames*times, took.Round(time.Millisecond))
+	// Some may fall out of a full socket buffer, as on any busy wire.
+	honest := ear.heard(t, "honest-broadcast")
+	t.Logf("%d of 20 honest broadcasts came", honest)
+	if honest < 10 {
+		t.Error("that is too few")
+	}
+	came, most := ear.heard(t, "frame-of-a-storm"), burst+int(rate*took.Seconds())
+	t.Logf("%d came, of at most %d", came, most)
+	if came == 0 || came > most {
+		t.Error("want some, and no more than one origin may send")
+	}
+	unchanged(t, f.b, open.Name, f.a.Account.JID, before)
+	pings(t, f.a, f.b)
+}

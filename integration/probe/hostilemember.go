@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"evio/datapath/session"
+	"evio/overlay"
+	"evio/overlay/flood"
+	"evio/overlay/identity"
+	"evio/overlay/member"
+	"evio/overlay/nodeid"
+)
+
+// hostileMember joins an overlay as any engine does, with an account and an identity of its own,
+// and sends there whatever it is told to.
+func hostileMember(ctx context.Context, _ *printer, args []string) (err error) {
+	flags := flag.NewFlagSet("hostile-member", flag.ContinueOnError)
+	var a account
+	a.flags(flags)
+	state := flags.String("state", "", "`folder` that keeps the identity")
+	name := flags.String("overlay", "", "`name` of the overlay")
+	port := flags.Int("port", 14790, "UDP port")
+	socket := flags.String("control", "", "unix `socket` to be controlled by")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	log := logTo(os.Stderr)
+	key, err := identity.Load(*state)
+	if err != nil {
+		return err
+	}
+	book, err := member.Open(member.Config{Dir: filepath.Join(*state, "peers"), Key: key, Log: log})
+	if err != nil {
+		return err
+	}
+	service, err := book.Service(a.jid, map[string]string{member.AnyOverlay: "roster"})
+	if err != nil {
+		return err
+	}
+	client, err := a.client(service, log)
+	if err != nil {
+		return err
+	}
+	service.Attach(client)
+	transport, err := session.Listen(session.Config{Port: *port, Key: key, Log: log}) //nolint:contextcheck // opens a socket, which takes no time
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, transport.Close()) }()
+	h := &hostile{transport: transport, sessions: map[nodeid.ID]*session.Session{}}
+	h.node = overlay.New(overlay.Config{Overlay: *name, Key: key, Book: book, Sessions: h, Fabric: h, Log: log})
+
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { h.node.Run(ctx) })
+	running.Go(func() { keepRunning(ctx, client) })
+	return serveControl(ctx, *socket, map[string]func(*http.Request) (any, error){
+		"GET /seen":    func(r *http.Request) (any, error) { return h.seen(r.Context()) },
+		"POST /claim":  h.claim,
+		"POST /frames": h.frames,
+		"POST /floods": h.floods,
+	})
+}
+
+// hostile is the engine of a hostile-member: sessions, and no bridge beneath.
+type hostile struct {
+	transport *session.Transport
+	node      *overlay.Node
+
+	mu       sync.Mutex // guards what follows
+	sessions map[nodeid.ID]*session.Session
+	heard    int // frames of others
+	number   uint64
+}
+
+var (
+	_ overlay.Sessions = (*hostile)(nil)
+	_ overlay.Fabric   = (*hostile)(nil)
+)
+
+// hostileSeen is what the member tells of itself.
+type hostileSeen struct {
+	Node     string   `json:"node"`
+	Members  []string `json:"members"`  // JIDs
+	Sessions []string `json:"sessions"` // node IDs with which it has one
+	Heard    int      `json:"heard"`    // frames that came
+}
+
+func (h *hostile) seen(ctx context.Context) (hostileSeen, error) {
+	status, err := h.node.Status(ctx)
+	if err != nil {
+		return hostileSeen{}, err
+	}
+	s := hostileSeen{Node: h.node.ID().String(), Members: []string{}, Sessions: []string{}}
+	for _, m := range status.Members {
+		s.Members = append(s.Members, m.JID)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.Heard = h.heard
+	for id := range h.sessions {
+		s.Sessions = append(s.Sessions, id.String())
+	}
+	return s, nil
+}
+
+// claim makes addresses this member's, rightly.
+func (h *hostile) claim(r *http.Request) (any, error) {
+	wanted, err := request[struct {
+		MAC       hexBytes     `json:"mac"`
+		Addresses []netip.Addr `json:"addresses"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	if len(wanted.MAC) != 6 {
+		return nil, errors.New("give a MAC of six bytes, in hex")
+	}
+	return struct{}{}, h.node.Claim(r.Context(), wanted.Addresses, overlay.MAC(wanted.MAC))
+}
+
+// burst is what is sent, and how often.
+type burst struct {
+	To     string     `json:"to"`     // node ID
+	Frames []hexBytes `json:"frames"` // Ethernet frames
+	Times  int        `json:"times"`  // default 1
+	Every  int        `json:"every"`  // microseconds between two times
+	Origin string     `json:"origin"` // of floods: node ID; default: the own
+}
+
+// frames sends frames to one node, as data.
+func (h *hostile) frames(r *http.Request) (any, error) {
+	return h.send(r, func(s *session.Session, b burst) error {
+		frames := make([][]byte, len(b.Frames))
+		for i, f := range b.Frames {
+			frames[i] = f
+		}
+		return s.Send(session.Data, frames)
+	})
+}
+
+// floods sends frames to one node, for it and all others.
+func (h *hostile) floods(r *http.Request) (any, error) {
+	return h.send(r, func(s *session.Session, b burst) error {
+		header := flood.Header{Origin: h.node.ID(), ArcEnd: h.node.ID(), HopLimit: 63, Start: 1}
+		if b.Origin != "" {
+			var err error
+			if header.Origin, err = nodeid.Parse(b.Origin); err != nil {
+				return err
+			}
+		}
+		var frames [][]byte
+		for _, f := range b.Frames {
+			h.mu.Lock()
+			h.number++
+			header.Seq = h.number
+			h.mu.Unlock()
+			frames = append(frames, append(flood.AppendHeader(nil, header), f...))
+		}
+		return s.Send(session.Flood, frames)
+	})
+}
+
+func (h *hostile) send(r *http.Request, f func(*session.Session, burst) error) (any, error) {
+	b, err := request[burst](r)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := nodeid.Parse(b.To)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	s := h.sessions[peer]
+	h.mu.Unlock()
+	if s == nil {
+		return nil, fmt.Errorf("no session with %s", b.To)
+	}
+	tick := time.NewTicker(time.Duration(max(1, b.Every)) * time.Microsecond)
+	defer tick.Stop()
+	for range max(1, b.Times) {
+		if err := f(s, b); err != nil {
+			return nil, err
+		}
+		if b.Every > 0 {
+			<-tick.C
+		}
+	}
+	return struct{}{}, nil
+}
+
+// Open implements overlay.Sessions.
+func (h *hostile) Open(peer nodeid.ID, key ed25519.PublicKey, up overlay.SessionEvents) (overlay.Session, error) {
+	s, err := h.transport.Open(session.Options{
+		Local: h.node.ID(), Remote: peer, RemoteKey: key, Overlay: h.node.Overlay(),
+		Encryption: session.EncryptionRequired, Handler: hostileEvents{h, up},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return carrier{s}, nil
+}
+
+// LinkUp implements overlay.Fabric.
+func (h *hostile) LinkUp(peer nodeid.ID, s overlay.Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sessions[peer] = s.(carrier).Session
+}
+
+// LinkDown implements overlay.Fabric.
+func (h *hostile) LinkDown(peer nodeid.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.sessions, peer)
+}
+
+// DirectoryChanged implements overlay.Fabric.
+func (*hostile) DirectoryChanged() {}
+
+// Deliver implements overlay.Fabric.
+func (h *hostile) Deliver(nodeid.ID, []byte) { h.hear(1) }
+
+func (h *hostile) hear(frames int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.heard += frames
+}
+
+// carrier is a session as the overlay sees it.
+type carrier struct{ *session.Session }
+
+func (c carrier) Connect(parameters []byte, binding [32]byte) error {
+	err := c.Session.Connect(parameters, binding)
+	if errors.Is(err, session.ErrEstablished) {
+		return overlay.ErrEstablished
+	}
+	return err
+}
+
+func (c carrier) SendControl(frames [][]byte) error { return c.Send(session.Control, frames) }
+func (c carrier) SendFlood(frames [][]byte) error   { return c.Send(session.Flood, frames) }
+
+// hostileEvents takes what a session tells.
+type hostileEvents struct {
+	h  *hostile
+	up overlay.SessionEvents
+}
+
+func (e hostileEvents) Parameters(_ *session.Session, p []byte) { e.up.Parameters(p) }
+func (e hostileEvents) Established(*session.Session)            { e.up.Established() }
+func (e hostileEvents) Closed(_ *session.Session, err error)    { e.up.Closed(err) }
+
+func (e hostileEvents) Receive(_ *session.Session, kind session.Kind, frames [][]byte) {
+	switch kind {
+	case session.Control:
+		e.up.Control(frames)
+	case session.Flood:
+		e.up.Flood(frames)
+	default:
+		e.h.hear(len(frames))
+	}
+}
