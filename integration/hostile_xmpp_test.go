@@ -48,7 +48,7 @@ type accountSeen struct {
 // Parts of a presence extension and of an envelope (docs/PROTOCOL.md).
 const (
 	extensionKey = 3
-	extensionIDs = 36
+	extensionIDs = 100
 	envelopeFrom = 17
 	envelopeKey  = 49
 )
@@ -81,8 +81,9 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 		}
 		return nil
 	})
-	extension := func(key ed25519.PublicKey, ids ...nodeid.ID) []byte {
+	extension := func(key ed25519.PublicKey, ids ...nodeid.ID) []byte { // proves only a key of the liar's
 		b := append([]byte{1, 1, 1}, key...)
+		b = append(b, ed25519.Sign(private, []byte("evio presence 1"+f.liar.JID))...)
 		b = append(b, byte(len(ids)))
 		for _, id := range ids {
 			b = append(b, id[:]...)
@@ -134,15 +135,7 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 		})
 	}
 	t.Run("its key in the presence", func(t *testing.T) {
-		moves(t, f.a, ofSignalling("refused"), 1, func() {
-			h.ask(t, "POST /presence", hex.EncodeToString(extension(keyOfB, node[f.b])), nil)
-		})
-		until(t, 5*time.Second, func() error {
-			if line := f.peersLine(t, f.a, f.liar); len(strings.Fields(line)) < 5 {
-				return fmt.Errorf("a does not list another identity of the liar: %q", line)
-			}
-			return nil
-		})
+		f.keyOfAnother(t, h, extension(keyOfB, node[f.b]), victim)
 	})
 	var seen accountSeen
 	h.ask(t, "GET /seen", nil, &seen)
@@ -152,6 +145,40 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 		}
 	}
 	unchanged(t, f.a, open.Name, f.b.Account.JID, before)
+}
+
+// keyOfAnother has the liar show b's key and node, signed by itself and as b has signed it, while it
+// has a pin of its own and while it has none.
+func (f *federation) keyOfAnother(t *testing.T, h *hand, forged, copied []byte) {
+	identityOf := func(account testbed.Account) string { // with what is offered in its place
+		if columns := strings.Fields(f.peersLine(t, f.a, account)); len(columns) == 5 {
+			return columns[1] + " " + columns[3]
+		}
+		return ""
+	}
+	own, ofB := identityOf(f.liar), identityOf(f.b.Account)
+	fingerprint, _, _ := strings.Cut(ofB, " ")
+	if own == "" || ofB == "" || own == ofB {
+		t.Fatalf("pinned are %q and %q", own, ofB)
+	}
+	refused := func() {
+		t.Helper()
+		for _, ext := range [][]byte{forged, copied} {
+			moves(t, f.a, ofSignalling("refused"), 1, func() { h.ask(t, "POST /presence", hex.EncodeToString(ext), nil) })
+		}
+		for _, m := range overlayAt(t, f.a, open.Name).Members {
+			if m.JID == f.liar.JID && (own == "" || m.Online) || m.JID == f.b.Account.JID && !m.Online {
+				t.Errorf("member %+v", m)
+			}
+		}
+		if list := peers(t, f.a, "list"); strings.Count(list, fingerprint) != 1 || identityOf(f.b.Account) != ofB || identityOf(f.liar) != own {
+			t.Errorf("b's identity is not b's alone:\n%s", list)
+		}
+	}
+	refused()
+	peers(t, f.a, "forget", f.liar.JID)
+	own = ""
+	refused()
 }
 
 // b, a contact of a's roster and a member of every other overlay, is not in the group of this one.
@@ -186,14 +213,17 @@ func (f *federation) certificate(t *testing.T) {
 		if seen := f.proxySees(t, f.fake); seen.Connections < 2 || seen.Error == "" {
 			return fmt.Errorf("evio has not tried twice: %+v", seen)
 		}
+		if d := document(t, m).Signalling[0]; d.Failures < 2 {
+			return fmt.Errorf("evio has not counted two failures: %+v", d)
+		}
 		return nil
 	})
 	seen := f.proxySees(t, f.fake)
-	t.Logf("%d connections: %s", seen.Connections, seen.Error)
 	if seen.Secured > 0 || seen.Bytes > 0 || seen.Login {
 		t.Errorf("it was told something: %+v", seen)
 	}
 	d := document(t, m).Signalling[0]
+	t.Logf("%d connections: %s; %d failures", seen.Connections, seen.Error, d.Failures)
 	if d.Connected || !strings.Contains(d.LastError, "certificate") {
 		t.Errorf("status: %+v", d)
 	}
@@ -283,7 +313,7 @@ func (f *federation) changedIdentity(t *testing.T) {
 	}
 	line := f.peersLine(t, f.b, f.mallory)
 	t.Log(line)
-	if len(strings.Fields(line)) < 5 {
+	if columns := strings.Fields(line); len(columns) < 5 || columns[3] == "-" {
 		t.Error("peers list does not show the other identity")
 	}
 	peers(t, f.b, "accept", f.mallory.JID)
@@ -302,8 +332,8 @@ func peers(t *testing.T, s *scenario.Site, args ...string) string {
 	return out
 }
 
-// peersLine is what a site's `evio peers list` says of an account; one that has shown another
-// identity than the pinned one has five columns.
+// peersLine is what a site's `evio peers list` says of an account: JID, pinned identity, since when,
+// another identity that it has shown, and when, or "-" twice.
 func (f *federation) peersLine(t *testing.T, s *scenario.Site, account testbed.Account) string {
 	t.Helper()
 	for line := range strings.Lines(peers(t, s, "list")) {

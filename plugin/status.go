@@ -52,7 +52,7 @@ func (s source) Status(ctx context.Context) status.Document {
 		st := a.client.Status()
 		d.Signalling = append(d.Signalling, status.Signalling{
 			Server: a.service.Server, JID: a.service.JID, Connected: st.Connected, Since: st.Since, LastError: st.LastError,
-			Strangers: a.members.Strangers(), Drops: stanzaDrops(a),
+			Failures: st.Failures, Strangers: a.members.Strangers(), Drops: stanzaDrops(a),
 		})
 	}
 	return d

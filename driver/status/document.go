@@ -68,6 +68,7 @@ type Signalling struct {
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since,omitzero"`       // of the present state
 	LastError string    `json:"last_error,omitempty"` // of the last connection or attempt that failed
+	Failures  uint64    `json:"failures"`             // connections, TLS verifications and logins that failed
 	Strangers uint64    `json:"strangers"`            // presences and messages of accounts that are in no list of members, dropped
 
 	Drops map[string]uint64 `json:"drops"` // of stanzas, by cause

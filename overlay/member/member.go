@@ -118,8 +118,8 @@ func (b *Book) Join(overlay string, changed chan<- struct{}, deliver func(Member
 }
 
 // Members returns the members of an overlay but this engine itself, in the order
-// of their node IDs. An identity that several services vouch for appears once,
-// through the first of them where it is online.
+// of their node IDs. An identity appears once: by an account that is online, if any,
+// then by the one with the lower JID, through the first service that has it so.
 func (b *Book) Members(overlay string) []Member {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -129,7 +129,7 @@ func (b *Book) Members(overlay string) []Member {
 	byNode := map[nodeid.ID]Member{}
 	for _, s := range b.servingLocked(overlay) {
 		for _, m := range s.membersLocked(overlay) {
-			if old, seen := byNode[m.Node]; !seen || (m.Online && !old.Online) {
+			if old, seen := byNode[m.Node]; !seen || m.before(old) {
 				byNode[m.Node] = m
 			}
 		}
@@ -212,7 +212,7 @@ func (b *Book) announce() {
 			s.log.Warnf("this account announces %d of %d overlays, members do not find the rest: serve some of them with another account", maxNodes, len(nodes))
 		}
 		if s.announcer != nil {
-			updates = append(updates, update{s.announcer, extension{Key: b.self, Nodes: nodes}.encode()})
+			updates = append(updates, update{s.announcer, extension{Key: b.self, Proof: s.proof, Nodes: nodes}.encode()})
 		}
 	}
 	b.mu.Unlock()

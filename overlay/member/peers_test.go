@@ -6,6 +6,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
+
+	"evio/overlay/identity"
 )
 
 func TestAccept(t *testing.T) {
@@ -14,19 +16,19 @@ func TestAccept(t *testing.T) {
 	f.service.log = logrus.NewEntry(logger)
 	first, second := newKey(t), newKey(t)
 	f.service.Roster(roster("b@example.net"))
-	f.service.Presence("b@example.net/1", true, announcement(first, "blue"))
+	appear(f.service, "b@example.net/1", first, "blue")
 	if err := f.book.Accept("b@example.net"); err == nil || !strings.Contains(err.Error(), "nothing to accept") {
 		t.Errorf("accept without an offer: %v", err)
 	}
 	for range 3 {
-		f.service.Presence("b@example.net/2", true, announcement(second, "blue"))
+		appear(f.service, "b@example.net/2", second, "blue")
 	}
 	lines := hook.AllEntries()
 	if len(lines) != 1 || !strings.Contains(lines[0].Data["error"].(error).Error(), "run: evio peers accept b@example.net") {
 		t.Errorf("log %v", lines)
 	}
 	p := f.book.Peers()
-	if len(p) != 1 || p[0].Identity != Fingerprint(first) || p[0].Offered != Fingerprint(second) || p[0].OfferedSince.IsZero() {
+	if len(p) != 1 || p[0].Identity != Fingerprint(identity.Public(first)) || p[0].Offered != Fingerprint(identity.Public(second)) || p[0].OfferedSince.IsZero() {
 		t.Fatalf("peers %+v", p)
 	}
 	drain(f.changed)
@@ -34,17 +36,17 @@ func TestAccept(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := f.book.Members("blue")
-	if len(got) != 1 || !got[0].Key.Equal(second) || !got[0].Online || got[0].full != "b@example.net/2" || !drain(f.changed) {
+	if len(got) != 1 || !got[0].Key.Equal(second.Public()) || !got[0].Online || got[0].full != "b@example.net/2" || !drain(f.changed) {
 		t.Errorf("after accept: %+v", got)
 	}
 	again, err := openPins(f.dir, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if key, _ := again.get("b@example.net"); !second.Equal(key) {
+	if key, _ := again.get("b@example.net"); !key.Equal(second.Public()) {
 		t.Error("what was accepted is not on disk")
 	}
-	if p := f.book.Peers(); p[0].Offered != "" || p[0].Identity != Fingerprint(second) {
+	if p := f.book.Peers(); p[0].Offered != "" || p[0].Identity != Fingerprint(identity.Public(second)) {
 		t.Errorf("peers %+v", p)
 	}
 }
@@ -56,7 +58,7 @@ func TestForget(t *testing.T) {
 	if err := f.book.Forget("b@example.net"); err == nil || !strings.Contains(err.Error(), "evio peers list") {
 		t.Errorf("forget without a pin: %v", err)
 	}
-	f.service.Presence("b@example.net/1", true, announcement(first, "blue"))
+	appear(f.service, "b@example.net/1", first, "blue")
 	f.service.Presence("b@example.net/1", false, nil)
 	if err := f.book.Forget("b@example.net"); err != nil {
 		t.Fatal(err)
@@ -64,15 +66,15 @@ func TestForget(t *testing.T) {
 	if p := f.book.Peers(); len(p) != 0 {
 		t.Errorf("peers %+v", p)
 	}
-	f.service.Presence("b@example.net/2", true, announcement(second, "blue"))
-	f.service.Presence("b@example.net/3", true, announcement(first, "blue"))
-	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(second) {
+	appear(f.service, "b@example.net/2", second, "blue")
+	appear(f.service, "b@example.net/3", first, "blue")
+	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(second.Public()) {
 		t.Fatalf("the next identity is not pinned: %+v", got)
 	}
 	if err := f.book.Forget("b@example.net"); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(first) || !got[0].Online {
+	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(first.Public()) || !got[0].Online {
 		t.Errorf("the identity shown now is not pinned: %+v", got)
 	}
 }
@@ -82,7 +84,7 @@ func TestOffersAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, other := newKey(t), newKey(t)
+	key, other := identity.Public(newKey(t)), identity.Public(newKey(t))
 	for i := range maxOffered + 3 {
 		jid := "b" + strings.Repeat("x", i) + "@x"
 		p.known[jid] = pin{key: key}

@@ -75,6 +75,9 @@ func (s *Service) shows(jid, room, from string, ext []byte) {
 	if err == nil {
 		err = e.compatible()
 	}
+	if err == nil {
+		err = e.proves(jid)
+	}
 	remember := err == nil
 	if err == nil {
 		err = s.admit(jid, from, e)
@@ -150,6 +153,12 @@ func (s *Service) emptyRoomLocked(room string) {
 // engine, or another engine.
 func (s *Service) ownAccount(full string, available bool, ext []byte) {
 	e, err := parseExtension(ext)
+	if err == nil {
+		err = e.proves(s.jid)
+	}
+	if available && ext != nil && err != nil {
+		s.refused.Add(1)
+	}
 	engine := available && ext != nil && err == nil
 	copied := engine && e.Key.Equal(s.book.self)
 	other := engine && !copied

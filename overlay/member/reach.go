@@ -20,6 +20,14 @@ func (m Member) Send(ctx context.Context, payload []byte) error {
 	return a.Send(ctx, m.full, payload)
 }
 
+// before reports whether of two ways to one node this one is taken.
+func (m Member) before(other Member) bool {
+	if m.Online != other.Online {
+		return m.Online
+	}
+	return m.JID < other.JID
+}
+
 // Elsewhere reports whether the member is reached by another connection than it was
 // before: what was sent to that one may be lost.
 func (m Member) Elsewhere(before Member) bool { return m.full != before.full || m.via != before.via }

@@ -30,6 +30,7 @@ type Announcer interface {
 type Service struct {
 	book     *Book
 	jid      string
+	proof    []byte            // for jid, by the identity of this engine
 	overlays map[string]source // by name of the overlay, or AnyOverlay
 	log      *logrus.Entry
 
@@ -52,7 +53,8 @@ type Service struct {
 // "group:NAME" or "room:ROOM@SERVICE".
 func (b *Book) Service(jid string, overlays map[string]string) (*Service, error) {
 	s := &Service{
-		book: b, jid: bare(jid), overlays: map[string]source{}, log: b.log.WithField("jid", bare(jid)),
+		book: b, jid: bare(jid), proof: proofFor(bare(jid), b.key),
+		overlays: map[string]source{}, log: b.log.WithField("jid", bare(jid)),
 		members: map[source]map[string]bool{}, online: map[string][]*resource{}, told: map[string]refusal{},
 		twins: map[string]*twin{}, others: map[string]bool{}, faults: map[string]error{},
 	}
@@ -91,7 +93,7 @@ func (s *Service) Drops() map[string]uint64 {
 	return map[string]uint64{
 		"malformed":    s.malformed.Load(),    // messages that are none of evio's
 		"misaddressed": s.misaddressed.Load(), // messages for an overlay that is not here
-		"refused":      s.refused.Load(),      // presences, such as with another identity than the pinned one
+		"refused":      s.refused.Load(),      // presences, such as with an identity that is not proved, or not the pinned one
 	}
 }
 
@@ -220,15 +222,6 @@ func (s *Service) allowedLocked(jid string) bool {
 		}
 	}
 	return false
-}
-
-// sourceOf returns who vouches for the members of an overlay; ok is false where the
-// service does not serve it.
-func (s *Service) sourceOf(overlay string) (from source, ok bool) {
-	if from, ok = s.overlays[overlay]; !ok {
-		from, ok = s.overlays[AnyOverlay]
-	}
-	return from, ok
 }
 
 // Message implements signal.Handler: it hands the payload to the overlay whose

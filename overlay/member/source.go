@@ -68,3 +68,12 @@ func (s source) has(it signal.Item) bool {
 	}
 	return false
 }
+
+// sourceOf returns who vouches for the members of an overlay; ok is false where the
+// service does not serve it.
+func (s *Service) sourceOf(overlay string) (from source, ok bool) {
+	if from, ok = s.overlays[overlay]; !ok {
+		from, ok = s.overlays[AnyOverlay]
+	}
+	return from, ok
+}

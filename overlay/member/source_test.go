@@ -40,7 +40,7 @@ func TestGroupDecides(t *testing.T) {
 	f := newFixtureFor(t, "group:evio")
 	f.service.Roster([]signal.Item{both("b@x", "evio", "friends"), both("c@x", "friends"), {JID: "d@x", Subscription: "from", Groups: []string{"evio"}}})
 	for _, jid := range []string{"b@x", "c@x", "d@x"} {
-		f.service.Presence(jid+"/1", true, announcement(newKey(t), "blue"))
+		appear(f.service, jid+"/1", newKey(t), "blue")
 	}
 	if got := jids(f.book.Members("blue")); !slices.Equal(got, []string{"b@x"}) || f.service.Strangers() != 2 {
 		t.Fatalf("members %v, %d strangers", got, f.service.Strangers())
@@ -63,7 +63,7 @@ func TestOverlaysOfOneServiceDiffer(t *testing.T) {
 	s.Roster([]signal.Item{both("b@x", "red"), both("c@x")})
 	s.Room("green@rooms.y", signal.RoomChange{Members: []string{"c@x", "e@y"}, Complete: true})
 	for _, jid := range []string{"b@x", "c@x"} {
-		s.Presence(jid+"/1", true, announcement(newKey(t), "red", "green"))
+		appear(s, jid+"/1", newKey(t), "red", "green")
 	}
 	for overlay, want := range map[string][]string{"red": {"b@x"}, "green": {"c@x"}, "blue": nil} {
 		if got := jids(f.book.Members(overlay)); !slices.Equal(got, want) {
@@ -87,8 +87,8 @@ func TestRoomOutageKeepsMembers(t *testing.T) {
 	f := newFixtureFor(t, "room:"+room)
 	key := newKey(t)
 	f.service.Room(room, signal.RoomChange{Members: []string{"b@x", "c@x"}, Complete: true})
-	f.service.Occupant(room, "b@x/1", true, announcement(key, "blue"))
-	f.service.Occupant(room, "c@x/1", true, announcement(newKey(t), "blue"))
+	f.service.Occupant(room, "b@x/1", true, announcement(key, "b@x", "blue"))
+	f.service.Occupant(room, "c@x/1", true, announcement(newKey(t), "c@x", "blue"))
 	if got := f.book.Members("blue"); len(got) != 2 || !got[0].Online || !got[1].Online {
 		t.Fatalf("members %+v", got)
 	}
@@ -109,8 +109,8 @@ func TestRoomOutageKeepsMembers(t *testing.T) {
 		t.Errorf("a room that is of no use has members: %v", got)
 	}
 	f.service.Room(room, signal.RoomChange{Members: []string{"b@x"}, Complete: true})
-	f.service.Occupant(room, "b@x/2", true, announcement(newKey(t), "blue"))
-	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(key) {
+	f.service.Occupant(room, "b@x/2", true, announcement(newKey(t), "b@x", "blue"))
+	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(key.Public()) {
 		t.Errorf("the pin did not outlive the room's mistake: %+v", got)
 	}
 }
@@ -120,7 +120,7 @@ func TestRoomAndRosterShowOneResource(t *testing.T) {
 	const room = "evio@rooms.x"
 	f := newFixture(t)
 	s := f.serve(t, "e@y", map[string]string{"red": "room:" + room, "blue": "roster"})
-	ext := announcement(newKey(t), "red", "blue")
+	ext := announcement(newKey(t), "b@x", "red", "blue")
 	s.Roster(roster("b@x"))
 	s.Room(room, signal.RoomChange{Members: []string{"b@x"}})
 	s.Presence("b@x/1", true, ext)

@@ -57,7 +57,7 @@ func newEngine(t *testing.T, key ed25519.PrivateKey, full string, started time.T
 	e.book.Join("blue", make(chan struct{}, 1), func(Member, []byte) {})
 	e.service.Up(full)
 	e.service.Roster(roster("b@example.net", "a2@example.net", "a1@example.net"))
-	e.service.Presence("b@example.net/1", true, announcement(ed25519.PublicKey(make([]byte, 32)), "blue"))
+	appear(e.service, "b@example.net/1", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), "blue")
 	return e
 }
 
@@ -69,7 +69,7 @@ func (e *engine) questions() [][]byte {
 }
 
 func (e *engine) sees(o *engine) {
-	e.service.Presence(o.full, true, announcement(e.book.self, "blue"))
+	appear(e.service, o.full, e.book.key, "blue")
 }
 
 func (e *engine) errors() (n int) {
@@ -202,7 +202,7 @@ func TestOwnOtherAccountIsNoTwin(t *testing.T) {
 	other.Up("c@example.org/evio-1")
 	f.service.Up("a@example.net/evio-1")
 	f.service.Roster(roster("c@example.org"))
-	f.service.Presence("c@example.org/evio-1", true, announcement(f.self, "red"))
+	appear(f.service, "c@example.org/evio-1", f.book.key, "red")
 	if len(f.session.sent) != 0 {
 		t.Errorf("asked itself: %v", f.session.sent)
 	}

@@ -248,6 +248,7 @@ func (c *Client) setSession(s *session) {
 func (c *Client) setLastError(err error) {
 	c.mu.Lock()
 	c.status.LastError = err.Error()
+	c.status.Failures++
 	c.mu.Unlock()
 }
 

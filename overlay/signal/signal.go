@@ -124,6 +124,7 @@ type Status struct {
 	JID       string    // full while connected
 	Since     time.Time // of the current state
 	LastError string    // why the last connection ended or did not come up
+	Failures  uint64    // connections that ended or did not come up
 	Logins    uint64
 	Sent      uint64            // messages
 	Received  uint64            // messages that were handed up
