@@ -1,9 +1,6 @@
 package packet
 
-import (
-	"encoding/binary"
-	"net/netip"
-)
+import "net/netip"
 
 // Claim is an address binding that a frame tells its receivers: they will send
 // what is for Addr to MAC. Who lets a frame through must know that its origin owns
@@ -37,58 +34,15 @@ func Claims(frame []byte) (Claim, bool) {
 	return c, !c.Addr.IsUnspecified()
 }
 
-// Role is what a frame makes its sender in the eyes of those who receive it,
-// beyond being a station.
-type Role uint8
-
-// Roles.
-const (
-	Station    Role = iota // nothing special
-	Router                 // a router advertisement or a redirect (RFC 4861)
-	DHCPServer             // a message of a DHCP or DHCPv6 server
-)
-
-const (
-	icmpRouterAdvertisement = 134
-	icmpRedirect            = 137
-
-	protoUDP = 17
-
-	portDHCPServer   = 67
-	portDHCPClient   = 68
-	portDHCPv6Server = 547
-	portDHCPv6Client = 546
-)
-
-// Sender returns the role that an untagged frame claims. It looks behind IPv4
-// options, not behind IPv6 extension headers: receivers must not take router
-// advertisements from behind fragment headers (RFC 6980).
-func Sender(frame []byte) Role {
-	if p, ok := payload(frame, TypeIPv6); ok {
-		if len(p) < ipv6Len+4 {
-			return Station
-		}
-		m := p[ipv6Len:]
-		switch {
-		case p[6] == protoICMPv6 && (m[0] == icmpRouterAdvertisement || m[0] == icmpRedirect):
-			return Router
-		case p[6] == protoUDP && ports(m) == [2]uint16{portDHCPv6Server, portDHCPv6Client}:
-			return DHCPServer
-		}
-		return Station
+// Probe returns the address that a frame asks for on behalf of a station that has none
+// yet: an ARP probe (RFC 5227), or a duplicate address detection (RFC 4862), which
+// speaks for its Ethernet source. Whoever is about to take the same address gives it up
+// (RFC 5227 section 2.1.1, RFC 4862 section 5.4.3), so it is as good as a claim. No
+// frame is both.
+func Probe(frame []byte) (Claim, bool) {
+	if a, ok := ParseARP(frame); ok {
+		return Claim{Addr: a.Target, MAC: a.SenderMAC}, a.Sender.IsUnspecified() && !a.Target.IsUnspecified()
 	}
-	p, ok := payload(frame, TypeIPv4)
-	if !ok || len(p) < 20 || p[9] != protoUDP || binary.BigEndian.Uint16(p[6:])&0x1fff != 0 {
-		return Station
-	}
-	header := 4 * int(p[0]&0x0f)
-	if header < 20 || len(p) < header+4 || ports(p[header:]) != [2]uint16{portDHCPServer, portDHCPClient} {
-		return Station
-	}
-	return DHCPServer
-}
-
-// ports returns source and destination port of a UDP header.
-func ports(b []byte) [2]uint16 {
-	return [2]uint16{binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])}
+	n, ok := ParseNeighbour(frame)
+	return Claim{Addr: n.Target, MAC: Source(frame)}, ok && !n.Advertisement && n.Source.IsUnspecified()
 }

@@ -17,7 +17,7 @@ import (
 // a peer's relay for those of both.
 const (
 	checkInterval       = 200 * time.Millisecond
-	maxChecks           = uint16(connectTimeout/checkInterval) + 1 // the peer may begin long after us
+	maxChecks           = uint16(connectMost/checkInterval) + 1 // the peer may begin long after us
 	reflexiveAcceptance = 200 * time.Millisecond
 	relayAcceptance     = time.Second
 )

@@ -76,7 +76,7 @@ func (s *Session) answer(by route, via relay, body func(dst []byte) []byte) {
 		return
 	}
 	if by != p.route {
-		back := &path{route: by, out: via, slot: (p.slot + 1) % record.Slots}
+		back := &path{route: by, out: lease{via, s}, slot: (p.slot + 1) % record.Slots}
 		if via == nil {
 			back.out = s.transport.host(by.local)
 		}

@@ -8,7 +8,7 @@ var (
 	ErrPeerClosed     = errors.New("peer has closed the session")
 	ErrPeerDead       = errors.New("peer does not answer")
 	ErrAddresses      = errors.New("own addresses have changed")
-	ErrTimeout        = errors.New("no path and keys within 15 seconds")
+	ErrTimeout        = errors.New("no path and keys in time")
 	ErrNotReady       = errors.New("own parameters are not ready")
 	ErrEstablished    = errors.New("session is established")
 	ErrNotEstablished = errors.New("session is not established")

@@ -3,12 +3,16 @@ package session
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/pion/ice/v4"
 
 	"evio/datapath/icemux"
 )
+
+// maxRemotes is how many candidates of the peer a finder ever tries.
+const maxRemotes = 32
 
 // finder looks for a path by ICE. Attempts with the same peer credentials share
 // one: a second agent would wait in vain for a nomination that the peer's agent
@@ -24,6 +28,8 @@ type finder struct {
 	done            chan struct{}
 	newer           chan Parameters // capacity 1: more candidates of the peer
 	relays          chan relay      // capacity 1: one more own candidate
+	admitted        []Candidate     // of the peer, the owner's
+	limited         func()          // counts those that are not
 
 	found chan struct{} // closed when path or err is set
 	path  *path
@@ -54,7 +60,9 @@ func (s *Session) find(ctx context.Context, peer Parameters) *finder {
 		newer:    make(chan Parameters, 1),
 		relays:   make(chan relay, 1),
 		found:    make(chan struct{}),
+		limited:  s.limited,
 	}
+	peer = f.admit(peer)
 	go func() {
 		defer close(f.done)
 		f.run(ctx, s, peer)
@@ -160,7 +168,24 @@ func (f *finder) update(peer Parameters) {
 	case <-f.newer: // older than these
 	default:
 	}
-	f.newer <- peer
+	f.newer <- f.admit(peer)
+}
+
+// admit leaves those candidates out that are too many: an agent sends checks to each
+// that it was ever given.
+func (f *finder) admit(peer Parameters) Parameters {
+	peer.Candidates = slices.DeleteFunc(slices.Clone(peer.Candidates), func(c Candidate) bool {
+		switch {
+		case slices.Contains(f.admitted, c):
+			return false
+		case len(f.admitted) == maxRemotes:
+			f.limited()
+			return true
+		}
+		f.admitted = append(f.admitted, c)
+		return false
+	})
+	return peer
 }
 
 // wait returns the path when it is found.

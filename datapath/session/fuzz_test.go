@@ -58,7 +58,7 @@ func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s.keys.begin(own, secrets, 0)
+	s.keys.begin(own, secrets)
 	at := netip.MustParseAddrPort("192.0.2.1:1")
 	s.path.Store(&path{route: route{local: at, remote: netip.MustParseAddrPort("192.0.2.2:2")}, out: t.host(at)})
 	sessions := map[uint32]*Session{7: s}

@@ -120,10 +120,15 @@ func (s *Session) setCandidates(candidates []Candidate) {
 	s.own.Candidates = candidates
 }
 
-// withRelay adds a relayed candidate, which always finds room.
+// withRelay puts a relayed candidate in the place of an earlier one. It always finds
+// room.
 func withRelay(candidates []Candidate, relayed netip.AddrPort) []Candidate {
-	candidates = slices.Clone(candidates[:min(len(candidates), MaxCandidates-1)])
-	return append(candidates, Candidate{Type: Relayed, Addr: relayed})
+	candidates = withoutRelay(candidates)
+	return append(candidates[:min(len(candidates), MaxCandidates-1)], Candidate{Type: Relayed, Addr: relayed})
+}
+
+func withoutRelay(candidates []Candidate) []Candidate {
+	return slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return c.Type == Relayed })
 }
 
 // tellRelay hands the own parameters to the handler again, with a relayed

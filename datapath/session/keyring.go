@@ -27,7 +27,6 @@ type keyring struct {
 type keyset struct {
 	current, pending, previous *record.Keys
 
-	forged   uint64         // records of the session that had not opened when it got its first keys
 	terms    record.Secrets // what all keys of the session have in common: no exporter's secret
 	switches uint64         // how many keys have become current after the first
 	switched time.Time      // when the last of them did
@@ -70,12 +69,12 @@ func (s *keyset) of(generation uint8) *record.Keys {
 }
 
 // begin puts the first keys in place of all there are. Secrets are those that the
-// keys were made from, forged counts records that did not open until now.
-func (r *keyring) begin(keys *record.Keys, secrets record.Secrets, forged uint64) {
+// keys were made from.
+func (r *keyring) begin(keys *record.Keys, secrets record.Secrets) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	secrets.Exporter = nil
-	r.set.Store(&keyset{current: keys, terms: secrets, forged: forged})
+	r.set.Store(&keyset{current: keys, terms: secrets})
 }
 
 // change puts a changed copy of the set in its place.

@@ -60,7 +60,7 @@ func TestKeyringSendsUnderCurrentAndOpensUnderAll(t *testing.T) {
 	first, peer0 := ringKeys(t, 0)
 	second, peer1 := ringKeys(t, 1)
 	third, peer3 := ringKeys(t, 3)
-	ring.begin(first, record.Secrets{Exporter: []byte{1}}, 0)
+	ring.begin(first, record.Secrets{Exporter: []byte{1}})
 	if ring.load().terms.Exporter != nil {
 		t.Error("the ring keeps the secret of the handshake")
 	}
@@ -133,7 +133,7 @@ func TestForgedRecordsDoNotMakeATimeoutOfAnotherKind(t *testing.T) {
 		t.Errorf("without keys: %v, want %v", err, ErrTimeout)
 	}
 	own, _ := ringKeys(t, 0)
-	s.keys.begin(own, record.Secrets{}, 0)
+	s.keys.begin(own, record.Secrets{})
 	if err := s.unconfirmed(); !errors.Is(err, ErrTimeout) {
 		t.Errorf("with keys and silence: %v, want %v", err, ErrTimeout)
 	}

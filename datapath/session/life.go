@@ -7,13 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"evio/datapath/drops"
 	"evio/datapath/record"
 )
 
 const (
 	gatherTimeout   = 1800 * time.Millisecond // so that own parameters are ready within two seconds
 	connectTimeout  = 15 * time.Second
+	connectMost     = 20 * time.Second // likewise, if the peer's candidates change meanwhile
 	confirmInterval = 200 * time.Millisecond
 )
 
@@ -48,6 +48,7 @@ func (s *Session) connect(ctx context.Context) (_ *pilot, err error) {
 		trial    *attempt // likewise
 		keyed    <-chan error
 		deadline <-chan time.Time
+		began    time.Time        // when paths did
 		late     <-chan time.Time // a relay is needed
 		hired    *tenant
 		rented   relay
@@ -82,20 +83,23 @@ func (s *Session) connect(ctx context.Context) (_ *pilot, err error) {
 			peer = wanted.peer.Candidates
 			if paths.serves(wanted.peer) {
 				paths.update(wanted.peer)
+				deadline = time.After(min(connectTimeout, connectMost-time.Since(began)))
 			} else {
 				paths.stop()
 				paths = s.find(ctx, wanted.peer)
 				if rented != nil {
 					paths.relays <- rented
 				}
+				began, deadline = time.Now(), time.After(connectTimeout)
+				if hired == nil && s.transport.relays != nil {
+					late = time.After(relayAfter)
+				}
 			}
 			if hired != nil {
 				hired.permit(peer)
-			} else if s.transport.relays != nil {
-				late = time.After(relayAfter)
 			}
 			trial = s.begin(ctx, paths, *wanted)
-			keyed, deadline = trial.keyed, time.After(connectTimeout)
+			keyed = trial.keyed
 
 		case <-late:
 			late = nil
@@ -104,15 +108,17 @@ func (s *Session) connect(ctx context.Context) (_ *pilot, err error) {
 			}
 
 		case r := <-hired.offers():
-			if rented = r; r == nil {
-				continue // direct paths are still tried
+			if rented = r; r == nil { // direct paths are still tried
+				hired.stop()
+				hired, late = nil, time.After(rentAgain)
+				continue
 			}
 			paths.relays <- r
 			s.tellRelay(r)
 
 		case <-hired.losses():
 			hired.stop()
-			hired, rented = nil, nil
+			hired, rented, late = nil, nil, time.After(rentAgain)
 
 		case err := <-keyed:
 			if err != nil {
@@ -149,7 +155,7 @@ func (s *Session) serve(ctx context.Context, m *pilot) error {
 		case <-s.readdressed:
 			m.readdress(ctx)
 		case f := <-m.gathered:
-			m.regathered(f)
+			m.regathered(ctx, f)
 		case r := <-m.hired.offers():
 			m.rentedRelay(r)
 		case <-m.hired.losses():
@@ -190,7 +196,8 @@ func (s *Session) install(p *path, keys *record.Keys, secrets record.Secrets) {
 	defer s.mu.Unlock()
 	if s.state == Connecting {
 		s.path.Store(p)
-		s.keys.begin(keys, secrets, s.drops.Get(drops.RecordForged))
+		s.unopened.Store(0)
+		s.keys.begin(keys, secrets)
 	}
 }
 

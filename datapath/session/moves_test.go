@@ -126,6 +126,26 @@ func TestChangedAddressIsToldAndFollowed(t *testing.T) {
 	})
 }
 
+// TestAddressThatChangesDuringAQuery has the second change come while STUN servers
+// that do not answer are still asked about the first.
+func TestAddressThatChangesDuringAQuery(t *testing.T) {
+	bubble(t, []string{"192.0.2.1:4000", "198.51.100.1:4000"}, []string{"192.0.2.2:4000"}, func(t *testing.T, _ *network, a, b *end) {
+		a.names("slow:3478")
+		establish(t, a, b)
+		left, later := a.session.Info().Local, netip.MustParseAddrPort("198.51.100.77:4000")
+		a.socket().renumber(left)
+		a.transport.AddressesChanged()
+		advance(300 * time.Millisecond)
+		a.socket().renumber(later)
+		a.transport.AddressesChanged()
+		advance(10 * time.Second)
+		if told := a.session.candidates(); len(told) != 1 || told[0].Addr != later {
+			t.Errorf("the peer is told %v, want %v alone", told, later)
+		}
+		swap(t, a, b)
+	})
+}
+
 func TestManyMovesLoseNothing(t *testing.T) {
 	bubble(t, []string{"192.0.2.1:4000", "198.51.100.1:4000"}, []string{"192.0.2.2:4000"}, func(t *testing.T, n *network, a, b *end) {
 		establish(t, a, b)

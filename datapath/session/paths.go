@@ -9,6 +9,9 @@ import (
 const (
 	// maxPairs bounds the routes that a search challenges at once.
 	maxPairs = 32
+	// maxTrials bounds the routes under challenge: those of a search among candidates
+	// that the peer has replaced meanwhile.
+	maxTrials = 2 * maxPairs
 	// maxStrangers is how many addresses that the peer has not told are under
 	// challenge at a time, each for strangerTime. Whoever repeats the peer's
 	// records from forged sources gets no more than that sent to them.
@@ -141,6 +144,7 @@ func (p *paths) setKnown(now time.Duration, candidates []Candidate) orders {
 
 // check searches if the current route has lost its own end, or is in doubt.
 func (p *paths) check(now time.Duration) orders {
+	p.trials = slices.DeleteFunc(p.trials, func(t trial) bool { return !p.own(t.route) })
 	if p.lost = !p.own(p.current); p.lost {
 		p.doubt(now)
 	}
@@ -229,19 +233,24 @@ func (p *paths) doubt(now time.Duration) {
 
 func (p *paths) search(now time.Duration) orders { return p.try(now, append(p.pairs(), p.current)) }
 
-// try notes routes as challenged. The current one is no trial.
+// try notes routes as challenged, but for those for which there is no room. The
+// current one is no trial.
 func (p *paths) try(now time.Duration, routes []route) orders {
+	p.expire(now)
+	var o orders
 	for _, r := range routes {
-		if r == p.current {
-			continue
-		}
-		if t := p.trial(r); t != nil {
+		switch t := p.trial(r); {
+		case r == p.current:
+		case t != nil:
 			t.at = now
+		case len(p.trials) < maxTrials:
+			p.trials = append(p.trials, trial{route: r, at: now, stranger: !p.tells(r.remote)})
+		default:
 			continue
 		}
-		p.trials = append(p.trials, trial{route: r, at: now, stranger: !p.tells(r.remote)})
+		o.challenge = append(o.challenge, r)
 	}
-	return orders{challenge: routes}
+	return o
 }
 
 func (p *paths) trial(r route) *trial {

@@ -161,6 +161,34 @@ func TestGoneAddressMovesAtTheFirstAnswer(t *testing.T) {
 	}
 }
 
+func TestGoneAddressIsNeverMovedTo(t *testing.T) {
+	p := twoUplinks(onDirect)
+	p.missed(time.Second)
+	if o := p.answered(time.Second+20e6, 20e6, patient, onSecond); o.move {
+		t.Fatal("moved before the current route had its time")
+	}
+	p.setHosts(time.Second+30e6, []netip.AddrPort{ownA})
+	if o := p.tick(2*time.Second, patient); o.move || p.current != onDirect {
+		t.Errorf("moved to %v, whose own end is gone", p.current)
+	}
+}
+
+func TestNewCandidatesAreChallengedWithinABound(t *testing.T) {
+	p := twoUplinks(onDirect)
+	p.missed(time.Second)
+	sent := 0
+	for i := range 100 {
+		var known []Candidate
+		for j := range MaxCandidates {
+			known = append(known, Candidate{Host, addr("198.18.%d.%d:1", i, j+1)})
+		}
+		sent += len(p.setKnown(time.Second+time.Duration(i)*time.Millisecond, known).challenge)
+	}
+	if len(p.trials) > maxTrials || sent > maxTrials+100 { // and the current route each time
+		t.Errorf("%d routes on trial, %d challenges", len(p.trials), sent)
+	}
+}
+
 func TestStrangersAreBounded(t *testing.T) {
 	p := twoUplinks(onDirect)
 	targets, limited := map[netip.AddrPort]bool{}, 0

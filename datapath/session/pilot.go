@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"time"
 
 	"evio/datapath/record"
@@ -40,13 +39,15 @@ type pilot struct {
 	alive    liveness
 	telling  telling
 	answered time.Duration // when the last answer on the path came
-	told     uint32        // sequence of the peer's candidates
+	hearing  hearing       // of the peer's candidates
 
 	hired    *tenant // share in a relay, or the attempt to get one
 	rented   relay   // the relay, once there
 	relaying time.Duration
+	rentNext time.Duration // when a lost relay is asked for again
 
 	gathered chan found // capacity 1
+	again    bool       // the addresses have changed since it began
 	cancel   context.CancelFunc
 }
 
@@ -85,8 +86,14 @@ func (m *pilot) next() time.Duration {
 	if m.telling.waiting {
 		next = min(next, m.telling.next)
 	}
+	if m.hearing.waiting {
+		next = min(next, m.hearing.next())
+	}
 	if m.leaving() {
 		next = min(next, m.heard()+relayRest)
+	}
+	if m.missesRelay() {
+		next = min(next, m.rentNext)
 	}
 	return next
 }
@@ -123,6 +130,10 @@ func (m *pilot) tick(ctx context.Context) bool {
 	if m.leaving() && now >= m.heard()+relayRest {
 		m.leave()
 	}
+	if m.missesRelay() && now >= m.rentNext {
+		m.hired = m.s.rent(ctx, m.paths.known)
+	}
+	m.hear(now)
 	return true
 }
 
@@ -140,16 +151,23 @@ func (m *pilot) handle(e event) {
 	case receipt:
 		m.telling.received(e.sequence)
 	case peerCandidates:
-		if e.sequence <= m.told {
-			return
+		if m.hearing.hear(e.sequence, e.candidates) {
+			m.s.limited()
 		}
-		m.told = e.sequence
-		m.do(m.paths.setKnown(now, e.candidates))
-		if m.hired != nil {
-			m.hired.permit(e.candidates)
-		}
-		m.place(m.s.path.Load().slot)
+		m.hear(now)
 	}
+}
+
+// hear takes the peer's candidates, if there are new ones and it is time.
+func (m *pilot) hear(now time.Duration) {
+	if !m.hearing.tick(now) {
+		return
+	}
+	m.do(m.paths.setKnown(now, m.hearing.candidates))
+	if m.hired != nil {
+		m.hired.permit(m.hearing.candidates)
+	}
+	m.place(m.s.path.Load().slot)
 }
 
 // readdress lists the own addresses again, and asks for what NATs show of them.
@@ -157,6 +175,7 @@ func (m *pilot) readdress(ctx context.Context) {
 	if hosts, err := m.s.transport.listHosts(); err == nil {
 		m.setHosts(hosts)
 	}
+	m.again = m.gathered != nil
 	m.gather(ctx)
 }
 
@@ -188,10 +207,15 @@ func (m *pilot) gather(ctx context.Context) {
 	go func() { result <- m.s.transport.candidates(ctx) }() // joined by regathered or close
 }
 
-// regathered takes what gather has found.
-func (m *pilot) regathered(f found) {
+// regathered takes what gather has found, unless it was too early.
+func (m *pilot) regathered(ctx context.Context, f found) {
 	m.cancel()
 	m.gathered = nil
+	if m.again {
+		m.again = false
+		m.gather(ctx)
+		return
+	}
 	if f.err != nil {
 		return
 	}
@@ -201,7 +225,7 @@ func (m *pilot) regathered(f found) {
 
 // tell tells the peer the own candidates, the relayed one among them.
 func (m *pilot) tell(candidates []Candidate) {
-	candidates = slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return c.Type == Relayed })
+	candidates = withoutRelay(candidates)
 	if m.rented != nil {
 		candidates = withRelay(candidates, m.rented.Addr())
 	}

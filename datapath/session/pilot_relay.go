@@ -10,7 +10,7 @@ import (
 func (m *pilot) rentedRelay(r relay) {
 	if r == nil {
 		m.hired.stop()
-		m.hired = nil
+		m.hired, m.rentNext = nil, m.s.transport.now()+rentAgain
 		return
 	}
 	m.rented, m.relaying = r, m.s.transport.now()
@@ -29,6 +29,12 @@ func (m *pilot) lostRelay(ctx context.Context) {
 		m.alive.restart(now)
 		m.hired = m.s.rent(ctx, m.paths.known)
 	}
+}
+
+// missesRelay tells whether the path leads by a relay that was lost, and no other is
+// asked for.
+func (m *pilot) missesRelay() bool {
+	return m.hired == nil && m.paths.current.relayed
 }
 
 // leaving tells whether there is a relay that is not used.

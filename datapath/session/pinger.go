@@ -27,9 +27,9 @@ const (
 	sequenceSize = 1 + 4
 )
 
-// outstanding is how many probes wait for an answer: three searches and the
-// probes of the path.
-const outstanding = 128
+// outstanding is how many probes wait for an answer: a search repeats up to 33 each
+// 250 ms, and answers may take almost two seconds.
+const outstanding = 256
 
 // pinger matches answers with probes and measures the round trip of the path. The
 // owner sends, the reader receives.

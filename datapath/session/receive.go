@@ -90,11 +90,15 @@ func (t *Transport) receiveRecord(d *udp.Datagram, via relay) {
 		s.drops.Add(drops.RecordKeys)
 		return
 	}
+	by := t.routeOf(d, via)
 	if err != nil {
-		s.drops.Add(openCause(err))
+		cause := openCause(err)
+		s.drops.Add(cause)
+		if cause == drops.RecordForged {
+			s.unopenedFrom(by)
+		}
 		return
 	}
-	by := t.routeOf(d, via)
 	if !s.received(by, keys) {
 		s.drops.Add(drops.RecordKeys)
 		return

@@ -60,6 +60,13 @@ func (p *pool) Acquire(context.Context) (relay, error) {
 	return p.current, nil
 }
 
+// setRefuse makes the server answer with an error, nil for none.
+func (p *pool) setRefuse(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse = err
+}
+
 func (p *pool) Suspect() {}
 
 func (p *pool) Status() []turn.Status { return nil }
@@ -166,6 +173,12 @@ func establishRelayed(t *testing.T, a, b *end) {
 	a.open(t, b, nil)
 	b.open(t, a, nil)
 	connect(t, a, b)
+	signal(t, a, b)
+}
+
+// signal connects both with newer parameters until they are established.
+func signal(t *testing.T, a, b *end) {
+	t.Helper()
 	done := 0
 	for done < 2 {
 		select {

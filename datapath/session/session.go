@@ -99,6 +99,7 @@ type Session struct {
 	ended bool
 
 	keys      keyring
+	unopened  atomic.Uint32 // records of the peer that its first keys did not open
 	path      atomic.Pointer[path]
 	handshake atomic.Pointer[handshakeConn]
 	rekeyer   atomic.Pointer[rekeyer] // while the session is established

@@ -3,13 +3,15 @@ package session
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"time"
 )
 
 const (
 	// relayAfter is how long direct routes have before a relay is asked for.
 	relayAfter = 3 * time.Second
+	// rentAgain is between attempts to get a relay. The pool spares servers that have
+	// failed by itself.
+	rentAgain = time.Second
 	// relayRest is how long nothing may come by the relay before a session that
 	// has a direct path gives it back: the peer has left it, too.
 	relayRest = 4 * time.Second
@@ -44,13 +46,14 @@ func (s *Session) rent(ctx context.Context, peer []Candidate) *tenant {
 }
 
 func (t *tenant) run(ctx context.Context, s *Session) {
-	r, err := s.transport.relays.Acquire(ctx)
+	acquired, err := s.transport.relays.Acquire(ctx)
 	if err != nil {
 		s.log.WithError(err).Debug("no relay")
 		t.got <- nil
 		return
 	}
-	defer r.Release()
+	defer acquired.Release()
+	r := lease{acquired, s}
 	for told := false; ; {
 		select {
 		case <-ctx.Done():
@@ -60,7 +63,6 @@ func (t *tenant) run(ctx context.Context, s *Session) {
 			close(t.lost)
 			return
 		case addrs := <-t.permits:
-			addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return a.Is4() != r.Addr().Addr().Is4() })
 			if err := r.Permit(ctx, addrs...); err != nil && ctx.Err() == nil {
 				s.log.WithError(err).Debug("relay does not take all candidates of the peer")
 			}

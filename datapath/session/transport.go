@@ -87,6 +87,7 @@ type Transport struct {
 	lookup      func(ctx context.Context, network, host string) ([]netip.Addr, error) // of STUN servers
 	reflexive   reflexive
 	relays      relays // nil: none
+	guests      guests // of the relayed address
 	certificate tls.Certificate
 	epoch       time.Time // zero of the times that sessions keep
 	drops       drops.Counters

@@ -13,11 +13,11 @@ import (
 // allocate gets an allocation of one server, at whichever address answers
 // first. The error is the most telling one of all addresses.
 func (p *Pool) allocate(ctx context.Context, s *server) (*Allocation, error) {
-	resolving, cancel := context.WithTimeoutCause(ctx, p.timing.answer, silence(p.timing.answer))
+	resolving, cancel := context.WithTimeout(ctx, p.timing.answer)
 	defer cancel()
 	addresses, err := p.addresses(resolving, s.uri)
 	if err != nil {
-		return nil, timely(resolving, err)
+		return nil, err // of the resolver, also when it took too long
 	}
 	username, password, err := s.config.credentials(time.Now())
 	if err != nil {

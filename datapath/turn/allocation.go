@@ -2,6 +2,7 @@ package turn
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type Allocation struct {
 	ended       bool           // nothing new begins
 	tasks       sync.WaitGroup // requests in flight
 	permissions map[netip.Addr]*permission
+	granting    int // goroutines that ask for permissions
 	channels    map[netip.AddrPort]*binding
 	numbers     map[uint16]netip.AddrPort // of bindings that were asked for
 	number      uint16                    // the last one used
@@ -43,7 +45,7 @@ type Allocation struct {
 
 func newAllocation(p *Pool, s *server, l *link) *Allocation {
 	return &Allocation{
-		pool: p, server: s, link: l, made: time.Now(),
+		pool: p, server: s, link: l, made: time.Now().Round(0), // expiry goes by the wall clock
 		suspect: make(chan struct{}, 1), parting: make(chan struct{}), done: make(chan struct{}),
 		permissions: make(map[netip.Addr]*permission),
 		channels:    make(map[netip.AddrPort]*binding),
@@ -115,7 +117,19 @@ func (a *Allocation) refreshInterval() time.Duration {
 // refresh keeps the allocation and tells whether it is there.
 func (a *Allocation) refresh() error {
 	_, err := a.link.request(stun.MethodRefresh, lifetime(max(a.life, permissionLifetime)))
-	return err
+	switch {
+	case errors.Is(err, errQueueFull): // the next one may pass
+		return nil
+	case isRejected(err) && a.aged(time.Now()):
+		return fmt.Errorf("%w (%w)", errExpired, err)
+	default:
+		return err
+	}
+}
+
+// aged tells whether credentials that were made for it are about to expire.
+func (a *Allocation) aged(now time.Time) bool {
+	return a.server.config.Secret != nil && now.Round(0).Sub(a.made) >= CredentialUse
 }
 
 // end closes everything and waits for it.
@@ -148,14 +162,14 @@ func (a *Allocation) receive(b []byte) {
 	case channel:
 		a.mu.Lock()
 		from, ok := a.numbers[m.channel]
+		a.hearLocked(from.Addr(), time.Now())
 		a.mu.Unlock()
 		if ok {
 			a.pool.config.Deliver(a, from, m.payload)
 		}
 	case data:
 		a.mu.Lock()
-		p := a.permissions[m.from.Addr()]
-		ok := p != nil && p.err == nil
+		ok := a.hearLocked(m.from.Addr(), time.Now())
 		a.mu.Unlock()
 		if ok {
 			a.pool.config.Deliver(a, m.from, m.payload)

@@ -181,32 +181,6 @@ func TestWhatWaitsForAPermissionIsBounded(t *testing.T) {
 	}
 }
 
-func TestPeersAreBounded(t *testing.T) {
-	s := serve(t, UDP, nil)
-	c := newClient(t, s.client())
-	a := c.acquire(t)
-	defer a.Release()
-	a.mu.Lock()
-	for i := range MaxPeers {
-		peer := netip.AddrFrom4([4]byte{192, 0, 2 + byte(i/256), byte(i)})
-		a.permissions[peer] = &permission{answered: make(chan struct{}), granted: time.Now(), used: time.Now()}
-		a.bindingLocked(netip.AddrPortFrom(peer, 1), time.Now())
-	}
-	if b := a.bindingLocked(netip.MustParseAddrPort("198.51.100.1:1"), time.Now()); b != nil {
-		t.Error("one channel too many")
-	}
-	a.mu.Unlock()
-	if err := a.Permit(t.Context(), netip.MustParseAddr("198.51.100.1")); !errors.Is(err, ErrPeers) {
-		t.Errorf("got %v, want %v", err, ErrPeers)
-	}
-	a.maintain(time.Now().Add(channelRest))
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.permissions)+len(a.channels)+len(a.numbers) != 0 {
-		t.Errorf("%d permissions, %d channels, %d numbers are kept", len(a.permissions), len(a.channels), len(a.numbers))
-	}
-}
-
 // TestRenewal sends while everything is renewed all the time.
 func TestRenewal(t *testing.T) {
 	s := serve(t, TCP, nil)

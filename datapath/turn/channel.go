@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -110,7 +111,8 @@ func (a *Allocation) bindLocked(to netip.AddrPort, b *binding, now time.Time) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		b.asking = false
-		if b.failed = err != nil; !b.failed {
+		b.failed = err != nil && !errors.Is(err, errQueueFull) // that one is tried again
+		if err == nil {
 			b.bound = time.Now()
 		}
 	})

@@ -194,7 +194,11 @@ func relay(t *testing.T, s Server) {
 	if err := b.Permit(t.Context(), a.Addr().Addr()); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Permit(t.Context(), b.Addr().Addr()); err != nil {
+	peers := []netip.Addr{b.Addr().Addr()}
+	for i := range 3 * grantPeers {
+		peers = append(peers, testPeer(i))
+	}
+	if err := a.Permit(t.Context(), peers...); err != nil { // several in one request
 		t.Fatal(err)
 	}
 	for size := 1; size <= 1452; size += 13 {

@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+var errExpired = fmt.Errorf("the credentials made of its secret are valid for %.0f h and have expired; the next relayed address gets new ones", CredentialLife.Hours())
+
 // credentials returns username and password for one allocation.
 func (s Server) credentials(now time.Time) (username, password string, err error) {
 	if s.Secret == nil {

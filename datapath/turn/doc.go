@@ -1,6 +1,7 @@
 // Package turn has relayed addresses from TURN servers (RFC 8656).
 //
-// A Pool holds at most one allocation for all sessions of the engine. Acquire
+// A Pool holds one allocation for all sessions of the engine, and for an hour
+// also the one before if its credentials expire (CredentialUse). Acquire
 // returns the one there is, waits for the attempt that others began, or begins
 // one: servers are asked in their order, the next one half a second after the
 // one before or when that failed; the first success wins and what the others
@@ -10,7 +11,8 @@
 //
 // Send never waits for the server. A peer's address needs a permission, which
 // Permit gets beforehand; Send to one without gets it in the background and
-// keeps a few datagrams until then. A peer that is sent to repeatedly gets a
+// keeps a few datagrams until then. Requests wait while too many have no answer;
+// one that waits too long fails alone. A peer that is sent to repeatedly gets a
 // channel, which costs 4 bytes instead of 36. Over TCP and TLS datagrams pass
 // a bounded queue.
 //

@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// queueLength bounds what waits for a stream; data leaves room for requests.
+	// queueLength bounds the data that wait for a stream.
 	queueLength = 256
-	requestRoom = 32
+	// maxRequests bounds the requests without an answer; others wait.
+	maxRequests = 32
 	// writeTimeout ends a stream that takes nothing any more.
 	writeTimeout = AnswerTimeout
 	// streamBuffer joins what waits into one write.
@@ -33,7 +34,9 @@ type link struct {
 	conn   net.Conn
 	client *turn.Client
 	input  *bufio.Reader // of a stream; nil for datagrams
-	output chan []byte   // to a stream; nil for datagrams
+	output chan []byte   // data to a stream; nil for datagrams
+	urgent chan []byte   // requests to a stream, which go first; nil for datagrams
+	places chan struct{} // of requests without an answer
 	answer time.Duration
 
 	account account
@@ -48,14 +51,15 @@ var _ net.PacketConn = (*link)(nil)
 
 // newLink begins to write to a connection; read has to be called for answers.
 func newLink(conn net.Conn, stream bool, answer time.Duration) (*link, error) {
-	l := &link{conn: conn, answer: answer, closed: make(chan struct{})}
+	l := &link{conn: conn, answer: answer, closed: make(chan struct{}), places: make(chan struct{}, maxRequests)}
 	config := &turn.ClientConfig{
 		Conn:          l,
 		LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled},
 	}
 	if stream {
 		l.input = bufio.NewReaderSize(conn, maxMessage)
-		l.output = make(chan []byte, queueLength) // the bound of what waits
+		l.output = make(chan []byte, queueLength)
+		l.urgent = make(chan []byte, maxRequests) // each is there once at most
 		config.RTO = 2 * answer                   // a stream loses nothing
 	}
 	client, err := turn.NewClient(config)
@@ -125,55 +129,73 @@ func nextMessage(r *bufio.Reader, buffer []byte) (int, error) {
 
 // WriteTo implements net.PacketConn for pion's requests.
 func (l *link) WriteTo(message []byte, _ net.Addr) (int, error) {
-	return len(message), l.put(append([]byte(nil), message...), 0)
+	return len(message), l.put(append([]byte(nil), message...), l.urgent)
 }
 
 // send sends data, which never waits for the server. It keeps the bytes.
 func (l *link) send(message []byte) error {
-	err := l.put(message, requestRoom)
+	err := l.put(message, l.output)
 	if errors.Is(err, unix.ECONNREFUSED) {
 		l.close(err)
 	}
 	return err
 }
 
-// put hands a message to the connection, or to the queue of a stream if more
-// places are free than room. It does not end the link: pion calls it with its
-// table locked, which the end needs.
-func (l *link) put(message []byte, room int) error {
-	if l.output == nil {
+// put hands a message to the connection, or to a queue if it is a stream. It
+// does not end the link: pion calls it with its table locked, which the end
+// needs. A request on a link that has ended must fail here, since its end has
+// told pion's table before the request was in it.
+func (l *link) put(message []byte, queue chan<- []byte) error {
+	select {
+	case <-l.closed:
+		return net.ErrClosed
+	default:
+	}
+	if queue == nil {
 		_, err := l.conn.Write(message)
 		return err
 	}
-	if len(l.output) >= cap(l.output)-room {
-		return errQueueFull
-	}
 	select {
-	case l.output <- message:
+	case queue <- message:
 		return nil
 	default:
 		return errQueueFull
 	}
 }
 
-// write empties the queue of a stream.
+// write empties the queues of a stream.
 func (l *link) write() {
 	w := bufio.NewWriterSize(l.conn, streamBuffer)
 	for {
-		var err error
-		select {
-		case <-l.closed:
+		message, ok := l.next()
+		if !ok {
 			return
-		case message := <-l.output:
-			err = errors.Join(l.conn.SetWriteDeadline(time.Now().Add(writeTimeout)), writeAll(w, message))
 		}
-		if err == nil && len(l.output) == 0 {
+		err := errors.Join(l.conn.SetWriteDeadline(time.Now().Add(writeTimeout)), writeAll(w, message))
+		if err == nil && len(l.output)+len(l.urgent) == 0 {
 			err = w.Flush()
 		}
 		if err != nil {
 			l.close(err)
 			return
 		}
+	}
+}
+
+// next waits for a message to a stream: a request if there is one.
+func (l *link) next() (message []byte, ok bool) {
+	select {
+	case message = <-l.urgent:
+		return message, true
+	default:
+	}
+	select {
+	case message = <-l.urgent:
+		return message, true
+	case message = <-l.output:
+		return message, true
+	case <-l.closed:
+		return nil, false
 	}
 }
 

@@ -1,10 +1,14 @@
 package turn
 
 import (
+	"bufio"
 	"errors"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/pion/stun/v4"
 )
 
 // TestSendNeverWaits has a server that takes nothing from its stream.
@@ -20,7 +24,7 @@ func TestSendNeverWaits(t *testing.T) {
 	for ; full == nil && sent < 10*queueLength; sent++ {
 		full = l.send(make([]byte, 1500))
 	}
-	if !errors.Is(full, errQueueFull) || sent < queueLength-requestRoom {
+	if !errors.Is(full, errQueueFull) || sent < queueLength {
 		t.Errorf("%v after %d datagrams", full, sent)
 	}
 	if _, err := l.WriteTo(make([]byte, 100), nil); err != nil {
@@ -46,5 +50,111 @@ func TestStreamThatIsNotTURN(t *testing.T) {
 	l.tasks.Wait()
 	if !errors.Is(l.cause, errMessage) {
 		t.Errorf("ended by %v, want %v", l.cause, errMessage)
+	}
+}
+
+// TestRequestOnALinkThatHasEnded fails at once with what ended the link.
+func TestRequestOnALinkThatHasEnded(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close() //nolint:errcheck // of a test
+	l, err := newLink(ours, true, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.close(ErrReleased)
+	l.tasks.Wait()
+	began := time.Now()
+	for range 10 { // of several that are ready select takes any
+		if _, err := l.request(stun.MethodRefresh, lifetime(0)); !errors.Is(err, ErrReleased) {
+			t.Errorf("got %v, want %v", err, ErrReleased)
+		}
+	}
+	if took := time.Since(began); took >= l.answer {
+		t.Errorf("failed after %v", took)
+	}
+	if _, err := l.WriteTo(make([]byte, 100), nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a write: %v, want %v", err, net.ErrClosed)
+	}
+}
+
+// TestRequestsBehindAFullQueue has a server that reads nothing until more
+// requests wait than may run, and more data than is kept.
+func TestRequestsBehindAFullQueue(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close() //nolint:errcheck // of a test
+	l, err := newLink(ours, true, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.tasks.Go(func() {
+		l.read(func(b []byte) { _, _ = l.client.HandleInbound(b, ours.RemoteAddr()) })
+	})
+	for err == nil {
+		err = l.send(make([]byte, 1500)) // which the server below does not answer
+	}
+	const requests = 3 * maxRequests
+	answers := make(chan error, requests)
+	for range requests {
+		go func() {
+			_, err := l.request(stun.MethodRefresh, lifetime(permissionLifetime))
+			answers <- err
+		}()
+	}
+	until(t, "as many requests wait as may", func() bool { return len(l.places) == maxRequests })
+	go confirm(theirs)
+	for range requests {
+		if err := <-answers; err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.close(ErrReleased)
+	l.tasks.Wait()
+}
+
+// confirm answers every request of a stream with success.
+func confirm(conn net.Conn) {
+	input, buffer := bufio.NewReader(conn), make([]byte, maxMessage)
+	for {
+		n, err := nextMessage(input, buffer)
+		if err != nil {
+			return
+		}
+		request := stun.Message{Raw: buffer[:n]}
+		if request.Decode() != nil {
+			continue
+		}
+		answer, err := stun.Build(stun.NewTransactionIDSetter(request.TransactionID),
+			stun.NewType(request.Type.Method, stun.ClassSuccessResponse))
+		if err != nil {
+			return
+		}
+		if _, err := conn.Write(answer.Raw); err != nil {
+			return
+		}
+	}
+}
+
+// TestNoPlaceForARequest ends neither the link nor the allocation.
+func TestNoPlaceForARequest(t *testing.T) {
+	s := serve(t, TCP, nil)
+	c := newClientWith(t, timing{answer: 100 * time.Millisecond, refresh: time.Hour, retry: time.Millisecond}, s.client())
+	a := c.acquire(t)
+	defer a.Release()
+	for range maxRequests {
+		a.link.places <- struct{}{}
+	}
+	if err := a.refresh(); err != nil {
+		t.Errorf("a refresh without a place: %v", err)
+	}
+	peer := netip.MustParseAddr("127.0.0.1")
+	if err := a.Permit(t.Context(), peer); !errors.Is(err, errQueueFull) {
+		t.Errorf("a permission without a place: %v", err)
+	}
+	for range maxRequests {
+		<-a.link.places
+	}
+	until(t, "the peer is permitted", func() bool { return a.Permit(t.Context(), peer) == nil })
+	if err := a.refresh(); err != nil || a.Err() != nil {
+		t.Errorf("%v, lost by %v", err, a.Err())
 	}
 }

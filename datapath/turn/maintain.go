@@ -10,11 +10,11 @@ func (a *Allocation) maintain(now time.Time) {
 	for peer, p := range a.permissions {
 		idle := now.Sub(p.used) >= PeerIdle
 		switch {
-		case p.granted.IsZero() && p.err == nil: // asked for
+		case p.wanted:
 		case p.err != nil && now.Sub(p.since) >= t.retry, idle && now.Sub(p.granted) >= permissionLifetime:
 			delete(a.permissions, peer)
 		case p.err == nil && !idle && now.Sub(p.granted) >= t.permission:
-			a.beginLocked(func() { a.renew(peer, p) })
+			p.wanted = a.grantLocked()
 		}
 	}
 	for to, b := range a.channels {

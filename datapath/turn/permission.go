@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
-
-	"github.com/pion/stun/v4"
 )
 
 const (
-	// MaxPeers bounds the addresses that an allocation has permissions for.
+	// MaxPeers bounds the addresses that an allocation has permissions for. The
+	// one that was unused longest makes room for another.
 	MaxPeers = 512
 	// waitingDatagrams are kept while a permission is asked for.
 	waitingDatagrams = 8
@@ -20,7 +19,7 @@ const (
 var (
 	// ErrPeer is what Send and Permit say of a peer that is never relayed to.
 	ErrPeer = errors.New("not relayed to loopback, link-local, multicast or unspecified addresses, nor from one family to the other")
-	// ErrPeers is the bound of MaxPeers.
+	// ErrPeers is that MaxPeers others came before a peer's turn.
 	ErrPeers = fmt.Errorf("more than %d peers at one relayed address", MaxPeers)
 )
 
@@ -28,12 +27,17 @@ var (
 //
 //	asked ─ success → granted ─ idle, or refused again → gone
 //	asked ─ refused → refused ─ RetryAfter → asked
+//
+// Any of them may have to make room for another peer.
 type permission struct {
+	wanted   bool          // a request is to be made or runs
+	asking   bool          // it runs
 	answered chan struct{} // closed when the first request was
 	granted  time.Time     // zero until then
 	err      error         // refused or lost; set before answered is closed
 	since    time.Time     // of err
-	used     time.Time
+	used     time.Time     // by us
+	heard    time.Time     // from the peer
 	waiting  []waiting
 }
 
@@ -94,60 +98,50 @@ func (a *Allocation) askLocked(peer netip.Addr, now time.Time) (*permission, err
 		p = nil
 	}
 	if p == nil {
-		if _, again := a.permissions[peer]; !again && len(a.permissions) >= MaxPeers {
-			return nil, ErrPeers
-		}
-		p = &permission{answered: make(chan struct{})}
-		if !a.beginLocked(func() { a.grant(peer, p) }) {
+		if !a.grantLocked() {
 			return nil, ErrReleased
 		}
+		if _, again := a.permissions[peer]; !again && len(a.permissions) >= MaxPeers {
+			a.makeRoomLocked(now)
+		}
+		p = &permission{wanted: true, answered: make(chan struct{})}
 		a.permissions[peer] = p
 	}
 	p.used = now
 	return p, nil
 }
 
-// grant asks the server for a permission and sends what waited for it.
-func (a *Allocation) grant(peer netip.Addr, p *permission) {
-	_, err := a.link.request(stun.MethodCreatePermission, peerAddress(netip.AddrPortFrom(peer, 0)))
-	for _, message := range a.settle(p, err, time.Now()) {
-		if a.link.send(message) != nil {
-			a.server.dropped.Add(1)
+// makeRoomLocked forgets the peer that was neither sent to nor heard longest.
+func (a *Allocation) makeRoomLocked(now time.Time) {
+	var (
+		oldest *permission
+		whose  netip.Addr
+	)
+	for peer, p := range a.permissions {
+		if oldest == nil || p.last().Before(oldest.last()) {
+			oldest, whose = p, peer
 		}
+	}
+	delete(a.permissions, whose)
+	if oldest.wanted && !oldest.asking && oldest.granted.IsZero() {
+		a.settleLocked(whose, oldest, ErrPeers, now)
 	}
 }
 
-// settle notes the answer and returns what can be sent now.
-func (a *Allocation) settle(p *permission, err error, now time.Time) (messages [][]byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err != nil {
-		p.err, p.since = err, now
-		a.server.dropped.Add(uint64(len(p.waiting)))
-	} else {
-		p.granted = now
-		for _, w := range p.waiting {
-			message, err := a.composeLocked(w.to, w.datagram, now)
-			if err != nil {
-				a.server.dropped.Add(1)
-				continue
-			}
-			messages = append(messages, message)
-		}
+// last returns when the peer was sent to or heard last.
+func (p *permission) last() time.Time {
+	if p.heard.After(p.used) {
+		return p.heard
 	}
-	p.waiting = nil
-	close(p.answered)
-	return messages
+	return p.used
 }
 
-// renew repeats the request for a granted permission.
-func (a *Allocation) renew(peer netip.Addr, p *permission) {
-	_, err := a.link.request(stun.MethodCreatePermission, peerAddress(netip.AddrPortFrom(peer, 0)))
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err != nil {
-		delete(a.permissions, peer)
-	} else {
-		p.granted = time.Now()
+// hearLocked notes that a peer sent something and tells whether it may.
+func (a *Allocation) hearLocked(peer netip.Addr, now time.Time) bool {
+	p := a.permissions[peer]
+	if p == nil || p.err != nil {
+		return false
 	}
+	p.heard = now
+	return true
 }

@@ -102,7 +102,7 @@ func (p *Pool) take() (*Allocation, *attempt, error) {
 		return nil, nil, ErrClosed
 	case len(p.servers) == 0:
 		return nil, nil, ErrNoServers
-	case p.current != nil:
+	case p.current != nil && !p.current.aged(time.Now()):
 		p.current.users++
 		p.current.linger.Stop()
 		return p.current, nil, nil
@@ -148,8 +148,10 @@ func (p *Pool) release(a *Allocation) {
 func (p *Pool) expire(a *Allocation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current == a && a.users <= 0 {
-		p.current = nil
+	if a.users <= 0 {
+		if p.current == a {
+			p.current = nil
+		}
 		a.giveBack()
 	}
 }
@@ -176,6 +178,9 @@ func (p *Pool) ended(a *Allocation, cause error) {
 	p.mu.Lock()
 	lost := p.live[a] && !errors.Is(cause, ErrReleased) && !errors.Is(cause, ErrClosed)
 	delete(p.live, a)
+	for other, made := range p.live {
+		lost = lost && (!made || other.server != a.server) // else the server can be used
+	}
 	if p.current == a {
 		p.current = nil
 	}
@@ -190,9 +195,12 @@ func (p *Pool) ended(a *Allocation, cause error) {
 func (p *Pool) Suspect() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current != nil {
+	for a, made := range p.live {
+		if !made {
+			continue
+		}
 		select {
-		case p.current.suspect <- struct{}{}:
+		case a.suspect <- struct{}{}:
 		default: // it will be
 		}
 	}

@@ -207,6 +207,19 @@ func TestNameThatIsNotResolved(t *testing.T) {
 	}
 }
 
+// TestResolverThatIsSilent takes as long as the server may.
+func TestResolverThatIsSilent(t *testing.T) {
+	c := newClientWith(t, timing{answer: 200 * time.Millisecond}, Server{URI: "turn:turn.example", Username: "evio", Password: text("right")})
+	c.config.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+		<-ctx.Done() // the system's resolver says then:
+		return nil, &net.DNSError{Err: "i/o timeout", Name: host, IsTimeout: true, IsTemporary: true}
+	}
+	_, err := c.Acquire(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "the name turn.example is not resolved, since no DNS server answers; check the DNS") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTheNextServerIsAsked(t *testing.T) {
 	bad, good := serve(t, UDP, nil), serve(t, TCP, nil)
 	wrong := bad.client()

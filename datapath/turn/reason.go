@@ -17,6 +17,12 @@ func isUntrusted(err error) bool {
 	return errors.As(err, &certificate)
 }
 
+// isRejected tells whether a server did not take the credentials.
+func isRejected(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && (r.code == stun.CodeUnauthorized || r.code == stun.CodeWrongCredentials || r.code == stun.CodeBadRequest)
+}
+
 // explain says in one sentence why a server cannot be used and what to do.
 func explain(err error, s *server) string {
 	var (
@@ -26,6 +32,8 @@ func explain(err error, s *server) string {
 		record  tls.RecordHeaderError
 	)
 	switch {
+	case errors.Is(err, errExpired):
+		return errExpired.Error()
 	case errors.As(err, &refused):
 		return refused.explain(s)
 	case isUntrusted(err):
@@ -36,6 +44,8 @@ func explain(err error, s *server) string {
 		return fmt.Sprintf("its certificate is not verified by %s (%v)", by, err)
 	case errors.As(err, &record):
 		return "it does not speak TLS at this port; write turn: or name its TLS port"
+	case errors.As(err, &name) && name.IsTimeout:
+		return fmt.Sprintf("the name %s is not resolved, since no DNS server answers; check the DNS of this engine", s.uri.Host)
 	case errors.As(err, &name):
 		return fmt.Sprintf("the name %s is not resolved; check the name and the DNS of this engine", s.uri.Host)
 	case errors.As(err, &silent):

@@ -61,8 +61,12 @@ func (a *account) learn(m *stun.Message) bool {
 }
 
 // request returns the success response to a request. Any error but a refusal
-// has ended the link.
+// and errQueueFull, with which nothing was sent, has ended the link.
 func (l *link) request(method stun.Method, attributes ...stun.Setter) (*stun.Message, error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	defer func() { <-l.places }()
 	limit := time.AfterFunc(l.answer, func() { l.close(silence(l.answer)) })
 	defer limit.Stop()
 	var refused *refusal
@@ -86,6 +90,20 @@ func (l *link) request(method stun.Method, attributes ...stun.Setter) (*stun.Mes
 		}
 	}
 	return nil, refused
+}
+
+// enter waits for a place among the requests without an answer.
+func (l *link) enter() error {
+	limit := time.NewTimer(l.answer)
+	defer limit.Stop()
+	select {
+	case l.places <- struct{}{}:
+		return nil
+	case <-l.closed:
+		return l.cause
+	case <-limit.C:
+		return errQueueFull
+	}
 }
 
 // exchange sends one request and returns its response.
@@ -119,7 +137,7 @@ func (l *link) exchange(method stun.Method, c *challenge, attributes []stun.Sett
 // pion has no error value for.
 func noAnswer(err error, answer time.Duration) error {
 	var system interface{ Timeout() bool } // errors of connections and their numbers
-	if errors.As(err, &system) || errors.Is(err, errQueueFull) {
+	if errors.As(err, &system) {
 		return err
 	}
 	return silence(answer)

@@ -34,6 +34,8 @@ type testServer struct {
 	full    atomic.Bool // 486
 	secret  bool
 	denied  atomic.Bool // 403 to permissions
+	enemy   netip.Addr  // 403 to its permission
+	expired atomic.Bool // no credentials are taken
 	tls     *tls.Config
 	network string
 }
@@ -62,7 +64,11 @@ func (s *testServer) start() {
 		QuotaHandler: func(string, string, net.Addr) bool { return !s.full.Load() },
 	}
 	if s.secret {
-		config.AuthHandler = turn.LongTermTURNRESTAuthHandler("shared", log.NewLogger("auth"))
+		check := turn.LongTermTURNRESTAuthHandler("shared", log.NewLogger("auth"))
+		config.AuthHandler = func(r *turn.RequestAttributes) (string, []byte, bool) {
+			user, key, ok := check(r)
+			return user, key, ok && !s.expired.Load()
+		}
 	}
 	if s.network == UDP {
 		conn, err := net.ListenPacket("udp", s.address.String())
@@ -89,7 +95,9 @@ func (s *testServer) start() {
 	s.server = server
 }
 
-func (s *testServer) permits(net.Addr, net.IP) bool { return !s.denied.Load() }
+func (s *testServer) permits(_ net.Addr, peer net.IP) bool {
+	return !s.denied.Load() && peer.String() != s.enemy.String()
+}
 
 func (s *testServer) stop() {
 	if s.server != nil {

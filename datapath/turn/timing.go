@@ -35,6 +35,9 @@ const (
 
 	// CredentialLife is how long credentials made of a secret are valid.
 	CredentialLife = 24 * time.Hour
+	// CredentialUse is how long an allocation with such credentials serves those
+	// who acquire it. Who has it by then keeps it until they expire.
+	CredentialUse = 23 * time.Hour
 
 	// parting bounds the wait for the server's answer when an allocation is
 	// given back.

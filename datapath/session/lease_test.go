@@ -1,0 +1,52 @@
+package session
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestGuestsHaveFewPlacesForLong(t *testing.T) {
+	var g guests
+	mine, other := [32]byte{1}, [32]byte{2}
+	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}) }
+	for i := range maxGuests {
+		if !g.admit(time.Duration(i), mine, at(i)) {
+			t.Fatalf("address %d is refused", i)
+		}
+	}
+	if g.admit(time.Minute, mine, at(maxGuests)) {
+		t.Error("an address too many is admitted")
+	}
+	if !g.admit(time.Minute, mine, at(0)) || !g.admit(time.Minute, other, at(maxGuests)) {
+		t.Error("an address with a place, or of another peer, is refused")
+	}
+	if g.admit(guestTime-1, mine, at(maxGuests)) {
+		t.Error("a place is given away too early")
+	}
+	if now := guestTime + time.Second; !g.admit(now, mine, at(maxGuests)) || len(g.peers[mine]) != 2 {
+		t.Errorf("%d places are taken, want that in use and the new one", len(g.peers[mine]))
+	}
+	if g.admit(3*guestTime, [32]byte{3}, at(0)); len(g.peers) != 1 {
+		t.Errorf("%d peers are remembered, want one", len(g.peers))
+	}
+}
+
+func TestHearingTakesTheNewest(t *testing.T) {
+	var h hearing
+	now := time.Hour
+	for i := range uint32(hearBurst) {
+		if h.hear(i+1, nil) || !h.tick(now) {
+			t.Fatalf("record %d is not taken at once", i)
+		}
+	}
+	if h.hear(hearBurst, nil) || h.tick(now) {
+		t.Error("a record is taken again")
+	}
+	if h.hear(10, nil) || h.tick(now) || !h.hear(12, strangers(1)) || h.hear(11, nil) || h.tick(h.next()-1) {
+		t.Error("want one record waiting, the newest")
+	}
+	if !h.tick(h.next()) || len(h.candidates) != MaxCandidates || h.next() <= now+hearEvery {
+		t.Error("want the newest record at its time, and the next one later")
+	}
+}
