@@ -44,8 +44,10 @@ type XMPP struct {
 	kind    XMPPKind
 	program xmppProgram
 
-	mu      sync.Mutex // one administrative act at a time
-	process *Process
+	mu       sync.Mutex // one administrative act at a time; guards what follows
+	process  *Process
+	accounts map[string]string // passwords by user
+	members  []string          // of the group
 }
 
 // xmppProgram is what the kinds do in different ways. The acts are for a server that runs.
@@ -70,7 +72,7 @@ type Account struct {
 }
 
 func newXMPP(ctx context.Context, m *Machine, ca *authority, kind XMPPKind) (*XMPP, error) {
-	x := &XMPP{machine: m, ca: ca, kind: kind, program: &prosody{machine: m}}
+	x := &XMPP{machine: m, ca: ca, kind: kind, program: &prosody{machine: m}, accounts: map[string]string{}}
 	if kind == Ejabberd {
 		x.program = &ejabberd{machine: m}
 	}
@@ -119,10 +121,33 @@ func (x *XMPP) Start(ctx context.Context) error {
 	for _, addr := range []string{xmppAddr, "[" + xmppAddr6 + "]"} {
 		ready = append(ready, "probe tcp-check "+addr+":5222", "probe tcp-check "+addr+":5223")
 	}
-	return p.await(ctx, func() error {
+	if err := p.await(ctx, func() error {
 		_, err := x.machine.Script(ctx, strings.Join(ready, "\n"))
 		return err
-	})
+	}); err != nil {
+		return err
+	}
+	if x.kind == Ejabberd {
+		return x.remind(ctx)
+	}
+	return nil
+}
+
+// remind tells the server again what it was told: ejabberd writes its tables seconds later, and has
+// forgotten them when it is killed before.
+func (x *XMPP) remind(ctx context.Context) error {
+	for user, password := range x.accounts {
+		if err := x.program.register(ctx, user, password); err != nil {
+			return fmt.Errorf("account %s: %w", user, err)
+		}
+	}
+	if x.members == nil {
+		return nil
+	}
+	if err := x.program.group(ctx, x.members); err != nil {
+		return fmt.Errorf("set group: %w", err)
+	}
+	return nil
 }
 
 // Stop kills the server: clients see their connections reset, and new ones refused.
@@ -164,6 +189,7 @@ func (x *XMPP) AddAccount(ctx context.Context, user, password string) (Account, 
 	if err := x.program.register(ctx, user, password); err != nil {
 		return Account{}, fmt.Errorf("account %s: %w", user, err)
 	}
+	x.accounts[user] = password
 	return Account{JID: user + "@" + XMPPDomain, Password: password}, nil
 }
 
@@ -175,6 +201,7 @@ func (x *XMPP) DeleteAccount(ctx context.Context, a Account) error {
 	if err := x.program.unregister(ctx, user); err != nil {
 		return fmt.Errorf("delete account %s: %w", a.JID, err)
 	}
+	delete(x.accounts, user)
 	return nil
 }
 
@@ -184,7 +211,8 @@ func (x *XMPP) DeleteAccount(ctx context.Context, a Account) error {
 func (x *XMPP) SetGroup(ctx context.Context, members ...Account) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if err := x.program.group(ctx, jids(members)); err != nil {
+	x.members = jids(members)
+	if err := x.program.group(ctx, x.members); err != nil {
 		return fmt.Errorf("set group: %w", err)
 	}
 	return nil
