@@ -44,5 +44,8 @@ func Probe(frame []byte) (Claim, bool) {
 		return Claim{Addr: a.Target, MAC: a.SenderMAC}, a.Sender.IsUnspecified() && !a.Target.IsUnspecified()
 	}
 	n, ok := ParseNeighbour(frame)
-	return Claim{Addr: n.Target, MAC: Source(frame)}, ok && !n.Advertisement && n.Source.IsUnspecified()
+	if !ok || n.Advertisement || !n.Source.IsUnspecified() {
+		return Claim{}, false
+	}
+	return Claim{Addr: n.Target, MAC: Source(frame)}, true
 }

@@ -276,41 +276,27 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-func udp(t testing.TB, v6 bool, from, to layers.UDPPort, options []layers.IPv4Option) []byte {
-	l4 := &layers.UDP{SrcPort: from, DstPort: to}
-	if v6 {
-		ip := &layers.IPv6{Version: 6, NextHeader: layers.IPProtocolUDP, SrcIP: ip6a.AsSlice(), DstIP: ip6b.AsSlice()}
-		_ = l4.SetNetworkLayerForChecksum(ip)
-		return serialize(t, ether(asker, packet.Broadcast, layers.EthernetTypeIPv6), ip, l4)
-	}
-	ip := &layers.IPv4{
-		Version: 4, Protocol: layers.IPProtocolUDP, SrcIP: ip4a.AsSlice(), DstIP: ip4b.AsSlice(), Options: options,
-	}
-	_ = l4.SetNetworkLayerForChecksum(ip)
-	return serialize(t, ether(asker, packet.Broadcast, layers.EthernetTypeIPv4), ip, l4)
-}
-
-func TestSender(t *testing.T) {
+func TestProbe(t *testing.T) {
 	tests := []struct {
 		name  string
 		frame []byte
-		want  packet.Role
+		want  packet.Claim
+		ok    bool
 	}{
-		{"DHCP server", udp(t, false, 67, 68, nil), packet.DHCPServer},
-		{"DHCP server with options", udp(t, false, 67, 68, []layers.IPv4Option{{OptionType: 1}, {OptionType: 1}, {OptionType: 1}, {OptionType: 1}}), packet.DHCPServer},
-		{"DHCP client", udp(t, false, 68, 67, nil), packet.Station},
-		{"DHCPv6 server", udp(t, true, 547, 546, nil), packet.DHCPServer},
-		{"DHCPv6 client", udp(t, true, 546, 547, nil), packet.Station},
-		{"router", ndFrame(t, 134, ip6a, ip6b, ip6a, zero, nil), packet.Router},
-		{"redirect", ndFrame(t, 137, ip6a, ip6b, ip6a, zero, nil), packet.Router},
-		{"NS", ndFrame(t, solicitation, ip6a, ip6b, ip6b, zero, nil), packet.Station},
-		{"ARP", arpFrame(t, 1, asker, ip4a, ip4b), packet.Station},
-		{"short", []byte{1, 2, 3}, packet.Station},
+		{"ARP probe", arpFrame(t, 1, asker, none4, ip4b), packet.Claim{Addr: ip4b, MAC: asker}, true},
+		{"ARP probe for another MAC", arpFrame(t, 1, owner, none4, ip4b), packet.Claim{Addr: ip4b, MAC: owner}, true},
+		{"ARP for nothing", arpFrame(t, 1, asker, none4, none4), packet.Claim{}, false},
+		{"ARP request", arpFrame(t, 1, asker, ip4a, ip4b), packet.Claim{}, false},
+		{"DAD", ndFrame(t, solicitation, none6, solicited, ip6b, zero, nil), packet.Claim{Addr: ip6b, MAC: asker}, true},
+		{"NS", ndFrame(t, solicitation, ip6a, solicited, ip6b, zero, nil), packet.Claim{}, false},
+		{"NA", ndFrame(t, advertisement, ip6a, ip6a, ip6b, owner, nil), packet.Claim{}, false},
+		{"short", []byte{1, 2, 3}, packet.Claim{}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := packet.Sender(test.frame); got != test.want {
-				t.Errorf("got %d, want %d", got, test.want)
+			got, ok := packet.Probe(test.frame)
+			if ok != test.ok || (ok && got != test.want) {
+				t.Errorf("got %+v, %v", got, ok)
 			}
 		})
 	}
@@ -328,6 +314,7 @@ func TestNothingIsAllocated(t *testing.T) {
 			buf = packet.Answer(buf[:0], q, owner)
 			buf = packet.Announce(buf[:0], q.Target, owner)
 			packet.Claims(buf)
+			packet.Probe(f)
 			packet.Sender(f)
 		}
 	}); n != 0 {
@@ -358,9 +345,18 @@ func FuzzFrame(f *testing.F) {
 	f.Add(ndFrame(f, 134, ip6a, ip6b, ip6a, zero, nil))
 	f.Add(udp(f, false, 67, 68, nil))
 	f.Add(udp(f, true, 547, 546, nil))
+	f.Add(behind(f, 60, append(header(17, 0), dhcp...)))
+	f.Add(behind(f, 44, append(piece(0, 0, true), header(17, 0)...)))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		packet.Sender(frame)
+		_, probed := packet.Probe(frame)
+		if _, claims := packet.Claims(frame); claims && probed {
+			t.Errorf("%x is both a claim and a probe", frame)
+		}
 		q, ok := packet.Question(frame)
+		if ok && q.DAD != probed {
+			t.Errorf("%+v is a probe: %v", q, probed)
+		}
 		if !ok {
 			packet.Claims(frame)
 			return

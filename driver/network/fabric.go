@@ -74,7 +74,7 @@ func (n *network) readFabric() {
 				one[0] = frame
 				n.sendTo(e.Node, one)
 			case toAll:
-				n.learnLinkLocal(node.Table(), frame)
+				n.learnLinkLocal(node.Table(), node.ID(), frame)
 				node.Flood(frame)
 			case discard:
 			}
@@ -82,15 +82,18 @@ func (n *network) readFabric() {
 	}
 }
 
-// learnLinkLocal remembers a link-local address that a container here tells of before
-// any peer can claim it.
-func (n *network) learnLinkLocal(t *overlay.Table, frame []byte) {
+// learnLinkLocal remembers a link-local address that a container here tells of, or
+// probes, before any peer can claim it.
+func (n *network) learnLinkLocal(t *overlay.Table, self nodeid.ID, frame []byte) {
 	c, ok := packet.Claims(frame)
+	if !ok {
+		c, ok = packet.Probe(frame)
+	}
 	if !ok || !isLinkLocal6(c.Addr) {
 		return
 	}
-	if _, known := t.LookupMAC(c.MAC); known {
-		n.linkLocals.belongs(t, c.Addr, c.MAC)
+	if e, known := t.LookupMAC(c.MAC); known && e.Node == self {
+		n.linkLocals.learn(t, c.Addr, c.MAC)
 	}
 }
 

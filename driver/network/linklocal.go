@@ -1,77 +1,114 @@
 package network
 
 import (
+	"math"
 	"net/netip"
 	"sync"
 
 	"evio/overlay"
+	"evio/overlay/nodeid"
 )
 
 const (
 	// maxLinkLocals is how many link-local addresses a MAC address may have that are
 	// not made of it: one by privacy extensions, and some to change it.
 	maxLinkLocals = 4
-	// maxAllLinkLocals bounds those of a network.
-	maxAllLinkLocals = 4096
+	// maxNodeLinkLocals bounds those of a peer, however many MAC addresses it claims.
+	maxNodeLinkLocals = 256
 )
 
 // linkLocals says whose an IPv6 link-local address is. Nobody claims these, so the
 // directory does not know them. One that is made of a MAC address (RFC 4291 appendix A)
 // is that one's; any other belongs to the MAC address that used it first, for as long
-// as the directory has that. The zero value is ready; any goroutine may use it.
+// as the directory has that at the same node. No node takes the room of another. The
+// zero value is ready; any goroutine may use it.
 type linkLocals struct {
-	mu    sync.Mutex
-	known map[netip.Addr]overlay.MAC
-	count map[overlay.MAC]int
+	mu     sync.Mutex
+	known  map[netip.Addr]station
+	count  map[overlay.MAC]int
+	ofNode map[nodeid.ID]int
 }
 
-// belongs reports whether the address may be used with a MAC address that is in the
-// directory.
+// station is who has an address.
+type station struct {
+	mac  overlay.MAC
+	node nodeid.ID
+}
+
+// belongs reports whether the address may be used with a MAC address that a peer has by
+// the directory.
 func (l *linkLocals) belongs(t *overlay.Table, addr netip.Addr, mac overlay.MAC) bool {
+	return l.take(t, addr, mac, maxNodeLinkLocals)
+}
+
+// learn remembers the address of a container here, which the peers' limit does not
+// concern: the MAC addresses here are those that Docker has given.
+func (l *linkLocals) learn(t *overlay.Table, addr netip.Addr, mac overlay.MAC) {
+	l.take(t, addr, mac, math.MaxInt)
+}
+
+// take gives the address to the MAC address, unless another one has it or the node of
+// that has as many as it may.
+func (l *linkLocals) take(t *overlay.Table, addr netip.Addr, mac overlay.MAC, most int) bool {
 	if made, ok := madeOf(addr); ok {
 		return made == mac
 	}
+	e, there := t.LookupMAC(mac)
+	if !there {
+		return false
+	}
+	user := station{mac, e.Node}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	holder, held := l.known[addr]
-	if held && holder != mac {
-		if _, there := t.LookupMAC(holder); there {
+	if holder, held := l.known[addr]; held {
+		if holder == user {
+			return true
+		}
+		if holder.isIn(t) {
 			return false
 		}
 		l.forgetLocked(addr)
-		held = false
 	}
-	if held {
-		return true
-	}
-	if l.count[mac] >= maxLinkLocals || len(l.known) >= maxAllLinkLocals {
+	if l.count[mac] >= maxLinkLocals || l.ofNode[user.node] >= most {
 		return false
 	}
 	if l.known == nil {
-		l.known, l.count = map[netip.Addr]overlay.MAC{}, map[overlay.MAC]int{}
+		l.known, l.count, l.ofNode = map[netip.Addr]station{}, map[overlay.MAC]int{}, map[nodeid.ID]int{}
 	}
-	l.known[addr] = mac
+	l.known[addr] = user
 	l.count[mac]++
+	l.ofNode[user.node]++
 	return true
 }
 
-// sweep forgets the addresses of MAC addresses that the directory has no more.
+// sweep forgets the addresses of who is in the directory no more.
 func (l *linkLocals) sweep(t *overlay.Table) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for addr, mac := range l.known {
-		if _, there := t.LookupMAC(mac); !there {
+	for addr, holder := range l.known {
+		if !holder.isIn(t) {
 			l.forgetLocked(addr)
 		}
 	}
 }
 
 func (l *linkLocals) forgetLocked(addr netip.Addr) {
-	mac := l.known[addr]
+	holder := l.known[addr]
 	delete(l.known, addr)
-	if l.count[mac]--; l.count[mac] == 0 {
-		delete(l.count, mac)
+	less(l.count, holder.mac)
+	less(l.ofNode, holder.node)
+}
+
+// less counts down, to nothing instead of zero.
+func less[K comparable](counts map[K]int, k K) {
+	if counts[k]--; counts[k] == 0 {
+		delete(counts, k)
 	}
+}
+
+func (s station) isIn(t *overlay.Table) bool {
+	e, there := t.LookupMAC(s.mac)
+	return there && e.Node == s.node
 }
 
 // madeOf returns the MAC address that an interface identifier was made of, if it has

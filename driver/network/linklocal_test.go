@@ -9,6 +9,7 @@ import (
 
 	"evio/datapath/packet"
 	"evio/overlay"
+	"evio/overlay/nodeid"
 )
 
 var (
@@ -30,22 +31,33 @@ func TestLinkLocalAddresses(t *testing.T) {
 		ours, theirs []byte // what our container says before, and what theirs says then
 		refused      bool
 	}{
-		"made of its MAC address":         {nil, told(theirs, theirMade, theirs), false},
-		"made of ours":                    {nil, told(theirs, ourMade, theirs), true},
-		"of its own":                      {nil, told(theirs, private, theirs), false},
-		"of ours":                         {told(ours, private, ours), told(theirs, private, theirs), true},
-		"packet from its own":             {nil, from(t, theirMade), false},
-		"packet from one made of ours":    {nil, from(t, ourMade), true},
-		"packet from ours":                {told(ours, private, ours), from(t, private), true},
-		"packet from our address":         {nil, from(t, our6), true},
-		"packet from nobody's address":    {nil, from(t, unknown6), false},
-		"IPv4 link-local address by ARP":  {nil, told(theirs, netip.MustParseAddr("169.254.1.1"), theirs), true},
-		"our container speaks of another": {told(ours, our6, ours), told(theirs, private, theirs), false},
+		"made of its MAC address":          {nil, told(theirs, theirMade, theirs), false},
+		"made of ours":                     {nil, told(theirs, ourMade, theirs), true},
+		"of its own":                       {nil, told(theirs, private, theirs), false},
+		"of ours":                          {told(ours, private, ours), told(theirs, private, theirs), true},
+		"packet from its own":              {nil, from(t, theirMade), false},
+		"packet from one made of ours":     {nil, from(t, ourMade), true},
+		"packet from ours":                 {told(ours, private, ours), from(t, private), true},
+		"packet from our address":          {nil, from(t, our6), true},
+		"packet from nobody's address":     {nil, from(t, unknown6), false},
+		"IPv4 link-local address by ARP":   {nil, told(theirs, netip.MustParseAddr("169.254.1.1"), theirs), true},
+		"our container speaks of another":  {told(ours, our6, ours), told(theirs, private, theirs), false},
+		"what ours has probed":             {dad(t, ours, private), told(theirs, private, theirs), true},
+		"packet from what ours has probed": {dad(t, ours, private), from(t, private), true},
+		"probe":                            {nil, dad(t, theirs, private), false},
+		"probe of its own":                 {nil, dad(t, theirs, theirMade), false},
+		"probe of ours":                    {told(ours, private, ours), dad(t, theirs, private), true},
+		"probe of what ours probes":        {dad(t, ours, private), dad(t, theirs, private), true},
+		"probe of one made of ours":        {nil, dad(t, theirs, ourMade), true},
+		"probe of one made of nobody's":    {nil, dad(t, theirs, netip.MustParseAddr("fe80::ff:fe00:9")), true},
+		"probe of our address":             {nil, dad(t, theirs, our6), true},
+		"probe of its address":             {nil, dad(t, theirs, their6), false},
+		"probe of nobody's address":        {nil, dad(t, theirs, unknown6), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := bare(t)
 			if c.ours != nil {
-				n.learnLinkLocal(table(), c.ours)
+				n.learnLinkLocal(table(), here, c.ours)
 			}
 			f := n.frameFault(table(), there, c.theirs)
 			if got := f.cause != nil; got != c.refused {
@@ -69,21 +81,50 @@ func TestLinkLocalAddressIsFreeAgain(t *testing.T) {
 		t.Error("the address did not go to the next user when the MAC address was gone")
 	}
 	l.sweep(overlay.NewTable(nil))
-	if len(l.known) != 0 || len(l.count) != 0 {
-		t.Errorf("%d addresses of %d MAC addresses are left", len(l.known), len(l.count))
+	if len(l.known) != 0 || len(l.count) != 0 || len(l.ofNode) != 0 {
+		t.Errorf("%d addresses of %d MAC addresses at %d nodes are left", len(l.known), len(l.count), len(l.ofNode))
+	}
+	moved := overlay.NewTable([]overlay.Entry{{MAC: ours, Node: there}, {MAC: theirs, Node: there}})
+	if !l.belongs(table(), private, ours) || !l.belongs(moved, private, theirs) || l.belongs(moved, private, ours) {
+		t.Error("a MAC address has taken its address to another node")
 	}
 }
 
+// A container here speaks for nobody elsewhere.
+func TestLinkLocalIsLearntOfContainersHere(t *testing.T) {
+	n := bare(t)
+	for _, f := range [][]byte{told(ours, private, theirs), dad(t, theirs, private), dad(t, unknownMAC, private)} {
+		n.learnLinkLocal(table(), here, f)
+	}
+	if len(n.linkLocals.known) != 0 {
+		t.Errorf("learnt %v", n.linkLocals.known)
+	}
+}
+
+// dad is a neighbour solicitation of who has no address yet.
+func dad(t testing.TB, by overlay.MAC, target netip.Addr) []byte {
+	return edited(solicit(t, netip.IPv6Unspecified(), target), func(f []byte) { copy(f[6:12], by[:]) })
+}
+
+// A member with as many MAC addresses as the directory takes has room for its own
+// link-local addresses alone, and a MAC address for some.
 func TestLinkLocalMemoryIsBounded(t *testing.T) {
-	var l linkLocals
+	const macs = 1024
 	at := func(i, j int) netip.Addr {
 		return netip.AddrFrom16([16]byte{0xfe, 0x80, 13: byte(i >> 8), 14: byte(i), 15: byte(j)})
 	}
+	mac := func(i int) overlay.MAC { return overlay.MAC{2, 0, 1, 0, byte(i >> 8), byte(i)} }
+	entries := slices.Clone(table().Entries())
+	for i := range macs {
+		entries = append(entries, overlay.Entry{MAC: mac(i), Node: there}, overlay.Entry{MAC: mac(macs + i), Node: here})
+	}
+	third := overlay.MAC{2, 0, 0, 0, 0, 3}
+	known := overlay.NewTable(append(entries, overlay.Entry{MAC: third, Node: nodeid.ID{3}}))
+	var l linkLocals
 	taken := 0
-	for i := range 1200 {
-		mac := overlay.MAC{2, 0, 1, 0, byte(i >> 8), byte(i)}
+	for i := range macs {
 		for j := range maxLinkLocals + 1 {
-			if l.belongs(table(), at(i, j), mac) {
+			if l.belongs(known, at(i, j), mac(i)) {
 				taken++
 			}
 		}
@@ -91,8 +132,17 @@ func TestLinkLocalMemoryIsBounded(t *testing.T) {
 			t.Fatalf("one MAC address has %d addresses", taken)
 		}
 	}
-	if taken != maxAllLinkLocals || len(l.known) != taken {
-		t.Errorf("%d addresses taken, %d remembered, at most %d may be", taken, len(l.known), maxAllLinkLocals)
+	if taken != maxNodeLinkLocals || len(l.known) != taken {
+		t.Errorf("%d addresses taken, %d remembered, at most %d may be", taken, len(l.known), maxNodeLinkLocals)
+	}
+	if !l.belongs(known, private, third) {
+		t.Error("another member has no room")
+	}
+	for i := range macs { // this engine's containers always have
+		l.learn(known, at(macs+i, 0), mac(macs+i))
+		if l.belongs(known, at(macs+i, 0), third) {
+			t.Fatalf("container %d here has no room", i)
+		}
 	}
 }
 

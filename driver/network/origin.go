@@ -17,6 +17,8 @@ import (
 //   - who it says is behind an address, by ARP or neighbour discovery: address and MAC
 //     are both that node's. An IPv6 link-local address, which nobody claims, is bound
 //     to a MAC (linklocal.go); an IPv4 one is refused like any that nobody holds;
+//   - what it asks for by a probe, before it has an address, no other node holds: who
+//     starts with that address would give it up;
 //   - who it says an IP packet is from is not another node. It may be nobody, for
 //     containers may route; answers to it go to who routes them here;
 //   - it is not of a router or a DHCP server: containers are configured by their own
@@ -123,7 +125,8 @@ func (n *network) contentFault6(t *overlay.Table, origin nodeid.ID, frame []byte
 	return n.sourceFault(t, origin, source, packet.Source(frame))
 }
 
-// sourceFault looks at where an IP packet says that it is from.
+// sourceFault looks at where an IP packet says that it is from, or at what a probe
+// asks for. It may be what nobody holds.
 func (n *network) sourceFault(t *overlay.Table, origin nodeid.ID, addr netip.Addr, mac overlay.MAC) fault {
 	if e, known := t.Lookup(addr); known && e.Node != origin || !known && isLinkLocal6(addr) && !n.linkLocals.belongs(t, addr, mac) {
 		return fault{cause: &n.drops.notHolder, taken: true}
@@ -132,18 +135,24 @@ func (n *network) sourceFault(t *overlay.Table, origin nodeid.ID, addr netip.Add
 }
 
 func (n *network) roleFault(frame []byte) fault {
-	if packet.Sender(frame) != packet.Station {
+	switch packet.Sender(frame) {
+	case packet.Router, packet.DHCPServer:
 		return fault{cause: &n.drops.role, final: true}
+	case packet.Hidden:
+		return fault{cause: &n.drops.malformed, final: true}
+	case packet.Station:
 	}
 	return fault{}
 }
 
 func (n *network) claimFault(t *overlay.Table, origin nodeid.ID, frame []byte) fault {
-	c, ok := packet.Claims(frame)
-	if !ok {
-		return fault{} // a probe
+	if c, ok := packet.Claims(frame); ok {
+		return n.bindingFault(t, origin, c.Addr, c.MAC)
 	}
-	return n.bindingFault(t, origin, c.Addr, c.MAC)
+	if c, ok := packet.Probe(frame); ok {
+		return n.sourceFault(t, origin, c.Addr, c.MAC)
+	}
+	return fault{}
 }
 
 func (n *network) bindingFault(t *overlay.Table, origin nodeid.ID, addr netip.Addr, mac overlay.MAC) fault {

@@ -36,6 +36,11 @@ func told(by overlay.MAC, addr netip.Addr, mac overlay.MAC) []byte {
 	return f
 }
 
+// probe is an ARP probe by a MAC address for one on behalf of mac.
+func probe(by overlay.MAC, target netip.Addr, mac overlay.MAC) []byte {
+	return edited(told(by, netip.IPv4Unspecified(), mac), func(f []byte) { copy(f[38:], target.AsSlice()) })
+}
+
 func ipv6(t testing.TB, from overlay.MAC, next layers.IPProtocol, hops uint8, body []byte) []byte {
 	return serialize(t,
 		&layers.Ethernet{SrcMAC: from[:], DstMAC: packet.Broadcast[:], EthernetType: layers.EthernetTypeIPv6},
@@ -85,7 +90,10 @@ func TestFramesOfAPeerMustBeTrue(t *testing.T) {
 		"ARP of our MAC":                      {told(theirs, their4, ours), &n.drops.notHolder, true, false},
 		"ARP of a free address":               {told(theirs, unknown4, theirs), &n.drops.notHolder, false, false},
 		"ARP of a free MAC":                   {told(theirs, their4, unknownMAC), &n.drops.notHolder, false, false},
-		"ARP probe":                           {edited(told(theirs, netip.IPv4Unspecified(), theirs), func(f []byte) { copy(f[38:], our4.AsSlice()) }), nil, false, false},
+		"ARP probe":                           {probe(theirs, unknown4, theirs), nil, false, false},
+		"ARP probe of its own":                {probe(theirs, their4, theirs), nil, false, false},
+		"ARP probe of our address":            {probe(theirs, our4, theirs), &n.drops.notHolder, true, false},
+		"ARP probe of our address, for us":    {probe(theirs, our4, ours), &n.drops.notHolder, true, false},
 		"ARP of IEEE 802 hardware":            {edited(told(theirs, our4, theirs), func(f []byte) { f[15] = 6 }), &n.drops.malformed, false, true},
 		"advertisement of its own":            {told(theirs, their6, theirs), nil, false, false},
 		"advertisement of our address":        {told(theirs, our6, theirs), &n.drops.notHolder, true, false},
@@ -102,6 +110,10 @@ func TestFramesOfAPeerMustBeTrue(t *testing.T) {
 		"advertisement behind an option":      {ipv6(t, theirs, layers.IPProtocolIPv6Destination, 255, []byte{58, 0, 1, 4, 0, 0, 0, 0, 136, 0}), &n.drops.malformed, false, true},
 		"report of multicast listener":        {ipv6(t, theirs, layers.IPProtocolIPv6HopByHop, 1, []byte{58, 0, 5, 2, 0, 0, 1, 0, 143, 0}), nil, false, false},
 		"DHCPv6 server":                       {ipv6(t, theirs, layers.IPProtocolUDP, 1, []byte{0x02, 0x23, 0x02, 0x22, 0, 8, 0, 0}), &n.drops.role, false, true},
+		"DHCPv6 server behind options":        {ipv6(t, theirs, layers.IPProtocolIPv6Destination, 64, append([]byte{17, 0, 1, 4, 0, 0, 0, 0}, 0x02, 0x23, 0x02, 0x22, 0, 8, 0, 0)), &n.drops.role, false, true},
+		"DHCPv6 server in a fragment":         {ipv6(t, theirs, layers.IPProtocolIPv6Fragment, 64, append([]byte{17, 0, 0, 1, 0, 0, 0, 1}, 0x02, 0x23, 0x02, 0x22, 0, 8, 0, 0)), &n.drops.role, false, true},
+		"first fragment that shows no ports":  {ipv6(t, theirs, layers.IPProtocolIPv6Fragment, 64, append([]byte{60, 0, 0, 1, 0, 0, 0, 1}, 17, 0, 1, 4, 0, 0, 0, 0)), &n.drops.malformed, false, true},
+		"later fragment":                      {ipv6(t, theirs, layers.IPProtocolIPv6Fragment, 64, append([]byte{17, 0, 0, 8, 0, 0, 0, 1}, 0x02, 0x23, 0x02, 0x22, 0, 8, 0, 0)), nil, false, false},
 		"short IPv6":                          {edited(told(theirs, our6, theirs), func([]byte) {})[:40], nil, false, false},
 		"DHCP server":                         {udp(t, 67, 68), &n.drops.role, false, true},
 		"DHCP client":                         {udp(t, 68, 67), nil, false, false},
@@ -218,13 +230,18 @@ func BenchmarkContentFault(b *testing.B) {
 }
 
 func FuzzFrameFault(f *testing.F) {
-	for _, frame := range [][]byte{nil, told(theirs, our4, theirs), told(theirs, our6, theirs), udp(f, 67, 68)} {
+	for _, frame := range [][]byte{nil, told(theirs, our4, theirs), told(theirs, our6, theirs), udp(f, 67, 68), probe(theirs, our4, theirs), dad(f, theirs, our6)} {
 		f.Add(frame)
 	}
 	n, known := &network{}, table()
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if n.frameFault(known, there, frame).cause != nil {
 			return
+		}
+		if c, ok := packet.Probe(frame); ok && !c.Addr.IsLinkLocalUnicast() {
+			if e, held := known.Lookup(c.Addr); held && e.Node != there {
+				t.Errorf("%x asks for %v", frame, c.Addr)
+			}
 		}
 		if c, ok := packet.Claims(frame); ok && !c.Addr.IsLinkLocalUnicast() {
 			if e, held := known.Lookup(c.Addr); !held || e.Node != there {

@@ -32,7 +32,7 @@ func (n *network) secret(overlayName string) ([]byte, error) {
 		if before == nil || before.Error() != err.Error() {
 			n.log.WithError(err).Error("no session opened, trying again")
 		}
-		return nil, fmt.Errorf("%w: %w", overlay.ErrReported, err)
+		return nil, meaning{err, overlay.ErrReported}
 	}
 	if before != nil {
 		n.log.Infof("the secret of overlay %s can be read again", overlayName)

@@ -71,6 +71,23 @@ func TestOverlaySecret(t *testing.T) {
 	}
 }
 
+// TestOverlaySecretOfOneAlone: both ends say why there is no session.
+func TestOverlaySecretOfOneAlone(t *testing.T) {
+	server := overlaytest.New()
+	a := newRig(t, server, "a", 1)
+	b := newRig(t, server, "b", 2, a)
+	server.Befriend(a.jid(), b.jid())
+	a.plane.secrets = map[string]func() ([]byte, error){"blue": func() ([]byte, error) { return []byte("0123456789abcdef"), nil }}
+	a.addNetwork("blue")
+	b.addNetwork("blue")
+	for r, want := range map[*rig]string{a: "this node has a secret for the overlay", b: "the peer has a secret for the overlay"} {
+		eventually(t, "the status says why", func() bool {
+			m := r.plane.Networks(t.Context())[0].Members
+			return len(m) == 1 && strings.Contains(m[0].LastError, "overlay secrets differ: "+want)
+		})
+	}
+}
+
 // TestStatusTellsOptions: what a network was made with is told.
 func TestStatusTellsOptions(t *testing.T) {
 	r := newRig(t, overlaytest.New(), "a", 1)

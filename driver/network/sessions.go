@@ -41,15 +41,32 @@ func (s sessions) Open(peer nodeid.ID, key ed25519.PublicKey, ev overlay.Session
 type carrier struct{ *session.Session }
 
 func (c carrier) Connect(parameters []byte, binding [32]byte) error {
-	err := c.Session.Connect(parameters, binding)
-	if errors.Is(err, session.ErrEstablished) {
-		return overlay.ErrEstablished
-	}
-	return err
+	return meant(c.Session.Connect(parameters, binding))
 }
 
 func (c carrier) SendControl(frames [][]byte) error { return c.Send(session.Control, frames) }
 func (c carrier) SendFlood(frames [][]byte) error   { return c.Send(session.Flood, frames) }
+
+// meaning is an error of a session that the overlay knows by a name of its own.
+type meaning struct {
+	error
+	name error
+}
+
+func (m meaning) Unwrap() []error { return []error{m.error, m.name} }
+
+// meant gives an error the name by which the overlay knows it, if there is one.
+func meant(err error) error {
+	switch {
+	case errors.Is(err, session.ErrEstablished):
+		return meaning{err, overlay.ErrEstablished}
+	case errors.Is(err, session.ErrClosed):
+		return meaning{err, overlay.ErrClosed}
+	case errors.Is(err, session.ErrSecret):
+		return meaning{err, overlay.ErrSecret}
+	}
+	return err
+}
 
 // events takes what a session tells: data frames go to the bridge, all else to
 // the overlay.
@@ -61,7 +78,7 @@ type events struct {
 
 func (e *events) Parameters(_ *session.Session, p []byte) { e.up.Parameters(p) }
 func (e *events) Established(*session.Session)            { e.up.Established() }
-func (e *events) Closed(_ *session.Session, err error)    { e.up.Closed(err) }
+func (e *events) Closed(_ *session.Session, err error)    { e.up.Closed(meant(err)) }
 func (e *events) Receive(_ *session.Session, kind session.Kind, frames [][]byte) {
 	switch kind {
 	case session.Data:

@@ -93,7 +93,7 @@ func (n *network) status(ctx context.Context) status.Network {
 	maps.Copy(s.Drops, told.Drops)
 	s.Ring = status.Ring{Successors: texts(told.Successors), LongDistance: texts(told.LongDistance), Estimate: told.Estimate}
 	for _, m := range told.Members {
-		s.Members = append(s.Members, status.Member{JID: m.JID, Node: m.Node.String(), Online: m.Online, Membership: m.Membership})
+		s.Members = append(s.Members, memberStatus(m))
 		if c, ok := m.Session.(carrier); ok {
 			s.Sessions = append(s.Sessions, sessionStatus(m, c))
 		}
@@ -105,6 +105,14 @@ func endpointStatus(id string, e *endpoint) status.Endpoint {
 	out := status.Endpoint{ID: id, MAC: net.HardwareAddr(e.spec.MAC[:]).String(), Interface: e.spec.HostIf}
 	for _, a := range e.spec.Addrs {
 		out.Addresses = append(out.Addresses, a.String())
+	}
+	return out
+}
+
+func memberStatus(m overlay.MemberStatus) status.Member {
+	out := status.Member{JID: m.JID, Node: m.Node.String(), Online: m.Online, Membership: m.Membership}
+	if m.Err != nil {
+		out.LastError = m.Err.Error()
 	}
 	return out
 }

@@ -1,0 +1,45 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"evio/datapath/session"
+	"evio/overlay"
+)
+
+// ears takes the last event of a session.
+type ears struct {
+	overlay.SessionEvents
+	closed error
+}
+
+func (e *ears) Closed(err error) { e.closed = err }
+
+// The overlay knows errors of sessions by its own names, and tells them in the words of
+// the session.
+func TestErrorsOfSessions(t *testing.T) {
+	names := []error{overlay.ErrEstablished, overlay.ErrClosed, overlay.ErrSecret}
+	for err, want := range map[error]error{
+		session.ErrEstablished: overlay.ErrEstablished,
+		session.ErrClosed:      overlay.ErrClosed,
+		session.ErrSecret:      overlay.ErrSecret,
+		session.ErrPeerDead:    nil,
+	} {
+		told := fmt.Errorf("%w: and what to do", err)
+		var heard ears
+		(&events{up: &heard}).Closed(nil, told)
+		for _, name := range names {
+			if errors.Is(heard.closed, name) != (name == want) { //nolint:errorlint // these very ones
+				t.Errorf("%v is %v: %v", told, name, errors.Is(heard.closed, name))
+			}
+		}
+		if !errors.Is(heard.closed, err) || heard.closed.Error() != told.Error() {
+			t.Errorf("%v has become %v", told, heard.closed)
+		}
+	}
+	if meant(nil) != nil {
+		t.Error("no error has become one")
+	}
+}
