@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ type attempt struct {
 	number  uint64
 	session Session
 	control *control.Conn
+	fault   error        // why the node has closed it, nil: it ends by itself
 	waiting atomic.Int32 // calls with input that wait for the node
 }
 
@@ -72,11 +74,17 @@ func (a *attempt) Closed(err error) {
 			return
 		}
 		now := time.Now()
+		if a.fault != nil {
+			err = a.fault
+		}
 		a.node.forget(p, a.number)
-		if p.serving == a {
+		switch {
+		case p.serving == a:
 			a.node.log.WithField("peer", p.member.JID).WithError(err).Info("session ended")
 			a.node.lost(a.peer, p, now)
-		} else {
+		case errors.Is(err, ErrSecret):
+			a.node.blame(p.member, err, "session not established", now)
+		default:
 			a.node.log.WithField("peer", p.member.JID).WithError(err).Debug("session not established")
 		}
 		a.node.suspect(now)

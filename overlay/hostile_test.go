@@ -3,6 +3,7 @@ package overlay
 import (
 	"bytes"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -273,18 +274,23 @@ func TestUselessParameters(t *testing.T) {
 	})
 }
 
-// established is a session that was established before it was given newer parameters.
-type established struct {
+// late is a session that was established or has ended before it was given newer
+// parameters.
+type late struct {
 	Session
+	err    error
 	closed bool
 }
 
-func (*established) Connect([]byte, [32]byte) error {
-	return fmt.Errorf("connect session: %w", ErrEstablished)
-}
-func (s *established) Close() { s.closed = true }
+func (s *late) Connect([]byte, [32]byte) error { return fmt.Errorf("connect session: %w", s.err) }
+func (s *late) Close()                         { s.closed = true }
 
-func TestParametersForAnEstablishedSession(t *testing.T) {
+// That a session changes while its peer's parameters come is no fault of the peer's.
+func TestParametersForAnEstablishedSession(t *testing.T) { lateParameters(t, ErrEstablished) }
+func TestParametersForASessionThatEnds(t *testing.T)     { lateParameters(t, ErrClosed) }
+
+func lateParameters(t *testing.T, answer error) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 2)
 		a, b := l.sites[0], l.sites[1]
@@ -295,7 +301,7 @@ func TestParametersForAnEstablishedSession(t *testing.T) {
 			})}
 			now := time.Now()
 			number := p.contact.Online(now)[0].(contact.OpenSession).Attempt
-			s := &established{}
+			s := &late{err: answer}
 			p.attempts[number] = &attempt{node: a.node, session: s}
 			if _, err := p.contact.LocalParameters(number, []byte("ours"), now); err != nil {
 				t.Error(err)
@@ -310,7 +316,10 @@ func TestParametersForAnEstablishedSession(t *testing.T) {
 			}
 			a.node.do(p, fx[:1], now)
 			if s.closed || len(a.log.with("of no use")) != 0 {
-				t.Error("a good session was given up")
+				t.Error("the session was given up, or the peer blamed")
+			}
+			if errors.Is(answer, ErrClosed) {
+				return
 			}
 			p.contact.Established(number, now)
 			if st := p.contact.Status(); st.Remote == e.Attempt {

@@ -36,8 +36,12 @@ type Sessions interface {
 // ErrReported is in errors of Sessions that the log need not be told of again.
 var ErrReported = errors.New("reported before")
 
-// ErrEstablished is why a Session does not take other parameters.
-var ErrEstablished = errors.New("session is established")
+// What errors of a Session say to its node.
+var (
+	ErrEstablished = errors.New("session is established") // it takes no other parameters
+	ErrClosed      = errors.New("session is closed")      // Closed comes or has come
+	ErrSecret      = errors.New("overlay secrets differ") // somebody must do something about it
+)
 
 // Session is one attempt to share keys and a path with a peer, and then those
 // keys and that path. Its methods may be called from any goroutine and never wait
@@ -45,7 +49,8 @@ var ErrEstablished = errors.New("session is established")
 type Session interface {
 	// Connect gives the session the peer's parameters and the hash that both ends
 	// bind their keys to. Until the session is established it may be given newer ones,
-	// or the same with another hash; then the error is ErrEstablished. Any other error is a reason to close it.
+	// or the same with another hash; then the error is ErrEstablished, and ErrClosed
+	// after its end. Any other error is a reason to close it.
 	Connect(parameters []byte, binding [32]byte) error
 	SendControl(frames [][]byte) error
 	SendFlood(frames [][]byte) error

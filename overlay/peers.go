@@ -244,8 +244,10 @@ func (n *Node) connect(p *peer, a *attempt, e contact.ConnectSession, now time.T
 	switch err := a.session.Connect(e.Parameters, e.Binding); {
 	case errors.Is(err, ErrEstablished):
 		p.contact.Unconnected(e.Attempt)
+	case errors.Is(err, ErrClosed): // its end waits in the mailbox
 	case err != nil:
 		n.blame(p.member, err, "parameters of the peer are of no use", now)
+		a.fault = err
 		a.session.Close()
 	}
 }

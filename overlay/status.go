@@ -25,6 +25,7 @@ type MemberStatus struct {
 	Online     bool
 	Membership string        // what it is a member by, see member.Member
 	Contact    contact.State // Idle also for a member that is no peer
+	Err        error         // of the last session with it that ended
 	Session    Session       // the one that serves, nil for none
 }
 
@@ -63,7 +64,8 @@ func (n *Node) status() Status {
 	for id, m := range n.members {
 		ms := MemberStatus{JID: m.JID, Node: id, Online: m.Online, Membership: m.Membership}
 		if p := n.peers[id]; p != nil {
-			ms.Contact = p.contact.Status().State
+			c := p.contact.Status()
+			ms.Contact, ms.Err = c.State, c.Err
 			if p.serving != nil {
 				ms.Session = p.serving.session
 			}

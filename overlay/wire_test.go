@@ -17,7 +17,6 @@ var (
 	errPeerDead   = errors.New("peer does not answer")
 	errTimeout    = errors.New("no path and keys in time")
 	errNoSession  = errors.New("session is not established")
-	errGone       = errors.New("session is closed")
 )
 
 // Times of the wire, like those of real sessions.
@@ -38,14 +37,16 @@ type wire struct {
 	sessions map[uint64]*link
 	cut      map[[2]nodeid.ID]bool
 	loss     float64
-	relayed  bool // sessions get established only with parameters that they find late
+	relayed  bool  // sessions get established only with parameters that they find late
+	refused  error // what Connect answers, nil: it depends
+	timeout  error // how sessions that are not established in time end
 	rand     *rand.Rand
 	opened   map[nodeid.ID]int
 }
 
 func newWire(seed uint64) *wire {
 	return &wire{
-		sessions: map[uint64]*link{}, cut: map[[2]nodeid.ID]bool{}, opened: map[nodeid.ID]int{},
+		timeout: errTimeout, sessions: map[uint64]*link{}, cut: map[[2]nodeid.ID]bool{}, opened: map[nodeid.ID]int{},
 		rand: rand.New(rand.NewPCG(seed, 1)),
 	}
 }
@@ -97,15 +98,18 @@ func (l *link) Connect(parameters []byte, binding [32]byte) error {
 	case len(parameters) != 8 && (len(parameters) != 9 || parameters[8] != 1):
 		return errors.New("malformed parameters")
 	case l.closed:
-		return errGone
+		return ErrClosed
 	case l.established:
 		return ErrEstablished
+	case w.refused != nil:
+		return w.refused
 	}
 	l.remote, l.binding, l.connected, l.relayed = binary.BigEndian.Uint64(parameters), binding, true, len(parameters) == 9
 	if l.stopTimeout != nil {
 		l.stopTimeout()
 	}
-	l.stopTimeout = time.AfterFunc(wireTimeout, func() { l.end(errTimeout) }).Stop
+	reason := w.timeout
+	l.stopTimeout = time.AfterFunc(wireTimeout, func() { l.end(reason) }).Stop
 	r := w.sessions[l.remote]
 	if r == nil || !r.connected || r.closed || r.remote != l.number || r.binding != binding || w.cutLocked(l) ||
 		w.relayed && (!l.relayed || !r.relayed) {
@@ -149,7 +153,7 @@ func (l *link) send(frames [][]byte, arrive func(*link, [][]byte)) error {
 	return nil
 }
 
-func (l *link) Close() { l.end(errGone) }
+func (l *link) Close() { l.end(ErrClosed) }
 
 // end closes one end; the other hears of it unless the wire is cut.
 func (l *link) end(reason error) {

@@ -107,7 +107,8 @@ type Member struct {
 	JID        string `json:"jid"`  // bare
 	Node       string `json:"node"` // node ID; empty while its identity is not known
 	Online     bool   `json:"online"`
-	Membership string `json:"membership"` // what it is a member by: roster, group:NAME or room:ROOM@SERVICE
+	Membership string `json:"membership"`           // what it is a member by: roster, group:NAME or room:ROOM@SERVICE
+	LastError  string `json:"last_error,omitempty"` // of the last session with it that was not established or ended
 }
 
 // Session is the keys and the path shared with one other node.

@@ -34,17 +34,23 @@ func FetchPeers(ctx context.Context, socket string) ([]Peer, error) {
 	return list, nil
 }
 
-// AcceptPeer has the identity pinned that an account showed and that was refused.
-func AcceptPeer(ctx context.Context, socket, jid string) error {
-	if err := ask(ctx, socket, http.MethodPost, acceptPath, peerRequest{jid}, nil); err != nil {
-		return fmt.Errorf("accept %s: %w", jid, err)
+// AcceptPeer has the identity pinned that an account showed and that was refused, and
+// returns its fingerprint. If one is given, no other identity is pinned.
+func AcceptPeer(ctx context.Context, socket, jid, identity string) (accepted string, err error) {
+	request := peerRequest{JID: jid}
+	if identity != "" {
+		request.Identity = &identity
 	}
-	return nil
+	var answer struct{ Identity string }
+	if err := ask(ctx, socket, http.MethodPost, acceptPath, request, &answer); err != nil {
+		return "", fmt.Errorf("accept %s: %w", jid, err)
+	}
+	return answer.Identity, nil
 }
 
 // ForgetPeer has the pin of an account removed.
 func ForgetPeer(ctx context.Context, socket, jid string) error {
-	if err := ask(ctx, socket, http.MethodPost, forgetPath, peerRequest{jid}, nil); err != nil {
+	if err := ask(ctx, socket, http.MethodPost, forgetPath, peerRequest{JID: jid}, nil); err != nil {
 		return fmt.Errorf("forget %s: %w", jid, err)
 	}
 	return nil

@@ -18,6 +18,8 @@ const (
 	maxRequest = 8 << 10
 	// maxJID bounds an account's name (RFC 7622 section 3.1).
 	maxJID = 2047
+	// identityDigits is how long a fingerprint is.
+	identityDigits = 32
 )
 
 // Peer is an account whose identity is pinned, as GET /peers tells it, in a list.
@@ -33,13 +35,17 @@ type Peer struct {
 // one sentence.
 type Peers interface {
 	Peers() ([]Peer, error)
-	Accept(jid string) error // pin the identity that was offered and refused
+	// Accept pins the identity that was offered and refused, and returns its
+	// fingerprint; with one, no other identity is pinned.
+	Accept(jid, identity string) (accepted string, err error)
 	Forget(jid string) error // pin whatever is shown next
 }
 
-// peerRequest is the body of POST /peers/accept and POST /peers/forget.
+// peerRequest is the body of POST /peers/accept, which is answered by the like, and of
+// POST /peers/forget, which takes no identity.
 type peerRequest struct {
-	JID string `json:"jid"`
+	JID      string  `json:"jid"`
+	Identity *string `json:"identity,omitempty"` // fingerprint
 }
 
 func (s *Server) servePeers(mux *http.ServeMux, peers Peers) {
@@ -54,24 +60,39 @@ func (s *Server) servePeers(mux *http.ServeMux, peers Peers) {
 		}
 		s.answer(w, list)
 	})
-	for path, change := range map[string]func(string) error{acceptPath: peers.Accept, forgetPath: peers.Forget} {
-		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-			jid, err := readPeerRequest(http.MaxBytesReader(w, r.Body, maxRequest))
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusBadRequest)
-				return
-			}
-			if err := change(jid); err != nil {
-				http.Error(w, err.Error(), http.StatusConflict)
-				return
-			}
-			w.WriteHeader(http.StatusNoContent)
-		})
-	}
+	mux.HandleFunc("POST "+acceptPath, func(w http.ResponseWriter, r *http.Request) {
+		jid, identity, err := readPeerRequest(http.MaxBytesReader(w, r.Body, maxRequest))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		accepted, err := peers.Accept(jid, identity)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		s.answer(w, peerRequest{jid, &accepted})
+	})
+	mux.HandleFunc("POST "+forgetPath, func(w http.ResponseWriter, r *http.Request) {
+		jid, identity, err := readPeerRequest(http.MaxBytesReader(w, r.Body, maxRequest))
+		if err == nil && identity != "" {
+			err = errors.New("whatever is pinned is forgotten: send no identity")
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if err := peers.Forget(jid); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
 }
 
-// readPeerRequest returns the account that a request is about.
-func readPeerRequest(body io.Reader) (jid string, _ error) {
+// readPeerRequest returns the account that a request is about, and the identity if it
+// names one.
+func readPeerRequest(body io.Reader) (jid, identity string, _ error) {
 	var r peerRequest
 	dec := json.NewDecoder(body)
 	dec.DisallowUnknownFields()
@@ -81,11 +102,15 @@ func readPeerRequest(body io.Reader) (jid string, _ error) {
 	}
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%w: send {\"jid\": \"site-b@example.org\"}", err)
+		return "", "", fmt.Errorf("%w: send {\"jid\": \"site-b@example.org\"}", err)
 	case !strings.Contains(r.JID, "@") || len(r.JID) > maxJID || strings.ContainsFunc(r.JID, unfit):
-		return "", fmt.Errorf("%.80q is no account: write it like site-b@example.org, without a resource", r.JID)
+		return "", "", fmt.Errorf("%.80q is no account: write it like site-b@example.org, without a resource", r.JID)
+	case r.Identity == nil:
+		return r.JID, "", nil
+	case len(*r.Identity) != identityDigits || strings.Trim(*r.Identity, "0123456789abcdef") != "":
+		return "", "", fmt.Errorf("%.80q is no identity: write the 32 digits that evio peers list prints", *r.Identity)
 	}
-	return r.JID, nil
+	return r.JID, *r.Identity, nil
 }
 
 // unfit reports characters that no account has (RFC 7622).

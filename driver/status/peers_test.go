@@ -23,15 +23,18 @@ type book struct {
 
 func (b *book) Peers() ([]Peer, error) { return b.list, b.fault }
 
-func (b *book) Accept(jid string) error {
-	b.asked = append(b.asked, "accept "+jid)
-	return b.fault
+func (b *book) Accept(jid, identity string) (string, error) {
+	b.asked = append(b.asked, strings.TrimSpace("accept "+jid+" "+identity))
+	return offered, b.fault
 }
 
 func (b *book) Forget(jid string) error {
 	b.asked = append(b.asked, "forget "+jid)
 	return b.fault
 }
+
+// offered is the identity that is accepted; asked says whether another was named.
+const offered = "0123456789abcdef0123456789abcdef"
 
 func none(context.Context) Document { return Document{} }
 
@@ -49,15 +52,24 @@ func TestPeers(t *testing.T) {
 	if diff := cmp.Diff(b.list, got); diff != "" {
 		t.Error(diff)
 	}
-	if err := errors.Join(AcceptPeer(t.Context(), sock, "b@example.org"), ForgetPeer(t.Context(), sock, "a@example.org")); err != nil {
+	for _, identity := range []string{"", offered} {
+		if got, err := AcceptPeer(t.Context(), sock, "b@example.org", identity); got != offered || err != nil {
+			t.Errorf("accepted %q, %v", got, err)
+		}
+	}
+	if err := ForgetPeer(t.Context(), sock, "a@example.org"); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"accept b@example.org", "forget a@example.org"}, b.asked); diff != "" {
+	if diff := cmp.Diff([]string{"accept b@example.org", "accept b@example.org " + offered, "forget a@example.org"}, b.asked); diff != "" {
 		t.Error(diff)
 	}
 	b.fault = errors.New("no other identity was refused for b@example.org")
 	_, err = FetchPeers(t.Context(), sock)
-	for _, err := range []error{err, AcceptPeer(t.Context(), sock, "b@example.org"), ForgetPeer(t.Context(), sock, "b@example.org")} {
+	accepted, errAccept := AcceptPeer(t.Context(), sock, "b@example.org", "")
+	if accepted != "" {
+		t.Errorf("accepted %q", accepted)
+	}
+	for _, err := range []error{err, errAccept, ForgetPeer(t.Context(), sock, "b@example.org")} {
 		if err == nil || !strings.HasSuffix(err.Error(), ": "+b.fault.Error()) {
 			t.Error(err)
 		}
@@ -88,6 +100,9 @@ func TestPeerRequests(t *testing.T) {
 		{"two bodies", "POST", "/peers/forget", `{"jid": "a@b"} {}`, http.StatusBadRequest, "there is more behind it: send"},
 		{"no account", "POST", "/peers/forget", `{"jid": "site-b"}`, http.StatusBadRequest, `"site-b" is no account: write it like site-b@example.org, without a resource`},
 		{"a resource", "POST", "/peers/forget", `{"jid": "a@b/c"}`, http.StatusBadRequest, "without a resource"},
+		{"no identity", "POST", "/peers/accept", `{"jid": "a@b", "identity": ""}`, http.StatusBadRequest, `"" is no identity: write the 32 digits that evio peers list prints`},
+		{"part of an identity", "POST", "/peers/accept", `{"jid": "a@b", "identity": "0123"}`, http.StatusBadRequest, `"0123" is no identity`},
+		{"an identity to forget", "POST", "/peers/forget", `{"jid": "a@b", "identity": "` + offered + `"}`, http.StatusBadRequest, "send no identity"},
 		{"too much", "POST", "/peers/accept", `{"jid": "` + strings.Repeat("a", maxRequest) + `@b"}`, http.StatusBadRequest, "too large"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -114,11 +129,14 @@ func TestPeerRequests(t *testing.T) {
 }
 
 func FuzzPeerRequest(f *testing.F) {
-	for _, s := range []string{`{"jid": "a@b"}`, `{"jid": "a@b"}x`, `{"jid": ["a@b"]}`, `{"jid": "\u0000@b"}`, `{}`, ``, `null`} {
+	for _, s := range []string{`{"jid": "a@b"}`, `{"jid": "a@b"}x`, `{"jid": ["a@b"]}`, `{"jid": "\u0000@b"}`, `{}`, ``, `null`, `{"jid": "a@b", "identity": "` + offered + `"}`, `{"jid": "a@b", "identity": "é"}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		jid, err := readPeerRequest(bytes.NewReader(body))
+		jid, identity, err := readPeerRequest(bytes.NewReader(body))
+		if identity != "" && (err != nil || len(identity) != len(offered) || strings.ContainsFunc(identity, func(c rune) bool { return !strings.ContainsRune("0123456789abcdef", c) })) {
+			t.Errorf("identity %q, %v", identity, err)
+		}
 		if err != nil && jid != "" || err == nil && (len(jid) > maxJID || !strings.Contains(jid, "@") || strings.ContainsAny(jid, "/ \n\x00")) {
 			t.Errorf("%q, %v", jid, err)
 		}

@@ -41,15 +41,22 @@ func (b *Book) Peers() []Peer {
 	return list
 }
 
-// Accept pins the identity of an account that was last refused.
+// Accept pins the identity of an account that was last refused, whichever that is.
 func (b *Book) Accept(jid string) error {
+	_, err := b.AcceptIdentity(jid, "")
+	return err
+}
+
+// AcceptIdentity pins the identity of an account that was last refused if it is the one
+// with the fingerprint, and returns that. With "" it is whichever was last refused.
+func (b *Book) AcceptIdentity(jid, fingerprint string) (accepted string, err error) {
 	jid = bare(jid)
-	if err := b.pins.accept(jid); err != nil {
-		return err
+	if accepted, err = b.pins.accept(jid, fingerprint); err != nil {
+		return "", err
 	}
-	b.log.WithField("peer", jid).Info("signalling: other identity accepted")
+	b.log.WithField("peer", jid).WithField("identity", accepted).Info("signalling: other identity accepted")
 	b.notifyAll()
-	return nil
+	return accepted, nil
 }
 
 // Forget removes the pin of an account. The identity that the account shows now is

@@ -24,7 +24,7 @@ func TestAccept(t *testing.T) {
 		appear(f.service, "b@example.net/2", second, "blue")
 	}
 	lines := hook.AllEntries()
-	if len(lines) != 1 || !strings.Contains(lines[0].Data["error"].(error).Error(), "run: evio peers accept b@example.net") {
+	if len(lines) != 1 || !strings.Contains(lines[0].Data["error"].(error).Error(), "run: evio peers accept b@example.net "+Fingerprint(identity.Public(second))) {
 		t.Errorf("log %v", lines)
 	}
 	p := f.book.Peers()
@@ -47,6 +47,34 @@ func TestAccept(t *testing.T) {
 		t.Error("what was accepted is not on disk")
 	}
 	if p := f.book.Peers(); p[0].Offered != "" || p[0].Identity != Fingerprint(identity.Public(second)) {
+		t.Errorf("peers %+v", p)
+	}
+}
+
+// Who shows another identity than the one that the operator has seen is not let in.
+func TestAcceptIdentity(t *testing.T) {
+	f := newFixture(t)
+	first, seen, other := newKey(t), newKey(t), newKey(t)
+	want := Fingerprint(identity.Public(seen))
+	f.service.Roster(roster("b@example.net"))
+	appear(f.service, "b@example.net/1", first, "blue")
+	appear(f.service, "b@example.net/2", seen, "blue")
+	appear(f.service, "b@example.net/3", other, "blue")
+	got, err := f.book.AcceptIdentity("b@example.net", want)
+	if err == nil || got != "" || !strings.Contains(err.Error(), Fingerprint(identity.Public(other))+" by now, not "+want) {
+		t.Errorf("another identity: %q, %v", got, err)
+	}
+	if p := f.book.Peers(); p[0].Identity != Fingerprint(identity.Public(first)) || p[0].Offered == "" {
+		t.Errorf("peers %+v", p)
+	}
+	appear(f.service, "b@example.net/2", seen, "blue")
+	if got, err := f.book.AcceptIdentity("b@example.net", want); got != want || err != nil {
+		t.Errorf("the identity: %q, %v", got, err)
+	}
+	if got, err := f.book.AcceptIdentity("b@example.net", want); err == nil || got != "" {
+		t.Errorf("nothing is offered: %q, %v", got, err)
+	}
+	if p := f.book.Peers(); p[0].Identity != want || p[0].Offered != "" {
 		t.Errorf("peers %+v", p)
 	}
 }

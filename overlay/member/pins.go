@@ -140,7 +140,7 @@ func (p *pins) check(jid string, key ed25519.PublicKey) error {
 	if known.key.Equal(key) {
 		return nil
 	}
-	return fmt.Errorf("%s shows identity %s, but %s is pinned: if its engine was set up anew, run: evio peers accept %s", jid, Fingerprint(key), Fingerprint(known.key), jid)
+	return fmt.Errorf("%s shows identity %s, but %s is pinned: if its engine was set up anew, run: evio peers accept %s %[2]s", jid, Fingerprint(key), Fingerprint(known.key), jid)
 }
 
 // offerLocked forgets the oldest offer where there are too many.
@@ -158,21 +158,27 @@ func (p *pins) offerLocked(jid string, o pin) {
 	delete(p.offered, oldest)
 }
 
-// accept pins the identity that was last refused.
-func (p *pins) accept(jid string) error {
+// accept pins the identity that was last refused, with a fingerprint only that one, and
+// returns its fingerprint.
+func (p *pins) accept(jid, fingerprint string) (string, error) {
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	p.mu.Lock()
 	o, ok := p.offered[jid]
-	if ok {
+	shown := Fingerprint(o.key)
+	other := fingerprint != "" && fingerprint != shown
+	if ok && !other {
 		delete(p.offered, jid)
 		p.known[jid] = o
 	}
 	p.mu.Unlock()
-	if !ok {
-		return fmt.Errorf("%s has shown no other identity than the pinned one since the plugin was started: there is nothing to accept", jid)
+	switch {
+	case !ok:
+		return "", fmt.Errorf("%s has shown no other identity than the pinned one since the plugin was started: there is nothing to accept", jid)
+	case other:
+		return "", fmt.Errorf("%s shows identity %s by now, not %s: find out which is its own, see evio peers list", jid, shown, fingerprint)
 	}
-	return p.keep(jid, o)
+	return shown, p.keep(jid, o)
 }
 
 // keep puts a pin that is known already on the disk; a pin that cannot be kept is
