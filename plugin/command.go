@@ -22,7 +22,9 @@ const usage = `evio is a network driver for Docker.
 
   evio [plugin]               serve the Docker engine until SIGTERM or SIGINT
   evio peers list             print the accounts whose identity is pinned
-  evio peers accept ACCOUNT   pin the other identity that the account shows
+  evio peers accept ACCOUNT [IDENTITY]
+                              pin the other identity that the account shows;
+                              refused if that is not IDENTITY
   evio peers forget ACCOUNT   pin whatever identity the account shows next
   evio version                print the version
   evio help                   print this
@@ -77,9 +79,10 @@ func runPeers(ctx context.Context, args []string, getenv func(string) string, ou
 		if list, err = status.FetchPeers(ctx, sock); err == nil {
 			return printPeers(out, list)
 		}
-	case len(args) == 2 && args[0] == "accept":
-		if err = status.AcceptPeer(ctx, sock, args[1]); err == nil {
-			_, err = fmt.Fprintf(out, "the identity that %s shows is accepted\n", args[1])
+	case len(args) == 2 && args[0] == "accept", len(args) == 3 && args[0] == "accept" && args[2] != "":
+		var accepted string
+		if accepted, err = status.AcceptPeer(ctx, sock, args[1], strings.Join(args[2:], "")); err == nil {
+			_, err = fmt.Fprintf(out, "identity %s of %s is accepted\n", accepted, args[1])
 			return err
 		}
 	case len(args) == 2 && args[0] == "forget":
@@ -88,7 +91,7 @@ func runPeers(ctx context.Context, args []string, getenv func(string) string, ou
 			return err
 		}
 	default:
-		return usageError("write evio peers list, evio peers accept ACCOUNT or evio peers forget ACCOUNT")
+		return usageError("write evio peers list, evio peers accept ACCOUNT [IDENTITY] or evio peers forget ACCOUNT")
 	}
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		return fmt.Errorf("%w: run this as root while the plugin is enabled; another run_dir than %s is set with EVIO_RUN_DIR", err, s.RunDir)

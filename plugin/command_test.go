@@ -43,8 +43,9 @@ func TestUsage(t *testing.T) {
 		"serve":                `there is no command "serve": see evio help`,
 		"plugin x":             "plugin takes no arguments: see evio help",
 		"version x":            "version takes no arguments: see evio help",
-		"peers":                "write evio peers list, evio peers accept ACCOUNT or evio peers forget ACCOUNT",
+		"peers":                "write evio peers list, evio peers accept ACCOUNT [IDENTITY] or evio peers forget ACCOUNT",
 		"peers accept":         "write evio peers list",
+		"peers accept a@b c d": "write evio peers list",
 		"peers list x":         "write evio peers list",
 		"peers forget a@b c@d": "write evio peers list",
 	} {
@@ -56,6 +57,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+const accepted = "0123456789abcdef0123456789abcdef"
+
 // pinned stands for the book of a running plugin.
 type pinned struct {
 	list  []status.Peer
@@ -64,9 +67,9 @@ type pinned struct {
 
 func (p *pinned) Peers() ([]status.Peer, error) { return p.list, nil }
 
-func (p *pinned) Accept(jid string) error {
-	p.asked = append(p.asked, "accept "+jid)
-	return nil
+func (p *pinned) Accept(jid, identity string) (string, error) {
+	p.asked = append(p.asked, strings.TrimSpace("accept "+jid+" "+identity))
+	return accepted, nil
 }
 
 func (p *pinned) Forget(string) error { return errors.New("no identity is pinned for it") }
@@ -119,15 +122,21 @@ func TestPeersCommand(t *testing.T) {
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}
-	out.Reset()
-	if err := run(t.Context(), []string{"peers", "accept", "site-b@example.org"}, getenv, &out); err != nil {
-		t.Fatal(err)
+	for _, args := range [][]string{{"site-b@example.org"}, {"site-b@example.org", accepted}} {
+		out.Reset()
+		if err := run(t.Context(), append([]string{"peers", "accept"}, args...), getenv, &out); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); got != "identity "+accepted+" of site-b@example.org is accepted\n" {
+			t.Errorf("printed %q", got)
+		}
 	}
-	if got := out.String(); got != "the identity that site-b@example.org shows is accepted\n" {
-		t.Errorf("printed %q", got)
-	}
-	if diff := cmp.Diff([]string{"accept site-b@example.org"}, p.asked); diff != "" {
+	if diff := cmp.Diff([]string{"accept site-b@example.org", "accept site-b@example.org " + accepted}, p.asked); diff != "" {
 		t.Error(diff)
+	}
+	// An identity that got lost on the way is not "any".
+	if err := run(t.Context(), []string{"peers", "accept", "site-b@example.org", ""}, getenv, io.Discard); err == nil || len(p.asked) != 2 {
+		t.Errorf("an empty identity: %v, asked %q", err, p.asked)
 	}
 	err := run(t.Context(), []string{"peers", "forget", "a@example.org"}, getenv, io.Discard)
 	if err == nil || err.Error() != "forget a@example.org: no identity is pinned for it" {
@@ -150,7 +159,8 @@ func TestPeersWithoutPlugin(t *testing.T) {
 func TestPeersWithFault(t *testing.T) {
 	var p peers
 	list, err := p.Peers()
-	for _, err := range []error{err, p.Accept("a@b"), p.Forget("a@b")} {
+	_, errAccept := p.Accept("a@b", "")
+	for _, err := range []error{err, errAccept, p.Forget("a@b")} {
 		if !errors.Is(err, errNoPeers) || list != nil {
 			t.Error(list, err)
 		}

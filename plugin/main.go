@@ -3,7 +3,8 @@
 //
 //	evio [plugin]               serves the engine until SIGTERM or SIGINT
 //	evio peers list             prints the accounts whose identity is pinned
-//	evio peers accept ACCOUNT   pins the other identity that the account shows
+//	evio peers accept ACCOUNT [IDENTITY]
+//	                            pins the other identity that the account shows
 //	evio peers forget ACCOUNT   pins whatever identity the account shows next
 //	evio version                prints the version
 //

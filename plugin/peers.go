@@ -27,11 +27,11 @@ func (p peers) Peers() ([]status.Peer, error) {
 }
 
 // Accept implements status.Peers.
-func (p peers) Accept(jid string) error {
+func (p peers) Accept(jid, identity string) (string, error) {
 	if p.book == nil {
-		return errNoPeers
+		return "", errNoPeers
 	}
-	return p.book.Accept(jid)
+	return p.book.AcceptIdentity(jid, identity)
 }
 
 // Forget implements status.Peers.
