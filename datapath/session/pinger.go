@@ -45,6 +45,7 @@ type sentProbe struct {
 	token uint64
 	at    time.Duration
 	route route
+	done  bool // answered by its own route
 }
 
 // request appends a request to dst that is sent by a route.
@@ -67,9 +68,9 @@ func appendAnswer(dst, request []byte, from netip.AddrPort) []byte {
 	return binary.BigEndian.AppendUint16(dst, from.Port())
 }
 
-// answer takes an answer that has come by a route and returns the probe, which is
-// forgotten if it was sent by the same. It returns false for an answer to no probe
-// of ours.
+// answer takes an answer that has come by a route and returns its probe. By the
+// route of the probe it is taken once; a copy that comes by another one may be later.
+// It returns false for an answer to no probe of ours.
 func (p *pinger) answer(body []byte, by route) (sentProbe, bool) {
 	if len(body) != answerSize {
 		return sentProbe{}, false
@@ -82,7 +83,8 @@ func (p *pinger) answer(body []byte, by route) (sentProbe, bool) {
 			continue
 		}
 		if sent.route == by {
-			p.sent[i] = sentProbe{}
+			p.sent[i].done = true
+			return sent, !sent.done
 		}
 		return sent, true
 	}

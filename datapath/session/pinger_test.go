@@ -26,6 +26,9 @@ func TestPingerMatchesAnswersWithProbes(t *testing.T) {
 	if _, known := p.answer(answer, by); known {
 		t.Error("the answer was taken twice")
 	}
+	if _, known := p.answer(answer, route{}); !known {
+		t.Error("the copy that came later by another route counts as an answer to nothing")
+	}
 	p.measure(answer, 100*time.Millisecond)
 	if got := p.roundTrip(); got != 100*time.Millisecond {
 		t.Errorf("round trip = %v, want 100 ms", got)
