@@ -59,6 +59,9 @@ func (s *Session) receiveAnswer(body []byte, by route) {
 		s.drops.Add(drops.ProbeUnknown)
 		return
 	}
+	if sent.done {
+		return
+	}
 	now, p := s.transport.now(), s.path.Load()
 	onPath := p != nil && sent.route == p.route
 	if onPath && by == p.route {

@@ -68,9 +68,9 @@ func appendAnswer(dst, request []byte, from netip.AddrPort) []byte {
 	return binary.BigEndian.AppendUint16(dst, from.Port())
 }
 
-// answer takes an answer that has come by a route and returns its probe. By the
-// route of the probe it is taken once; a copy that comes by another one may be later.
-// It returns false for an answer to no probe of ours.
+// answer takes an answer that has come by a route and returns its probe, done if it
+// had come by the probe's own route before: answers go by two ways. It returns false
+// for an answer to no probe of ours.
 func (p *pinger) answer(body []byte, by route) (sentProbe, bool) {
 	if len(body) != answerSize {
 		return sentProbe{}, false
@@ -84,7 +84,6 @@ func (p *pinger) answer(body []byte, by route) (sentProbe, bool) {
 		}
 		if sent.route == by {
 			p.sent[i].done = true
-			return sent, !sent.done
 		}
 		return sent, true
 	}
