@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func TestNATGridEngines(t *testing.T) {
 			t.Logf("%s, set up in %.0f ms", c.Way, millis(ends[0].Established.Sub(ends[0].Opened)))
 			v4, v6 := addresses(t, c.b, name(c.b, n), n.Name)
 			for _, to := range []string{v4, v6} {
-				exec(t, c.a, name(c.a, n), "ping", "-c", "5", "-i", "0.1", "-W", "2", to)
+				exec(t, c.a, name(c.a, n), "ping", "-c", "5", "-s", strconv.Itoa(scenario.FrameSize), "-i", "0.1", "-W", "2", to)
 			}
 			g.checkPath(t, c)
 		})

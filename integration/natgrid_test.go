@@ -170,7 +170,7 @@ func (g *grid) check(t *testing.T, c *cell) {
 	t.Logf("%s, set up in %.0f ms, %.0f ms from CreateNetwork", c.Way, c.SetUp, c.Create)
 
 	for _, to := range c.overlay.Addresses(c.b) {
-		if out, err := c.a.InNamespace(within(t, 20*time.Second), c.overlay.Name, "ping", "-c", "5", "-i", "0.1", "-W", "2", to.String()); err != nil {
+		if out, err := c.a.InNamespace(within(t, 20*time.Second), c.overlay.Name, "ping", "-c", "5", "-s", fmt.Sprint(scenario.FrameSize), "-i", "0.1", "-W", "2", to.String()); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	}
@@ -250,8 +250,8 @@ func checkWay(t *testing.T, c *cell, s *scenario.Site, end status.Session) {
 	}
 }
 
-// checkTraffic looks for the cell's packets in what passed the routers: records
-// between the two sites, or none of them and packets of the TURN server.
+// checkTraffic looks for the cell's packets in what passed the routers: records with
+// frames between the two sites, or none of them and packets of the TURN server.
 func (g *grid) checkTraffic(t *testing.T, c *cell) {
 	t.Helper()
 	relayed := 0
@@ -261,9 +261,9 @@ func (g *grid) checkTraffic(t *testing.T, c *cell) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		between := seen.Peers[far.Router.Outside()]
+		between := seen.Frames[far.Router.Outside()]
 		if direct := between > 0; direct != (c.Way == "direct") {
-			t.Errorf("%s: %d packets of sessions between the routers, want %s", s.Name(), between, c.Way)
+			t.Errorf("%s: %d records with frames between the routers, want %s", s.Name(), between, c.Way)
 		}
 		relayed += seen.Relayed[c.Way]
 		if s.Router.NAT() == testbed.UDPBlocked && (len(seen.Peers) > 0 || seen.Relayed["udp"] > 0) {

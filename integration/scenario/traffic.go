@@ -21,6 +21,7 @@ type Traffic struct {
 	Other                   int // anything else: on a WAN link there should be none
 	FirstOther              string
 	Peers                   map[netip.Addr]int // packets of sessions (handshake, record) by source and destination
+	Frames                  map[netip.Addr]int // of these, records too large for a probe: with frames of containers
 	Relayed                 map[string]int     // packets of TURN clients with data in them, by transport: udp, tcp, tls
 	Marked                  int                // packets in which the marker can be read
 }
@@ -32,7 +33,7 @@ func ReadTraffic(file string, xmpp netip.AddrPort, marker []byte) (t Traffic, er
 		return Traffic{}, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	t.Peers, t.Relayed = map[netip.Addr]int{}, map[string]int{}
+	t.Peers, t.Frames, t.Relayed = map[netip.Addr]int{}, map[netip.Addr]int{}, map[string]int{}
 	r, err := pcapgo.NewReader(f)
 	if err != nil {
 		return Traffic{}, fmt.Errorf("capture %s: %w", file, err)
@@ -81,11 +82,14 @@ func (t *Traffic) add(p gopacket.Packet, xmpp netip.AddrPort) {
 			return
 		case b[0] == 192:
 			t.Handshake++
-			t.between(p)
+			between(p, t.Peers)
 			return
 		case b[0] == 193:
 			t.Record++
-			t.between(p)
+			between(p, t.Peers)
+			if len(b) >= FrameSize {
+				between(p, t.Frames)
+			}
 			return
 		}
 	}
@@ -105,12 +109,17 @@ func carriesData(b []byte) bool {
 	return b[0]>>6 == 1 || len(b) > 1 && b[0] == 0 && (b[1] == 0x16 || b[1] == 0x17)
 }
 
-// between notes the ends of a session's packet.
-func (t *Traffic) between(p gopacket.Packet) {
+// FrameSize is what a record has at least, in bytes, to be counted among those with
+// frames: far above any probe. An end may try routes with probes at any time, also
+// such that no NAT lets through.
+const FrameSize = 512
+
+// between counts a packet at its two ends.
+func between(p gopacket.Packet, at map[netip.Addr]int) {
 	source, destination := p.NetworkLayer().NetworkFlow().Endpoints()
 	for _, end := range []gopacket.Endpoint{source, destination} {
 		if a, ok := netip.AddrFromSlice(end.Raw()); ok {
-			t.Peers[a]++
+			at[a]++
 		}
 	}
 }
