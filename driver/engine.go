@@ -46,5 +46,11 @@ func (e *DockerEngine) NetworkName(ctx context.Context, id string) (string, erro
 	return n.Name, nil
 }
 
+// Ping finds out whether the API answers.
+func (e *DockerEngine) Ping(ctx context.Context) error {
+	_, err := e.client.Ping(ctx)
+	return err
+}
+
 // Close ends the connections.
 func (e *DockerEngine) Close() error { return e.client.Close() }

@@ -27,6 +27,9 @@ func TestDockerEngine(t *testing.T) {
 	if _, err := engine.NetworkName(t.Context(), net1); err == nil {
 		t.Error("a name without an engine")
 	}
+	if err := engine.Ping(t.Context()); err == nil {
+		t.Error("an answer without an engine")
+	}
 
 	var mu sync.Mutex
 	var versions []string
@@ -69,6 +72,9 @@ func TestDockerEngine(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	if err := engine.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if name, err := engine.NetworkName(t.Context(), net1); name != "blue" || err != nil {
 		t.Errorf("name %q, %v", name, err)
 	}

@@ -21,21 +21,39 @@ func (d *Driver) Networks() []status.Network {
 			ID: n.rec.ID, Name: n.rec.Name, Overlay: n.rec.Overlay, MTU: n.rec.MTU, Local: n.rec.Overlay == "",
 			Encryption: n.rec.Encryption,
 		}
+		if n.fault != nil {
+			s.Fault = n.fault.Error()
+		}
 		for _, id := range slices.Sorted(maps.Keys(n.endpoints)) {
-			s.Endpoints = append(s.Endpoints, n.endpoints[id].rec.status())
+			s.Endpoints = append(s.Endpoints, n.endpoints[id].statusLocked())
 		}
 		list = append(list, s)
 	}
 	return list
 }
 
-func (r *endpointRecord) status() status.Endpoint {
-	e := status.Endpoint{ID: r.ID, MAC: r.MAC.String(), Addresses: []string{}}
-	for _, a := range r.Addrs {
-		e.Addresses = append(e.Addresses, a.String())
+func (e *dockerEndpoint) statusLocked() status.Endpoint {
+	s := status.Endpoint{ID: e.rec.ID, MAC: e.rec.MAC.String(), Addresses: []string{}, State: e.stateLocked()}
+	for _, a := range e.rec.Addrs {
+		s.Addresses = append(s.Addresses, a.String())
 	}
-	if r.Joined {
-		e.Interface = r.HostIf
+	if e.rec.Joined {
+		s.Interface = e.rec.HostIf
 	}
-	return e
+	return s
+}
+
+func (e *dockerEndpoint) stateLocked() string {
+	if !e.lock.TryAcquire(1) {
+		return status.EndpointChanging
+	}
+	e.lock.Release(1)
+	switch {
+	case !e.rec.Joined:
+		return status.EndpointCreated
+	case e.inPlane:
+		return status.EndpointAttached
+	default:
+		return status.EndpointDetached
+	}
 }

@@ -25,6 +25,7 @@ type applier struct {
 	mu      sync.Mutex
 	waiters []chan error
 	done    bool
+	reason  string // why the last run failed, "" if it did not
 }
 
 func newApplier(log *logrus.Entry, do func(context.Context) error) *applier {
@@ -66,7 +67,6 @@ func (a *applier) run(ctx context.Context) {
 		<-retry.C
 	}
 	defer a.finish()
-	reason := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -89,12 +89,15 @@ func (a *applier) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		before := reason
-		reason = ""
+		reason := ""
 		if err != nil {
 			reason = err.Error()
 			retry.Reset(retryAfter)
 		}
+		a.mu.Lock()
+		before := a.reason
+		a.reason = reason
+		a.mu.Unlock()
 		switch {
 		case reason == before:
 		case err != nil:
@@ -103,6 +106,13 @@ func (a *applier) run(ctx context.Context) {
 			a.log.Info("bridge is as it should be again")
 		}
 	}
+}
+
+// fault says why the bridge is not as it should be, "" if it is.
+func (a *applier) fault() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.reason
 }
 
 func (a *applier) finish() {

@@ -108,6 +108,9 @@ func TestApplierTriesAgain(t *testing.T) {
 		if after := time.Since(began); after != retryAfter {
 			t.Errorf("again after %v", after)
 		}
+		if got := s.fault(); got != "broken" {
+			t.Errorf("fault %q", got)
+		}
 		s.end <- errors.New("still broken")
 		s.request() // asked before the pause is over
 		<-s.began
@@ -115,6 +118,9 @@ func TestApplierTriesAgain(t *testing.T) {
 		<-time.After(10 * retryAfter)
 		if n := s.runs(); n != 0 {
 			t.Errorf("%d runs after one that succeeded", n)
+		}
+		if got := s.fault(); got != "" {
+			t.Errorf("fault %q after one that succeeded", got)
 		}
 	})
 }

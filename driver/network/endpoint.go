@@ -30,6 +30,7 @@ type endpoint struct {
 	gone   atomic.Bool // its interface went away, which was logged
 
 	attached bool // the bridge shall have its interface; guarded by the network's mu
+	onBridge bool // it was put there; guarded likewise
 }
 
 // addEndpoint makes the pair, claims the addresses, and puts the host end on the
@@ -72,6 +73,7 @@ func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (er
 	if n.closed {
 		return errClosed
 	}
+	e.onBridge = true
 	n.wg.Go(func() { n.announce(e.life, spec) })
 	return nil
 }

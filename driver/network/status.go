@@ -3,6 +3,7 @@ package network
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -56,15 +57,13 @@ func (p *Plane) Networks(ctx context.Context) []status.Network {
 
 func (n *network) status(ctx context.Context) status.Network {
 	n.mu.Lock()
-	s := status.Network{ID: n.spec.ID, Overlay: n.overlay, Bridge: n.bridge, MTU: n.spec.MTU, Local: true, Encryption: n.spec.Encryption}
+	s := status.Network{ID: n.spec.ID, Overlay: n.overlay, Bridge: n.bridge, MTU: n.spec.MTU, Local: true, Encryption: n.spec.Encryption, Running: true}
 	s.Secret = n.plane.secrets[n.overlay] != nil
-	for id, e := range n.endpoints {
-		s.Endpoints = append(s.Endpoints, endpointStatus(id, e))
-	}
+	noSecret := n.secretErr
 	n.mu.Unlock()
-	slices.SortFunc(s.Endpoints, func(a, b status.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
-	if ports, err := n.sw.Ports(ctx, n.bridge); err == nil {
-		s.Ports = ports
+	s.Endpoints, s.Ports, s.Fault = n.attachments(ctx)
+	if s.Fault == "" && noSecret != nil {
+		s.Fault = noSecret.Error()
 	}
 	s.Drops = n.drops.byCause()
 	if refused, err := n.sw.Drops(ctx, n.bridge); err == nil {
@@ -101,8 +100,38 @@ func (n *network) status(ctx context.Context) status.Network {
 	return s
 }
 
-func endpointStatus(id string, e *endpoint) status.Endpoint {
-	out := status.Endpoint{ID: id, MAC: net.HardwareAddr(e.spec.MAC[:]).String(), Interface: e.spec.HostIf}
+// attachments describes the endpoints in the order of their IDs, and the bridge's
+// ports, nil if the switch does not tell them. Endpoints that are changed while the
+// switch is asked are told as such, so that the two lists agree.
+func (n *network) attachments(ctx context.Context) (list []status.Endpoint, ports []string, fault string) {
+	n.mu.Lock()
+	before := maps.Clone(n.endpoints)
+	settled := map[string]bool{}
+	for id, e := range before {
+		settled[id] = e.onBridge
+	}
+	n.mu.Unlock()
+	ports, err := n.sw.Ports(ctx, n.bridge)
+	if fault = n.switched.fault(); fault == "" && err != nil {
+		fault = fmt.Sprintf("the ports of bridge %s cannot be read: %v", n.bridge, err)
+	}
+	n.mu.Lock()
+	for id, e := range n.endpoints {
+		list = append(list, endpointStatus(id, e, settled[id] && before[id] == e))
+	}
+	n.mu.Unlock()
+	slices.SortFunc(list, func(a, b status.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
+	return list, ports, fault
+}
+
+func endpointStatus(id string, e *endpoint, settled bool) status.Endpoint {
+	out := status.Endpoint{ID: id, MAC: net.HardwareAddr(e.spec.MAC[:]).String(), Interface: e.spec.HostIf, State: status.EndpointChanging}
+	switch {
+	case settled && e.gone.Load():
+		out.State = status.EndpointDetached
+	case settled:
+		out.State = status.EndpointAttached
+	}
 	for _, a := range e.spec.Addrs {
 		out.Addresses = append(out.Addresses, a.String())
 	}

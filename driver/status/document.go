@@ -24,6 +24,53 @@ type Document struct {
 	Networks   []Network    `json:"networks"`   // sorted by ID
 	Calls      []Call       `json:"calls"`      // Docker's calls, sorted by method
 	Faults     []string     `json:"faults"`     // one sentence for each thing that is wrong now
+
+	Time       time.Time  `json:"time"`        // when the document was collected
+	Health     Health     `json:"health"`      // what follows from the rest, see Judge
+	Settings   Settings   `json:"settings"`    // what the operator set
+	State      State      `json:"state"`       // what is kept on disk
+	Membership Membership `json:"membership"`  // who is let into overlays
+	Docker     Docker     `json:"docker"`      // the engine
+	LastErrors []LogEvent `json:"last_errors"` // the latest warnings and errors of the log that differ, oldest first
+}
+
+// Settings are what the operator set, with the defaults of the rest. Secrets are in
+// files, which are named here and not read.
+type Settings struct {
+	Values []Setting `json:"values"`
+	Faults []string  `json:"faults"` // one sentence each
+}
+
+// Setting is one value.
+type Setting struct {
+	Name  string `json:"name"` // as docs/CONFIGURATION.md has it, such as signalling[0].jid
+	Value string `json:"value"`
+	From  string `json:"from"` // default, file, or the environment variable
+}
+
+// State is what is kept on disk.
+type State struct {
+	Faults []string `json:"faults"` // what could not be read, one sentence each
+}
+
+// Membership is who is let into overlays.
+type Membership struct {
+	Faults []string `json:"faults"` // what keeps this engine or members out, one sentence each
+}
+
+// Docker is the engine that the plugin serves.
+type Docker struct {
+	Socket string `json:"socket"`          // of its API, a path on the host
+	Error  string `json:"error,omitempty"` // why its API did not answer just now
+}
+
+// LogEvent is a warning or an error of the log.
+type LogEvent struct {
+	Time  time.Time `json:"time"`  // of the latest of them
+	Level string    `json:"level"` // as logrus names it: warning, error, …
+	Text  string    `json:"text"`
+	About string    `json:"about,omitempty"` // fields of the log, NAME=VALUE
+	Count uint64    `json:"count"`           // how often it was logged
 }
 
 // Process holds what the evio process uses.
@@ -36,19 +83,21 @@ type Process struct {
 
 // Switch tells which Open vSwitch carries the bridges.
 type Switch struct {
-	Own      bool   `json:"own"`      // started by the plugin, not the host's
-	Datapath string `json:"datapath"` // "system" (kernel) or "netdev" (user space)
-	Version  string `json:"version"`  // of ovs-vswitchd; empty: not reached yet
+	Own      bool   `json:"own"`             // started by the plugin, not the host's
+	Datapath string `json:"datapath"`        // "system" (kernel) or "netdev" (user space)
+	Version  string `json:"version"`         // of ovs-vswitchd; empty: not reached yet
+	Error    string `json:"error,omitempty"` // why there is none
 }
 
 // Transport is the UDP socket that all sessions share.
 type Transport struct {
-	Port      int               `json:"port"`      // UDP port
-	Datagrams map[string]uint64 `json:"datagrams"` // received, by class: stun, handshake, record, unknown
-	Drops     map[string]uint64 `json:"drops"`     // received and not used, by cause
-	Sessions  map[string]int    `json:"sessions"`  // by state, those of all networks
-	Agents    int               `json:"agents"`    // ICE agents at work
-	Relays    []Relay           `json:"relays"`    // the configured TURN servers
+	Port      int               `json:"port"`            // UDP port
+	Datagrams map[string]uint64 `json:"datagrams"`       // received, by class: stun, handshake, record, unknown
+	Drops     map[string]uint64 `json:"drops"`           // received and not used, by cause
+	Sessions  map[string]int    `json:"sessions"`        // by state, those of all networks
+	Agents    int               `json:"agents"`          // ICE agents at work
+	Relays    []Relay           `json:"relays"`          // the configured TURN servers
+	Error     string            `json:"error,omitempty"` // why there is no socket
 }
 
 // Relay is one TURN server.
@@ -91,7 +140,9 @@ type Network struct {
 	Sessions   []Session         `json:"sessions"`
 	Ring       Ring              `json:"ring"`
 	Directory  []Entry           `json:"directory"`
-	Drops      map[string]uint64 `json:"drops"` // frames, by cause
+	Drops      map[string]uint64 `json:"drops"`           // frames, by cause
+	Running    bool              `json:"running"`         // it has a bridge; else it is being restored
+	Fault      string            `json:"fault,omitempty"` // what keeps it, its bridge or its sessions from being as they should
 }
 
 // Endpoint is a container's attachment on this engine.
@@ -100,7 +151,16 @@ type Endpoint struct {
 	MAC       string   `json:"mac"`
 	Addresses []string `json:"addresses"`
 	Interface string   `json:"interface"` // the veth end on the bridge; empty while not joined
+	State     string   `json:"state"`     // one of the constants below
 }
+
+// States of an endpoint.
+const (
+	EndpointCreated  = "created"  // no container has joined
+	EndpointChanging = "changing" // a call of Docker about it is under way
+	EndpointAttached = "attached" // its interface is on the bridge
+	EndpointDetached = "detached" // it should be attached and is not
+)
 
 // Member is an identity that is allowed in the overlay.
 type Member struct {

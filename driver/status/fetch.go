@@ -18,10 +18,32 @@ const maxSentence = 4 << 10
 
 // Fetch asks the plugin that serves the unix socket for its status.
 func Fetch(ctx context.Context, socket string) (Document, error) {
-	var doc Document
-	if err := ask(ctx, socket, http.MethodGet, statusPath, nil, &doc); err != nil {
-		return Document{}, fmt.Errorf("fetch status: %w", err)
+	doc, _, err := FetchText(ctx, socket)
+	return doc, err
+}
+
+// FetchText is Fetch, and returns what was sent as well: a plugin of another version
+// may tell more than this document has.
+func FetchText(ctx context.Context, socket string) (Document, []byte, error) {
+	var text json.RawMessage
+	err := ask(ctx, socket, http.MethodGet, statusPath, nil, &text)
+	if err != nil {
+		return Document{}, nil, fmt.Errorf("fetch status: %w", err)
 	}
+	doc, err := Decode(text)
+	if err != nil {
+		return Document{}, nil, fmt.Errorf("fetch status: %w", err)
+	}
+	return doc, append(text, '\n'), nil
+}
+
+// Decode reads a document; lists and tables that it lacks are empty.
+func Decode(text []byte) (Document, error) {
+	var doc Document
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return Document{}, err
+	}
+	doc.complete()
 	return doc, nil
 }
 

@@ -80,8 +80,15 @@ func TestFetchReturnsWhatTheSourceCollects(t *testing.T) {
 		}},
 		Calls:  []Call{{Method: "Join", Total: 2, Failed: 1, LongestMillis: 12.5}},
 		Faults: []string{"a sentence"},
+
+		Time:       began.Add(time.Hour),
+		Settings:   Settings{Values: []Setting{{Name: "udp_port", Value: "4711", From: "file"}}},
+		Docker:     Docker{Socket: "/run/docker.sock"},
+		LastErrors: []LogEvent{{Time: began, Level: "warning", Text: "a sentence", About: "peer=b", Count: 2}},
 	}
 	sock := serve(t, func(context.Context) Document { return want })
+	want.complete()
+	want.Health = Judge(want)
 	got, err := Fetch(t.Context(), sock)
 	if err != nil {
 		t.Fatal(err)
@@ -187,6 +194,36 @@ func TestFetchWithoutPlugin(t *testing.T) {
 	if _, err := Fetch(t.Context(), filepath.Join(t.TempDir(), "none.sock")); err == nil {
 		t.Error("no error")
 	}
+}
+
+// TestFetchText: what another version tells beside is kept, what it does not tell is empty.
+func TestFetchText(t *testing.T) {
+	sock := serve(t, func(context.Context) Document { return Document{Version: "1.2.3"} })
+	doc, text, err := FetchText(t.Context(), sock)
+	if err != nil || doc.Version != "1.2.3" {
+		t.Fatalf("%+v, %v", doc, err)
+	}
+	again, err := Decode(text)
+	if diff := cmp.Diff(doc, again); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	other, err := Decode([]byte(`{"version": "2", "future": {"a": 1}, "networks": [{"endpoints": [{}]}]}`))
+	if err != nil || other.LastErrors == nil || other.Networks[0].Endpoints[0].Addresses == nil {
+		t.Errorf("%+v, %v", other, err)
+	}
+}
+
+// FuzzDecode: whatever is read for a document has a health.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{`{}`, `null`, `[]`, `{"networks": [{"id": "x", "running": true, "members": [{"online": true}]}]}`, `{"faults": ["a", ""]}`, `{"transport": {"relays": [{"state": "failed"}]}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		d, err := Decode(text)
+		if h := Judge(d); err == nil && h.Healthy != (len(h.Degraded) == 0) {
+			t.Errorf("%+v", h)
+		}
+	})
 }
 
 func TestThisProcess(t *testing.T) {

@@ -146,7 +146,7 @@ func TestFaults(t *testing.T) {
 		}},
 		{"key alone", service(`{"jid": "a@b", "key_file": "k", "overlays": {"*": "roster"}}`), []string{
 			"signalling[0].certificate_file: it is missing; give the client certificate that key_file belongs to, or neither of the two",
-			`signalling[0].key_file: "k" is no full path`,
+			`signalling[0].key_file: this is no full path`,
 		}},
 		{"certificate in place of a password", service(`{"jid": "a@b", "certificate_file": "/etc/c", "key_file": "/etc/k", "overlays": {"*": "roster"}}`), nil},
 		{"turn URI", turn(`{"uri": "http://a:1", ` + login + `}, {"uri": "turns:a:1?transport=udp", ` + login + `}, {"uri": "turn:a:1?transport=sctp", ` + login + `}, {"uri": "turn:a:1?x=y", ` + login + `}`), []string{
@@ -161,13 +161,13 @@ func TestFaults(t *testing.T) {
 			"turn[0].username: it is missing; give the account that the password in password_file belongs to",
 			"turn[1].secret_file: password_file is given too; keep the one that the server asks for",
 			"turn[2].username: this is no user name; use up to 256 bytes without control characters",
-			`turn[2].password_file: "p" is no full path`,
+			`turn[2].password_file: this is no full path`,
 			"turn[2].ca_file: this server is not reached by TLS; write its uri with turns: or leave ca_file out",
 		}},
 		{"too many turn", turn(`{"uri": "turn:a:1", ` + login + `}` + strings.Repeat(`, {"uri": "turn:a:1", `+login+`}`, 4)), []string{"turn: there are 5 servers; keep 4 at most"}},
 		{"secrets", `{"secrets": {"*": "/etc/s", "blue": "s"}}`, []string{
 			`secrets["*"]: this is no name of an overlay; use up to 64 letters, digits, '.', '_' and '-'`,
-			`secrets["blue"]: "s" is no full path`,
+			`secrets["blue"]: this is no full path`,
 		}},
 		{"rekey", `{"rekey_seconds": 9}`, []string{"rekey_seconds: give a number of seconds from 10 to 86400"}},
 		{"rekey too late", `{"rekey_seconds": 86401}`, []string{"rekey_seconds: give a number"}},

@@ -24,6 +24,8 @@ type Settings struct {
 	Socket string
 	// V1Names are the names under which the driver is also served as a v1 plugin.
 	V1Names []string
+	// Variables are those of the environment that took effect.
+	Variables []string
 }
 
 // environment lists the variables, which win over the file. An empty one counts as
@@ -31,20 +33,21 @@ type Settings struct {
 var environment = []struct {
 	name     string
 	standard string // what the variable is when it is not set; "" where the file says it
+	setting  string // of the file that it wins over; "" where there is none
 	set      func(*Settings, string)
 }{
-	{"EVIO_CONFIG", "/etc/evio/config.json", func(s *Settings, v string) { s.ConfigPath = v }},
-	{"EVIO_HOST_PREFIX", "", func(s *Settings, v string) { s.HostPrefix = v }},
-	{"EVIO_SOCKET", "/run/docker/plugins/evio.sock", func(s *Settings, v string) { s.Socket = v }},
-	{"EVIO_V1_NAMES", "evio,evio:latest", func(s *Settings, v string) { s.V1Names = list(v) }},
-	{"EVIO_LOG_LEVEL", "", func(s *Settings, v string) { s.Log.Level = v }},
-	{"EVIO_LOG_FORMAT", "", func(s *Settings, v string) { s.Log.Format = v }},
-	{"EVIO_UDP_PORT", "", func(s *Settings, v string) { s.UDPPort = number(v) }},
-	{"EVIO_OVS_RUNDIR", "", func(s *Settings, v string) { s.OVS.RunDir = v }},
-	{"EVIO_DOCKER_SOCKET", "", func(s *Settings, v string) { s.Docker.Socket = v }},
-	{"EVIO_PLUGIN_DIR", "", func(s *Settings, v string) { s.Docker.PluginDir = v }},
-	{"EVIO_STATE_DIR", "", func(s *Settings, v string) { s.StateDir = v }},
-	{"EVIO_RUN_DIR", "", func(s *Settings, v string) { s.RunDir = v }},
+	{"EVIO_CONFIG", "/etc/evio/config.json", "", func(s *Settings, v string) { s.ConfigPath = v }},
+	{"EVIO_HOST_PREFIX", "", "", func(s *Settings, v string) { s.HostPrefix = v }},
+	{"EVIO_SOCKET", "/run/docker/plugins/evio.sock", "", func(s *Settings, v string) { s.Socket = v }},
+	{"EVIO_V1_NAMES", "evio,evio:latest", "", func(s *Settings, v string) { s.V1Names = list(v) }},
+	{"EVIO_LOG_LEVEL", "", "log.level", func(s *Settings, v string) { s.Log.Level = v }},
+	{"EVIO_LOG_FORMAT", "", "log.format", func(s *Settings, v string) { s.Log.Format = v }},
+	{"EVIO_UDP_PORT", "", "udp_port", func(s *Settings, v string) { s.UDPPort = number(v) }},
+	{"EVIO_OVS_RUNDIR", "", "ovs.run_dir", func(s *Settings, v string) { s.OVS.RunDir = v }},
+	{"EVIO_DOCKER_SOCKET", "", "docker.socket", func(s *Settings, v string) { s.Docker.Socket = v }},
+	{"EVIO_PLUGIN_DIR", "", "docker.plugin_dir", func(s *Settings, v string) { s.Docker.PluginDir = v }},
+	{"EVIO_STATE_DIR", "", "state_dir", func(s *Settings, v string) { s.StateDir = v }},
+	{"EVIO_RUN_DIR", "", "run_dir", func(s *Settings, v string) { s.RunDir = v }},
 }
 
 // Load reads the environment through getenv and the configuration file. The
@@ -69,13 +72,14 @@ func Load(getenv func(string) string) (Settings, Faults) {
 		faults = append(faults, hidden.from(s.ConfigPath)...)
 		s.File = s.without(hidden)
 	}
-	apply(&s, getenv, nil) // once more: the environment wins over the file
+	s.Variables = apply(&s, getenv, nil) // once more: the environment wins over the file
 	return s, faults
 }
 
 // apply sets what the environment says, each variable only if it is right; faults,
-// if not nil, takes the rest.
-func apply(s *Settings, getenv func(string) string, faults *Faults) {
+// if not nil, takes the rest. It returns the variables that are right.
+func apply(s *Settings, getenv func(string) string, faults *Faults) []string {
+	var right []string
 	for _, v := range environment {
 		text := getenv(v.name)
 		if text == "" {
@@ -86,10 +90,12 @@ func apply(s *Settings, getenv func(string) string, faults *Faults) {
 		wrong := trial.validate()
 		if len(wrong) == 0 {
 			v.set(s, text)
+			right = append(right, v.name)
 		} else if faults != nil {
 			faults.add(v.name, "%s", wrong[0].Text)
 		}
 	}
+	return right
 }
 
 // validate returns what is wrong with s, the file's settings included.

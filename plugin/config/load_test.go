@@ -46,7 +46,7 @@ func TestLoadWithoutFile(t *testing.T) {
 	}
 	want := Settings{
 		File: Default(), ConfigPath: "/etc/evio/config.json", Missing: true, HostPrefix: prefix,
-		Socket: "/run/docker/plugins/evio.sock", V1Names: []string{"evio", "evio:latest"},
+		Socket: "/run/docker/plugins/evio.sock", V1Names: []string{"evio", "evio:latest"}, Variables: []string{"EVIO_HOST_PREFIX"},
 	}
 	if diff := cmp.Diff(want, s); diff != "" {
 		t.Error(diff)
@@ -67,6 +67,10 @@ func TestEnvironmentWinsOverFile(t *testing.T) {
 			Docker: Docker{Socket: "/run/d.sock", PluginDir: "/run/p"}, StateDir: "/var/lib/file", RunDir: "/run/evio-2",
 		},
 		ConfigPath: "/etc/evio/config.json", HostPrefix: prefix, Socket: "/tmp/s", V1Names: []string{"a", "b"},
+		Variables: []string{
+			"EVIO_HOST_PREFIX", "EVIO_SOCKET", "EVIO_V1_NAMES", "EVIO_LOG_LEVEL", "EVIO_UDP_PORT",
+			"EVIO_OVS_RUNDIR", "EVIO_DOCKER_SOCKET", "EVIO_PLUGIN_DIR", "EVIO_RUN_DIR",
+		},
 	}
 	if diff := cmp.Diff(want, s); diff != "" {
 		t.Error(diff)

@@ -57,7 +57,7 @@ func (f File) Validate() Faults {
 		if overlay == AnyOverlay || !overlayName(overlay) {
 			fs.add(at, "this is no name of an overlay; use up to %d letters, digits, '.', '_' and '-'", maxOverlay)
 		}
-		absolute(&fs, at, f.Secrets[overlay])
+		secretFile(&fs, at, f.Secrets[overlay])
 	}
 	if f.RekeySeconds < minRekey || f.RekeySeconds > maxRekey {
 		fs.add("rekey_seconds", "give a number of seconds from %d to %d", minRekey, maxRekey)
@@ -110,7 +110,15 @@ func hostName(s string) bool {
 // file checks a path that may be left out.
 func file(fs *Faults, at, v string) {
 	if v != "" {
-		absolute(fs, at, v)
+		secretFile(fs, at, v)
+	}
+}
+
+// secretFile checks a path without repeating it: it may be the secret itself that was
+// written where its file belongs.
+func secretFile(fs *Faults, at, v string) {
+	if !path.IsAbs(v) || strings.ContainsRune(v, 0) {
+		fs.add(at, "this is no full path; give one of the host that begins with /")
 	}
 }
 
