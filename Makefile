@@ -10,6 +10,8 @@ DIST := dist
 PLUGIN := $(DIST)/plugin
 # The name in `docker plugin ls`. Not evio: that one is served beside it (README.md).
 NAME ?= evionet
+# Where `make install` puts the binary, as the command for operators.
+BINDIR ?= /usr/local/bin
 # What `make install` sets, such as SET="EVIO_LOG_LEVEL=debug".
 SET ?=
 FUZZTIME ?= 20s
@@ -48,16 +50,18 @@ plugin-check: plugin ## runs what is in the finished plugin, in namespaces
 	rootfs/check.sh $(PLUGIN)
 
 .PHONY: install
-install: plugin ## into the engine of this machine, replacing an older one
+install: plugin ## into the engine of this machine, replacing an older one; evio into BINDIR
 	docker plugin inspect $(NAME) >/dev/null 2>&1 && $(MAKE) uninstall || :
 	docker plugin create $(NAME) $(PLUGIN)
 	$(if $(SET),docker plugin set $(NAME) $(SET))
 	docker plugin enable $(NAME)
+	install -D -m 0755 $(DIST)/evio $(BINDIR)/evio
 
 .PHONY: uninstall
 uninstall: ## out of the engine; networks and identity stay in /var/lib/evio
 	docker plugin disable -f $(NAME) || :
 	docker plugin rm -f $(NAME)
+	rm -f $(BINDIR)/evio
 
 ## Trying out and measuring
 

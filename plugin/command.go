@@ -13,6 +13,7 @@ import (
 
 	"evio/driver/status"
 	"evio/plugin/config"
+	"evio/plugin/view"
 )
 
 // askLimit is how long a command waits for the process that serves.
@@ -21,6 +22,7 @@ const askLimit = 10 * time.Second
 const usage = `evio is a network driver for Docker.
 
   evio [plugin]               serve the Docker engine until SIGTERM or SIGINT
+  evio status [--json]        print how the plugin is, with --json the whole document
   evio peers list             print the accounts whose identity is pinned
   evio peers accept ACCOUNT [IDENTITY]
                               pin the other identity that the account shows;
@@ -29,14 +31,34 @@ const usage = `evio is a network driver for Docker.
   evio version                print the version
   evio help                   print this
 
-Commands about peers ask the running plugin on its socket, which only root may; it is
-found by the same configuration file and environment (docs/CONFIGURATION.md).
+Status and peers are asked of the running plugin on its socket, which only root may; it
+is found by the same configuration file and environment (docs/CONFIGURATION.md).
+
+Exit code: 0 done, and for status: healthy; 1 it could not be done or asked; 2 the
+command is not written like this; 3 status: degraded, and how is printed.
 `
 
 // usageError says what is wrong with the arguments.
 type usageError string
 
 func (e usageError) Error() string { return string(e) }
+
+// errDegraded is that a status was printed which is not healthy.
+var errDegraded = errors.New("degraded")
+
+// exitCode is what the process ends with after run.
+func exitCode(err error) int {
+	switch _, wrong := errors.AsType[usageError](err); {
+	case err == nil:
+		return 0
+	case wrong:
+		return 2
+	case errors.Is(err, errDegraded):
+		return 3
+	default:
+		return 1
+	}
+}
 
 // run carries out the command that the arguments name.
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
@@ -45,6 +67,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		name, args = args[0], args[1:]
 	}
 	switch name {
+	case "status":
+		return runStatus(ctx, args, getenv, out)
 	case "peers":
 		return runPeers(ctx, args, getenv, out)
 	case "plugin", "version", "help", "-h", "--help":
@@ -93,10 +117,48 @@ func runPeers(ctx context.Context, args []string, getenv func(string) string, ou
 	default:
 		return usageError("write evio peers list, evio peers accept ACCOUNT [IDENTITY] or evio peers forget ACCOUNT")
 	}
-	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
-		return fmt.Errorf("%w: run this as root while the plugin is enabled; another run_dir than %s is set with EVIO_RUN_DIR", err, s.RunDir)
+	return notAsked(err, s)
+}
+
+// runStatus prints how the process that serves is.
+func runStatus(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+	plain := len(args) == 0
+	switch {
+	case plain, len(args) == 1 && args[0] == "--json":
+	case len(args) == 1 && (args[0] == "--help" || args[0] == "-h"):
+		_, err := io.WriteString(out, usage)
+		return err
+	default:
+		return usageError("write evio status or evio status --json")
+	}
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	s, _ := config.Load(getenv) // as above
+	doc, text, err := status.FetchText(ctx, statusSocket(s))
+	switch {
+	case err != nil:
+		return notAsked(err, s)
+	case plain:
+		err = view.Print(out, doc)
+	default:
+		_, err = out.Write(text)
+	}
+	if err == nil && !doc.Health.Healthy {
+		return errDegraded
 	}
 	return err
+}
+
+// notAsked adds to an error what to do when nobody has answered.
+func notAsked(err error, s config.Settings) error {
+	switch dial, ok := errors.AsType[*net.OpError](err); {
+	case ok && dial.Op == "dial":
+		return fmt.Errorf("%w: run this as root while the plugin is enabled; another run_dir than %s is set with EVIO_RUN_DIR", err, s.RunDir)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: the plugin does not answer, look into its log", err)
+	default:
+		return err
+	}
 }
 
 // printPeers prints a table, accounts with another identity than the pinned one

@@ -29,10 +29,10 @@ func TestVersion(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, arg := range []string{"help", "-h", "--help"} {
+	for _, command := range []string{"help", "-h", "--help", "status --help", "status -h"} {
 		var out bytes.Buffer
-		if err := run(t.Context(), []string{arg}, nil, &out); err != nil || !strings.Contains(out.String(), "evio peers accept ACCOUNT") {
-			t.Errorf("%s: %v, printed %q", arg, err, &out)
+		if err := run(t.Context(), strings.Fields(command), nil, &out); err != nil || !strings.Contains(out.String(), "evio peers accept ACCOUNT") {
+			t.Errorf("%s: %v, printed %q", command, err, &out)
 		}
 	}
 }
@@ -43,6 +43,8 @@ func TestUsage(t *testing.T) {
 		"serve":                `there is no command "serve": see evio help`,
 		"plugin x":             "plugin takes no arguments: see evio help",
 		"version x":            "version takes no arguments: see evio help",
+		"status --yaml":        "write evio status or evio status --json",
+		"status --json blue":   "write evio status",
 		"peers":                "write evio peers list, evio peers accept ACCOUNT [IDENTITY] or evio peers forget ACCOUNT",
 		"peers accept":         "write evio peers list",
 		"peers accept a@b c d": "write evio peers list",
@@ -61,8 +63,9 @@ const accepted = "0123456789abcdef0123456789abcdef"
 
 // pinned stands for the book of a running plugin.
 type pinned struct {
-	list  []status.Peer
-	asked []string
+	list     []status.Peer
+	document status.Document
+	asked    []string
 }
 
 func (p *pinned) Peers() ([]status.Peer, error) { return p.list, nil }
@@ -74,7 +77,7 @@ func (p *pinned) Accept(jid, identity string) (string, error) {
 
 func (p *pinned) Forget(string) error { return errors.New("no identity is pinned for it") }
 
-func (p *pinned) Status(context.Context) status.Document { return status.Document{} }
+func (p *pinned) Status(context.Context) status.Document { return p.document }
 
 // servePinned answers on the socket that commands find by the environment.
 func servePinned(t *testing.T, p *pinned) (getenv func(string) string) {

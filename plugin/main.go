@@ -2,6 +2,7 @@
 // different sites.
 //
 //	evio [plugin]               serves the engine until SIGTERM or SIGINT
+//	evio status [--json]        prints how the plugin is
 //	evio peers list             prints the accounts whose identity is pinned
 //	evio peers accept ACCOUNT [IDENTITY]
 //	                            pins the other identity that the account shows
@@ -39,11 +40,10 @@ func main() {
 	if err == nil {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "evio:", err)
-	if _, wrong := errors.AsType[usageError](err); wrong {
-		os.Exit(2)
+	if !errors.Is(err, errDegraded) { // its reasons have been printed
+		fmt.Fprintln(os.Stderr, "evio:", err)
 	}
-	os.Exit(1)
+	os.Exit(exitCode(err))
 }
 
 // serve reads the settings and opens the sockets before any part starts, since an
@@ -56,6 +56,8 @@ func serve(ctx context.Context, getenv func(string) string, out io.Writer) (err 
 	if err != nil {
 		return err
 	}
+	events := &lastErrors{}
+	log.Logger.AddHook(events)
 	managed, err := socket.Listen(s.Socket)
 	if err != nil {
 		return err
@@ -70,7 +72,7 @@ func serve(ctx context.Context, getenv func(string) string, out io.Writer) (err 
 		log.WithError(v1Err).Error("not every name can be served; networks with -d evionet work")
 	}
 	report(log, s, faults)
-	return wire(ctx, s, faults.Err(), listeners, log)
+	return wire(ctx, s, faults, events, listeners, log)
 }
 
 // bounded runs f and gives it limit to return once ctx has ended.

@@ -3,20 +3,28 @@ package main
 import (
 	"context"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"evio/driver"
 	"evio/driver/status"
+	"evio/plugin/config"
 )
 
 var _ status.Source = source{}
 
 // source collects the status document from the parts.
 type source struct {
-	started time.Time
-	driver  *driver.Driver
-	parts   parts
+	started  time.Time
+	driver   *driver.Driver
+	parts    parts
+	settings config.Settings
+	events   *lastErrors
 }
+
+// pingLimit is how long Docker's API has to answer.
+const pingLimit = time.Second
 
 // Status implements status.Source.
 func (s source) Status(ctx context.Context) status.Document {
@@ -24,14 +32,17 @@ func (s source) Status(ctx context.Context) status.Document {
 		Version: version(), Started: s.started.UTC(), Process: status.ThisProcess(),
 		Calls: s.driver.Calls(), Faults: s.driver.Faults(),
 	}
+	s.addOperation(ctx, &d)
 	if s.parts.plane == nil {
 		return d
 	}
-	d.Faults = append(d.Faults, s.parts.book.Faults()...)
+	d.Membership.Faults = s.parts.book.Faults()
+	d.Faults = append(d.Faults, d.Membership.Faults...)
 	d.Faults = append(d.Faults, s.parts.plane.Faults()...)
 	var err error
 	if d.Switch, err = s.parts.plane.Switch(); err != nil {
-		d.Faults = append(d.Faults, err.Error())
+		d.Switch.Error = err.Error()
+		d.Faults = append(d.Faults, d.Switch.Error)
 	}
 	d.Networks = merge(s.driver.Networks(), s.parts.plane.Networks(ctx))
 	t := s.parts.transport.Stats()
@@ -58,6 +69,30 @@ func (s source) Status(ctx context.Context) status.Document {
 	return d
 }
 
+// addOperation adds what an operator has to do with: settings, state, engine, log.
+func (s source) addOperation(ctx context.Context, d *status.Document) {
+	d.Time = time.Now().UTC()
+	for _, i := range s.settings.List() {
+		d.Settings.Values = append(d.Settings.Values, status.Setting{Name: i.Name, Value: i.Value, From: i.From})
+	}
+	d.Settings.Faults = s.parts.faults.settings
+	d.State.Faults = s.parts.faults.state
+	if s.parts.store != nil {
+		d.State.Faults = append(slices.Clone(d.State.Faults), s.parts.store.Faults()...)
+	}
+	d.Transport.Error = strings.Join(s.parts.faults.transport, "; ")
+	d.LastErrors = s.events.list()
+	d.Docker.Socket = s.settings.Docker.Socket
+	if s.parts.engine == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingLimit)
+	defer cancel()
+	if err := s.parts.engine.Ping(ctx); err != nil {
+		d.Docker.Error = err.Error()
+	}
+}
+
 // stanzaDrops joins what the session and the membership have dropped; their causes
 // have different names.
 func stanzaDrops(a account) map[string]uint64 {
@@ -66,8 +101,9 @@ func stanzaDrops(a account) map[string]uint64 {
 	return drops
 }
 
-// merge gives what runs the names that Docker knows. A network that does not run,
-// such as one that waits for Open vSwitch, is told as it is stored.
+// merge gives what runs the names that Docker knows, and the containers that should
+// be attached and are not. A network that does not run, such as one that waits for Open
+// vSwitch, is told as it is stored.
 func merge(stored, running []status.Network) []status.Network {
 	byID := make(map[string]status.Network, len(running))
 	for _, n := range running {
@@ -76,6 +112,12 @@ func merge(stored, running []status.Network) []status.Network {
 	for i, n := range stored {
 		if r, ok := byID[n.ID]; ok {
 			r.Name = n.Name
+			r.Fault = strings.Join(slices.DeleteFunc([]string{n.Fault, r.Fault}, func(f string) bool { return f == "" }), "; ")
+			for _, e := range n.Endpoints {
+				if e.State == status.EndpointDetached && !slices.ContainsFunc(r.Endpoints, func(o status.Endpoint) bool { return o.ID == e.ID }) {
+					r.Endpoints = append(r.Endpoints, e)
+				}
+			}
 			stored[i] = r
 		}
 	}

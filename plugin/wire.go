@@ -39,26 +39,24 @@ type parts struct {
 	plane     *network.Plane
 	transport *session.Transport
 	accounts  []account
+	faults    faults
 }
 
+// faults are why parts are missing, by what is to be mended.
+type faults struct{ settings, state, transport []string }
+
 // wire puts the parts together and serves the engine on the listeners until ctx
-// ends. fault, if not nil, is what is wrong with the settings; every call that
-// needs them is answered with it.
-func wire(ctx context.Context, s config.Settings, fault error, listeners []net.Listener, log *logrus.Entry) error {
+// ends. wrong is what is wrong with the settings; every call that needs them is
+// answered with it.
+func wire(ctx context.Context, s config.Settings, wrong config.Faults, events *lastErrors, listeners []net.Listener, log *logrus.Entry) error {
 	started := time.Now()
-	var p parts
-	err := p.openState(s, log)
-	if fault = errors.Join(fault, err); fault == nil {
-		if fault = p.build(s, started, log); fault != nil { //nolint:contextcheck // opens a socket, which takes no time
-			log.WithError(fault).Error("networks cannot run")
-		}
-	}
+	p, fault := assemble(s, wrong, started, log) //nolint:contextcheck // opens a socket, which takes no time
 	d := p.newDriver(fault, log)
 	below, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	running := p.run(below, log)
 	running.Go(func() error {
-		return serveStatus(below, s, source{started: started, driver: d, parts: p}, log)
+		return serveStatus(below, s, source{started: started, driver: d, parts: p, settings: s, events: events}, log)
 	})
 	d.Start(below)
 	group, serving := errgroup.WithContext(ctx)
@@ -69,9 +67,27 @@ func wire(ctx context.Context, s config.Settings, fault error, listeners []net.L
 		<-serving.Done()
 		return d.Close(context.WithoutCancel(ctx))
 	})
-	err = group.Wait()
+	err := group.Wait()
 	stop()
 	return errors.Join(err, running.Wait(), p.close())
+}
+
+// assemble makes the parts, as many as it can, and returns what is wrong.
+func assemble(s config.Settings, wrong config.Faults, started time.Time, log *logrus.Entry) (p parts, fault error) {
+	for _, f := range wrong {
+		p.faults.settings = append(p.faults.settings, f.Error())
+	}
+	err := p.openState(s, log)
+	if err != nil {
+		p.faults.state = append(p.faults.state, err.Error())
+	}
+	if fault = errors.Join(wrong.Err(), err); fault != nil {
+		return p, fault
+	}
+	if fault = p.build(s, started, log); fault != nil {
+		log.WithError(fault).Error("networks cannot run")
+	}
+	return p, fault
 }
 
 // openState opens what is kept on disk.
@@ -91,16 +107,11 @@ func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) e
 		Dir: filepath.Join(s.HostPath(s.StateDir), "peers"), Key: p.key, Started: started, Log: log,
 	})
 	if err != nil {
+		p.faults.state = append(p.faults.state, err.Error())
 		return err
 	}
-	for _, service := range s.Signalling {
-		a, err := newAccount(s, service, p.book, log)
-		if err != nil {
-			return fmt.Errorf("signalling service %s: %w", service.JID, err)
-		}
-		p.accounts = append(p.accounts, a)
-	}
-	if p.engine, err = driver.NewDockerEngine(s.HostPath(s.Docker.Socket)); err != nil {
+	if err = p.useSettings(s, log); err != nil {
+		p.faults.settings = append(p.faults.settings, err.Error())
 		return err
 	}
 	p.transport, err = session.Listen(session.Config{
@@ -108,7 +119,9 @@ func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) e
 		RekeyEvery: time.Duration(s.RekeySeconds) * time.Second, ExcludeInterface: network.OwnInterface, Log: log,
 	})
 	if err != nil {
-		return fmt.Errorf("%w: choose another udp_port, or 0 for any free one", err)
+		err = fmt.Errorf("%w: choose another udp_port, or 0 for any free one", err)
+		p.faults.transport = append(p.faults.transport, err.Error())
+		return err
 	}
 	run := filepath.Join(s.HostPath(s.RunDir), "ovs")
 	p.plane = network.New(network.Config{
@@ -116,6 +129,19 @@ func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) e
 		OVS: ovs.Config{HostRunDir: hostOVS(s), RunDir: run, StateDir: run, SchemaFile: schemaFile, Log: log},
 	})
 	return nil
+}
+
+// useSettings makes what fails by settings alone.
+func (p *parts) useSettings(s config.Settings, log *logrus.Entry) (err error) {
+	for _, service := range s.Signalling {
+		a, err := newAccount(s, service, p.book, log)
+		if err != nil {
+			return fmt.Errorf("signalling service %s: %w", service.JID, err)
+		}
+		p.accounts = append(p.accounts, a)
+	}
+	p.engine, err = driver.NewDockerEngine(s.HostPath(s.Docker.Socket))
+	return err
 }
 
 func (p *parts) newDriver(fault error, log *logrus.Entry) *driver.Driver {

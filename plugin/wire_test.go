@@ -67,7 +67,7 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	logger, _ := test.NewNullLogger()
-	d := source{driver: p.newDriver(nil, logger.WithField("part", "driver")), parts: *p}.Status(t.Context())
+	d := source{driver: p.newDriver(nil, logger.WithField("part", "driver")), parts: *p, settings: s, events: &lastErrors{}}.Status(t.Context())
 	var relays []status.Relay
 	for _, r := range d.Transport.Relays {
 		relays = append(relays, status.Relay{State: r.State, Allocations: r.Allocations})

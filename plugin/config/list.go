@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Where the value of a setting is from, if not from a variable of the environment.
+// Where the value of a setting is from, if not from a variable of the environment. A
+// default that stands in the file too is a default.
 const (
 	FromDefault = "default"
 	FromFile    = "file"
@@ -27,6 +28,9 @@ func (s Settings) List() []Item {
 	standard := map[string]string{}
 	for _, i := range leaves(nil, reflect.ValueOf(Default()), "") {
 		standard[i.Name] = i.Value
+	}
+	for i := range s.Signalling {
+		standard[index("signalling", i)+".tls"] = StartTLS
 	}
 	list := leaves(nil, reflect.ValueOf(s.File), "")
 	for i := range list {
@@ -52,9 +56,10 @@ func (s Settings) List() []Item {
 	return list
 }
 
-// leaves appends what is in v, each text and number below its name.
+// leaves appends what is in v, each text and number below its name. There is nothing else
+// in a File.
 func leaves(list []Item, v reflect.Value, at string) []Item {
-	switch v.Kind() { //nolint:exhaustive // File has no others
+	switch v.Kind() {
 	case reflect.Struct:
 		for f, field := range v.Fields() {
 			list = leaves(list, field, join(at, f.Tag.Get("json")))

@@ -30,7 +30,7 @@ func TestList(t *testing.T) {
 		t.Fatal(faults) // of EVIO_LOG_FORMAT, which has no effect
 	}
 	want := []Item{
-		{"signalling[0].tls", "starttls", "file"},
+		{"signalling[0].tls", "starttls", "default"},
 		{"signalling[0].jid", "a@example.org", "file"},
 		{"signalling[0].password_file", "/etc/evio/password", "file"},
 		{`signalling[0].overlays["*"]`, "roster", "file"},

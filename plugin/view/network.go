@@ -1,0 +1,103 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"evio/driver/status"
+)
+
+// network is a section on one network: what it is, its containers here, its members
+// and the tunnels to them.
+func (p *page) network(d status.Document, n status.Network) {
+	p.heading("Network %s", n.Label())
+	switch {
+	case !n.Running:
+		p.line("does not run")
+	case n.Local:
+		p.line("of this engine alone, bridge %s, MTU %d", n.Bridge, n.MTU)
+	default:
+		secret := ""
+		if n.Secret {
+			secret = ", overlay secret"
+		}
+		p.line("overlay %s, node %s", n.Overlay, n.Node)
+		p.line("bridge %s, MTU %d, encryption %s%s", n.Bridge, n.MTU, n.Encryption, secret)
+		online := 0
+		for _, m := range n.Members {
+			if m.Online {
+				online++
+			}
+		}
+		p.line("other members: %d, online: %d", len(n.Members), online)
+	}
+	rows := [][]string{{"INTERFACE", "MAC", "ADDRESSES", "STATE"}}
+	for _, e := range n.Endpoints {
+		rows = append(rows, []string{e.Interface, e.MAC, strings.Join(e.Addresses, ", "), e.State})
+	}
+	p.table(rows)
+	p.tunnels(n, d.Time)
+}
+
+// tunnels has a row for each member, with its session if there is one.
+func (p *page) tunnels(n status.Network, now time.Time) {
+	sessions := map[string]status.Session{}
+	for _, s := range n.Sessions {
+		sessions[s.Node] = s
+	}
+	members := slices.Clone(n.Members)
+	slices.SortFunc(members, func(a, b status.Member) int {
+		return cmp.Or(cmp.Compare(a.JID, b.JID), cmp.Compare(a.Node, b.Node))
+	})
+	rows := [][]string{{"PEER", "TUNNEL", "PATH", "REMOTE", "RTT", "TX", "RX", "FOR"}}
+	for _, m := range members {
+		s, ok := sessions[m.Node]
+		if !ok {
+			state := "offline"
+			if m.Online {
+				state = "none"
+			}
+			rows = append(rows, []string{m.JID, state, "", "", "", "", "", ""})
+			continue
+		}
+		remote := s.Path.Remote
+		if s.Path.Kind == "" {
+			remote = "" // there is no path yet
+		}
+		rows = append(rows, []string{
+			m.JID, s.State, s.Path.Kind, remote, roundTrip(s.RTTMillis), size(s.TxBytes), size(s.RxBytes), span(s.Established, now),
+		})
+	}
+	p.table(rows)
+}
+
+// drops lists the counters that are not zero.
+func (p *page) drops(d status.Document) {
+	rows := [][]string{{"WHERE", "DROPPED", "COUNT"}}
+	add := func(where string, drops map[string]uint64) {
+		for _, cause := range slices.Sorted(maps.Keys(drops)) {
+			if drops[cause] > 0 {
+				rows = append(rows, []string{where, cause, fmt.Sprint(drops[cause])})
+			}
+		}
+	}
+	add("UDP socket", d.Transport.Drops)
+	for _, s := range d.Signalling {
+		add(s.JID, s.Drops)
+	}
+	for _, n := range d.Networks {
+		add("network "+n.Label(), n.Drops)
+		for _, s := range n.Sessions {
+			add("network "+n.Label()+", tunnel to "+s.JID, s.Drops)
+		}
+	}
+	if len(rows) == 1 {
+		return
+	}
+	p.heading("Drops")
+	p.table(rows)
+}
