@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,9 @@ func TestContainersOfTwoEngines(t *testing.T) {
 		all := a.plane.Networks(t.Context())
 		if len(all) != 1 || len(all[0].Sessions) != 1 || len(all[0].Members) != 1 || len(all[0].Endpoints) != 1 || all[0].Local {
 			t.Fatalf("%+v", all)
+		}
+		if n := all[0]; !n.Running || n.Fault != "" || n.Endpoints[0].State != "attached" || !slices.Contains(n.Ports, n.Endpoints[0].Interface) {
+			t.Errorf("%+v", n)
 		}
 		if d := all[0].Drops; d["source-not-owned"] != 0 || d["malformed"] != 0 || d["link-write"] != 0 {
 			t.Errorf("drops %v", d)
