@@ -32,6 +32,7 @@ func TestFederation(t *testing.T) {
 	t.Run("stranger", func(t *testing.T) { testStranger(t, d) })
 	t.Run("bad input", func(t *testing.T) { testBadInput(t, d) })
 	t.Run("start", func(t *testing.T) { testStart(t, d) })
+	t.Run("status", func(t *testing.T) { testStatus(t, d) })
 	t.Run("outage", func(t *testing.T) { testOutage(t, d) })
 	t.Run("restarts", func(t *testing.T) { testRestarts(t, d) })
 }
