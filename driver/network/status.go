@@ -66,11 +66,13 @@ func (n *network) status(ctx context.Context) status.Network {
 		s.Fault = noSecret.Error()
 	}
 	s.Drops = n.drops.byCause()
-	if refused, err := n.sw.Drops(ctx, n.bridge); err == nil {
-		for cause, count := range refused {
-			if count > 0 {
-				s.Drops["bridge-"+cause] = count
-			}
+	refused, err := n.sw.Drops(ctx, n.bridge)
+	if err != nil && s.Fault == "" && len(s.Ports) > 0 {
+		s.Fault = fmt.Sprintf("bridge %s does not answer: %v", n.bridge, err)
+	}
+	for cause, count := range refused {
+		if count > 0 {
+			s.Drops["bridge-"+cause] = count
 		}
 	}
 	node := n.node.Load()
