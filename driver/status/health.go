@@ -62,11 +62,16 @@ func Judge(d Document) Health {
 		h.add(PartDocker, fmt.Sprintf("Docker's API at %s does not answer: %s", d.Docker.Socket, d.Docker.Error))
 	}
 	h.add(PartOther, d.unexplained(h)...)
-	if len(d.Signalling) == 0 && len(d.Settings.Faults) == 0 {
+	if len(d.Signalling) == 0 && len(d.Settings.Faults) == 0 && !d.Settings.signalling() {
 		h.Notes = append(h.Notes, "no signalling service is configured: networks are of this engine only")
 	}
 	h.Healthy = len(h.Degraded) == 0
 	return h
+}
+
+// signalling reports whether a service is configured, which may not run for another reason.
+func (s Settings) signalling() bool {
+	return slices.ContainsFunc(s.Values, func(v Setting) bool { return strings.HasPrefix(v.Name, "signalling[") })
 }
 
 func (h *Health) add(part string, reasons ...string) {

@@ -98,4 +98,9 @@ func TestJudgeLocal(t *testing.T) {
 	if diff := cmp.Diff(want, Judge(d)); diff != "" {
 		t.Error(diff)
 	}
+	d.Settings.Values = []Setting{{Name: "signalling[0].jid", Value: "a@x", From: "file"}}
+	d.State.Faults = []string{"the identity cannot be read"} // so nothing logs in
+	if notes := Judge(d).Notes; len(notes) != 0 {
+		t.Errorf("notes %q although a service is configured", notes)
+	}
 }
