@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -18,12 +18,45 @@ var errEnded = errors.New("the overlay's node has ended")
 // addresses it takes the MAC alone. It fails, having taken nothing, when a live
 // node holds one of them, and names that node.
 func (n *Node) Claim(ctx context.Context, addrs []netip.Addr, mac MAC) error {
-	result := make(chan error, 1)
-	if !n.mail.put(func() {
-		err := n.claim(addrs, mac, time.Now())
+	return n.take(ctx, addrs, mac, n.claim)
+}
+
+// Keep is Claim for a container that has its addresses already, such as one that runs
+// on over a restart: what another node holds is lost, as in Status, until that node
+// gives it up.
+func (n *Node) Keep(ctx context.Context, addrs []netip.Addr, mac MAC) error {
+	return n.take(ctx, addrs, mac, n.keep)
+}
+
+// Check returns the error that Claim would return now, as far as this node knows, and
+// takes nothing.
+func (n *Node) Check(ctx context.Context, addrs []netip.Addr, mac MAC) error {
+	return n.ask(ctx, func() error {
+		for _, a := range orNone(addrs) {
+			if err := n.directory.Check(a, mac, time.Now()); err != nil {
+				return n.explain(err)
+			}
+		}
+		return nil
+	})
+}
+
+func (n *Node) take(ctx context.Context, addrs []netip.Addr, mac MAC, how func([]netip.Addr, MAC, time.Time) error) error {
+	err := n.ask(ctx, func() error {
+		err := how(orNone(addrs), mac, time.Now())
 		n.publish()
-		result <- err
-	}) {
+		return err
+	})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		n.Withdraw(addrs, mac)
+	}
+	return err
+}
+
+// ask runs f on the node's goroutine. After the end of the context f may still run.
+func (n *Node) ask(ctx context.Context, f func() error) error {
+	result := make(chan error, 1)
+	if !n.mail.put(func() { result <- f() }) {
 		return errEnded
 	}
 	select {
@@ -32,13 +65,12 @@ func (n *Node) Claim(ctx context.Context, addrs []netip.Addr, mac MAC) error {
 	case <-n.done:
 		return errEnded
 	case <-ctx.Done():
-		n.Withdraw(addrs, mac)
 		return ctx.Err()
 	}
 }
 
 func (n *Node) claim(addrs []netip.Addr, mac MAC, now time.Time) error {
-	for i, a := range orNone(addrs) {
+	for i, a := range addrs {
 		u, err := n.directory.Claim(a, mac, now)
 		if err != nil {
 			n.withdraw(addrs[:i], mac, now)
@@ -49,16 +81,25 @@ func (n *Node) claim(addrs []netip.Addr, mac MAC, now time.Time) error {
 	return nil
 }
 
-// explain names the account of the node that holds an address.
+func (n *Node) keep(addrs []netip.Addr, mac MAC, now time.Time) error {
+	var errs []error
+	for _, a := range addrs {
+		u, err := n.directory.Keep(a, mac, now)
+		errs = append(errs, err)
+		n.directoryChanged(u, now)
+	}
+	return errors.Join(errs...)
+}
+
+// explain gives the node that holds an address the name that people know.
 func (n *Node) explain(err error) error {
 	var conflict *directory.ConflictError
 	if !errors.As(err, &conflict) {
 		return err
 	}
-	if m, known := n.members[conflict.Owner]; known {
-		return fmt.Errorf("%w (%s)", err, m.JID)
-	}
-	return err
+	named := *conflict
+	named.Name = n.called(conflict.Owner)
+	return &named
 }
 
 // Withdraw gives up what Claim took; it does not wait.
@@ -84,12 +125,12 @@ func orNone(addrs []netip.Addr) []netip.Addr {
 // directoryChanged announces what is ours and shows what is new.
 func (n *Node) directoryChanged(u directory.Update, now time.Time) {
 	for _, l := range u.Lost {
-		owner := l.Owner.String()
-		if m, known := n.members[l.Owner]; known {
-			owner = m.JID
-		}
 		n.drops.lost.Add(1)
-		n.log.WithField("peer", owner).Errorf("%v belongs to another node now: give one of the two containers another address", l.Key)
+		n.log.Errorf("%v with MAC address %s is of %s too, which keeps it: the container here has no traffic with it until that one gives it up; give one of the two another address",
+			l.Key, net.HardwareAddr(l.MAC[:]), n.called(l.Owner))
+	}
+	for _, k := range u.Regained {
+		n.log.Warnf("%v is this engine's again: the other node gave it up or is out of reach", k)
 	}
 	for _, p := range n.peers {
 		if p.serving != nil {

@@ -13,6 +13,7 @@ type drops struct {
 	letters   atomic.Uint64 // envelopes while the signalling service was too slow
 	control   atomic.Uint64 // control frames that were malformed or not sent
 	ring      atomic.Uint64 // ring messages beyond what a peer may say
+	site      atomic.Uint64 // descriptions of sites that were malformed, or beyond what a peer may say
 	record    atomic.Uint64 // directory records that were refused
 	tooMany   atomic.Uint64 // directory records beyond what a peer may have checked
 	conflict  atomic.Uint64 // directory records that claim what another node holds
@@ -54,7 +55,7 @@ func (d *drops) byCause() map[string]uint64 {
 		"envelope-malformed": d.envelope.malformed.Load(), "envelope-stranger": d.envelope.stranger.Load(),
 		"envelope-identity": d.envelope.identity.Load(), "envelope-expired": d.envelope.time.Load(),
 		"envelope-signature": d.envelope.signature.Load(), "envelope-replayed": d.envelope.replayed.Load(),
-		"letters": d.letters.Load(), "control": d.control.Load(), "ring-limit": d.ring.Load(),
+		"letters": d.letters.Load(), "control": d.control.Load(), "ring-limit": d.ring.Load(), "site": d.site.Load(),
 		"directory-record": d.record.Load(), "directory-limit": d.tooMany.Load(),
 		"address-conflict": d.conflict.Load(), "address-lost": d.lost.Load(), "flood": d.flood.Load(),
 		"flood-source-not-origin": d.notOrigin.Load(),

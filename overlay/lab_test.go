@@ -36,6 +36,7 @@ type lab struct {
 type site struct {
 	lab     *lab
 	jid     string
+	place   string // what the engine calls its site
 	key     ed25519.PrivateKey
 	id      nodeid.ID
 	book    *member.Book
@@ -84,7 +85,7 @@ func (l *lab) addCopy(i, of int, started time.Time) *site {
 	l.t.Helper()
 	seed := make([]byte, ed25519.SeedSize)
 	seed[0], seed[1] = byte(of), 1
-	s := &site{lab: l, jid: jidOf(i), key: ed25519.NewKeyFromSeed(seed), log: &lines{}}
+	s := &site{lab: l, jid: jidOf(i), place: fmt.Sprintf("place%02d", i), key: ed25519.NewKeyFromSeed(seed), log: &lines{}}
 	s.id = nodeid.FromKey(identity.Public(s.key), labOverlay)
 	var err error
 	s.book, err = member.Open(member.Config{Dir: l.t.TempDir(), Key: s.key, Started: started, Log: s.log.entry()})
@@ -104,7 +105,7 @@ func (l *lab) addCopy(i, of int, started time.Time) *site {
 func (s *site) start() {
 	s.fabric = &fabric{up: map[nodeid.ID]Session{}}
 	s.node = New(Config{
-		Overlay: labOverlay, Key: s.key, Book: s.book, Sessions: port{s.lab.wire, s.id},
+		Overlay: labOverlay, Key: s.key, Site: s.place, Book: s.book, Sessions: port{s.lab.wire, s.id},
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		Fabric:  s.fabric, Log: s.log.entry(),
 	})

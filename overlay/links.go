@@ -24,6 +24,7 @@ func (n *Node) gained(p *peer, a *attempt, now time.Time) {
 	p.serving = a
 	n.cfg.Fabric.LinkUp(a.peer, a.session)
 	n.directoryChanged(n.directory.NodeReachable(a.peer, now), now)
+	n.tellSite(a, now) // first, so that what the records say can be explained
 	n.announce(a, n.directory.Own(now), now)
 	n.ringEffects(n.ring.NodeUp(a.peer, now), now)
 }
@@ -57,6 +58,8 @@ func (n *Node) control(p *peer, a *attempt, m control.Message, now time.Time) {
 	switch m.Type {
 	case control.Announce:
 		n.announced(p, a, m.Payload, now)
+	case control.Site:
+		n.siteTold(p, a.peer, m.Payload, now)
 	case control.Ring:
 		if !p.ring.left(now, ringRate, ringBurst) {
 			n.drops.ring.Add(1) // it is said again

@@ -15,6 +15,7 @@ import (
 	"evio/overlay/identity"
 	"evio/overlay/member"
 	"evio/overlay/nodeid"
+	"evio/overlay/sites"
 	"evio/overlay/symphony"
 )
 
@@ -23,6 +24,7 @@ type Config struct {
 	Overlay  string
 	Key      ed25519.PrivateKey // the engine's identity
 	Subnets  []netip.Prefix     // addresses outside of them are nobody's; none: any address
+	Site     string             // what people call the place of this engine; empty: it has no name
 	Book     *member.Book
 	Sessions Sessions
 	Fabric   Fabric
@@ -38,8 +40,9 @@ type Node struct {
 	mail *mailbox
 	done chan struct{} // closed when Run returns
 
-	table atomic.Pointer[Table]
-	drops drops
+	table    atomic.Pointer[Table]
+	warnings atomic.Pointer[[]string]
+	drops    drops
 
 	// Owned by Run.
 	rand      *rand.Rand
@@ -51,9 +54,12 @@ type Node struct {
 	ring      *symphony.Ring
 	flood     *flood.Flood
 	directory *directory.Directory
-	changed   bool      // the directory gives what the table does not show yet
-	suspected time.Time // when the signalling services were last put in doubt
-	vacant    bool      // a place among the peers may be free for one who was left out
+	site      sites.Site
+	sites     map[nodeid.ID]sites.Site // what members have told
+	overlaps  map[nodeid.ID]string     // the warning about those that hand out the same addresses
+	changed   bool                     // the directory gives what the table does not show yet
+	suspected time.Time                // when the signalling services were last put in doubt
+	vacant    bool                     // a place among the peers may be free for one who was left out
 	letters   chan letter
 }
 
@@ -66,6 +72,7 @@ func New(c Config) *Node {
 		cfg: c, id: id, log: c.Log, mail: newMailbox(), done: make(chan struct{}), rand: seed,
 		members: map[nodeid.ID]member.Member{}, peers: map[nodeid.ID]*peer{}, left: map[nodeid.ID]bool{},
 		blamed: map[nodeid.ID]time.Time{}, letters: make(chan letter, maxLetters),
+		site: sites.Site{Name: c.Site}, sites: map[nodeid.ID]sites.Site{}, overlaps: map[nodeid.ID]string{},
 	}
 	n.ring = symphony.New(id, symphony.Config{}, seed)
 	n.flood = flood.New(id, uint64(time.Now().UnixNano()))

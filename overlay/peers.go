@@ -19,6 +19,7 @@ type peer struct {
 	serving  *attempt // the session that carries control, floods and data; nil: none
 	records  bucket   // what its directory records may cost
 	ring     bucket   // what it may say of the ring
+	sites    bucket   // what it may say of its site
 }
 
 // letter is an envelope on its way through the signalling service.
@@ -134,6 +135,7 @@ func (n *Node) dropMember(id nodeid.ID, now time.Time) {
 	}
 	delete(n.left, id)
 	delete(n.blamed, id)
+	n.forgetSite(id)
 	n.directoryChanged(n.directory.DropNode(id, now), now)
 }
 

@@ -54,6 +54,7 @@ func (n *Node) announced(p *peer, a *attempt, payload []byte, now time.Time) {
 		all.Announce = append(all.Announce, u.Announce...)
 		all.Changes = append(all.Changes, u.Changes...)
 		all.Lost = append(all.Lost, u.Lost...)
+		all.Regained = append(all.Regained, u.Regained...)
 	}
 	n.directoryChanged(all, now)
 }

@@ -2,7 +2,9 @@ package overlay
 
 import (
 	"context"
+	"net/netip"
 	"slices"
+	"time"
 
 	"evio/overlay/contact"
 	"evio/overlay/nodeid"
@@ -15,6 +17,7 @@ type Status struct {
 	Successors   []nodeid.ID    // nearest first
 	LongDistance []nodeid.ID
 	Estimate     float64 // nodes in the overlay, estimated from the ring
+	Conflicts    []Conflict
 	Drops        map[string]uint64
 }
 
@@ -24,9 +27,21 @@ type MemberStatus struct {
 	Node       nodeid.ID
 	Online     bool
 	Membership string        // what it is a member by, see member.Member
+	Site       string        // what it calls its place; empty: nothing, or not known
 	Contact    contact.State // Idle also for a member that is no peer
 	Err        error         // of the last session with it that ended
 	Session    Session       // the one that serves, nil for none
+}
+
+// Conflict is an address of a container here that another node holds, or without one a
+// MAC address. The container has no traffic with it.
+type Conflict struct {
+	Addr  netip.Addr
+	MAC   MAC
+	Node  nodeid.ID
+	JID   string // empty: it is no member any more
+	Site  string
+	Since time.Time
 }
 
 // Status asks the node's goroutine; it fails when the context ends first or the
@@ -62,7 +77,7 @@ func (n *Node) status() Status {
 		}
 	}
 	for id, m := range n.members {
-		ms := MemberStatus{JID: m.JID, Node: id, Online: m.Online, Membership: m.Membership}
+		ms := MemberStatus{JID: m.JID, Node: id, Online: m.Online, Membership: m.Membership, Site: n.sites[id].Name}
 		if p := n.peers[id]; p != nil {
 			c := p.contact.Status()
 			ms.Contact, ms.Err = c.State, c.Err
@@ -71,6 +86,11 @@ func (n *Node) status() Status {
 			}
 		}
 		s.Members = append(s.Members, ms)
+	}
+	for _, c := range n.directory.Conflicts(time.Now()) {
+		s.Conflicts = append(s.Conflicts, Conflict{
+			Addr: c.Addr, MAC: c.MAC, Node: c.Owner, JID: n.members[c.Owner].JID, Site: n.sites[c.Owner].Name, Since: c.Since,
+		})
 	}
 	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return nodeid.Compare(a.Node, b.Node) })
 	return s

@@ -16,6 +16,7 @@ type Type uint8
 const (
 	Announce Type = 1 // records of the directory
 	Ring     Type = 2 // a message of the ring
+	Site     Type = 3 // where the sender stands
 )
 
 // Message is what one end sends and the other receives.

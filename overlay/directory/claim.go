@@ -98,9 +98,11 @@ type Change struct {
 	Before, After Entry // zero Node: nobody
 }
 
-// Lost is a claim of our own that gave way to another node's.
+// Lost is an address of ours, or without one a MAC address, that another node has: it
+// holds the address or the MAC address.
 type Lost struct {
 	Key   Key
+	MAC   MAC
 	Owner nodeid.ID
 }
 
@@ -109,4 +111,5 @@ type Update struct {
 	Announce [][]byte // records for every node, in this order
 	Changes  []Change
 	Lost     []Lost
+	Regained []Key // what was lost and is ours again
 }

@@ -178,8 +178,13 @@ func (w *world) act(a action) {
 				w.end(i, j, w.now.Add(a.length))
 			}
 		}
-		for addr, mac := range wanted {
-			w.claim(i, addr, mac)
+		for addr, mac := range wanted { // its containers live
+			u, err := m.d.Keep(addr, mac, w.clock(i))
+			if err != nil {
+				w.rt.Fatal(err)
+			}
+			w.wants[i][addr] = mac
+			w.announce(i, u)
 		}
 	}
 }
@@ -190,6 +195,10 @@ func (w *world) claim(i int, addr netip.Addr, m directory.MAC) {
 		w.wants[i][addr] = m
 	}
 	w.announce(i, u)
+}
+
+func (w *world) number(id nodeid.ID) int {
+	return slices.IndexFunc(w.ms, func(m *member) bool { return m.id == id })
 }
 
 // owners returns who holds what in the view of a node.
@@ -209,7 +218,8 @@ func (w *world) owners(i int) map[directory.Key]nodeid.ID {
 }
 
 // Whatever happened: when all nodes reach each other again, they agree on one
-// owner of each key, it is one that wants it, and nothing wanted is without owner.
+// owner of each key, it is one that wants it, nothing that can be used is without
+// owner, every address is answered, and who has lost one knows to whom.
 func TestConverges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		actions := rapid.SliceOfN(rapid.Custom(drawAction), 1, 25).Draw(rt, "actions")
@@ -240,8 +250,31 @@ func TestConverges(t *testing.T) {
 			}
 		}
 		for k, by := range wanted {
-			if !slices.Contains(by, first[k]) {
-				rt.Fatalf("%v belongs to %v, wanted by %v", k, first[k], by)
+			if k.Addr.IsValid() { // of use to those who hold its MAC address
+				by = slices.DeleteFunc(by, func(id nodeid.ID) bool {
+					return first[directory.Key{MAC: w.wants[w.number(id)][k.Addr]}] != id
+				})
+			}
+			if owner, held := first[k]; held != (len(by) > 0) || held && !slices.Contains(by, owner) {
+				rt.Fatalf("%v belongs to %v, wanted by %v", k, owner, by)
+			}
+			if e, ok := w.ms[0].d.Lookup(k.Addr); k.Addr.IsValid() && (ok != (len(by) > 0) || ok && e.Node != first[k]) {
+				rt.Fatalf("%v is answered by %v, %v", k, e.Node, ok)
+			}
+		}
+		for i, m := range w.ms {
+			lost := map[netip.Addr]nodeid.ID{}
+			for _, c := range m.d.Conflicts(w.clock(i)) {
+				lost[c.Addr] = c.Owner
+			}
+			for addr, mac := range w.wants[i] {
+				owner := first[directory.Key{Addr: addr}]
+				if owner.IsZero() {
+					owner = first[directory.Key{MAC: mac}]
+				}
+				if shown, ok := lost[addr]; ok != (owner != m.id) || ok && shown != owner {
+					rt.Fatalf("node %d: %v belongs to %v, a conflict with %v is shown: %v", i, addr, owner, shown, ok)
+				}
 			}
 		}
 		for k := range first {

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"crypto/ed25519"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -84,8 +83,9 @@ type node struct {
 // want is a key that is ours to claim.
 type want struct {
 	mac      MAC
-	explicit bool // a MAC address claimed for itself, not only for an address
-	lost     bool // another node holds it
+	explicit bool      // a MAC address claimed for itself, not only for an address
+	lost     bool      // another node holds it, or the MAC address that answers for it
+	since    time.Time // of the loss
 	claimed  time.Time
 	signed   time.Time     // by the wall clock, as others see it
 	refresh  time.Duration // age at which it is signed again
@@ -213,14 +213,4 @@ func (p *place) of(id nodeid.ID) *claimed {
 		}
 	}
 	return nil
-}
-
-// ConflictError says that a key is another node's.
-type ConflictError struct {
-	Key   Key
-	Owner nodeid.ID
-}
-
-func (e *ConflictError) Error() string {
-	return fmt.Sprintf("%v is held by node %v: use another one, or remove it there", e.Key, e.Owner)
 }

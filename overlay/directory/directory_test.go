@@ -212,7 +212,7 @@ func TestTakeOver(t *testing.T) {
 			}
 			lost = append(lost, r.Lost...)
 		}
-		want := []directory.Lost{{Key: directory.Key{Addr: ip("10.0.0.1")}, Owner: w.ms[1].id}}
+		want := []directory.Lost{{Key: directory.Key{Addr: ip("10.0.0.1")}, MAC: mac(1), Owner: w.ms[1].id}}
 		if diff := cmp.Diff(want, lost, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 			t.Error(diff)
 		}

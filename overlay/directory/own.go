@@ -18,44 +18,92 @@ var ErrFull = errors.New("this node claims as many addresses as it may: remove c
 // What was claimed is kept up, and claimed again after it was lost and became
 // free, until Withdraw.
 func (d *Directory) Claim(addr netip.Addr, mac MAC, now time.Time) (Update, error) {
-	addr = addr.Unmap()
-	keys := []Key{{MAC: mac}}
-	if addr.IsValid() {
-		keys = append(keys, Key{Addr: addr})
-	}
-	if err := d.claimable(keys, addr, mac, now); err != nil {
+	if err := d.Check(addr, mac, now); err != nil {
 		return Update{}, err
 	}
+	return d.take(addr, mac, now), nil
+}
 
+// Keep is Claim for a container that has the address already: what another node holds
+// is lost from the beginning.
+func (d *Directory) Keep(addr netip.Addr, mac MAC, now time.Time) (Update, error) {
+	if err := d.usable(addr.Unmap(), mac); err != nil {
+		return Update{}, err
+	}
+	return d.take(addr, mac, now), nil
+}
+
+// Check returns the error that Claim would return now, and changes nothing.
+func (d *Directory) Check(addr netip.Addr, mac MAC, now time.Time) error {
+	addr = addr.Unmap()
+	if err := d.usable(addr, mac); err != nil {
+		return err
+	}
+	for _, k := range slices.Backward(keysOf(addr, mac)) { // of both, people know the address
+		p := d.places[k]
+		if p == nil {
+			continue
+		}
+		own := p.of(d.self)
+		if rival := d.rival(p, now); rival != nil && (own == nil || own.Withdrawn) {
+			return &ConflictError{Key: k, Owner: rival.Owner}
+		}
+	}
+	return nil
+}
+
+// keysOf returns what is claimed for an address: its MAC address first.
+func keysOf(addr netip.Addr, mac MAC) []Key {
+	if addr.IsValid() {
+		return []Key{{MAC: mac}, {Addr: addr}}
+	}
+	return []Key{{MAC: mac}}
+}
+
+// take claims what is free of an address and its MAC address, and notes as lost what
+// is not.
+func (d *Directory) take(addr netip.Addr, mac MAC, now time.Time) Update {
+	addr = addr.Unmap()
 	var u Update
-	for _, k := range keys {
+	keys := keysOf(addr, mac)
+	before := map[Key]MAC{}
+	for _, k := range keys { // all of them first: a MAC address stands for its addresses
 		w := d.wants[k]
 		if w == nil {
 			w = &want{}
 			d.wants[k] = w
 		}
 		w.explicit = w.explicit || !addr.IsValid()
-		own := d.places[k].of(d.self)
-		if own != nil && !own.Withdrawn && w.mac == mac {
+		before[k], w.mac = w.mac, mac
+	}
+	for _, k := range keys {
+		w, own := d.wants[k], d.places[k].of(d.self)
+		live := own != nil && !own.Withdrawn
+		if before[k] == mac && (live || w.lost) {
 			continue
 		}
-		before := w.mac
-		generation := d.place(k, now).nextGeneration()
-		if own != nil && !own.Withdrawn {
-			generation = own.Generation // still ours, at another MAC address
+		p := d.place(k, now)
+		switch {
+		case !live && (d.rival(p, now) != nil || d.useless(k, w)):
+			d.lose(k, w, now, &u)
+		case live: // still ours, at another MAC address
+			w.claimed = now
+			u.Announce = append(u.Announce, d.issue(k, mac, own.Generation, false, now))
+		default:
+			w.lost, w.claimed = false, now
+			u.Announce = append(u.Announce, d.issue(k, mac, p.nextGeneration(), false, now))
 		}
-		w.mac, w.lost, w.claimed = mac, false, now
-		u.Announce = append(u.Announce, d.issue(k, mac, generation, false, now))
 		d.settle(k, now, &u)
-		if before != mac {
-			d.release(before, now, &u)
+		if before[k] != mac {
+			d.release(before[k], now, &u)
 		}
 	}
-	return u, nil
+	return u
 }
 
-// claimable reports why keys cannot be claimed.
-func (d *Directory) claimable(keys []Key, addr netip.Addr, mac MAC, now time.Time) error {
+// usable reports why an address and a MAC address can be nobody's, or are too much
+// for one node.
+func (d *Directory) usable(addr netip.Addr, mac MAC) error {
 	switch {
 	case !unicast(mac):
 		return fmt.Errorf("%v is not the address of one station: use a unicast one", Key{MAC: mac})
@@ -65,17 +113,9 @@ func (d *Directory) claimable(keys []Key, addr netip.Addr, mac MAC, now time.Tim
 		return fmt.Errorf("address %v is outside the network's subnets %v: use one of these", addr, d.subnets)
 	}
 	more := 0
-	for _, k := range keys {
+	for _, k := range keysOf(addr, mac) {
 		if d.wants[k] == nil {
 			more++
-		}
-		p := d.places[k]
-		if p == nil {
-			continue
-		}
-		own := p.of(d.self)
-		if rival := d.rival(p, now); rival != nil && (own == nil || own.Withdrawn) {
-			return &ConflictError{Key: k, Owner: rival.Owner}
 		}
 	}
 	if len(d.wants)+more > MaxClaims {
@@ -110,12 +150,9 @@ func (d *Directory) release(mac MAC, now time.Time, u *Update) {
 	if w := d.wants[k]; w == nil || w.explicit {
 		return
 	}
-	for other, w := range d.wants {
-		if other.Addr.IsValid() && w.mac == mac {
-			return
-		}
+	if len(d.addressesOf(mac)) == 0 {
+		d.drop(k, now, u)
 	}
-	d.drop(k, now, u)
 }
 
 // drop ends a claim of ours.

@@ -9,26 +9,18 @@ import (
 // settle applies the ownership rule to a key of which something has changed: we
 // claim again what is free, give way to whom we must, and follow the holder.
 func (d *Directory) settle(k Key, now time.Time, u *Update) {
-	p := d.places[k]
-	if p == nil {
+	p, w := d.places[k], d.wants[k]
+	if p == nil && w == nil {
 		return
 	}
-	if w := d.wants[k]; w != nil {
-		rival := d.rival(p, now)
-		switch {
-		case w.lost && rival == nil:
-			d.stats.Reclaimed++
-			w.lost, w.claimed = false, now
-			u.Announce = append(u.Announce, d.issue(k, w.mac, p.nextGeneration(), false, now))
-		case !w.lost && rival != nil && rival.outranks(p.of(d.self).Claim):
-			if !d.excused(*rival, p.of(d.self).Claim, w, now) {
-				d.stats.Refused++
-				break
+	p = d.place(k, now)
+	if w != nil {
+		before := w.lost
+		d.assert(k, w, p, now, u)
+		if !k.Addr.IsValid() && w.lost != before {
+			for _, addr := range d.addressesOf(k.MAC) {
+				d.settle(addr, now, u)
 			}
-			d.stats.Lost++
-			w.lost = true
-			u.Lost = append(u.Lost, Lost{Key: k, Owner: rival.Owner})
-			u.Announce = append(u.Announce, d.issue(k, w.mac, p.of(d.self).Generation, true, now))
 		}
 	}
 	p.holder = d.choose(p, now)
@@ -40,6 +32,48 @@ func (d *Directory) settle(k Key, now time.Time, u *Update) {
 	}
 	if len(p.claims) == 0 {
 		delete(d.places, k)
+	}
+}
+
+// assert claims what we want again if it is free, and withdraws our claim if another
+// one stays. An address goes with its MAC address: without that it is of use to others
+// only.
+func (d *Directory) assert(k Key, w *want, p *place, now time.Time, u *Update) {
+	rival, useless := d.rival(p, now), d.useless(k, w)
+	own := p.of(d.self)
+	switch {
+	case w.lost && rival == nil && !useless:
+		d.stats.Reclaimed++
+		w.lost, w.claimed = false, now
+		u.Announce = append(u.Announce, d.issue(k, w.mac, p.nextGeneration(), false, now))
+		if d.stands(k) {
+			u.Regained = append(u.Regained, k)
+		}
+	case w.lost, own == nil || own.Withdrawn:
+	case useless:
+		d.giveUp(k, w, own, now, u)
+	case rival != nil && rival.outranks(own.Claim):
+		if !d.excused(*rival, own.Claim, w, now) {
+			d.stats.Refused++
+			break
+		}
+		d.giveUp(k, w, own, now, u)
+	}
+}
+
+// giveUp withdraws a claim of ours that gives way.
+func (d *Directory) giveUp(k Key, w *want, own *claimed, now time.Time, u *Update) {
+	generation := own.Generation
+	d.lose(k, w, now, u)
+	u.Announce = append(u.Announce, d.issue(k, w.mac, generation, true, now))
+}
+
+// lose notes that another node has what we want.
+func (d *Directory) lose(k Key, w *want, now time.Time, u *Update) {
+	d.stats.Lost++
+	w.lost, w.since = true, now
+	if d.stands(k) {
+		u.Lost = append(u.Lost, Lost{Key: k, MAC: w.mac, Owner: d.winner(k, w, now)})
 	}
 }
 
