@@ -8,8 +8,8 @@ import (
 	"github.com/docker/go-plugins-helpers/network"
 )
 
-// CreateEndpoint notes what a container will have on a network. The plane hears of
-// it in Join. The answer holds a MAC address if Docker gave none, and nothing else:
+// CreateEndpoint notes what a container will have on a network. The plane is asked
+// whether another engine has it, and hears of the endpoint in Join. The answer holds a MAC address if Docker gave none, and nothing else:
 // Docker refuses to have its own choices repeated.
 func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpointRequest) (*network.CreateEndpointResponse, error) {
 	if req.NetworkID == "" || req.EndpointID == "" {
@@ -46,6 +46,11 @@ func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpoint
 	undo := rollback{log: d.log.WithField("endpoint", short(rec.ID))}
 	defer func() { undo.run(ctx) }()
 	undo.add(func(context.Context) error { d.dropEndpoint(n, e); return nil })
+	if n.isReady() {
+		if err := d.plane.CheckEndpoint(ctx, rec.spec(false)); err != nil {
+			return nil, fmt.Errorf("network %s: %w", netRec.label(), err)
+		}
+	}
 	undo.add(func(context.Context) error { return d.store.Delete(kindEndpoint, rec.key()) })
 	if err := d.store.Put(kindEndpoint, rec.key(), rec); err != nil {
 		return nil, fmt.Errorf("create endpoint: %w", err)

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	dockernet "github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
@@ -14,6 +15,9 @@ type Engine interface {
 	// NetworkName returns the name of the network with this ID. While the call
 	// that creates the network has not been answered, there is no such network.
 	NetworkName(ctx context.Context, id string) (string, error)
+	// NetworkRanges returns the ranges from which Docker hands out addresses on the
+	// network: the --ip-range of a subnet, or all of it.
+	NetworkRanges(ctx context.Context, id string) ([]netip.Prefix, error)
 }
 
 var _ Engine = (*DockerEngine)(nil)

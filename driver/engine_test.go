@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -51,7 +52,11 @@ func TestDockerEngine(t *testing.T) {
 		answer := map[string]any{}
 		switch found[2] {
 		case net1:
-			answer = map[string]any{"Id": net1, "Name": "blue"}
+			answer = map[string]any{"Id": net1, "Name": "blue", "IPAM": map[string]any{"Config": []map[string]any{
+				{"Subnet": "10.9.0.0/24", "IPRange": "10.9.0.70/26"}, {"Subnet": "fd00::/64"}, {"Subnet": "0.0.0.0/0"},
+			}}}
+		case "odd":
+			answer = map[string]any{"Id": "odd", "Name": "odd", "IPAM": map[string]any{"Config": []map[string]any{{"Subnet": "everything"}}}}
 		case net2: // found by a prefix
 			answer = map[string]any{"Id": net1, "Name": "blue"}
 		default:
@@ -81,6 +86,15 @@ func TestDockerEngine(t *testing.T) {
 	for _, id := range []string{net2, "none", ""} {
 		if name, err := engine.NetworkName(t.Context(), id); err == nil {
 			t.Errorf("name of %q: %q", id, name)
+		}
+	}
+	ranges, err := engine.NetworkRanges(t.Context(), net1)
+	if fmt.Sprint(ranges) != "[10.9.0.64/26 fd00::/64]" || err != nil {
+		t.Errorf("ranges %v, %v", ranges, err)
+	}
+	for _, id := range []string{net2, "odd", "none"} {
+		if ranges, err := engine.NetworkRanges(t.Context(), id); err == nil {
+			t.Errorf("ranges of %q: %v", id, ranges)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -35,7 +35,10 @@ func TestFailureOfEachStepLeavesNothing(t *testing.T) {
 		left   [3]int // networks, endpoints, files after the failure
 	}{
 		{"CreateNetwork", nil, []step{plane("AddNetwork", false), plane("AddNetwork", true), {name: "store", store: "Put network"}}, [3]int{0, 0, 0}},
-		{"CreateEndpoint", []string{"CreateNetwork"}, []step{{name: "store", store: "Put endpoint"}}, [3]int{1, 0, 1}},
+		{
+			"CreateEndpoint", []string{"CreateNetwork"},
+			[]step{plane("CheckEndpoint", false), {name: "store", store: "Put endpoint"}}, [3]int{1, 0, 1},
+		},
 		{
 			"Join", []string{"CreateNetwork", "CreateEndpoint"},
 			[]step{plane("AddEndpoint", false), plane("AddEndpoint", true), {name: "store", store: "Put endpoint"}},

@@ -46,8 +46,8 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	close(n.ready)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.wantsNameLocked(&n.rec) {
-		d.backgroundLocked(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.nameOverlay(ctx, n) })
+	if d.wantsEngineLocked(&n.rec) {
+		d.backgroundLocked(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.askEngine(ctx, n) })
 	}
 	return nil
 }

@@ -12,10 +12,17 @@ const (
 	askTimeout = 5 * time.Second
 )
 
-// wantsNameLocked reports whether the engine is still to be asked what it calls the
-// network, which is its default overlay and stands in the status document.
-func (d *Driver) wantsNameLocked(rec *networkRecord) bool {
-	return d.engine != nil && (rec.Name == "" || !rec.Named && rec.Overlay == "")
+// wantsEngineLocked reports whether the engine is still to be asked about a network:
+// what it calls it, which is its default overlay and stands in the status document, and
+// from which ranges it hands out addresses.
+func (d *Driver) wantsEngineLocked(rec *networkRecord) bool {
+	return d.engine != nil && (rec.Name == "" || !rec.Named && rec.Overlay == "" || !rec.Ranged)
+}
+
+// askEngine asks the engine what it did not tell in CreateNetwork.
+func (d *Driver) askEngine(ctx context.Context, n *dockerNetwork) {
+	d.nameOverlay(ctx, n)
+	d.learnRanges(ctx, n)
 }
 
 // nameOverlay finds out what Docker calls the network and joins the overlay of that

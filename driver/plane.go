@@ -15,7 +15,7 @@ import (
 // waits for a peer or for signalling.
 //
 // Methods may be called at once, with two promises: for one network, AddNetwork,
-// SetOverlay and RemoveNetwork are called one at a time and never beside a call for
+// SetOverlay, SetRanges and RemoveNetwork are called one at a time and never beside a call for
 // one of its endpoints; for one endpoint there is one call at a time. Calls for
 // different endpoints of one network do come at once.
 type Plane interface {
@@ -24,9 +24,15 @@ type Plane interface {
 	AddNetwork(ctx context.Context, spec NetworkSpec) error
 	// SetOverlay joins the overlay of a network that was added without one.
 	SetOverlay(ctx context.Context, networkID, overlay string) error
+	// SetRanges says from which ranges Docker hands out addresses on a network that was
+	// added without them.
+	SetRanges(ctx context.Context, networkID string, ranges []netip.Prefix) error
 	// RemoveNetwork takes the network down with all its endpoints. An unknown
 	// network is no error: what bears its derived names is removed.
 	RemoveNetwork(ctx context.Context, networkID string) error
+	// CheckEndpoint returns the error of AddEndpoint if another engine is known to have
+	// one of the addresses, and takes nothing: only AddEndpoint decides who has them.
+	CheckEndpoint(ctx context.Context, spec EndpointSpec) error
 	// AddEndpoint makes the veth pair, puts the host's end on the bridge, installs
 	// the flows and announces the addresses.
 	AddEndpoint(ctx context.Context, spec EndpointSpec) error
@@ -47,6 +53,7 @@ type NetworkSpec struct {
 	Encryption string // EncryptionRequired
 	Internal   bool
 	Subnets    []netip.Prefix // masked; empty with Docker's null IPAM driver
+	Ranges     []netip.Prefix // from which Docker hands out addresses, masked; empty: not known yet
 }
 
 // EndpointSpec is one container's attachment to a network.

@@ -29,6 +29,10 @@ type networkRecord struct {
 	MTU        int            `json:"mtu"`
 	Internal   bool           `json:"internal,omitempty"`
 	Subnets    []netip.Prefix `json:"subnets,omitempty"`
+	// Ranges are those from which Docker hands out addresses, once the engine has told
+	// them (Ranged).
+	Ranges []netip.Prefix `json:"ranges,omitempty"`
+	Ranged bool           `json:"ranged,omitempty"`
 	// Removed: Docker has removed the network, the plane has not yet.
 	Removed bool `json:"removed,omitempty"`
 }
@@ -51,9 +55,9 @@ func (r *networkRecord) validate() error {
 	if r.MTU < minMTU4 || r.MTU > maxMTU {
 		return fmt.Errorf("mtu %d", r.MTU)
 	}
-	for _, s := range r.Subnets {
+	for _, s := range slices.Concat(r.Subnets, r.Ranges) {
 		if !s.IsValid() || s != s.Masked() {
-			return fmt.Errorf("subnet %s", s)
+			return fmt.Errorf("subnet or range %s", s)
 		}
 	}
 	return nil
@@ -68,7 +72,7 @@ func (r *networkRecord) sameRequest(o *networkRecord) bool {
 func (r *networkRecord) spec() NetworkSpec {
 	return NetworkSpec{
 		ID: r.ID, Overlay: r.Overlay, MTU: r.MTU, Gateway: r.Gateway, Encryption: r.Encryption, Internal: r.Internal,
-		Subnets: slices.Clone(r.Subnets),
+		Subnets: slices.Clone(r.Subnets), Ranges: slices.Clone(r.Ranges),
 	}
 }
 

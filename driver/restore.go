@@ -108,10 +108,10 @@ func (d *Driver) restore(ctx context.Context, n *dockerNetwork) {
 		return
 	}
 	d.mu.Lock()
-	wanted := d.wantsNameLocked(&n.rec)
+	wanted := d.wantsEngineLocked(&n.rec)
 	d.mu.Unlock()
 	if wanted {
-		d.nameOverlay(ctx, n)
+		d.askEngine(ctx, n)
 	}
 }
 

@@ -31,6 +31,7 @@ func TestFederation(t *testing.T) {
 	t.Run("privacy", func(t *testing.T) { testPrivacy(t, d) })
 	t.Run("stranger", func(t *testing.T) { testStranger(t, d) })
 	t.Run("bad input", func(t *testing.T) { testBadInput(t, d) })
+	t.Run("addresses", func(t *testing.T) { testAddresses(t, d) })
 	t.Run("start", func(t *testing.T) { testStart(t, d) })
 	t.Run("status", func(t *testing.T) { testStatus(t, d) })
 	t.Run("outage", func(t *testing.T) { testOutage(t, d) })
@@ -89,14 +90,14 @@ func create(t *testing.T, d *scenario.Deployment, n scenario.Network) {
 }
 
 // run starts a container that is removed when the test ends.
-func run(t *testing.T, s *scenario.Site, container, network string) {
+func run(t *testing.T, s *scenario.Site, container, network string, args ...string) {
 	t.Helper()
 	t.Cleanup(func() {
 		if _, err := s.Docker(context.WithoutCancel(t.Context()), "rm", "-f", container); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := s.RunContainer(within(t, 30*time.Second), container, network); err != nil {
+	if err := s.RunContainer(within(t, 30*time.Second), container, network, args...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -125,7 +125,7 @@ func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) e
 	}
 	run := filepath.Join(s.HostPath(s.RunDir), "ovs")
 	p.plane = network.New(network.Config{
-		Key: p.key, Book: p.book, Transport: p.transport, Secrets: overlaySecrets(s), Log: log,
+		Key: p.key, Book: p.book, Transport: p.transport, Secrets: overlaySecrets(s), Site: s.Site, Log: log,
 		OVS: ovs.Config{HostRunDir: hostOVS(s), RunDir: run, StateDir: run, SchemaFile: schemaFile, Log: log},
 	})
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"evio/datapath/netdev"
 )
@@ -46,6 +47,11 @@ type Port struct {
 	MACs []MAC
 	// Addrs are a container's addresses, of both families.
 	Addrs []netip.Addr
+	// Lost are addresses that a container has and a peer owns: it neither sends nor gets
+	// anything with them.
+	Lost []netip.Addr
+	// Mute is set when a peer owns a container's MAC address: it sends and gets nothing.
+	Mute bool
 }
 
 // Bridge is the state that Apply makes real: one network.
@@ -76,6 +82,9 @@ func (b Bridge) Validate() error {
 		switch p.Role {
 		case Container:
 			for _, m := range p.MACs {
+				if p.Mute {
+					break // another port's, maybe
+				}
 				if other, ok := owners[m]; ok {
 					errs = append(errs, fmt.Errorf("port %s: MAC address %s is that of port %s as well, give one of them another",
 						p.Name, net.HardwareAddr(m[:]), other))
@@ -102,7 +111,7 @@ func (p Port) validate() error {
 		if len(p.MACs) != 1 || !unicast(p.MACs[0]) {
 			return fmt.Errorf("port %s: a container has exactly one unicast MAC address", p.Name)
 		}
-		for _, a := range p.Addrs {
+		for _, a := range slices.Concat(p.Addrs, p.Lost) {
 			if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || a.Zone() != "" {
 				return fmt.Errorf("port %s: %s is no address of a container", p.Name, a)
 			}

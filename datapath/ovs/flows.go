@@ -28,6 +28,7 @@ const (
 	priorityAny    = 10  // what no rule speaks of
 	priorityRefuse = 50  // what a rule speaks of and nothing allowed
 	priorityAllow  = 100 // what is allowed
+	priorityLost   = 120 // what is for a peer's address, at a container that has it as well
 	priorityTag    = 150 // tagged frames, before looking inside
 	priorityNever  = 200 // what nobody may send
 )
@@ -57,6 +58,9 @@ const (
 // targets and with its own MAC address; everything else, tagged frames included,
 // by MAC address alone. Frames tagged with VLAN 0 are refused, because receivers
 // take the tag off and see what was not looked at.
+//
+// A container whose address a peer owns neither sends nor gets anything with it, and
+// one whose MAC address a peer owns nothing at all.
 //
 // A link delivers unicast from that node's MAC addresses to local containers, and
 // nothing else. The fabric port delivers to local containers, groups included.
@@ -112,6 +116,9 @@ func newTable(b Bridge, ofports map[string]int) *table {
 		}
 		switch p.Role {
 		case Container:
+			if p.Mute {
+				continue
+			}
 			t.containers = append(t.containers, member{p, number})
 			t.local[p.MACs[0]] = true
 		case Link:
@@ -223,6 +230,7 @@ func (t *table) forward() {
 	for _, c := range t.containers {
 		taken[c.MACs[0]] = true
 		t.unicast(tableForward, c.MACs[0], c.number)
+		t.withhold(tableForward, c)
 	}
 	for _, l := range t.links {
 		for _, m := range hardware(l.MACs) {
@@ -246,8 +254,22 @@ func (t *table) forward() {
 func (t *table) deliver() {
 	for _, c := range t.containers {
 		t.unicast(tableDeliver, c.MACs[0], c.number)
+		t.withhold(tableDeliver, c)
 	}
 	t.groups(tableDeliver, t.allContainers())
+}
+
+// withhold keeps from a container what is for addresses that a peer owns: who has talked
+// to the container may still think that they are behind its MAC address.
+func (t *table) withhold(table int, c member) {
+	to := openflow.DataLinkDestination(net.HardwareAddr(c.MACs[0][:]).String())
+	for _, a := range addresses(c.Lost) {
+		f := flow{protocol: openflow.ProtocolIPv4, matches: match(to, openflow.NetworkDestination(a.String())), actions: drop}
+		if a.Is6() {
+			f.protocol, f.matches = openflow.ProtocolIPv6, match(to, openflow.IPv6Destination(a.String()))
+		}
+		t.add(table, priorityLost, f)
+	}
 }
 
 func (t *table) unicast(table int, to MAC, port int) {

@@ -76,6 +76,50 @@ func TestFlowsGolden(t *testing.T) {
 	}
 }
 
+// A container has no part in what a peer owns, and the peer's link in all of it.
+func TestFlowsOfLostAddresses(t *testing.T) {
+	b, ofports := example()
+	before := lines(t, b, ofports)
+	b.Ports[0].Addrs, b.Ports[0].Lost = addrs("10.0.0.1", "fd00::1"), addrs("10.0.0.11", "fd00::11")
+	b.Ports[1].Mute = true
+	b.Ports[3].MACs = []MAC{mac(2)}
+	if err := b.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	var gone, added []string
+	after := lines(t, b, ofports)
+	for line := range strings.Lines(before) {
+		if !strings.Contains(after, line) {
+			gone = append(gone, strings.TrimSpace(line))
+		}
+	}
+	for line := range strings.Lines(after) {
+		if !strings.Contains(before, line) {
+			added = append(added, strings.TrimSpace(line))
+		}
+	}
+	for _, want := range []string{
+		"priority=120,ip,dl_dst=02:00:00:00:00:01,nw_dst=10.0.0.11,table=3,actions=drop",
+		"priority=120,ip,dl_dst=02:00:00:00:00:01,nw_dst=10.0.0.11,table=4,actions=drop",
+		"priority=120,ipv6,dl_dst=02:00:00:00:00:01,ipv6_dst=fd00::11,table=3,actions=drop",
+		"priority=120,ipv6,dl_dst=02:00:00:00:00:01,ipv6_dst=fd00::11,table=4,actions=drop",
+		"priority=100,in_port=4,dl_src=02:00:00:00:00:02,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00,table=0,actions=resubmit(,4)",
+		"priority=100,dl_dst=02:00:00:00:00:02,table=3,actions=output:4",
+	} {
+		if !slices.Contains(added, want) {
+			t.Errorf("missing: %s\nadded: %s", want, strings.Join(added, "\n"))
+		}
+	}
+	for _, line := range strings.Split(after, "\n") {
+		if strings.Contains(line, "in_port=2,") || strings.Contains(line, "output:2") || strings.Contains(line, "in_port=1,") && strings.Contains(line, "10.0.0.11") {
+			t.Errorf("still there: %s", line)
+		}
+	}
+	if len(gone) == 0 {
+		t.Error("nothing is gone")
+	}
+}
+
 func TestFlowsDoNotDependOnOrder(t *testing.T) {
 	b, ofports := example()
 	want := lines(t, b, ofports)

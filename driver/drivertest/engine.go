@@ -3,6 +3,7 @@ package drivertest
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 
 	"evio/driver"
@@ -10,11 +11,33 @@ import (
 
 var _ driver.Engine = (*Engine)(nil)
 
-// Engine knows the names it was told. The zero value knows none.
+// Engine knows the names it was told, and of a network with a name its ranges: none,
+// unless it was told others. The zero value knows none.
 type Engine struct {
-	mu    sync.Mutex
-	names map[string]string
-	asked int
+	mu     sync.Mutex
+	names  map[string]string
+	ranges map[string][]netip.Prefix
+	asked  int
+}
+
+// Range makes the ranges of a network known.
+func (e *Engine) Range(id string, ranges ...netip.Prefix) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ranges == nil {
+		e.ranges = map[string][]netip.Prefix{}
+	}
+	e.ranges[id] = ranges
+}
+
+// NetworkRanges implements driver.Engine.
+func (e *Engine) NetworkRanges(_ context.Context, id string) ([]netip.Prefix, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.names[id]; !ok {
+		return nil, fmt.Errorf("network %s not found", id)
+	}
+	return e.ranges[id], nil
 }
 
 // Name makes a network's name known.

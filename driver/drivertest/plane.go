@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -114,6 +115,20 @@ func (p *Plane) SetOverlay(ctx context.Context, id, overlay string) error {
 	})
 }
 
+// SetRanges implements driver.Plane.
+func (p *Plane) SetRanges(ctx context.Context, id string, ranges []netip.Prefix) error {
+	return p.call(ctx, Call{Op: "SetRanges", Network: id}, func() error {
+		spec, ok := p.networks[id]
+		if !ok {
+			p.violations = append(p.violations, "SetRanges of unknown "+id)
+			return fmt.Errorf("network %s is unknown", id)
+		}
+		spec.Ranges = ranges
+		p.networks[id] = spec
+		return nil
+	})
+}
+
 // RemoveNetwork implements driver.Plane.
 func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 	return p.call(ctx, Call{Op: "RemoveNetwork", Network: id}, func() error {
@@ -121,6 +136,12 @@ func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 		maps.DeleteFunc(p.endpoints, func(_ string, e driver.EndpointSpec) bool { return e.NetworkID == id })
 		return nil
 	})
+}
+
+// CheckEndpoint implements driver.Plane: no other engine has anything, unless Hook says
+// so.
+func (p *Plane) CheckEndpoint(ctx context.Context, spec driver.EndpointSpec) error {
+	return p.call(ctx, Call{Op: "CheckEndpoint", Network: spec.NetworkID, Endpoint: spec.ID}, func() error { return nil })
 }
 
 // AddEndpoint implements driver.Plane.

@@ -57,10 +57,8 @@ func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (er
 	if err := n.makeInterface(spec); err != nil {
 		return err
 	}
-	if node := n.currentNode(); node != nil {
-		if err := node.Claim(ctx, spec.Addrs, spec.MAC); err != nil {
-			return err
-		}
+	if err := n.claim(ctx, spec); err != nil {
+		return err
 	}
 	n.mu.Lock()
 	e.attached = true
@@ -198,10 +196,14 @@ func (n *network) announce(ctx context.Context, spec driver.EndpointSpec) {
 			return
 		case <-time.After(time.Until(began.Add(at))):
 		}
+		node := n.currentNode()
 		for _, addr := range spec.Addrs {
+			if node != nil && lostTo(node, spec, addr) {
+				continue
+			}
 			frame := packet.Announce(nil, addr, spec.MAC)
 			n.inject(frame)
-			if node := n.currentNode(); node != nil {
+			if node != nil {
 				node.Flood(frame)
 			}
 		}

@@ -45,7 +45,9 @@ type network struct {
 	overlay   string
 	secretErr error // why there is no overlay secret for a new session
 	closed    bool
-	held      held // belongs to the node's goroutine, not guarded by mu
+	ranges    []netip.Prefix // from which Docker hands out addresses, as far as known
+	held      held           // belongs to the node's goroutine, not guarded by mu
+	moved     moved          // likewise
 	endpoints map[string]*endpoint
 	links     map[nodeid.ID]*link
 	// accepted is which source MACs the installed flows let in by which link.
@@ -54,7 +56,7 @@ type network struct {
 
 func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, err error) {
 	n := &network{
-		plane: p, sw: sw, spec: spec,
+		plane: p, sw: sw, spec: spec, ranges: spec.Ranges,
 		bridge:    deviceName(bridgePrefix, p.engine, spec.ID),
 		endpoints: map[string]*endpoint{},
 		links:     map[nodeid.ID]*link{},
@@ -167,7 +169,7 @@ func (n *network) desired() (ovs.Bridge, map[overlay.MAC]*link) {
 	n.mu.Unlock()
 	for _, e := range attached {
 		if n.there(e) {
-			b.Ports = append(b.Ports, ovs.Port{Name: e.spec.HostIf, Role: ovs.Container, MACs: []ovs.MAC{e.spec.MAC}, Addrs: e.spec.Addrs})
+			b.Ports = append(b.Ports, n.containerPort(e.spec))
 		}
 	}
 	n.mu.Lock()
@@ -214,14 +216,15 @@ func (n *network) join(name string) {
 		return
 	}
 	node := overlay.New(overlay.Config{
-		Overlay: name, Key: n.plane.key, Subnets: usableSubnets(n.spec.Subnets), Book: n.plane.book,
+		Overlay: name, Key: n.plane.key, Site: n.plane.site, Subnets: usableSubnets(n.spec.Subnets), Book: n.plane.book,
 		Sessions: sessions{n}, Fabric: fabric{n}, Log: log,
 	})
+	node.HandOut(n.ranges)
 	n.node.Store(node)
 	n.wg.Go(func() { node.Run(n.ctx) })
 	for _, e := range n.endpoints {
 		n.wg.Go(func() {
-			if err := node.Claim(n.ctx, e.spec.Addrs, e.spec.MAC); err != nil && n.ctx.Err() == nil {
+			if err := node.Keep(n.ctx, e.spec.Addrs, e.spec.MAC); err != nil && n.ctx.Err() == nil {
 				log.WithError(err).WithField("endpoint", short(e.spec.ID)).Error("address of a running container is not announced to the overlay")
 			}
 			n.mu.Lock()
@@ -232,6 +235,16 @@ func (n *network) join(name string) {
 		})
 	}
 	log.WithField("node", node.ID()).Info("joining overlay")
+}
+
+// setRanges says from which ranges Docker hands out addresses.
+func (n *network) setRanges(ranges []netip.Prefix) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ranges = ranges
+	if node := n.currentNode(); node != nil {
+		node.HandOut(ranges)
+	}
 }
 
 // usableSubnets leaves out the pool that stands for "no addresses".

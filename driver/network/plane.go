@@ -12,6 +12,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -39,8 +40,10 @@ type Config struct {
 	// Secrets has a function for each overlay with a secret, which is asked for it at
 	// each session.
 	Secrets map[string]func() ([]byte, error)
-	OVS     ovs.Config
-	Log     *logrus.Entry
+	// Site is what people call the place of this engine; empty: it has no name.
+	Site string
+	OVS  ovs.Config
+	Log  *logrus.Entry
 }
 
 // Plane is the data and control plane of the process. Its methods may be called
@@ -48,6 +51,7 @@ type Config struct {
 type Plane struct {
 	key       ed25519.PrivateKey
 	engine    string // names this engine in hashes of device names
+	site      string
 	book      *member.Book
 	transport *session.Transport
 	secrets   map[string]func() ([]byte, error)
@@ -66,7 +70,7 @@ type Plane struct {
 // New returns a plane that waits for Run to bring up its switch.
 func New(c Config) *Plane {
 	return &Plane{
-		key: c.Key, engine: EngineID(c.Key), book: c.Book, transport: c.Transport, secrets: c.Secrets,
+		key: c.Key, engine: EngineID(c.Key), site: c.Site, book: c.Book, transport: c.Transport, secrets: c.Secrets,
 		ovsConfig: c.OVS, log: c.Log, ready: make(chan struct{}), networks: map[string]*network{},
 		swErr: errStarting,
 	}
@@ -215,6 +219,16 @@ func (p *Plane) SetOverlay(_ context.Context, id, name string) error {
 	return nil
 }
 
+// SetRanges implements driver.Plane.
+func (p *Plane) SetRanges(_ context.Context, id string, ranges []netip.Prefix) error {
+	n, err := p.network(id)
+	if err != nil {
+		return err
+	}
+	n.setRanges(ranges)
+	return nil
+}
+
 // RemoveNetwork implements driver.Plane.
 func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 	sw, err := p.waitSwitch(ctx)
@@ -235,6 +249,15 @@ func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 		}
 	}
 	return err
+}
+
+// CheckEndpoint implements driver.Plane.
+func (p *Plane) CheckEndpoint(ctx context.Context, spec driver.EndpointSpec) error {
+	n, err := p.network(spec.NetworkID)
+	if err != nil {
+		return err
+	}
+	return n.check(ctx, spec)
 }
 
 // AddEndpoint implements driver.Plane. A pair whose container end has already

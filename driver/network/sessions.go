@@ -103,7 +103,9 @@ func (f fabric) LinkUp(peer nodeid.ID, s overlay.Session) {
 func (f fabric) LinkDown(peer nodeid.ID) { f.n.linkDown(peer) }
 func (f fabric) DirectoryChanged() {
 	f.n.switched.request()
-	f.n.settle(f.n.currentNode().Table(), time.Now())
+	t := f.n.currentNode().Table()
+	f.n.settle(t, time.Now())
+	f.n.tellMoves(t)
 }
 func (f fabric) Deliver(origin nodeid.ID, frame []byte) {
 	f.n.flooded(f.n.currentNode().Table(), origin, frame, time.Now())

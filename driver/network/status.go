@@ -36,6 +36,9 @@ func (p *Plane) Faults() []string {
 			faults = append(faults, n.secretErr.Error())
 		}
 		n.mu.Unlock()
+		if node := n.currentNode(); node != nil {
+			faults = append(faults, node.Warnings()...)
+		}
 	}
 	slices.Sort(faults)
 	return faults
@@ -93,6 +96,9 @@ func (n *network) status(ctx context.Context) status.Network {
 	}
 	maps.Copy(s.Drops, told.Drops)
 	s.Ring = status.Ring{Successors: texts(told.Successors), LongDistance: texts(told.LongDistance), Estimate: told.Estimate}
+	for _, c := range told.Conflicts {
+		s.Conflicts = append(s.Conflicts, conflictStatus(c))
+	}
 	for _, m := range told.Members {
 		s.Members = append(s.Members, memberStatus(m))
 		if c, ok := m.Session.(carrier); ok {
@@ -140,8 +146,19 @@ func endpointStatus(id string, e *endpoint, settled bool) status.Endpoint {
 	return out
 }
 
+func conflictStatus(c overlay.Conflict) status.Conflict {
+	out := status.Conflict{MAC: net.HardwareAddr(c.MAC[:]).String(), JID: c.JID, Site: c.Site, Since: c.Since}
+	if c.Addr.IsValid() {
+		out.Address = c.Addr.String()
+	}
+	if !c.Node.IsZero() {
+		out.Node = c.Node.String()
+	}
+	return out
+}
+
 func memberStatus(m overlay.MemberStatus) status.Member {
-	out := status.Member{JID: m.JID, Node: m.Node.String(), Online: m.Online, Membership: m.Membership}
+	out := status.Member{JID: m.JID, Node: m.Node.String(), Online: m.Online, Membership: m.Membership, Site: m.Site}
 	if m.Err != nil {
 		out.LastError = m.Err.Error()
 	}

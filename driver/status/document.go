@@ -140,6 +140,7 @@ type Network struct {
 	Sessions   []Session         `json:"sessions"`
 	Ring       Ring              `json:"ring"`
 	Directory  []Entry           `json:"directory"`
+	Conflicts  []Conflict        `json:"conflicts"`       // addresses of containers here that another node owns
 	Drops      map[string]uint64 `json:"drops"`           // frames, by cause
 	Running    bool              `json:"running"`         // it has a bridge; else it is being restored
 	Fault      string            `json:"fault,omitempty"` // what keeps it, its bridge or its sessions from being as they should
@@ -168,6 +169,7 @@ type Member struct {
 	Node       string `json:"node"` // node ID; empty while its identity is not known
 	Online     bool   `json:"online"`
 	Membership string `json:"membership"`           // what it is a member by: roster, group:NAME or room:ROOM@SERVICE
+	Site       string `json:"site,omitempty"`       // what it calls its place; empty: nothing, or not known yet
 	LastError  string `json:"last_error,omitempty"` // of the last session with it that was not established or ended
 }
 
@@ -217,6 +219,17 @@ type Entry struct {
 	Address string `json:"address"` // IPv4 or IPv6
 	MAC     string `json:"mac"`
 	Node    string `json:"node"` // owner's node ID
+}
+
+// Conflict is an address of a container of this engine that another node owns. The
+// container has no traffic with it until that node gives it up or dies.
+type Conflict struct {
+	Address string    `json:"address"` // empty: the container has its MAC address only
+	MAC     string    `json:"mac"`     // of the container here
+	Node    string    `json:"node"`    // the owner's node ID
+	JID     string    `json:"jid"`     // the owner's bare JID
+	Site    string    `json:"site,omitempty"`
+	Since   time.Time `json:"since"`
 }
 
 // Call counts one method of Docker's API since the start of the process.

@@ -106,6 +106,7 @@ func (d *Document) complete() {
 		list(&n.Ring.Successors)
 		list(&n.Ring.LongDistance)
 		list(&n.Directory)
+		list(&n.Conflicts)
 		table(&n.Drops)
 		for j := range n.Endpoints {
 			list(&n.Endpoints[j].Addresses)

@@ -21,6 +21,7 @@ type Change func(*Site, *config.File)
 // Configure writes the site's configuration file, passwords and CA.
 func (s *Site) Configure(ctx context.Context, lab *testbed.Lab, change ...Change) error {
 	f := config.Default()
+	f.Site = s.Name()
 	// Empty ones, since null is no value.
 	f.TURN, f.Secrets = []config.TURN{}, map[string]string{}
 	f.Signalling = []config.Service{{ //nolint:gosec // the name of a file, no password

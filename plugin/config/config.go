@@ -25,6 +25,9 @@ const AnyOverlay = "*"
 // File is the configuration file: JSON, every setting optional. Paths are paths on
 // the host, whatever the plugin's own root file system is.
 type File struct {
+	// Site is the short name of the place where this engine stands, which other engines
+	// show beside its account; the form of a label of a host's name, or empty.
+	Site string `json:"site"`
 	// Signalling lists the services through which members find each other; none
 	// means that networks stay on this engine.
 	Signalling []Service `json:"signalling"`

@@ -42,6 +42,7 @@ func Decode(b []byte) (File, Faults) {
 // without returns f with the default for each setting that one of the faults touches.
 func (f File) without(faults Faults) File {
 	d := Default()
+	keep(faults, "site", &f.Site, d.Site)
 	keep(faults, "signalling", &f.Signalling, d.Signalling)
 	keep(faults, "stun", &f.STUN, d.STUN)
 	keep(faults, "turn", &f.TURN, d.TURN)

@@ -95,6 +95,8 @@ func TestFaults(t *testing.T) {
 		name, in string
 		want     []string
 	}{
+		{"site", `{"site": "a b"}`, []string{`site: this is no name of a site: use letters, digits and, between them, '-'`}},
+		{"long site", `{"site": "` + strings.Repeat("x", 64) + `"}`, []string{"site: this is no name of a site: it has 64 characters; use 63 at most"}},
 		{"syntax", "{\n  \"stun\": [,]\n}", []string{`line 2, column 12: invalid character ',' looking for beginning of value; correct the JSON there`}},
 		{"cut", `{"stun": [`, []string{"line 1, column 10: unexpected end of JSON input; correct the JSON there"}},
 		{"nothing", ``, []string{"line 1, column 1: unexpected end of JSON input"}},
@@ -102,7 +104,7 @@ func TestFaults(t *testing.T) {
 		{"no object", `[]`, []string{"it must be an object in {}"}},
 		{"null", `null`, []string{"null is no value; give an object in {}, or leave the setting out"}},
 		{"unknown", `{"stunn": {"a": [1, {"b": 2}]}, "log": {"lvl": "info"}}`, []string{
-			"stunn: there is no such setting; known here are docker, log, ovs, rekey_seconds, run_dir, secrets, signalling, state_dir, stun, turn, udp_port",
+			"stunn: there is no such setting; known here are docker, log, ovs, rekey_seconds, run_dir, secrets, signalling, site, state_dir, stun, turn, udp_port",
 			"log.lvl: there is no such setting; known here are format, level",
 		}},
 		{"another case", `{"STUN": []}`, []string{"STUN: there is no such setting"}},

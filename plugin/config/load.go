@@ -40,6 +40,7 @@ var environment = []struct {
 	{"EVIO_HOST_PREFIX", "", "", func(s *Settings, v string) { s.HostPrefix = v }},
 	{"EVIO_SOCKET", "/run/docker/plugins/evio.sock", "", func(s *Settings, v string) { s.Socket = v }},
 	{"EVIO_V1_NAMES", "evio,evio:latest", "", func(s *Settings, v string) { s.V1Names = list(v) }},
+	{"EVIO_SITE", "", "site", func(s *Settings, v string) { s.Site = v }},
 	{"EVIO_LOG_LEVEL", "", "log.level", func(s *Settings, v string) { s.Log.Level = v }},
 	{"EVIO_LOG_FORMAT", "", "log.format", func(s *Settings, v string) { s.Log.Format = v }},
 	{"EVIO_UDP_PORT", "", "udp_port", func(s *Settings, v string) { s.UDPPort = number(v) }},

@@ -54,8 +54,8 @@ func TestLoadWithoutFile(t *testing.T) {
 }
 
 func TestEnvironmentWinsOverFile(t *testing.T) {
-	prefix := host(t, `{"udp_port": 1, "log": {"level": "error", "format": "json"}, "state_dir": "/var/lib/file"}`)
-	s, faults := Load(env("EVIO_HOST_PREFIX", prefix, "EVIO_UDP_PORT", "0", "EVIO_LOG_LEVEL", "debug",
+	prefix := host(t, `{"site": "file", "udp_port": 1, "log": {"level": "error", "format": "json"}, "state_dir": "/var/lib/file"}`)
+	s, faults := Load(env("EVIO_HOST_PREFIX", prefix, "EVIO_UDP_PORT", "0", "EVIO_LOG_LEVEL", "debug", "EVIO_SITE", "berlin",
 		"EVIO_OVS_RUNDIR", "none", "EVIO_RUN_DIR", "/run/evio-2", "EVIO_V1_NAMES", "a, b", "EVIO_SOCKET", "/tmp/s",
 		"EVIO_DOCKER_SOCKET", "/run/d.sock", "EVIO_PLUGIN_DIR", "/run/p"))
 	if len(faults) != 0 {
@@ -63,7 +63,7 @@ func TestEnvironmentWinsOverFile(t *testing.T) {
 	}
 	want := Settings{
 		File: File{
-			RekeySeconds: 3600, UDPPort: 0, Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: "none"},
+			Site: "berlin", RekeySeconds: 3600, UDPPort: 0, Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: "none"},
 			Docker: Docker{Socket: "/run/d.sock", PluginDir: "/run/p"}, StateDir: "/var/lib/file", RunDir: "/run/evio-2",
 		},
 		ConfigPath: "/etc/evio/config.json", HostPrefix: prefix, Socket: "/tmp/s", V1Names: []string{"a", "b"},

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"evio/datapath/turn"
+	"evio/overlay/sites"
 )
 
 const (
@@ -27,6 +28,9 @@ var (
 // Validate returns everything that is wrong with the values of f.
 func (f File) Validate() Faults {
 	var fs Faults
+	if err := sites.CheckName(f.Site); err != nil {
+		fs.add("site", "this is no name of a site: %v", err)
+	}
 	if len(f.Signalling) > maxServices {
 		fs.add("signalling", "there are %d services; keep %d at most", len(f.Signalling), maxServices)
 	}

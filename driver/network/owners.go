@@ -1,0 +1,122 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"evio/datapath/ovs"
+	"evio/datapath/packet"
+	"evio/driver"
+	"evio/overlay"
+)
+
+// checkWait bounds how long a question to the network's own node may take. A node that
+// is that busy knows nothing in time.
+const checkWait = 2 * time.Second
+
+// check says which other engine has an address or the MAC address, as far as is known.
+func (n *network) check(ctx context.Context, spec driver.EndpointSpec) error {
+	node := n.currentNode()
+	if node == nil {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, checkWait)
+	defer cancel()
+	err := node.Check(asking, spec.Addrs, spec.MAC)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// claim takes a container's addresses in the overlay. Those of a container that runs
+// already it shares with nobody either, but that may turn out later.
+func (n *network) claim(ctx context.Context, spec driver.EndpointSpec) error {
+	node := n.currentNode()
+	switch {
+	case node == nil:
+		return nil
+	case spec.Adopt:
+		return node.Keep(ctx, spec.Addrs, spec.MAC)
+	default:
+		return node.Claim(ctx, spec.Addrs, spec.MAC)
+	}
+}
+
+// containerPort describes the port of a container, which has no part in what another
+// node owns.
+func (n *network) containerPort(spec driver.EndpointSpec) ovs.Port {
+	p := ovs.Port{Name: spec.HostIf, Role: ovs.Container, MACs: []ovs.MAC{spec.MAC}}
+	node := n.currentNode()
+	if node == nil {
+		p.Addrs = spec.Addrs
+		return p
+	}
+	p.Mute = mute(node, spec)
+	for _, a := range spec.Addrs {
+		if lostTo(node, spec, a) {
+			p.Lost = append(p.Lost, a)
+		} else {
+			p.Addrs = append(p.Addrs, a)
+		}
+	}
+	return p
+}
+
+// mute reports whether another node owns a container's MAC address.
+func mute(node *overlay.Node, spec driver.EndpointSpec) bool {
+	e, known := node.Table().LookupMAC(spec.MAC)
+	return known && e.Node != node.ID()
+}
+
+// lostTo reports whether another node owns an address of a container, or its MAC
+// address.
+func lostTo(node *overlay.Node, spec driver.EndpointSpec, addr netip.Addr) bool {
+	e, known := node.Table().Lookup(addr)
+	return known && e.Node != node.ID() || mute(node, spec)
+}
+
+// maxMoved is how many addresses that nobody has any more are remembered.
+const maxMoved = 4096
+
+// moved is the MAC address that each address had last. It belongs to the node's
+// goroutine.
+type moved map[netip.Addr]overlay.MAC
+
+// follow returns the addresses that have another MAC address than before.
+func (m moved) follow(t *overlay.Table) []overlay.Entry {
+	var changed []overlay.Entry
+	answered := 0
+	for _, e := range t.Entries() {
+		if _, ok := t.Lookup(e.Addr); !ok {
+			continue // a MAC address, or one without use
+		}
+		answered++
+		if before, known := m[e.Addr]; known && before != e.MAC {
+			changed = append(changed, e)
+		}
+		m[e.Addr] = e.MAC
+	}
+	if len(m) > answered+maxMoved {
+		for a := range m {
+			if _, ok := t.Lookup(a); !ok {
+				delete(m, a)
+			}
+		}
+	}
+	return changed
+}
+
+// tellMoves tells the containers here which addresses have another MAC address than
+// before, such as one that another engine has taken over: the directory is sure of it,
+// whatever is lost on the way of a flood.
+func (n *network) tellMoves(t *overlay.Table) {
+	if n.moved == nil {
+		n.moved = moved{}
+	}
+	for _, e := range n.moved.follow(t) {
+		n.inject(packet.Announce(nil, e.Addr, e.MAC))
+	}
+}

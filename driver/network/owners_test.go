@@ -1,0 +1,74 @@
+package network
+
+import (
+	"crypto/ed25519"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"evio/datapath/ovs"
+	"evio/driver"
+	"evio/overlay"
+	"evio/overlay/nodeid"
+)
+
+func TestMovedAddresses(t *testing.T) {
+	m := moved{}
+	entries := func(mac overlay.MAC, node nodeid.ID, addrs ...netip.Addr) *overlay.Table {
+		all := []overlay.Entry{{MAC: mac, Node: node}}
+		for _, a := range addrs {
+			all = append(all, overlay.Entry{Addr: a, MAC: mac, Node: node})
+		}
+		return overlay.NewTable(all)
+	}
+	told := func(table *overlay.Table) (addrs []string) {
+		for _, e := range m.follow(table) {
+			addrs = append(addrs, e.Addr.String())
+		}
+		return addrs
+	}
+	for i, step := range []struct {
+		table *overlay.Table
+		want  []string
+	}{
+		{entries(theirs, there, their4, their6), nil}, // nobody can have known them before
+		{entries(theirs, there, their4, their6), nil},
+		{entries(theirs, here, their4, their6), nil}, // another node with the same MAC address
+		{entries(theirs, here, their6), nil},
+		{overlay.NewTable(nil), nil},
+		{entries(ours, here, their4), []string{their4.String()}}, // after it was nobody's
+		{entries(theirs, there, their4, their6), []string{their4.String()}},
+		{overlay.NewTable([]overlay.Entry{{Addr: their4, MAC: ours, Node: here}}), nil}, // its MAC address is not the node's
+	} {
+		if diff := cmp.Diff(step.want, told(step.table)); diff != "" {
+			t.Errorf("step %d: %s", i, diff)
+		}
+	}
+	for i := range 3 * maxMoved {
+		m[netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})] = ours
+	}
+	if told(entries(theirs, there, their4)); len(m) != 1 {
+		t.Errorf("%d addresses are remembered", len(m))
+	}
+}
+
+// While a network is local there is nobody else.
+func TestContainerPortOfALocalNetwork(t *testing.T) {
+	n := bare(t)
+	spec := driver.EndpointSpec{HostIf: "h", MAC: ours, Addrs: []netip.Addr{our4, our6}}
+	want := ovs.Port{Name: "h", Role: ovs.Container, MACs: []ovs.MAC{ours}, Addrs: []netip.Addr{our4, our6}}
+	equal := cmpopts.EquateComparable(netip.Addr{})
+	if diff := cmp.Diff(want, n.containerPort(spec), equal); diff != "" {
+		t.Error(diff)
+	}
+	if err := n.check(t.Context(), spec); err != nil {
+		t.Error(err)
+	}
+	node := overlay.New(overlay.Config{Overlay: "blue", Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: quiet()})
+	n.node.Store(node)
+	if diff := cmp.Diff(want, n.containerPort(spec), equal); diff != "" {
+		t.Errorf("before anything is claimed: %s", diff)
+	}
+}

@@ -1,0 +1,96 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	dockernet "github.com/docker/docker/api/types/network"
+)
+
+// NetworkRanges implements Engine.
+func (e *DockerEngine) NetworkRanges(ctx context.Context, id string) ([]netip.Prefix, error) {
+	n, err := e.client.NetworkInspect(ctx, id, dockernet.InspectOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("ask Docker for the ranges of network %s: %w", short(id), err)
+	}
+	if n.ID != id {
+		return nil, fmt.Errorf("ask Docker for the ranges of network %s: it answered with network %s", short(id), short(n.ID))
+	}
+	ranges := []netip.Prefix{}
+	for _, c := range n.IPAM.Config {
+		text := c.IPRange
+		if text == "" {
+			text = c.Subnet
+		}
+		r, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("ask Docker for the ranges of network %s: it answered with %q", short(id), clip(text))
+		}
+		if r.Bits() > 0 { // all of the address space: Docker's null driver hands out nothing
+			ranges = append(ranges, r.Masked())
+		}
+	}
+	return ranges, nil
+}
+
+// learnRanges finds out from which ranges Docker hands out addresses on a network, and
+// tells the plane, which compares them with those of other sites. It serves a warning
+// only, so it goes on quietly.
+func (d *Driver) learnRanges(ctx context.Context, n *dockerNetwork) {
+	pace := backoff{first: askFirst, limit: askLimit}
+	for {
+		d.mu.Lock()
+		done := n.gone || n.rec.Removed || n.rec.Ranged
+		id, label := n.rec.ID, n.rec.label()
+		d.mu.Unlock()
+		if done {
+			return
+		}
+		ranges, err := d.askRanges(ctx, id)
+		if err == nil {
+			err = d.adoptRanges(ctx, n, ranges)
+		}
+		if err != nil && ctx.Err() == nil {
+			d.log.WithField("network", label).WithError(err).Debug("the network's ranges are not known yet")
+		}
+		if err != nil && !pace.wait(ctx) {
+			return
+		}
+	}
+}
+
+func (d *Driver) askRanges(ctx context.Context, id string) ([]netip.Prefix, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return d.engine.NetworkRanges(ctx, id)
+}
+
+// adoptRanges tells the plane the ranges of a network and stores them. After an error
+// it can be called again.
+func (d *Driver) adoptRanges(ctx context.Context, n *dockerNetwork, ranges []netip.Prefix) error {
+	if err := n.gate.Acquire(ctx, whole); err != nil {
+		return err
+	}
+	defer n.gate.Release(whole)
+	d.mu.Lock()
+	gone := n.gone || n.rec.Removed
+	rec := n.rec
+	d.mu.Unlock()
+	if gone {
+		return nil
+	}
+	rec.Ranges, rec.Ranged = ranges, true
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := d.plane.SetRanges(ctx, rec.ID, rec.Ranges); err != nil {
+		return err
+	}
+	if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	n.rec = rec // nobody else changes it while the gate is held
+	d.mu.Unlock()
+	return nil
+}
