@@ -36,7 +36,8 @@ type Config struct {
 	Store Store
 	// Plane may be nil when Fault is set.
 	Plane Plane
-	// Engine tells networks' names. Nil: networks without evio.overlay stay local.
+	// Engine tells networks' names and ranges. Nil: networks without evio.overlay stay
+	// local.
 	Engine Engine
 	// Fault, when set, is one sentence that says what keeps this plugin from
 	// working, such as a broken configuration file. Networks and attachments are

@@ -12,8 +12,8 @@ import (
 	"evio/driver/drivertest"
 )
 
-func rangesOf(r *rig, id string) string {
-	spec, _ := r.plane.Network(id)
+func rangesOf(r *rig) string {
+	spec, _ := r.plane.Network(net1)
 	return fmt.Sprint(spec.Ranges)
 }
 
@@ -31,16 +31,16 @@ func TestRangesAreLearntOnce(t *testing.T) {
 			}}
 			r.start()
 			r.ok("CreateNetwork", createNetwork(net1, options...))
-			if got := rangesOf(r, net1); got != "[]" {
+			if got := rangesOf(r); got != "[]" {
 				t.Errorf("ranges %s before Docker has told them", got)
 			}
 			r.engine.Range(net1, netip.MustParsePrefix("10.9.0.64/26"))
 			r.engine.Name(net1, "blue")
-			eventually(t, "ranges known", func() bool { return rangesOf(r, net1) == "[10.9.0.64/26]" })
+			eventually(t, "ranges known", func() bool { return rangesOf(r) == "[10.9.0.64/26]" })
 			eventually(t, "network, name and ranges stored", func() bool { return puts.Load() == 3 })
 			r.engine = &drivertest.Engine{}
 			r.restart()
-			eventually(t, "ranges known after a restart", func() bool { return rangesOf(r, net1) == "[10.9.0.64/26]" })
+			eventually(t, "ranges known after a restart", func() bool { return rangesOf(r) == "[10.9.0.64/26]" })
 			r.ok("CreateNetwork", createNetwork(net1, options...)) // the same request again
 		})
 	}
@@ -69,7 +69,7 @@ func TestRangesAreLearntInTheEnd(t *testing.T) {
 		d.Start(t.Context())
 		create(t, d, net1)
 		<-time.After(5 * time.Minute)
-		if got := rangesOf(r, net1); got != "[10.9.0.0/24]" || sets.Load() != 4 {
+		if got := rangesOf(r); got != "[10.9.0.0/24]" || sets.Load() != 4 {
 			t.Errorf("ranges %s after the plane was told %d times", got, sets.Load())
 		}
 		if err := d.Close(t.Context()); err != nil {

@@ -110,7 +110,7 @@ func TestFlowsOfLostAddresses(t *testing.T) {
 			t.Errorf("missing: %s\nadded: %s", want, strings.Join(added, "\n"))
 		}
 	}
-	for _, line := range strings.Split(after, "\n") {
+	for line := range strings.SplitSeq(after, "\n") {
 		if strings.Contains(line, "in_port=2,") || strings.Contains(line, "output:2") || strings.Contains(line, "in_port=1,") && strings.Contains(line, "10.0.0.11") {
 			t.Errorf("still there: %s", line)
 		}

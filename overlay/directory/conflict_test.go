@@ -98,7 +98,7 @@ func TestAddressGoesWithItsMAC(t *testing.T) {
 	w.give(w.claim(1, ip("10.0.0.1"), mac(1)).Announce, 2)
 	w.give(w.claim(1, ip("fd00::1"), mac(1)).Announce, 2)
 	w.heal(0, 1) // by generation the MAC address is member 1's, by node ID the address member 0's
-	w.heal(0, 2)
+	w.heal(2, 0)
 	w.heal(0, 1)
 	w.wantHolder("10.0.0.1", 1, 0, 1, 2)
 	w.wantHolder("fd00::1", 1, 0, 1, 2)

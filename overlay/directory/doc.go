@@ -17,7 +17,10 @@
 //   - So after a partition heals, or when two nodes claimed at once, the owners settle
 //     it: the higher generation stays, then the lower node ID. The loser withdraws and
 //     is told, and everybody follows the winner. The loser claims again when the
-//     winner is gone.
+//     winner is gone. Keep puts a container that has its address already in the
+//     loser's place from the beginning.
+//   - An address goes with its MAC address: who loses that withdraws the address, so
+//     that the two never end at different nodes.
 //   - An owner gives way only to a node that may not have known its claim, because
 //     their session began after it; or, for an equal generation, because the claim
 //     is less than a minute old. Any other claim is refused and counted.

@@ -68,7 +68,7 @@ func TestEnvironmentWinsOverFile(t *testing.T) {
 		},
 		ConfigPath: "/etc/evio/config.json", HostPrefix: prefix, Socket: "/tmp/s", V1Names: []string{"a", "b"},
 		Variables: []string{
-			"EVIO_HOST_PREFIX", "EVIO_SOCKET", "EVIO_V1_NAMES", "EVIO_LOG_LEVEL", "EVIO_UDP_PORT",
+			"EVIO_HOST_PREFIX", "EVIO_SOCKET", "EVIO_V1_NAMES", "EVIO_SITE", "EVIO_LOG_LEVEL", "EVIO_UDP_PORT",
 			"EVIO_OVS_RUNDIR", "EVIO_DOCKER_SOCKET", "EVIO_PLUGIN_DIR", "EVIO_RUN_DIR",
 		},
 	}
