@@ -36,8 +36,8 @@ func TestAddressIsTakenOver(t *testing.T) {
 				t.Errorf("joined while another has it: %v", err)
 			}
 
-			b.stop()
 			stopped := time.Now()
+			b.stop()
 			eventually(t, "the address is free", func() bool { return check(heir) == nil })
 			if after := time.Since(stopped); after < 3*time.Second {
 				t.Errorf("free %v after its owner went", after)
