@@ -33,15 +33,18 @@ func testAddresses(t *testing.T, d *scenario.Deployment) {
 		awaitOwner(t, n, addr, a, b, c)
 		exec(t, c, name(c, n), "ping", "-c", "1", "-W", "3", addr)
 
-		err := b.RunContainer(within(t, 30*time.Second), "second", n.Name, "--ip", addr)
-		docker(t, b, "rm", "-f", "second")
-		if err == nil {
-			t.Fatal("two containers have one address")
-		}
-		t.Log(err)
-		for _, part := range []string{"address " + addr, a.Account.JID, "at site " + a.Name()} {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("%q does not name %s", err, part)
+		mac := strings.TrimSpace(exec(t, a, "first", "cat", "/sys/class/net/eth0/address"))
+		for what, args := range map[string][]string{"address " + addr: {"--ip", addr}, "MAC address " + mac: {"--mac-address", mac}} {
+			err := b.RunContainer(within(t, 30*time.Second), "second", n.Name, args...)
+			docker(t, b, "rm", "-f", "second")
+			if err == nil {
+				t.Fatalf("two containers have one %s", what)
+			}
+			t.Log(err)
+			for _, part := range []string{": " + what + " belongs to ", a.Account.JID, "at site " + a.Name()} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not name %s", err, part)
+				}
 			}
 		}
 		exec(t, c, name(c, n), "ping", "-c", "1", "-W", "3", addr)
@@ -56,7 +59,7 @@ func testAddresses(t *testing.T, d *scenario.Deployment) {
 		t.Logf("free at b after %v, c reaches the new container %v after its start", free.Round(time.Millisecond), time.Since(runs).Round(time.Millisecond))
 	})
 	t.Run("partition", func(t *testing.T) { conflictOfPartition(t, d, n) })
-	t.Run("ranges", func(t *testing.T) { overlappingRanges(t, a, b) })
+	t.Run("ranges", func(t *testing.T) { overlappingRanges(t, d) })
 	t.Logf("all of it took %v", time.Since(began).Round(time.Millisecond))
 }
 
@@ -151,7 +154,8 @@ func conflictOfPartition(t *testing.T, d *scenario.Deployment, n scenario.Networ
 }
 
 // overlappingRanges has two sites hand out the same addresses.
-func overlappingRanges(t *testing.T, a, b *scenario.Site) {
+func overlappingRanges(t *testing.T, d *scenario.Deployment) {
+	a, b := d.Sites[0], d.Sites[1]
 	create := func(s *scenario.Site, args ...string) {
 		t.Helper()
 		docker(t, s, append(append([]string{"network", "create", "-d", "evio", "-o", "evio.overlay=ranges", "--subnet", "10.48.0.0/24"}, args...), "ranges")...)
@@ -174,6 +178,7 @@ func overlappingRanges(t *testing.T, a, b *scenario.Site) {
 			}
 			return nil
 		})
+		logged(t, d, s, "overlay ranges: site "+s.Name()+" hands out", 1)
 	}
 	doc := document(t, a)
 	t.Logf("after %v: %q", time.Since(began).Round(time.Millisecond), doc.Faults)
