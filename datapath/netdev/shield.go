@@ -13,6 +13,9 @@ import (
 // tcActShot is the verdict "drop" of linux/pkt_cls.h.
 const tcActShot = 2
 
+// shieldName is what the filter is called.
+const shieldName = "evio"
+
 // Shield keeps the host's own network stack from receiving what comes in by a
 // device. A bridge in user space reads a device by a packet socket, which gets a
 // copy; the host's stack would take the original, answer for the host's addresses
@@ -43,13 +46,28 @@ func Shield(name string) error {
 			FilterAttrs: netlink.FilterAttrs{
 				LinkIndex: index, Handle: 1, Parent: netlink.HANDLE_MIN_INGRESS, Priority: 1, Protocol: unix.ETH_P_ALL,
 			},
-			Fd: prog, Name: "evio", DirectAction: true,
+			Fd: prog, Name: shieldName, DirectAction: true,
 		}
 		if err := h.FilterReplace(filter); err != nil {
 			return fmt.Errorf("add filter: %w", err)
 		}
 		return nil
 	})
+}
+
+// Shielded reports whether a device has the filter that Shield puts on it.
+func Shielded(d Device) (bool, error) {
+	found := false
+	err := with("look for the shield of "+d.Name, func(h *netlink.Handle) error {
+		link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: d.Index}}
+		filters, err := h.FilterList(link, netlink.HANDLE_MIN_INGRESS)
+		for _, f := range filters {
+			bpf, ok := f.(*netlink.BpfFilter)
+			found = found || ok && bpf.Name == shieldName
+		}
+		return err
+	})
+	return found, err
 }
 
 // progLoad is the head of union bpf_attr of linux/bpf.h for BPF_PROG_LOAD.
