@@ -22,25 +22,29 @@ type bridgeState struct {
 	users int           // guarded by Switch.mu
 
 	// The rest belongs to who has the turn.
-	applied    map[string]entry // flows that are there; nil: not known
-	generation uint64           // of the switch, when applied was true
+	memory
+	doubted    bool // somebody has changed the bridge: look at everything
 	lastOfport int
+}
+
+// memory is what an Apply has left; its maps and slices are never changed again.
+type memory struct {
+	bridge     Bridge
+	applied    map[string]entry // flows that are there; nil: not known
+	ofports    map[string]int   // of the ports that work
+	index      map[string]int   // of their devices
+	generation uint64           // of the switch
+	serial     uint64           // of the Apply
 }
 
 // Apply makes the bridge as described: bridge, ports, flows, in this order, each
 // in one transaction. Nothing is started when nothing changed. Ports and settings
-// that others changed are put right; flows are looked at after a restart of the
-// switch and by Repair. Ports that cannot be opened are named in a PortsError, after
-// everything else was done.
+// that others changed are put right; flows and devices are looked at after a restart
+// of the switch, and when Inspect has found something. Ports that cannot be opened
+// are named in a PortsError, after everything else was done.
 //
 // Applies of different bridges run at once; those of one bridge one after another.
-func (s *Switch) Apply(ctx context.Context, b Bridge) error { return s.apply(ctx, b, false) }
-
-// Repair is Apply that believes nothing it remembers: it reads the flows back and
-// makes the switch look at its configuration again.
-func (s *Switch) Repair(ctx context.Context, b Bridge) error { return s.apply(ctx, b, true) }
-
-func (s *Switch) apply(ctx context.Context, b Bridge, full bool) error {
+func (s *Switch) Apply(ctx context.Context, b Bridge) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
@@ -51,16 +55,16 @@ func (s *Switch) apply(ctx context.Context, b Bridge, full bool) error {
 		return err
 	}
 	defer s.release(b.Name, st)
-	if err := s.applyLocked(ctx, st, b, full); err != nil {
+	if err := s.applyLocked(ctx, st, b); err != nil {
 		return fmt.Errorf("apply bridge %s: %w", b.Name, err)
 	}
 	return nil
 }
 
 // applyLocked works on a bridge whose turn the caller has.
-func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge, full bool) error {
+func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge) error {
 	generation, check := s.generation.Load(), ""
-	if full || st.applied == nil || st.generation != generation {
+	if st.doubted || st.applied == nil || st.generation != generation {
 		st.applied, check = nil, strconv.FormatInt(time.Now().UnixNano(), 36)
 	}
 	problems := broken{}
@@ -69,10 +73,14 @@ func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge, ful
 	if err != nil {
 		return err
 	}
+	st.recognise(b.Name, o)
 	t, err := plan(b, s.info.Datapath, o, index, st.lastOfport, check)
 	if err != nil {
 		return err
 	}
+	// A switch that goes on under a database made anew still has the flows of a bridge
+	// that it had before.
+	known := st.bridge.Name != ""
 	applied := st.applied
 	st.applied = nil // until the end is reached
 	if len(t.args) > 0 {
@@ -84,17 +92,54 @@ func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge, ful
 			return err
 		}
 	}
-	if t.created {
+	if t.created && !known {
 		applied = map[string]entry{}
 	}
 	ofports := numbers(b, o, index, problems)
+	if check != "" {
+		if err := ready(b, ofports, problems); err != nil {
+			return problems.beside(err)
+		}
+	}
 	wanted, err := s.applyFlows(ctx, b, ofports, applied)
 	if err != nil {
 		return problems.beside(err)
 	}
 	s.shield(ofports, t.opened, check != "")
-	st.applied, st.generation = wanted, generation
+	b.Ports = slices.Clone(b.Ports)
+	st.memory = memory{
+		bridge: b, applied: wanted, ofports: ofports, index: index, generation: generation, serial: s.serial.Add(1),
+	}
+	st.doubted = false
 	return problems.err()
+}
+
+// recognise makes a bridge that was applied before ours, whatever somebody did to its
+// marks since.
+func (st *bridgeState) recognise(name string, o *observed) {
+	if have, ok := o.bridges[name]; ok && st.bridge.Name == name {
+		have.ours = true
+		o.bridges[name] = have
+	}
+}
+
+// ready sets up the devices of ports that somebody has set down or given another MTU.
+// Ports of which that fails are taken from ofports and added to the problems.
+func ready(b Bridge, ofports map[string]int, problems broken) error {
+	all, err := netdev.Devices()
+	if err != nil {
+		return err
+	}
+	for name := range ofports {
+		if d := all[name]; d.Ready && d.MTU == b.MTU {
+			continue
+		}
+		if err := netdev.SetUp(name, b.MTU); err != nil {
+			problems[name] = err
+			delete(ofports, name)
+		}
+	}
+	return nil
 }
 
 // devices returns the kernel's number of each port's device, and adds those that do
@@ -203,6 +248,10 @@ func (s *Switch) shield(ofports map[string]int, opened []string, all bool) {
 			continue
 		}
 		if err := netdev.Shield(name); err != nil {
+			if index, e := netdev.Index(name); e == nil && index == 0 {
+				continue
+			}
+			s.unshielded.Store(true)
 			s.shieldWarning.Do(func() {
 				s.log.WithError(err).WithField("port", name).
 					Warn("the host's own network stack sees frames of containers: the kernel does not take the filter that prevents it")
@@ -225,15 +274,16 @@ func (s *Switch) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("delete bridge %s: %w", name, err)
 	}
+	st.recognise(name, o)
 	b, ok := o.bridges[name]
 	if !ok {
-		st.applied = nil
+		st.memory = memory{}
 		return nil
 	}
 	if !b.ours {
 		return fmt.Errorf("delete bridge %s: it is not evio's", name)
 	}
-	st.applied = nil
+	st.memory = memory{}
 	if err := s.programs.vsctl(ctx, "--if-exists", "del-br", name); err != nil {
 		return fmt.Errorf("delete bridge %s: %w", name, err)
 	}
@@ -260,9 +310,27 @@ func (s *Switch) take(ctx context.Context, name string) (*bridgeState, error) {
 	}
 }
 
+// look takes the turn on a bridge if nobody works on it; nil if somebody does or nothing
+// is known of it.
+func (s *Switch) look(name string) *bridgeState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.bridges[name]
+	if st == nil {
+		return nil
+	}
+	select {
+	case <-st.turn:
+		st.users++
+		return st
+	default:
+		return nil
+	}
+}
+
 // release gives the turn back and forgets a bridge of which nothing is known.
 func (s *Switch) release(name string, st *bridgeState) {
-	forget := st.applied == nil
+	forget := st.applied == nil && st.bridge.Name == ""
 	st.turn <- struct{}{}
 	s.leave(name, st, forget)
 }

@@ -58,8 +58,9 @@ type Port struct {
 type Bridge struct {
 	// Name of the bridge device, at most 15 bytes.
 	Name string
-	// Network is stored with the bridge, so that it can be recognised.
-	Network string
+	// Network and Engine, of several that may share the switch, are stored with the
+	// bridge, so that it can be recognised.
+	Network, Engine string
 	// MTU of the bridge device.
 	MTU int
 	// Ports are all there shall be; others are removed.

@@ -13,10 +13,11 @@ import (
 
 // Keys of the external identifiers that mark what is ours.
 const (
-	keyBridge = "evio"       // of a bridge: the network
-	keyPort   = "evio"       // of an interface: the role
-	keyIndex  = "evio-index" // of an interface: the device's number when it was added
-	keyCheck  = "evio-check" // of a bridge: changed to make the switch look again
+	keyBridge = "evio"        // of a bridge: the network
+	keyEngine = "evio-engine" // of a bridge: the engine
+	keyPort   = "evio"        // of an interface: the role
+	keyIndex  = "evio-index"  // of an interface: the device's number when it was added
+	keyCheck  = "evio-check"  // of a bridge: changed to make the switch look again
 )
 
 // observed is what the database says about a bridge or the whole switch.
@@ -28,11 +29,13 @@ type observed struct {
 
 // bridge is a row of table Bridge.
 type bridge struct {
-	network  string // ours if not empty
-	ours     bool
-	failMode string
-	datapath string
-	ports    []string // without the bridge's own
+	network    string
+	engine     string
+	ours       bool // evio's, of whatever engine
+	failMode   string
+	datapath   string
+	controlled bool     // somebody named a controller
+	ports      []string // without the bridge's own
 }
 
 // iface is a row of table Interface.
@@ -61,7 +64,7 @@ func (s selection) MarshalJSON() ([]byte, error) {
 // the library returns the rows of all tables in one list.
 var selections = []ovsdb.TransactOp{
 	selection{"Open_vSwitch", []string{"ovs_version"}},
-	selection{"Bridge", []string{"name", "external_ids", "fail_mode", "datapath_type", "ports"}},
+	selection{"Bridge", []string{"name", "external_ids", "fail_mode", "datapath_type", "controller", "ports"}},
 	selection{"Port", []string{"_uuid", "name"}},
 	selection{"Interface", []string{"name", "ofport", "ofport_request", "mtu_request", "external_ids", "error"}},
 }
@@ -130,9 +133,11 @@ func interpret(rows []ovsdb.Row) *observed {
 }
 
 func bridgeRow(name string, r ovsdb.Row, portNames map[string]string) bridge {
-	network, ours := mapping(r["external_ids"])[keyBridge]
+	ids := mapping(r["external_ids"])
+	network, ours := ids[keyBridge]
 	b := bridge{
-		network: network, ours: ours, failMode: text(r["fail_mode"]), datapath: text(r["datapath_type"]),
+		network: network, engine: ids[keyEngine], ours: ours,
+		failMode: text(r["fail_mode"]), datapath: text(r["datapath_type"]), controlled: len(members(r["controller"])) > 0,
 	}
 	for _, id := range members(r["ports"]) {
 		if port := portNames[atom(id)]; port != "" && port != name {

@@ -24,7 +24,7 @@ const (
 	// boot, and runs no handler threads if started earlier.
 	minUptime = 10500 * time.Millisecond
 	// recreateAfter is the number of quick deaths of the database server after
-	// which its file is made anew.
+	// which its file is made anew, as it is at once when it is gone.
 	recreateAfter = 2
 )
 
@@ -145,7 +145,7 @@ func (o *own) describe() {
 		}, quiet...),
 		quit: quit("ovsdb-server"),
 		prepare: func(ctx context.Context, failures int) error {
-			if failures < recreateAfter {
+			if _, err := os.Stat(o.file); err == nil && failures < recreateAfter {
 				return nil
 			}
 			return o.create(ctx)

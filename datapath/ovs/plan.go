@@ -11,6 +11,28 @@ import (
 // those from 0xff00.
 const maxOfport = 0xfeff
 
+// failMode is that of our bridges: without flows they forward nothing.
+const failMode = "secure"
+
+// changed names the settings of a bridge that are not as they should be.
+func (have bridge) changed(b Bridge, datapath string) []string {
+	var names []string
+	for _, s := range []struct {
+		name string
+		is   bool
+	}{
+		{"external_ids", have.ours && have.network == b.Network && have.engine == b.Engine},
+		{"fail_mode", have.failMode == failMode},
+		{"datapath_type", have.datapath == datapath},
+		{"controller", !have.controlled},
+	} {
+		if !s.is {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
 // transaction is what turns a bridge as the database has it into the one that
 // should be: arguments of one run of ovs-vsctl, none if nothing is to do.
 type transaction struct {
@@ -43,15 +65,18 @@ func plan(b Bridge, datapath string, o *observed, index map[string]int, last int
 		t.created = true
 		t.do("add-br", b.Name)
 	}
-	if !exists || have.network != b.Network || have.failMode != "secure" || have.datapath != datapath || check != "" {
+	if !exists || check != "" || len(have.changed(b, datapath)) > 0 {
 		set := []string{
-			"set", "Bridge", b.Name, "fail_mode=secure", "datapath_type=" + datapath,
-			"external_ids:" + keyBridge + "=" + quote(b.Network),
+			"set", "Bridge", b.Name, "fail_mode=" + failMode, "datapath_type=" + datapath,
+			"external_ids:" + keyBridge + "=" + quote(b.Network), "external_ids:" + keyEngine + "=" + quote(b.Engine),
 		}
 		if check != "" {
 			set = append(set, "external_ids:"+keyCheck+"="+quote(check))
 		}
 		t.do(set...)
+	}
+	if have.controlled {
+		t.do("del-controller", b.Name)
 	}
 	if !exists || o.interfaces[b.Name].mtu != b.MTU {
 		t.do("set", "Interface", b.Name, "mtu_request="+strconv.Itoa(b.MTU))

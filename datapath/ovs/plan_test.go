@@ -32,10 +32,10 @@ func rows() []ovsdb.Row {
 	return []ovsdb.Row{
 		{"ovs_version": "3.1.0"},
 		{
-			"name": "br", "external_ids": ids("evio", "n"), "fail_mode": "secure", "datapath_type": "netdev",
+			"name": "br", "external_ids": ids("evio", "n", "evio-engine", "e"), "controller": empty, "fail_mode": "secure", "datapath_type": "netdev",
 			"ports": []any{"set", []any{uuid("1"), uuid("2"), uuid("3")}},
 		},
-		{"name": "theirs", "external_ids": ids(), "fail_mode": empty, "datapath_type": "", "ports": uuid("4")},
+		{"name": "theirs", "external_ids": ids(), "controller": uuid("9"), "fail_mode": empty, "datapath_type": "", "ports": uuid("4")},
 		{"_uuid": uuid("1"), "name": "br"},
 		{"_uuid": uuid("2"), "name": "c1"},
 		{"_uuid": uuid("3"), "name": "old"},
@@ -52,13 +52,19 @@ func rows() []ovsdb.Row {
 	}
 }
 
+// changed has a controller and the mark of another engine on bridge br.
+func changed(rows []ovsdb.Row) []ovsdb.Row {
+	rows[1]["controller"], rows[1]["external_ids"] = uuid("9"), ids("evio", "n", "evio-engine", "other")
+	return rows
+}
+
 func TestInterpret(t *testing.T) {
 	got := interpret(rows())
 	want := &observed{
 		version: "3.1.0",
 		bridges: map[string]bridge{
-			"br":     {network: "n", ours: true, failMode: "secure", datapath: "netdev", ports: []string{"c1", "old"}},
-			"theirs": {},
+			"br":     {network: "n", engine: "e", ours: true, failMode: "secure", datapath: "netdev", ports: []string{"c1", "old"}},
+			"theirs": {controlled: true},
 		},
 		interfaces: map[string]iface{
 			"br":  {ofport: 65534, mtu: 1400},
@@ -88,7 +94,7 @@ func TestPlan(t *testing.T) {
 		{
 			name: "new bridge", ports: []Port{c1}, index: map[string]int{"c1": 10}, fresh: true,
 			want: []string{
-				"add-br br", `set Bridge br fail_mode=secure datapath_type=netdev external_ids:evio="n"`,
+				"add-br br", `set Bridge br fail_mode=secure datapath_type=netdev external_ids:evio="n" external_ids:evio-engine="e"`,
 				"set Interface br mtu_request=1400", "add-port br c1",
 				`set Interface c1 ofport_request=1 external_ids:evio="container" external_ids:evio-index="10"`,
 			},
@@ -114,18 +120,25 @@ func TestPlan(t *testing.T) {
 				`set Interface c1 ofport_request=3 external_ids:evio="container" external_ids:evio-index="20"`,
 			},
 		},
+		{
+			name: "settings changed", ports: []Port{c1}, index: map[string]int{"c1": 10}, rows: changed(rows()),
+			want: []string{
+				`set Bridge br fail_mode=secure datapath_type=netdev external_ids:evio="n" external_ids:evio-engine="e"`,
+				"del-controller br", "--if-exists del-port br old",
+			},
+		},
 		{name: "device gone", ports: []Port{c1}, index: map[string]int{"c1": 0}, rows: rows(), want: []string{"--if-exists del-port br c1", "--if-exists del-port br old"}},
 		{
 			name: "check", ports: []Port{c1}, index: map[string]int{"c1": 10}, rows: rows(), check: "x",
 			want: []string{
-				`set Bridge br fail_mode=secure datapath_type=netdev external_ids:evio="n" external_ids:evio-check="x"`,
+				`set Bridge br fail_mode=secure datapath_type=netdev external_ids:evio="n" external_ids:evio-engine="e" external_ids:evio-check="x"`,
 				"--if-exists del-port br old",
 			},
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := Bridge{Name: "br", Network: "n", MTU: 1400, Ports: test.ports}
+			b := Bridge{Name: "br", Network: "n", Engine: "e", MTU: 1400, Ports: test.ports}
 			got, err := plan(b, "netdev", interpret(test.rows), test.index, test.last, test.check)
 			if err != nil {
 				t.Fatal(err)

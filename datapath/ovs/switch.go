@@ -84,7 +84,9 @@ type Switch struct {
 	restarted chan struct{}
 	// generation counts the switch's starts; its flows do not outlive one.
 	generation    atomic.Uint64
+	serial        atomic.Uint64 // of the last Apply that ended well
 	shieldWarning sync.Once
+	unshielded    atomic.Bool // the kernel does not take the shield
 
 	mu      sync.Mutex // guards bridges and users in it
 	bridges map[string]*bridgeState
