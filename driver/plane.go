@@ -40,6 +40,11 @@ type Plane interface {
 	// endpoint is not wanted any more from the call on, also when an error is
 	// returned.
 	RemoveEndpoint(ctx context.Context, networkID, endpointID string) error
+	// Sweep has the plane remove from now on what no network and no endpoint owns.
+	// owners returns the networks that there are, each with its endpoints, joined or
+	// not; it does not wait, and whatever a call is about is among them before the
+	// plane hears of it and until the plane has removed it. Sweep does no I/O.
+	Sweep(owners func() map[string][]string)
 }
 
 // NetworkSpec is one Docker network as the plane has to make it.
@@ -54,6 +59,13 @@ type NetworkSpec struct {
 	Internal   bool
 	Subnets    []netip.Prefix // masked; empty with Docker's null IPAM driver
 	Ranges     []netip.Prefix // from which Docker hands out addresses, masked; empty: not known yet
+	// Adopt is set after a restart of the plugin: what is there of the network's
+	// bridge is kept, also when AddNetwork fails.
+	Adopt bool
+	// Endpoints go with Adopt: those whose containers may be running. They are on the
+	// bridge before anything of it is changed, as by AddEndpoint. Such that cannot be
+	// adopted are left out.
+	Endpoints []EndpointSpec
 }
 
 // EndpointSpec is one container's attachment to a network.

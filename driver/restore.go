@@ -2,7 +2,10 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -44,6 +47,22 @@ func (d *Driver) Start(ctx context.Context) {
 		}
 		d.backgroundLocked(ctx, n, func(ctx context.Context) { d.restore(ctx, n) })
 	}
+	// What could not be loaded may own something.
+	if len(d.store.Faults()) == 0 {
+		d.plane.Sweep(d.owners)
+	}
+}
+
+// owners returns the networks with their endpoints, those included that are being made
+// or removed.
+func (d *Driver) owners() map[string][]string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make(map[string][]string, len(d.networks))
+	for id, n := range d.networks {
+		all[id] = slices.Collect(maps.Keys(n.endpoints))
+	}
+	return all
 }
 
 // load reads networks and endpoints. What makes no sense is set aside.
@@ -95,15 +114,17 @@ func (d *Driver) load() (map[string]*dockerNetwork, error) {
 // until that is done.
 func (d *Driver) restore(ctx context.Context, n *dockerNetwork) {
 	log := d.log.WithField("network", d.label(n))
-	if !d.persist(ctx, n, "network does not run yet", func(ctx context.Context) error {
-		return d.plane.AddNetwork(ctx, d.spec(n))
+	var handed []*dockerEndpoint
+	if !d.persist(ctx, n, "network does not run yet", func(ctx context.Context) (err error) {
+		handed, err = d.handOver(ctx, n)
+		return err
 	}) {
 		return
 	}
 	close(n.ready)
 	log.Info("network runs again")
 	if !d.persist(ctx, n, "containers are not all attached yet", func(ctx context.Context) error {
-		return d.adoptEndpoints(ctx, n)
+		return errors.Join(d.dismiss(ctx, handed), d.adoptEndpoints(ctx, n))
 	}) {
 		return
 	}
@@ -188,8 +209,41 @@ func (d *Driver) adoptEndpoint(ctx context.Context, e *dockerEndpoint) error {
 	return nil
 }
 
-func (d *Driver) spec(n *dockerNetwork) NetworkSpec {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return n.rec.spec()
+// handOver hands a network to the plane together with those endpoints whose containers
+// may be running, so that a switch that has gone on forwarding does not lose their
+// ports, and returns the endpoints.
+func (d *Driver) handOver(ctx context.Context, n *dockerNetwork) ([]*dockerEndpoint, error) {
+	rec := d.record(n)
+	spec := rec.spec()
+	spec.Adopt = true
+	var living []*dockerEndpoint
+	for _, e := range d.endpointsOf(n) {
+		if rec := d.endpointRecord(e); rec.Joined && d.linkExists(rec.HostIf) {
+			living = append(living, e)
+			spec.Endpoints = append(spec.Endpoints, rec.spec(true))
+		}
+	}
+	return living, d.plane.AddNetwork(ctx, spec)
+}
+
+// dismiss takes endpoints off the plane that have left while they were handed over, when
+// their calls could not tell it so.
+func (d *Driver) dismiss(ctx context.Context, handed []*dockerEndpoint) error {
+	for _, e := range handed {
+		if err := e.lock.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		rec, left := e.rec, e.gone || !e.rec.Joined
+		d.mu.Unlock()
+		var err error
+		if left {
+			err = d.plane.RemoveEndpoint(ctx, rec.Network, rec.ID)
+		}
+		e.lock.Release(1)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/docker/go-plugins-helpers/network"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"evio/driver/drivertest"
 )
@@ -34,7 +36,7 @@ func TestRestartRestoresWhatLives(t *testing.T) {
 	eventually(t, "the living endpoint is adopted", func() bool { _, ok := r.plane.Endpoint(net1, ep1); return ok })
 	netAfter, _ := r.plane.Network(net1)
 	epAfter, _ := r.plane.Endpoint(net1, ep1)
-	epBefore.Adopt = true
+	netBefore.Adopt, epBefore.Adopt = true, true
 	if diff := cmp.Diff(fmt.Sprint(netBefore, epBefore), fmt.Sprint(netAfter, epAfter)); diff != "" {
 		t.Error(diff)
 	}
@@ -79,6 +81,9 @@ func TestDamagedStore(t *testing.T) {
 	aside, err := filepath.Glob(filepath.Join(r.dir, "*", "*.json.corrupt-*"))
 	if err != nil || len(aside) != 3 {
 		t.Errorf("set aside: %v, %v", aside, err)
+	}
+	if r.plane.Owners() != nil {
+		t.Error("what the store has lost may be removed")
 	}
 }
 
@@ -186,6 +191,70 @@ func seed(t *testing.T, r *rig) {
 	if err := d.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A container that leaves while its network is handed to the plane with it is taken off
+// again, and the containers of a network are there before the network is touched.
+func TestLeaveDuringRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.prepare()
+		seed(t, r)
+		r.links = func(string) bool { return true }
+		proceed := make(chan struct{})
+		r.plane = &drivertest.Plane{Hook: func(_ context.Context, c drivertest.Call) error {
+			if c.Op == "AddNetwork" && !c.Done {
+				<-proceed
+			}
+			return nil
+		}}
+		d := r.prepare()
+		d.Start(t.Context())
+		synctest.Wait()
+		if err := d.Leave(t.Context(), &network.LeaveRequest{NetworkID: net1, EndpointID: ep1}); err != nil {
+			t.Error(err)
+		}
+		close(proceed)
+		synctest.Wait()
+		if got := r.plane.Ops(); !slices.Equal(got, []string{"AddNetwork", "RemoveEndpoint"}) {
+			t.Errorf("calls of the plane: %v", got)
+		}
+		if _, there := r.plane.Endpoint(net1, ep1); there {
+			t.Error("a container that has left is on the bridge")
+		}
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The plane may remove what the driver does not know, from the first moment on in which
+// it knows everything.
+func TestOwners(t *testing.T) {
+	r := newRig(t)
+	var during map[string][]string
+	r.plane.Hook = func(_ context.Context, c drivertest.Call) error {
+		if c.Op == "AddNetwork" || c.Op == "RemoveNetwork" {
+			during = r.plane.Owners()
+		}
+		return nil
+	}
+	r.start()
+	want := func(what string, got, want map[string][]string) {
+		t.Helper()
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	want("at first", r.plane.Owners(), map[string][]string{})
+	r.ok("CreateNetwork", createNetwork(net1, "evio.overlay=t1"))
+	want("while it is made", during, map[string][]string{net1: nil})
+	r.ok("CreateEndpoint", createEndpoint(net1, ep1, "10.9.0.2/24", ""))
+	want("before it joins", r.plane.Owners(), map[string][]string{net1: {ep1}})
+	r.ok("DeleteEndpoint", ids(net1, ep1))
+	r.ok("DeleteNetwork", m{"NetworkID": net1})
+	want("while it is removed", during, map[string][]string{net1: nil})
+	want("at last", r.plane.Owners(), map[string][]string{})
 }
 
 // A network that is being restored can be deleted, and one that cannot be adopted

@@ -37,6 +37,7 @@ type Plane struct {
 	busy       map[string]string
 	violations []string
 	log        []string
+	owners     func() map[string][]string
 }
 
 func endpointKey(network, id string) string { return network + "/" + id }
@@ -96,9 +97,37 @@ func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
 		if spec.MTU == 0 || spec.Gateway == "" {
 			p.violations = append(p.violations, fmt.Sprintf("AddNetwork with %+v", spec))
 		}
+		for _, e := range spec.Endpoints {
+			if !spec.Adopt || !e.Adopt || e.NetworkID != spec.ID {
+				p.violations = append(p.violations, fmt.Sprintf("AddNetwork with endpoint %+v", e))
+			}
+			p.endpoints[endpointKey(spec.ID, e.ID)] = e
+		}
+		spec.Endpoints = nil // they are on their own now
 		p.networks[spec.ID] = spec
 		return nil
 	})
+}
+
+// Sweep implements driver.Plane.
+func (p *Plane) Sweep(owners func() map[string][]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owners != nil {
+		p.violations = append(p.violations, "Sweep called twice")
+	}
+	p.owners = owners
+}
+
+// Owners returns what a sweep would spare, nil while nothing is swept.
+func (p *Plane) Owners() map[string][]string {
+	p.mu.Lock()
+	owners := p.owners
+	p.mu.Unlock()
+	if owners == nil {
+		return nil
+	}
+	return owners()
 }
 
 // SetOverlay implements driver.Plane.

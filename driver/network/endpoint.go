@@ -152,10 +152,13 @@ func (n *network) makeInterface(spec driver.EndpointSpec) error {
 		if index == 0 {
 			return fmt.Errorf("the container's interface %s is gone: restart the container", spec.HostIf)
 		}
-		return nil
+		return n.markInterface(spec)
 	}
 	if err := netdev.CreateVeth(spec.HostIf, spec.ContainerIf, n.spec.MTU, spec.MAC); err != nil {
 		return fmt.Errorf("make the container's interface: %w", err)
+	}
+	if err := n.markInterface(spec); err != nil {
+		return err
 	}
 	if n.shared {
 		// The host's switch may not complete checksums, and its settings are not ours.
@@ -164,6 +167,28 @@ func (n *network) makeInterface(spec driver.EndpointSpec) error {
 		}
 	}
 	return nil
+}
+
+func (n *network) markInterface(spec driver.EndpointSpec) error {
+	return setMark(spec.HostIf, deviceMark(n.engine, n.spec.ID, markEndpoint, spec.ID))
+}
+
+// adopt takes endpoints whose interfaces are still there onto the bridge before that is
+// touched. What is wrong with the others AddEndpoint says.
+func (n *network) adopt(endpoints []driver.EndpointSpec) {
+	for _, spec := range endpoints {
+		if n.makeInterface(spec) != nil {
+			continue
+		}
+		e, err := n.reserve(spec)
+		if err != nil {
+			continue
+		}
+		n.mu.Lock()
+		e.attached = true
+		n.mu.Unlock()
+		n.wg.Go(func() { n.announce(e.life, spec) })
+	}
 }
 
 // removeEndpoint takes a container off; one that is not there is no error.

@@ -2,6 +2,7 @@ package network
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"sync/atomic"
 
@@ -30,12 +31,16 @@ type link struct {
 
 // newLink opens the port and begins to carry what the bridge puts into it.
 func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
-	dev, err := tap.Open(deviceName(linkPrefix, n.plane.engine, n.spec.ID, peer.String()), n.spec.MTU)
+	l := &link{peer: peer, done: make(chan struct{})}
+	l.session.Store(s)
+	dev, err := openPort(portConfig{
+		name: deviceName(linkPrefix, n.plane.engine, n.spec.ID, peer.String()), mtu: n.spec.MTU,
+		mark: deviceMark(n.plane.engine, n.spec.ID, markPeer, peer.String()), log: n.log, again: func() { n.linkAgain(l) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	l := &link{peer: peer, dev: dev, done: make(chan struct{})}
-	l.session.Store(s)
+	l.dev = dev
 	go l.read(n)
 	return l, nil
 }
@@ -174,6 +179,17 @@ func (n *network) linkDown(peer nodeid.ID) {
 		n.log.WithField("peer", peer).WithError(err).Warn("link port closed with an error")
 	}
 	n.switched.request()
+}
+
+// linkAgain is called when the port of a link was opened anew. Until its flows are there
+// its frames take the way of first frames.
+func (n *network) linkAgain(l *link) {
+	n.mu.Lock()
+	accepted := maps.Clone(*n.accepted.Load())
+	maps.DeleteFunc(accepted, func(_ overlay.MAC, of *link) bool { return of == l })
+	n.accepted.Store(&accepted)
+	n.mu.Unlock()
+	n.portAgain(l.dev.Name())
 }
 
 func bufferSize(mtu int) int { return mtu + packet.HeaderLen + vlanRoom }

@@ -26,6 +26,7 @@ type network struct {
 	plane  *Plane
 	sw     *ovs.Switch
 	spec   driver.NetworkSpec
+	engine string
 	bridge string
 	fabric tap.Device
 	shared bool // the switch is the host's, in user space: it may not complete checksums
@@ -50,13 +51,15 @@ type network struct {
 	moved     moved          // likewise
 	endpoints map[string]*endpoint
 	links     map[nodeid.ID]*link
+	drifted   []ovs.Drift       // found and not put right yet
+	repairs   map[string]uint64 // put right, by kind
 	// accepted is which source MACs the installed flows let in by which link.
 	accepted atomic.Pointer[map[overlay.MAC]*link]
 }
 
 func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, err error) {
 	n := &network{
-		plane: p, sw: sw, spec: spec, ranges: spec.Ranges,
+		plane: p, sw: sw, spec: spec, engine: p.engine, ranges: spec.Ranges,
 		bridge:    deviceName(bridgePrefix, p.engine, spec.ID),
 		endpoints: map[string]*endpoint{},
 		links:     map[nodeid.ID]*link{},
@@ -66,7 +69,10 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, 
 	n.shared = !info.Own && info.Datapath == "netdev"
 	n.accepted.Store(&map[overlay.MAC]*link{})
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.fabric, err = tap.Open(deviceName(fabricPrefix, p.engine, spec.ID), spec.MTU)
+	fabric := deviceName(fabricPrefix, p.engine, spec.ID)
+	n.fabric, err = openPort(portConfig{
+		name: fabric, mtu: spec.MTU, mark: deviceMark(p.engine, spec.ID), log: n.log, again: func() { n.portAgain(fabric) },
+	})
 	if err != nil {
 		n.cancel()
 		return nil, fmt.Errorf("open fabric port: %w", err)
@@ -104,7 +110,13 @@ func (n *network) close() {
 // apply makes the bridge as it should be and records what its flows now accept. A
 // port whose device went away meanwhile because nobody wants it any more is no
 // fault of those that remain: then the newest state is applied at once.
-func (n *network) apply(ctx context.Context) error { return n.applyBy(ctx, n.sw.Apply) }
+func (n *network) apply(ctx context.Context) error {
+	drifted := n.takeDrifted()
+	err := n.applyBy(ctx, n.sw.Apply)
+	n.repaired(drifted, err)
+	n.renewPorts(err)
+	return err
+}
 
 func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.Bridge) error) error {
 	for {
@@ -155,7 +167,7 @@ func portNames(b ovs.Bridge) []string {
 // desired returns the bridge as it should be, and the source MACs that its flows
 // will accept by each link.
 func (n *network) desired() (ovs.Bridge, map[overlay.MAC]*link) {
-	b := ovs.Bridge{Name: n.bridge, Network: n.spec.ID, MTU: n.spec.MTU}
+	b := ovs.Bridge{Name: n.bridge, Network: n.spec.ID, Engine: n.engine, MTU: n.spec.MTU}
 	b.Ports = append(b.Ports, ovs.Port{Name: n.fabric.Name(), Role: ovs.Fabric})
 	at := map[nodeid.ID][]ovs.MAC{}
 	accepted := map[overlay.MAC]*link{}

@@ -65,6 +65,12 @@ type Plane struct {
 	swErr    error // why there is no switch yet
 	networks map[string]*network
 	closed   bool // Run has ended
+
+	owned  chan struct{} // tells that owners are known
+	owners func() map[string][]string
+	swept  uint64 // bridges and devices that nothing owned
+
+	suspects map[thing]bool // of the last look; belongs to watch
 }
 
 // New returns a plane that waits for Run to bring up its switch.
@@ -72,12 +78,13 @@ func New(c Config) *Plane {
 	return &Plane{
 		key: c.Key, engine: EngineID(c.Key), site: c.Site, book: c.Book, transport: c.Transport, secrets: c.Secrets,
 		ovsConfig: c.OVS, log: c.Log, ready: make(chan struct{}), networks: map[string]*network{},
-		swErr: errStarting,
+		swErr: errStarting, owned: make(chan struct{}, 1),
 	}
 }
 
 // Run brings up the switch, trying again until that succeeds, re-applies every
-// bridge after the switch restarted, and ends everything when the context ends.
+// bridge after the switch restarted, looks after them, and ends everything when the
+// context ends.
 func (p *Plane) Run(ctx context.Context) error {
 	sw := p.startSwitch(ctx)
 	if sw == nil {
@@ -85,6 +92,9 @@ func (p *Plane) Run(ctx context.Context) error {
 	}
 	defer sw.Stop()
 	defer p.closeAll()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { p.watch(ctx, sw) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -184,9 +194,14 @@ func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
 	if err != nil {
 		return err
 	}
-	if err := n.switched.wait(ctx); err != nil {
+	n.adopt(spec.Endpoints)
+	if err := ofPort(n.switched.wait(ctx), n.fabric.Name()); err != nil {
 		n.close()
-		return errors.Join(fmt.Errorf("make bridge: %w", err), p.deleteBridge(ctx, sw, n.bridge))
+		err = fmt.Errorf("make bridge: %w", err)
+		if spec.Adopt {
+			return err // containers may be talking over what there is
+		}
+		return errors.Join(err, p.deleteBridge(ctx, sw, n.bridge))
 	}
 	p.mu.Lock()
 	closed = p.closed // meanwhile

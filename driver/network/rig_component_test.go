@@ -52,6 +52,16 @@ type rig struct {
 // that engine's, because one machine has room for only one in user space.
 func newRig(t *testing.T, server *overlaytest.Server, name string, n byte, host ...*rig) *rig {
 	t.Helper()
+	r := makeRig(t, server, name, n)
+	for _, h := range host {
+		r.host = h.runDir
+		<-h.plane.ready
+	}
+	return r.run()
+}
+
+func makeRig(t *testing.T, server *overlaytest.Server, name string, n byte) *rig {
+	t.Helper()
 	seed := make([]byte, ed25519.SeedSize)
 	seed[0] = n
 	dir, err := os.MkdirTemp("/run", "ev") //nolint:usetesting // t.TempDir is too long for a socket
@@ -59,11 +69,21 @@ func newRig(t *testing.T, server *overlaytest.Server, name string, n byte, host 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := &rig{t: t, name: name, key: ed25519.NewKeyFromSeed(seed), server: server, state: t.TempDir(), runDir: dir}
-	for _, h := range host {
-		r.host = h.runDir
-		<-h.plane.ready
-	}
+	return &rig{t: t, name: name, key: ed25519.NewKeyFromSeed(seed), server: server, state: t.TempDir(), runDir: dir}
+}
+
+// newRigOn starts an engine that uses the machine's Open vSwitch.
+func newRigOn(t *testing.T, server *overlaytest.Server, name string, n byte, h *hostSwitch) *rig {
+	t.Helper()
+	r := makeRig(t, server, name, n)
+	r.host = h.dir
+	return r.run()
+}
+
+// run begins the first life of the plugin.
+func (r *rig) run() *rig {
+	t := r.t
+	t.Helper()
 	r.start()
 	t.Cleanup(func() { r.stop() })
 	return r
@@ -119,13 +139,25 @@ func (r *rig) addNetwork(overlayName string) {
 	r.addNetworkAs(netID, overlayName)
 }
 
-func (r *rig) addNetworkAs(id, overlayName string) {
+// restoreNetwork does what the driver does after a restart of the plugin.
+func (r *rig) restoreNetwork(overlayName string, boxes ...*box) {
+	r.t.Helper()
+	var living []driver.EndpointSpec
+	for _, b := range boxes {
+		b.spec.Adopt = true
+		living = append(living, b.spec)
+	}
+	r.addNetworkAs(netID, overlayName, living...)
+}
+
+func (r *rig) addNetworkAs(id, overlayName string, living ...driver.EndpointSpec) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
 	defer cancel()
 	err := r.plane.AddNetwork(ctx, driver.NetworkSpec{
 		ID: id, Overlay: overlayName, MTU: testMTU,
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/64")},
+		Adopt:   len(living) > 0, Endpoints: living,
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -141,11 +173,22 @@ func (r *rig) network() *network {
 	return n
 }
 
-// vsctl asks the engine's own Open vSwitch.
+// switchDir is the run directory of the Open vSwitch that the engine uses.
+func (r *rig) switchDir() string {
+	if r.host != "" {
+		return r.host
+	}
+	return r.runDir
+}
+
+// vsctl asks the engine's Open vSwitch.
 func (r *rig) vsctl(args ...string) string {
 	r.t.Helper()
-	return run(r.t, "ovs-vsctl", append([]string{"--db=unix:" + r.runDir + "/db.sock"}, args...)...)
+	return run(r.t, "ovs-vsctl", append([]string{"--db=unix:" + r.switchDir() + "/db.sock"}, args...)...)
 }
+
+// bridge returns the name of the network's bridge.
+func (r *rig) bridge() string { return deviceName(bridgePrefix, EngineID(r.key), netID) }
 
 // box is a container: an endpoint and a network namespace.
 type box struct {
@@ -311,5 +354,5 @@ func devices(t *testing.T) []string {
 
 // ports lists the ports of the network's bridge.
 func (r *rig) ports() []string {
-	return strings.Fields(r.vsctl("list-ports", deviceName(bridgePrefix, EngineID(r.key), netID)))
+	return strings.Fields(r.vsctl("list-ports", r.bridge()))
 }

@@ -21,7 +21,7 @@ func (p *Plane) Switch() (status.Switch, error) {
 		return status.Switch{}, p.swErr
 	}
 	info := p.sw.Info()
-	return status.Switch{Own: info.Own, Datapath: info.Datapath, Version: info.Version}, nil
+	return status.Switch{Own: info.Own, Datapath: info.Datapath, Version: info.Version, Swept: p.swept}, nil
 }
 
 // Faults says what keeps running networks from being as they should.
@@ -69,6 +69,7 @@ func (n *network) status(ctx context.Context) status.Network {
 		s.Fault = noSecret.Error()
 	}
 	s.Drops = n.drops.byCause()
+	s.Repairs = n.repairCounts()
 	refused, err := n.sw.Drops(ctx, n.bridge)
 	if err != nil && s.Fault == "" && len(s.Ports) > 0 {
 		s.Fault = fmt.Sprintf("bridge %s does not answer: %v", n.bridge, err)

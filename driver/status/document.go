@@ -87,6 +87,7 @@ type Switch struct {
 	Datapath string `json:"datapath"`        // "system" (kernel) or "netdev" (user space)
 	Version  string `json:"version"`         // of ovs-vswitchd; empty: not reached yet
 	Error    string `json:"error,omitempty"` // why there is none
+	Swept    uint64 `json:"swept"`           // bridges and devices that no network owned, removed
 }
 
 // Transport is the UDP socket that all sessions share.
@@ -144,6 +145,7 @@ type Network struct {
 	Drops      map[string]uint64 `json:"drops"`           // frames, by cause
 	Running    bool              `json:"running"`         // it has a bridge; else it is being restored
 	Fault      string            `json:"fault,omitempty"` // what keeps it, its bridge or its sessions from being as they should
+	Repairs    map[string]uint64 `json:"repairs"`         // what others had changed and was put right: bridge, settings, port, flows, device, shield
 }
 
 // Endpoint is a container's attachment on this engine.

@@ -108,6 +108,7 @@ func (d *Document) complete() {
 		list(&n.Directory)
 		list(&n.Conflicts)
 		table(&n.Drops)
+		table(&n.Repairs)
 		for j := range n.Endpoints {
 			list(&n.Endpoints[j].Addresses)
 		}

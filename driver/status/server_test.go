@@ -57,7 +57,7 @@ func TestFetchReturnsWhatTheSourceCollects(t *testing.T) {
 	began := time.Date(2026, 11, 21, 1, 2, 3, 0, time.UTC)
 	want := Document{
 		Version: "1.2.3", Started: began, Process: ThisProcess(),
-		Switch: Switch{Own: true, Datapath: "netdev", Version: "3.1.0"},
+		Switch: Switch{Own: true, Datapath: "netdev", Version: "3.1.0", Swept: 6},
 		Transport: Transport{
 			Port: 4711, Datagrams: map[string]uint64{"stun": 1}, Drops: map[string]uint64{"class": 2},
 			Sessions: map[string]int{"established": 1}, Agents: 1,
@@ -77,6 +77,7 @@ func TestFetchReturnsWhatTheSourceCollects(t *testing.T) {
 			Ring:      Ring{Successors: []string{"01"}, LongDistance: []string{}, Estimate: 2},
 			Directory: []Entry{{Address: "10.9.0.3", MAC: "0a:00:00:00:00:02", Node: "01"}},
 			Drops:     map[string]uint64{"spoofed": 3},
+			Repairs:   map[string]uint64{"flows": 7},
 		}},
 		Calls:  []Call{{Method: "Join", Total: 2, Failed: 1, LongestMillis: 12.5}},
 		Faults: []string{"a sentence"},

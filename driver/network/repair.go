@@ -1,0 +1,154 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"evio/datapath/netdev"
+	"evio/datapath/ovs"
+	"evio/datapath/tap"
+)
+
+const (
+	// lookEvery is how often what is there is compared with what should be.
+	lookEvery = 5 * time.Second
+	// lookShare bounds what that costs: a look that took a second is followed by a
+	// pause of ten.
+	lookShare = 10
+	// lookTimeout bounds one look, for a switch that does not answer.
+	lookTimeout = 10 * time.Second
+)
+
+// watch looks after all bridges and for what nothing owns, until the context ends.
+func (p *Plane) watch(ctx context.Context, sw *ovs.Switch) {
+	timer := time.NewTimer(lookEvery)
+	defer timer.Stop()
+	for reason := ""; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-p.owned:
+		}
+		began := time.Now()
+		err := p.look(ctx, sw)
+		if ctx.Err() != nil {
+			return
+		}
+		switch {
+		case err == nil:
+			reason = ""
+		case err.Error() != reason:
+			reason = err.Error()
+			p.log.WithError(err).Warn("bridges and devices cannot be compared with what they should be, trying again")
+		}
+		timer.Reset(max(lookEvery, lookShare*time.Since(began)))
+	}
+}
+
+// look does both once.
+func (p *Plane) look(ctx context.Context, sw *ovs.Switch) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	found, err := sw.Inspect(ctx)
+	if found == nil {
+		return err
+	}
+	p.mu.Lock()
+	for _, n := range p.networks {
+		if drifted, ok := found.Drifted[n.bridge]; ok {
+			n.drift(drifted)
+		}
+	}
+	p.mu.Unlock()
+	return errors.Join(err, p.sweep(ctx, sw, found))
+}
+
+// drift has the applier put right what was found. Devices that are gone it finds by
+// itself: a TAP is made anew, a container's interface left out of the bridge.
+func (n *network) drift(found []ovs.Drift) {
+	n.mu.Lock()
+	for _, d := range found {
+		if d.Kind != ovs.DriftMissing {
+			n.drifted = append(n.drifted, d)
+		}
+	}
+	n.mu.Unlock()
+	n.switched.request()
+}
+
+// renewPorts makes TAPs anew of which an application of the bridge has found that they
+// are gone, such as one that was given another name: its reader does not notice that.
+func (n *network) renewPorts(err error) {
+	broken, ok := errors.AsType[*ovs.PortsError](err)
+	if !ok {
+		return
+	}
+	n.mu.Lock()
+	devices := []tap.Device{n.fabric}
+	for _, l := range n.links {
+		devices = append(devices, l.dev)
+	}
+	n.mu.Unlock()
+	for _, d := range devices {
+		p, ours := d.(*port)
+		if !ours || broken.Ports[p.name] == nil {
+			continue
+		}
+		if index, err := netdev.Index(p.name); err == nil && index == 0 {
+			p.renew()
+		}
+	}
+}
+
+// portAgain notes that the device of a port was opened anew.
+func (n *network) portAgain(name string) {
+	n.mu.Lock()
+	n.drifted = append(n.drifted, ovs.Drift{
+		Kind: ovs.DriftDevice, Port: name, Text: fmt.Sprintf("device %s was deleted", name),
+	})
+	n.mu.Unlock()
+	n.switched.request()
+}
+
+func (n *network) takeDrifted() []ovs.Drift {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	d := n.drifted
+	n.drifted = nil
+	return d
+}
+
+func (n *network) repairCounts() map[string]uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.repairs)
+}
+
+// repaired counts and logs what an application of the bridge has put right, or keeps
+// it for the next one.
+func (n *network) repaired(drifted []ovs.Drift, err error) {
+	if len(drifted) == 0 {
+		return
+	}
+	_, ports := errors.AsType[*ovs.PortsError](err)
+	n.mu.Lock()
+	if err != nil && !ports {
+		n.drifted = append(drifted, n.drifted...)
+		n.mu.Unlock()
+		return
+	}
+	if n.repairs == nil {
+		n.repairs = map[string]uint64{}
+	}
+	for _, d := range drifted {
+		n.repairs[string(d.Kind)]++
+	}
+	n.mu.Unlock()
+	for _, d := range drifted {
+		n.log.WithField("bridge", n.bridge).Warnf("put right: %s", d.Text)
+	}
+}

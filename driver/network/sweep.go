@@ -1,0 +1,160 @@
+package network
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"evio/datapath/netdev"
+	"evio/datapath/ovs"
+)
+
+// removeTimeout bounds the removal of one bridge that nothing owns.
+const removeTimeout = 5 * time.Second
+
+// Sweep implements driver.Plane.
+func (p *Plane) Sweep(owners func() map[string][]string) {
+	p.mu.Lock()
+	p.owners = owners
+	p.mu.Unlock()
+	select {
+	case p.owned <- struct{}{}:
+	default:
+	}
+}
+
+// thing is a bridge, or a device with its number in the kernel: another that is made
+// under the name of one that is gone is another thing.
+type thing struct {
+	name  string
+	index int // 0: a bridge
+}
+
+// ownership is who owns bridges and devices.
+type ownership struct {
+	engine  string
+	wanted  map[string]map[string]bool // by network, its endpoints
+	running map[string]map[string]bool // by network that runs, the devices it uses
+}
+
+// orphans returns what bears this engine's mark and belongs to nothing. A bridge of a
+// version that did not mark the engine is told by its name.
+func (o *ownership) orphans(bridges []ovs.Owned, devices map[string]netdev.Device) map[thing]bool {
+	found := map[thing]bool{}
+	for _, b := range bridges {
+		ours := b.Engine == o.engine
+		if b.Engine == "" {
+			ours = b.Name == deviceName(bridgePrefix, o.engine, b.Network)
+		}
+		if ours && !o.has(b.Network) {
+			found[thing{name: b.Name}] = true
+		}
+	}
+	for _, d := range devices {
+		if of, ours := readMark(o.engine, d.Mark); ours && !o.uses(of, d.Name) {
+			found[thing{name: d.Name, index: d.Index}] = true
+		}
+	}
+	return found
+}
+
+// has reports whether there is such a network.
+func (o *ownership) has(network string) bool {
+	_, runs := o.running[network]
+	return o.wanted[network] != nil || runs
+}
+
+// uses reports whether a device serves a network or an endpoint. A network that does
+// not run yet may be about to open its TAPs.
+func (o *ownership) uses(of markOwner, device string) bool {
+	used, runs := o.running[of.network]
+	switch {
+	case used[device]:
+		return true
+	case of.endpoint != "":
+		return o.wanted[of.network][of.endpoint]
+	}
+	return !runs && o.wanted[of.network] != nil
+}
+
+// sweep removes what was found twice, at least a look apart, and belongs to nothing.
+// Owners are asked after the look: what a call made before it has an owner by now.
+func (p *Plane) sweep(ctx context.Context, sw *ovs.Switch, found *ovs.Findings) error {
+	o := p.ownership()
+	if o == nil {
+		return nil
+	}
+	now := o.orphans(found.Bridges, found.Devices)
+	before := p.suspects
+	p.suspects = now
+	var errs []error
+	for _, t := range slices.SortedFunc(maps.Keys(now), func(a, b thing) int { return cmp.Compare(a.name, b.name) }) {
+		if !before[t] {
+			continue
+		}
+		if err := remove(ctx, sw, t, found.Devices); err != nil {
+			errs = append(errs, fmt.Errorf("remove what no network owns: %w", err))
+			continue
+		}
+		delete(now, t)
+		p.mu.Lock()
+		p.swept++
+		p.mu.Unlock()
+		if t.index == 0 {
+			p.log.WithField("bridge", t.name).Warn("removed a bridge that no network owned")
+		} else {
+			p.log.WithField("port", t.name).Warnf("removed a device that nothing owned: %s", found.Devices[t.name].Mark)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func remove(ctx context.Context, sw *ovs.Switch, t thing, devices map[string]netdev.Device) error {
+	if t.index != 0 {
+		return netdev.DeleteExact(devices[t.name])
+	}
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	return sw.Delete(ctx, t.name)
+}
+
+// ownership returns who owns what at present; nil while that is not known.
+func (p *Plane) ownership() *ownership {
+	p.mu.Lock()
+	owners := p.owners
+	p.mu.Unlock()
+	if owners == nil {
+		return nil
+	}
+	o := &ownership{engine: p.engine, wanted: map[string]map[string]bool{}, running: map[string]map[string]bool{}}
+	for network, endpoints := range owners() {
+		o.wanted[network] = map[string]bool{}
+		for _, id := range endpoints {
+			o.wanted[network][id] = true
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, n := range p.networks {
+		o.running[id] = n.devices()
+	}
+	return o
+}
+
+// devices returns the names of the devices that a network uses.
+func (n *network) devices() map[string]bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	used := map[string]bool{n.fabric.Name(): true}
+	for _, e := range n.endpoints {
+		used[e.spec.HostIf] = true
+	}
+	for _, l := range n.links {
+		used[l.dev.Name()] = true
+	}
+	return used
+}
