@@ -9,6 +9,9 @@
 // idempotent, removing what is not there succeeds, and a call that fails or whose
 // caller went away undoes what it did.
 //
+// What Docker removes while nobody listens is found by looking at its own lists, on
+// a timer and with doubt; see [evio/driver/collector].
+//
 // No call waits for a peer, for signalling, or for Docker's own API, and each has a
 // deadline of its own (20 s for CreateNetwork, 10 s for others), since Docker's is
 // infinite after a restart of the engine.

@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/semaphore"
 
+	"evio/driver/status"
 	"evio/driver/store"
 )
 
@@ -36,9 +37,15 @@ type Config struct {
 	Store Store
 	// Plane may be nil when Fault is set.
 	Plane Plane
-	// Engine tells networks' names and ranges. Nil: networks without evio.overlay stay
-	// local.
+	// Engine tells networks' names and ranges, and what it still has of the store. Nil:
+	// networks without evio.overlay stay local, and nothing is collected.
 	Engine Engine
+	// Names are the names of this driver by which the engine lists networks, but for
+	// those that the engine's list tells.
+	Names []string
+	// LookApart is the least time between two looks that did not find an object in
+	// the engine's lists before it is removed. Default: 20 s.
+	LookApart time.Duration
 	// Fault, when set, is one sentence that says what keeps this plugin from
 	// working, such as a broken configuration file. Networks and attachments are
 	// then refused with it; everything else is answered.
@@ -68,12 +75,20 @@ type Driver struct {
 	conns    *conns
 	loaded   chan struct{}       // closed by Start
 	attempts *semaphore.Weighted // bounds how many networks are restored at once
+	names    []string
+	apart    time.Duration
+	activity chan struct{} // the engine has started, so its lists are worth a look; holds one
 
-	mu       sync.Mutex
-	fault    error
-	started  bool
-	closed   bool
-	networks map[string]*dockerNetwork
+	mu        sync.Mutex
+	fault     error
+	started   bool
+	closed    bool
+	networks  map[string]*dockerNetwork
+	changes   uint64             // numbers the versions of all objects
+	looks     context.CancelFunc // ends the looks at the engine's lists, once these are begun
+	looked    chan struct{}      // closed when they have ended
+	missing   []string           // a sentence for each network that the engine has and the store lacks
+	collected status.Collected
 }
 
 // restoreWidth is how many networks are handed to the plane at once after a start.
@@ -86,7 +101,13 @@ func New(c Config) *Driver {
 		linkExists: c.LinkExists, deleteLink: c.DeleteLink, log: c.Log,
 		calls: newCalls(), conns: newConns(), loaded: make(chan struct{}),
 		attempts: semaphore.NewWeighted(restoreWidth),
+		names:    c.Names, apart: c.LookApart, activity: make(chan struct{}, 1),
 		networks: map[string]*dockerNetwork{},
+		looks:    func() {}, looked: make(chan struct{}),
+	}
+	close(d.looked)
+	if d.apart == 0 {
+		d.apart = lookApart
 	}
 	if d.linkExists == nil {
 		d.linkExists = func(name string) bool {
@@ -108,7 +129,7 @@ func (d *Driver) Close(ctx context.Context) error {
 	err := d.conns.stopListening()
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	err = errors.Join(err, d.calls.drain(ctx))
+	err = errors.Join(err, d.endLooks(ctx), d.calls.drain(ctx))
 	d.mu.Lock()
 	d.closed = true
 	all := d.networksLocked()
@@ -137,6 +158,7 @@ func (d *Driver) Faults() []string {
 			faults = append(faults, "network "+n.rec.label()+": "+n.fault.Error())
 		}
 	}
+	faults = append(faults, d.missing...)
 	d.mu.Unlock()
 	if d.store != nil {
 		faults = append(faults, d.store.Faults()...)

@@ -42,7 +42,7 @@ func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpoint
 	if e == nil {
 		return resp, nil
 	}
-	defer e.lock.Release(1)
+	defer func() { d.end(&e.work); e.lock.Release(1) }()
 	undo := rollback{log: d.log.WithField("endpoint", short(rec.ID))}
 	defer func() { undo.run(ctx) }()
 	undo.add(func(context.Context) error { d.dropEndpoint(n, e); return nil })
@@ -96,6 +96,7 @@ func (d *Driver) reserveEndpoint(ctx context.Context, n *dockerNetwork, rec endp
 			if clash == nil {
 				e = newDockerEndpoint(rec)
 				e.lock.TryAcquire(1)
+				d.beginLocked(&e.work)
 				n.endpoints[rec.ID] = e
 				d.mu.Unlock()
 				return e, nil
@@ -112,6 +113,7 @@ func (d *Driver) reserveEndpoint(ctx context.Context, n *dockerNetwork, rec endp
 		}
 		d.mu.Lock()
 		gone, known := e.gone, e.rec
+		d.touchLocked(&e.work)
 		d.mu.Unlock()
 		e.lock.Release(1)
 		if gone {

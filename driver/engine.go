@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
+	"github.com/docker/docker/api/types/container"
 	dockernet "github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
+
+	"evio/driver/collector"
 )
 
 // Engine is what the driver asks of Docker's API, never within a call of Docker:
@@ -18,6 +22,9 @@ type Engine interface {
 	// NetworkRanges returns the ranges from which Docker hands out addresses on the
 	// network: the --ip-range of a subnet, or all of it.
 	NetworkRanges(ctx context.Context, id string) ([]netip.Prefix, error)
+	// List returns all networks, and the endpoints of those with the given IDs and of
+	// all running containers. What it cannot list completely is an error.
+	List(ctx context.Context, ids []string) (collector.List, error)
 }
 
 var _ Engine = (*DockerEngine)(nil)
@@ -54,6 +61,52 @@ func (e *DockerEngine) NetworkName(ctx context.Context, id string) (string, erro
 func (e *DockerEngine) Ping(ctx context.Context) error {
 	_, err := e.client.Ping(ctx)
 	return err
+}
+
+// List implements Engine. Endpoints are listed twice by Docker: with the network, by
+// what its store says, and with the container, by what runs. One that is in either
+// list is in this one: a container with two endpoints of one network, of which one
+// was left by a crash, hides one of them in the first.
+func (e *DockerEngine) List(ctx context.Context, ids []string) (collector.List, error) {
+	all, err := e.client.NetworkList(ctx, dockernet.ListOptions{})
+	if err != nil {
+		return collector.List{}, fmt.Errorf("ask Docker for its networks: %w", err)
+	}
+	l := collector.List{Endpoints: map[string]bool{}}
+	for _, n := range all {
+		l.Networks = append(l.Networks, collector.Network{ID: n.ID, Name: n.Name, Driver: n.Driver, Local: n.Scope == "local"})
+		if !slices.Contains(ids, n.ID) {
+			continue
+		}
+		details, err := e.client.NetworkInspect(ctx, n.ID, dockernet.InspectOptions{})
+		if err != nil {
+			return collector.List{}, fmt.Errorf("ask Docker for the endpoints of network %s: %w", short(n.ID), err)
+		}
+		if details.ID != n.ID {
+			return collector.List{}, fmt.Errorf("ask Docker for the endpoints of network %s: it answered with network %s", short(n.ID), short(details.ID))
+		}
+		for _, c := range details.Containers {
+			if c.EndpointID == "" {
+				return collector.List{}, fmt.Errorf("ask Docker for the endpoints of network %s: one of them has no ID", short(n.ID))
+			}
+			l.Endpoints[c.EndpointID] = true
+		}
+	}
+	running, err := e.client.ContainerList(ctx, container.ListOptions{})
+	if err != nil {
+		return collector.List{}, fmt.Errorf("ask Docker for its containers: %w", err)
+	}
+	for _, c := range running {
+		if c.NetworkSettings == nil {
+			continue
+		}
+		for _, n := range c.NetworkSettings.Networks {
+			if n != nil {
+				l.Endpoints[n.EndpointID] = true
+			}
+		}
+	}
+	return l, nil
 }
 
 // Close ends the connections.

@@ -63,7 +63,13 @@ func noReply[Req any](call func(context.Context, *Req) error) func(context.Conte
 	return func(ctx context.Context, req *Req) (empty, error) { return empty{}, call(ctx, req) }
 }
 
+// getCapabilities is what an engine asks when it starts, and all that it asks if its
+// containers have outlived it.
 func (d *Driver) getCapabilities(context.Context, *empty) (network.CapabilitiesResponse, error) {
+	select {
+	case d.activity <- struct{}{}:
+	default:
+	}
 	return network.CapabilitiesResponse{Scope: network.LocalScope, ConnectivityScope: network.GlobalScope}, nil
 }
 

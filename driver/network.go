@@ -25,7 +25,7 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	if n == nil || err != nil {
 		return err
 	}
-	defer n.gate.Release(whole)
+	defer func() { d.end(&n.work); n.gate.Release(whole) }()
 	undo := rollback{log: d.log.WithField("network", short(rec.ID))}
 	defer func() { undo.run(ctx) }()
 	undo.add(func(context.Context) error { d.dropNetwork(n); return nil })
@@ -100,6 +100,7 @@ func (d *Driver) reserve(ctx context.Context, rec networkRecord) (*dockerNetwork
 		}
 		d.mu.Lock()
 		gone, known := n.gone, n.rec
+		d.touchLocked(&n.work)
 		d.mu.Unlock()
 		n.gate.Release(share)
 		if gone {
@@ -124,6 +125,7 @@ func (d *Driver) reserveLocked(rec networkRecord) (*dockerNetwork, error) {
 	}
 	n := newDockerNetwork(rec)
 	n.gate.TryAcquire(whole)
+	d.beginLocked(&n.work)
 	d.networks[rec.ID] = n
 	return n, nil
 }
@@ -151,8 +153,13 @@ func (d *Driver) DeleteNetwork(ctx context.Context, req *network.DeleteNetworkRe
 		return err
 	}
 	defer leave()
+	return d.remove(ctx, n)
+}
+
+// remove takes a network whose gate is held out of the table, now or later.
+func (d *Driver) remove(ctx context.Context, n *dockerNetwork) error {
 	n.stop()
-	err = n.stopped(ctx)
+	err := n.stopped(ctx)
 	if err == nil {
 		err = d.erase(ctx, n)
 	}

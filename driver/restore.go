@@ -47,6 +47,7 @@ func (d *Driver) Start(ctx context.Context) {
 		}
 		d.backgroundLocked(ctx, n, func(ctx context.Context) { d.restore(ctx, n) })
 	}
+	d.beginLooksLocked(ctx)
 	// What could not be loaded may own something.
 	if len(d.store.Faults()) == 0 {
 		d.plane.Sweep(d.owners)

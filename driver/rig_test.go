@@ -34,6 +34,8 @@ type rig struct {
 	store  *drivertest.Store
 	links  func(string) bool
 	fault  error
+	names  []string
+	apart  time.Duration
 
 	driver *driver.Driver
 	logs   *logtest.Hook
@@ -69,7 +71,7 @@ func (r *rig) prepare() *driver.Driver {
 	r.store.Store = s
 	r.driver = driver.New(driver.Config{
 		EngineID: "engine-1", Store: r.store, Plane: r.plane, Engine: r.engine, Fault: r.fault,
-		LinkExists: r.links, Log: logger.WithField("part", "driver"),
+		Names: r.names, LookApart: r.apart, LinkExists: r.links, Log: logger.WithField("part", "driver"),
 	})
 	return r.driver
 }

@@ -23,6 +23,7 @@ type dockerNetwork struct {
 	done chan struct{}
 
 	// The rest is guarded by Driver.mu.
+	work      work
 	rec       networkRecord
 	endpoints map[string]*dockerEndpoint
 	gone      bool  // not in the table any more: look again
@@ -35,6 +36,7 @@ type dockerEndpoint struct {
 	lock *semaphore.Weighted
 
 	// The rest is guarded by Driver.mu.
+	work    work
 	rec     endpointRecord
 	gone    bool // not in the table any more: look again
 	inPlane bool
@@ -117,9 +119,12 @@ func (d *Driver) enter(ctx context.Context, id string, weight int64) (*dockerNet
 		}
 		d.mu.Lock()
 		stale := n.gone || n.rec.Removed
+		if !stale {
+			d.beginLocked(&n.work)
+		}
 		d.mu.Unlock()
 		if !stale {
-			return n, func() { n.gate.Release(weight) }, nil
+			return n, func() { d.end(&n.work); n.gate.Release(weight) }, nil
 		}
 		n.gate.Release(weight)
 	}
@@ -146,9 +151,12 @@ func (d *Driver) enterEndpoint(ctx context.Context, networkID, id string) (*dock
 		}
 		d.mu.Lock()
 		gone := e.gone
+		if !gone {
+			d.beginLocked(&e.work)
+		}
 		d.mu.Unlock()
 		if !gone {
-			return n, e, func() { e.lock.Release(1); leave() }, nil
+			return n, e, func() { d.end(&e.work); e.lock.Release(1); leave() }, nil
 		}
 		e.lock.Release(1)
 	}

@@ -70,6 +70,7 @@ func serve(ctx context.Context, getenv func(string) string, out io.Writer) (err 
 	log.Infof("evio %s serves %s and the names %v", version(), s.Socket, s.V1Names)
 	if v1Err != nil {
 		log.WithError(v1Err).Error("not every name can be served; networks with -d evionet work")
+		s.V1Names = nil // others may serve them
 	}
 	report(log, s, faults)
 	return wire(ctx, s, faults, events, listeners, log)

@@ -30,7 +30,7 @@ const pingLimit = time.Second
 func (s source) Status(ctx context.Context) status.Document {
 	d := status.Document{
 		Version: version(), Started: s.started.UTC(), Process: status.ThisProcess(),
-		Calls: s.driver.Calls(), Faults: s.driver.Faults(),
+		Calls: s.driver.Calls(), Collected: s.driver.Collected(), Faults: s.driver.Faults(),
 	}
 	s.addOperation(ctx, &d)
 	if s.parts.plane == nil {

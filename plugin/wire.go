@@ -39,6 +39,7 @@ type parts struct {
 	plane     *network.Plane
 	transport *session.Transport
 	accounts  []account
+	names     []string // of the v1 plugin
 	faults    faults
 }
 
@@ -140,6 +141,7 @@ func (p *parts) useSettings(s config.Settings, log *logrus.Entry) (err error) {
 		}
 		p.accounts = append(p.accounts, a)
 	}
+	p.names = s.V1Names
 	p.engine, err = driver.NewDockerEngine(s.HostPath(s.Docker.Socket))
 	return err
 }
@@ -153,7 +155,7 @@ func (p *parts) newDriver(fault error, log *logrus.Entry) *driver.Driver {
 		c.Store = p.store
 	}
 	if fault == nil {
-		c.Plane, c.Engine = p.plane, p.engine
+		c.Plane, c.Engine, c.Names = p.plane, p.engine, p.names
 	}
 	return driver.New(c)
 }

@@ -3,21 +3,31 @@ package drivertest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"evio/driver"
+	"evio/driver/collector"
 )
 
 var _ driver.Engine = (*Engine)(nil)
 
-// Engine knows the names it was told, and of a network with a name its ranges: none,
-// unless it was told others. The zero value knows none.
+// Engine has the networks and endpoints it was told of, all by the driver evio and
+// without ranges unless it was told some, and those that every engine has. The zero
+// value has no others.
 type Engine struct {
-	mu     sync.Mutex
-	names  map[string]string
-	ranges map[string][]netip.Prefix
-	asked  int
+	// Change, if set, is called with each list before it is returned and may make
+	// it another one, wait, or fail. It is set before the first call.
+	Change func(ctx context.Context, l *collector.List) error
+
+	mu        sync.Mutex
+	names     map[string]string
+	ranges    map[string][]netip.Prefix
+	endpoints map[string]string // ID → network
+	asked     int
+	lists     int
 }
 
 // Range makes the ranges of a network known.
@@ -40,7 +50,7 @@ func (e *Engine) NetworkRanges(_ context.Context, id string) ([]netip.Prefix, er
 	return e.ranges[id], nil
 }
 
-// Name makes a network's name known.
+// Name makes a network, and thereby its name, known.
 func (e *Engine) Name(id, name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -48,6 +58,24 @@ func (e *Engine) Name(id, name string) {
 		e.names = map[string]string{}
 	}
 	e.names[id] = name
+}
+
+// Endpoint makes an endpoint known.
+func (e *Engine) Endpoint(network, id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.endpoints == nil {
+		e.endpoints = map[string]string{}
+	}
+	e.endpoints[id] = network
+}
+
+// Forget removes the network or the endpoint with this ID.
+func (e *Engine) Forget(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.names, id)
+	delete(e.endpoints, id)
 }
 
 // NetworkName implements driver.Engine.
@@ -62,9 +90,45 @@ func (e *Engine) NetworkName(_ context.Context, id string) (string, error) {
 	return name, nil
 }
 
+// List implements driver.Engine.
+func (e *Engine) List(ctx context.Context, ids []string) (collector.List, error) {
+	l := e.list(ids)
+	if e.Change != nil {
+		if err := e.Change(ctx, &l); err != nil {
+			return collector.List{}, err
+		}
+	}
+	return l, ctx.Err()
+}
+
+func (e *Engine) list(ids []string) collector.List {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lists++
+	l := collector.List{Endpoints: map[string]bool{}, Networks: []collector.Network{
+		{ID: "id of host", Name: "host", Driver: "host", Local: true}, {ID: "id of none", Name: "none", Driver: "null", Local: true},
+	}}
+	for _, id := range slices.Sorted(maps.Keys(e.names)) {
+		l.Networks = append(l.Networks, collector.Network{ID: id, Name: e.names[id], Driver: "evio", Local: true})
+	}
+	for id, network := range e.endpoints {
+		if slices.Contains(ids, network) {
+			l.Endpoints[id] = true
+		}
+	}
+	return l
+}
+
 // Asked returns how often a name was asked for.
 func (e *Engine) Asked() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.asked
+}
+
+// Lists returns how often the lists were asked for.
+func (e *Engine) Lists() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lists
 }

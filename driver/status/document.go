@@ -23,6 +23,7 @@ type Document struct {
 	Signalling []Signalling `json:"signalling"` // one entry per configured account
 	Networks   []Network    `json:"networks"`   // sorted by ID
 	Calls      []Call       `json:"calls"`      // Docker's calls, sorted by method
+	Collected  Collected    `json:"collected"`  // what Docker had removed without a call
 	Faults     []string     `json:"faults"`     // one sentence for each thing that is wrong now
 
 	Time       time.Time  `json:"time"`        // when the document was collected
@@ -232,6 +233,13 @@ type Conflict struct {
 	JID     string    `json:"jid"`     // the owner's bare JID
 	Site    string    `json:"site,omitempty"`
 	Since   time.Time `json:"since"`
+}
+
+// Collected counts what was removed because Docker did not list it any more, since
+// the start of the process.
+type Collected struct {
+	Networks  uint64 `json:"networks"`
+	Endpoints uint64 `json:"endpoints"` // those of collected networks are not counted
 }
 
 // Call counts one method of Docker's API since the start of the process.

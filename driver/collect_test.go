@@ -1,0 +1,314 @@
+package driver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/docker/go-plugins-helpers/network"
+	"github.com/google/go-cmp/cmp"
+
+	"evio/driver"
+	"evio/driver/collector"
+	"evio/driver/drivertest"
+	"evio/driver/status"
+)
+
+// forgotten is a store with network net1, which the engine removes while the plugin
+// is away, net2 with the endpoints ep1, whose container the engine removes, and ep2.
+// It calls f with the driver that starts thereafter.
+func forgotten(t *testing.T, prepare func(*rig), f func(*testing.T, *rig, *driver.Driver)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		d := r.prepare()
+		d.Start(t.Context())
+		for id, name := range map[string]string{net1: "blue", net2: "green"} {
+			create(t, d, id)
+			r.engine.Name(id, name)
+		}
+		for _, id := range []string{ep1, ep2} {
+			attach(t, r, d, net2, id)
+		}
+		<-time.After(10 * time.Second) // the names are known
+		if err := d.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.engine.Forget(net1)
+		r.engine.Forget(ep1)
+		r.plane = &drivertest.Plane{}
+		r.links = func(string) bool { return true }
+		prepare(r)
+		d = r.prepare()
+		d.Start(t.Context())
+		f(t, r, d)
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// attach does what Docker does for a container, and lists its endpoint thereafter.
+func attach(t *testing.T, r *rig, d *driver.Driver, networkID, id string) {
+	t.Helper()
+	if _, err := d.CreateEndpoint(t.Context(), &network.CreateEndpointRequest{NetworkID: networkID, EndpointID: id}); err != nil {
+		t.Fatal(err)
+	}
+	r.engine.Endpoint(networkID, id)
+	if _, err := d.Join(t.Context(), &network.JoinRequest{NetworkID: networkID, EndpointID: id}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func nothing(*rig) {}
+
+func wantCollected(t *testing.T, d *driver.Driver, networks, endpoints uint64) {
+	t.Helper()
+	if diff := cmp.Diff(status.Collected{Networks: networks, Endpoints: endpoints}, d.Collected()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestCollect: what Docker has removed while the plugin was away goes after two looks,
+// the rest stays, and for each there is a line that says why.
+func TestCollect(t *testing.T) {
+	forgotten(t, nothing, func(t *testing.T, r *rig, d *driver.Driver) {
+		<-time.After(19 * time.Second)
+		wantCollected(t, d, 0, 0)
+		r.wantSizes(2, 2, 4)
+		<-time.After(2 * time.Second)
+		wantCollected(t, d, 1, 1)
+		r.wantSizes(1, 1, 2)
+		if _, ok := r.plane.Endpoint(net2, ep2); !ok {
+			t.Error("the living endpoint is gone")
+		}
+		var lines []string
+		for _, e := range r.logs.AllEntries() {
+			if strings.Contains(e.Message, "is removed:") {
+				lines = append(lines, fmt.Sprint(e.Data["network"], " ", e.Data["endpoint"], " ", e.Message))
+			}
+		}
+		want := []string{
+			"blue <nil> network is removed: Docker did not list it in looks 20s apart, and no call has come about it",
+			"green " + ep1[:12] + " endpoint is removed: Docker did not list it in looks 20s apart, and no call has come about it",
+		}
+		if diff := cmp.Diff(want, lines); diff != "" {
+			t.Error(diff)
+		}
+		<-time.After(time.Hour)
+		wantCollected(t, d, 1, 1)
+		if n := r.engine.Lists(); n > 70 {
+			t.Errorf("Docker was asked %d times in an hour", n)
+		}
+		create(t, d, net1) // nothing of the old one is in the way
+	})
+}
+
+// TestDoubtfulEngine: an engine that does not answer, or not with all that it has,
+// costs nothing. When it does, what it has removed goes.
+func TestDoubtfulEngine(t *testing.T) {
+	for name, change := range map[string]func(context.Context, *collector.List) error{
+		"errors":  func(context.Context, *collector.List) error { return errors.New("the daemon is starting") },
+		"silence": func(ctx context.Context, _ *collector.List) error { <-ctx.Done(); return nil },
+		"nothing": func(_ context.Context, l *collector.List) error { *l = collector.List{}; return nil },
+		"a part": func(_ context.Context, l *collector.List) error {
+			l.Networks = l.Networks[:1]
+			return nil
+		},
+		"every other look": everyOther(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var well atomic.Bool
+			forgotten(t, func(r *rig) {
+				r.engine.Change = func(ctx context.Context, l *collector.List) error {
+					if well.Load() {
+						return nil
+					}
+					return change(ctx, l)
+				}
+			}, func(t *testing.T, r *rig, d *driver.Driver) {
+				<-time.After(10 * time.Minute)
+				wantCollected(t, d, 0, 0)
+				r.wantSizes(2, 2, 4)
+				if n := r.engine.Lists(); n > 60 {
+					t.Errorf("Docker was asked %d times in 10 minutes", n)
+				}
+				well.Store(true)
+				<-time.After(lookLimit + 25*time.Second)
+				wantCollected(t, d, 1, 1)
+			})
+		})
+	}
+}
+
+// lookLimit is the longest time between two questions to an engine that is away.
+const lookLimit = 30 * time.Second
+
+func everyOther() func(context.Context, *collector.List) error {
+	n := 0
+	return func(context.Context, *collector.List) error {
+		if n++; n%2 == 0 {
+			return errors.New("the daemon is restarting")
+		}
+		return nil
+	}
+}
+
+// TestSlowEngine: slow answers are answers, and what happens meanwhile counts.
+func TestSlowEngine(t *testing.T) {
+	forgotten(t, func(r *rig) {
+		r.engine.Change = func(ctx context.Context, _ *collector.List) error {
+			select {
+			case <-time.After(8 * time.Second):
+			case <-ctx.Done():
+			}
+			return ctx.Err()
+		}
+	}, func(t *testing.T, _ *rig, d *driver.Driver) {
+		<-time.After(30 * time.Second) // in the second look
+		if _, err := d.Join(t.Context(), &network.JoinRequest{NetworkID: net2, EndpointID: ep1}); err != nil {
+			t.Error(err)
+		}
+		<-time.After(20 * time.Second)
+		wantCollected(t, d, 1, 0)
+		<-time.After(2 * time.Minute)
+		wantCollected(t, d, 1, 1)
+	})
+}
+
+// TestCallsInFlight: a network that is being made, and one that was made between two
+// looks, are Docker's to list later.
+func TestCallsInFlight(t *testing.T) {
+	var hold chan struct{}
+	forgotten(t, func(r *rig) {
+		hold = make(chan struct{})
+		r.plane.Hook = func(_ context.Context, c drivertest.Call) error {
+			if c.Op == "AddNetwork" && c.Network == "held" && !c.Done {
+				<-hold
+			}
+			return nil
+		}
+	}, func(t *testing.T, r *rig, d *driver.Driver) {
+		made := make(chan error, 1)
+		go func() { made <- d.CreateNetwork(context.WithoutCancel(t.Context()), networkRequest("held")) }()
+		<-time.After(18 * time.Second)
+		create(t, d, "fresh")
+		<-time.After(2 * time.Minute)
+		if _, ok := r.plane.Network("fresh"); ok {
+			t.Error("a network that Docker never listed is still there")
+		}
+		wantCollected(t, d, 2, 1)
+		close(hold)
+		if err := <-made; err != nil {
+			t.Error(err)
+		}
+		<-time.After(15 * time.Second)
+		r.engine.Name("held", "held")
+		<-time.After(time.Hour)
+		if _, ok := r.plane.Network("held"); !ok {
+			t.Error("the network that was being made is gone")
+		}
+		wantCollected(t, d, 2, 1)
+	})
+}
+
+// TestAnotherEngine: an engine that has never listed a network of this store is that
+// of another plugin.
+func TestAnotherEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		d := r.prepare()
+		d.Start(t.Context())
+		create(t, d, net1)
+		create(t, d, net2)
+		<-time.After(time.Hour)
+		wantCollected(t, d, 0, 0)
+		r.engine.Name(net2, "green") // it was this one after all
+		<-time.After(2 * time.Minute)
+		wantCollected(t, d, 1, 0)
+		r.wantSizes(1, 0, 1)
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestCollectionGoesOn: what the plane cannot remove at once is removed later.
+func TestCollectionGoesOn(t *testing.T) {
+	left := 3
+	forgotten(t, func(r *rig) {
+		r.plane.Hook = func(_ context.Context, c drivertest.Call) error {
+			if c.Op == "RemoveNetwork" && !c.Done && left > 0 {
+				left--
+				return errSwitch
+			}
+			return nil
+		}
+	}, func(t *testing.T, r *rig, d *driver.Driver) {
+		<-time.After(2 * time.Minute)
+		wantCollected(t, d, 1, 1)
+		r.wantSizes(1, 1, 2)
+	})
+}
+
+// TestEngineStartsAgain: an engine that asks for the driver's capabilities has
+// started, and is not left waiting for a minute.
+func TestEngineStartsAgain(t *testing.T) {
+	r := newRig(t)
+	r.apart = time.Millisecond
+	r.start()
+	eventually(t, "a look", func() bool { return r.engine.Lists() > 0 })
+	before := r.engine.Lists()
+	r.ok("GetCapabilities", nil)
+	eventually(t, "another look", func() bool { return r.engine.Lists() > before })
+}
+
+// TestMissing: a network that Docker has and the store lacks is told.
+func TestMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.names = []string{"evio"}
+		r.engine.Name(net1, "blue")
+		d := r.prepare()
+		d.Start(t.Context())
+		<-time.After(time.Minute)
+		want := []string{
+			"network blue (" + net1[:12] + ") is Docker's and not in the store of this plugin, whose file may have been damaged: remove it with docker network rm and create it again",
+		}
+		if diff := cmp.Diff(want, d.Faults()); diff != "" {
+			t.Error(diff)
+		}
+		r.engine.Forget(net1)
+		<-time.After(time.Minute + time.Second)
+		if faults := d.Faults(); len(faults) != 0 {
+			t.Errorf("faults %q", faults)
+		}
+		wantCollected(t, d, 0, 0)
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLooksEndWithTheDriver: Close does not wait for an engine that is silent.
+func TestLooksEndWithTheDriver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.engine.Change = func(ctx context.Context, _ *collector.List) error { <-ctx.Done(); return nil }
+		d := r.prepare()
+		d.Start(t.Context())
+		synctest.Wait()
+		began := time.Now()
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
