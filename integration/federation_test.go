@@ -36,6 +36,7 @@ func TestFederation(t *testing.T) {
 	t.Run("status", func(t *testing.T) { testStatus(t, d) })
 	t.Run("outage", func(t *testing.T) { testOutage(t, d) })
 	t.Run("restarts", func(t *testing.T) { testRestarts(t, d) })
+	t.Run("collect", func(t *testing.T) { testCollect(t, d) })
 }
 
 // deploy starts three sites that run evio.
