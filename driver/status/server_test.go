@@ -79,8 +79,9 @@ func TestFetchReturnsWhatTheSourceCollects(t *testing.T) {
 			Drops:     map[string]uint64{"spoofed": 3},
 			Repairs:   map[string]uint64{"flows": 7},
 		}},
-		Calls:  []Call{{Method: "Join", Total: 2, Failed: 1, LongestMillis: 12.5}},
-		Faults: []string{"a sentence"},
+		Calls:     []Call{{Method: "Join", Total: 2, Failed: 1, LongestMillis: 12.5}},
+		Collected: Collected{Networks: 1, Endpoints: 2},
+		Faults:    []string{"a sentence"},
 
 		Time:       began.Add(time.Hour),
 		Settings:   Settings{Values: []Setting{{Name: "udp_port", Value: "4711", From: "file"}}},
