@@ -74,6 +74,9 @@ func TestLooks(t *testing.T) {
 		"overtaken by a call that goes on": {
 			[]Look{at(0, stored(), engine()), during(at(20, stored(), engine()), stored(set(net, Object{Version: 1, Told: true, Busy: true})))}, Verdict{},
 		},
+		"overtaken by the end of a call": {
+			[]Look{at(0, stored(), engine()), during(at(20, stored(set(net, Object{Version: 1, Told: true, Busy: true})), engine()), stored())}, Verdict{},
+		},
 		"removed meanwhile": {[]Look{at(0, stored(), engine()), during(at(20, stored(), engine()), map[Key]Object{})}, Verdict{}},
 		"another engine": {
 			[]Look{at(0, stored(set(net, Object{Version: 1})), engine()), at(20, stored(set(net, Object{Version: 1})), engine())}, Verdict{},
@@ -122,9 +125,10 @@ func TestLooks(t *testing.T) {
 func TestDoubt(t *testing.T) {
 	stored := map[Key]Object{{Network: "n"}: {Told: true}}
 	for name, doubt := range map[string]func(*Collector) error{
-		"a failure":        func(c *Collector) error { c.Forget(); return ErrDoubtful },
-		"nothing":          func(c *Collector) error { _, err := c.Look(at(10, stored, List{})); return err },
-		"one network less": func(c *Collector) error { _, err := c.Look(at(10, stored, List{Networks: own[:1]})); return err },
+		"a failure":       func(c *Collector) error { c.Forget(); return ErrDoubtful },
+		"nothing":         func(c *Collector) error { _, err := c.Look(at(10, stored, List{})); return err },
+		"no network host": func(c *Collector) error { _, err := c.Look(at(10, stored, List{Networks: own[1:]})); return err },
+		"no network none": func(c *Collector) error { _, err := c.Look(at(10, stored, List{Networks: own[:1]})); return err },
 		"a namesake": func(c *Collector) error {
 			_, err := c.Look(at(10, stored, List{Networks: []Network{own[0], {ID: "z", Name: "none", Driver: "bridge"}}}))
 			return err
