@@ -4,6 +4,7 @@ package network
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -102,6 +103,13 @@ func TestHostSwitchRestarts(t *testing.T) {
 	t.Run("the plugin ends and comes back", func(t *testing.T) { testNothingIsLost(t, a, one, two) })
 	recovers(t, "the plugin on the host's Open vSwitch", func() {}, one, two, far)
 	nothingStale(t, a, b)
+	// The kernel keeps the devices of bridges when their switch is killed.
+	if err := errors.Join(a.plane.RemoveNetwork(t.Context(), netID), b.plane.RemoveNetwork(t.Context(), netID)); err != nil {
+		t.Error(err)
+	}
+	if left := devices(t); len(left) != 0 {
+		t.Errorf("devices left: %v", left)
+	}
 }
 
 // testNothingIsLost pings all the time from one container to the other while the plugin

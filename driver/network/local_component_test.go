@@ -183,6 +183,7 @@ func TestInterfaceThatCannotBeOpened(t *testing.T) {
 	r.addNetwork("")
 	bad := r.box(9)
 	bad.spec.HostIf, bad.spec.Adopt = "lo", true
+	t.Cleanup(func() { run(t, "ip", "link", "set", "lo", "alias", "") })
 	if err := bad.join(); err == nil || strings.Contains(err.Error(), "there is no such device") {
 		t.Errorf("a container on an interface that cannot be opened: %v", err)
 	}

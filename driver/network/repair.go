@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"evio/datapath/netdev"
@@ -43,7 +44,7 @@ func (p *Plane) watch(ctx context.Context, sw *ovs.Switch) {
 			reason = ""
 		case err.Error() != reason:
 			reason = err.Error()
-			p.log.WithError(err).Warn("bridges and devices cannot be compared with what they should be, trying again")
+			p.log.WithError(err).Warn("bridges and devices are not all looked after, trying again")
 		}
 		timer.Reset(max(lookEvery, lookShare*time.Since(began)))
 	}
@@ -58,12 +59,14 @@ func (p *Plane) look(ctx context.Context, sw *ovs.Switch) error {
 		return err
 	}
 	p.mu.Lock()
-	for _, n := range p.networks {
+	running := slices.Collect(maps.Values(p.networks))
+	p.mu.Unlock()
+	for _, n := range running {
 		if drifted, ok := found.Drifted[n.bridge]; ok {
 			n.drift(drifted)
 		}
+		n.markBridge(found.Devices)
 	}
-	p.mu.Unlock()
 	return errors.Join(err, p.sweep(ctx, sw, found))
 }
 

@@ -55,6 +55,9 @@ func (o *ownership) orphans(bridges []ovs.Owned, devices map[string]netdev.Devic
 		}
 	}
 	for _, d := range devices {
+		if slices.ContainsFunc(bridges, func(b ovs.Owned) bool { return b.Name == d.Name }) {
+			continue // it goes with the bridge
+		}
 		if of, ours := readMark(o.engine, d.Mark); ours && !o.uses(of, d.Name) {
 			found[thing{name: d.Name, index: d.Index}] = true
 		}
@@ -145,11 +148,23 @@ func (p *Plane) ownership() *ownership {
 	return o
 }
 
+// markBridge marks a bridge's own device, which the switch makes. In user space the
+// kernel keeps it when the switch is killed.
+func (n *network) markBridge(devices map[string]netdev.Device) {
+	d, mark := devices[n.bridge], deviceMark(n.engine, n.spec.ID)
+	if d.Index == 0 || d.Mark == mark {
+		return
+	}
+	if err := setMark(d.Name, mark); err != nil {
+		n.log.WithField("bridge", n.bridge).WithError(err).Debug("device not marked")
+	}
+}
+
 // devices returns the names of the devices that a network uses.
 func (n *network) devices() map[string]bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	used := map[string]bool{n.fabric.Name(): true}
+	used := map[string]bool{n.bridge: true, n.fabric.Name(): true}
 	for _, e := range n.endpoints {
 		used[e.spec.HostIf] = true
 	}

@@ -17,7 +17,7 @@ func TestOrphans(t *testing.T) {
 	o := &ownership{
 		engine:  e,
 		wanted:  map[string]map[string]bool{"runs": {"joined": true, "created": true}, "waits": {"there": true}},
-		running: map[string]map[string]bool{"runs": {"evf1": true, "evl1": true, "evh1": true}, "direct": {"evf3": true}},
+		running: map[string]map[string]bool{"runs": {"evb1": true, "evf1": true, "evl1": true, "evh1": true}, "direct": {"evf3": true}},
 	}
 	bridges := []ovs.Owned{
 		{Name: "evb1", Network: "runs", Engine: e},
@@ -41,6 +41,9 @@ func TestOrphans(t *testing.T) {
 	add("evl2", deviceMark(e, "waits", markPeer, "p"))
 	add("evh3", deviceMark(e, "waits", markEndpoint, "there"))
 	add("evf3", deviceMark(e, "direct"))
+	add("evb-gone", deviceMark(e, "gone")) // goes with its bridge
+	add("gone-bridge", deviceMark(e, "gone"))
+	add("evb1", deviceMark(e, "runs"))
 	add("lo", "")
 	add("evh4", "")
 	add("evh5", deviceMark("another", "gone", markEndpoint, "x"))
@@ -52,12 +55,12 @@ func TestOrphans(t *testing.T) {
 	var got []string
 	for _, t := range slices.Collect(maps.Keys(o.orphans(bridges, devices))) {
 		got = append(got, t.name)
-		if (t.index == 0) != (devices[t.name].Index == 0) {
+		if t.index != 0 && t.index != devices[t.name].Index {
 			got = append(got, "with another number")
 		}
 	}
 	slices.Sort(got)
-	want := []string{"evb-gone", deviceName(bridgePrefix, e, "old"), "gone-fabric", "gone-link", "gone-too", "gone-veth"}
+	want := []string{"evb-gone", deviceName(bridgePrefix, e, "old"), "gone-bridge", "gone-fabric", "gone-link", "gone-too", "gone-veth"}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
