@@ -83,7 +83,7 @@ func (n *network) status(ctx context.Context) status.Network {
 	if node == nil {
 		return s
 	}
-	s.Local, s.Node = false, node.ID().String()
+	s.Local, s.Node, s.Warnings = false, node.ID().String(), node.Warnings()
 	for _, e := range node.Table().Entries() {
 		entry := status.Entry{MAC: net.HardwareAddr(e.MAC[:]).String(), Node: e.Node.String()}
 		if e.Addr.IsValid() {

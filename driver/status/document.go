@@ -143,6 +143,7 @@ type Network struct {
 	Ring       Ring              `json:"ring"`
 	Directory  []Entry           `json:"directory"`
 	Conflicts  []Conflict        `json:"conflicts"`       // addresses of containers here that another node owns
+	Warnings   []string          `json:"warnings"`        // what works and is going to fail, a sentence each
 	Drops      map[string]uint64 `json:"drops"`           // frames, by cause
 	Running    bool              `json:"running"`         // it has a bridge; else it is being restored
 	Fault      string            `json:"fault,omitempty"` // what keeps it, its bridge or its sessions from being as they should

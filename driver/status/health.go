@@ -130,6 +130,10 @@ func (n Network) ails() []string {
 		out = append(out, fmt.Sprintf("the switch has no bridge %s", n.Bridge))
 	}
 	out = append(out, n.detached()...)
+	for _, c := range n.Conflicts {
+		out = append(out, c.sentence())
+	}
+	out = append(out, n.Warnings...)
 	for _, m := range n.Members {
 		if !m.Online || n.hasSession(m.Node) {
 			continue
@@ -141,6 +145,21 @@ func (n Network) ails() []string {
 		out = append(out, fmt.Sprintf("member %s is online without a session: %s", m.JID, why))
 	}
 	return out
+}
+
+// sentence says who has the address and what to do.
+func (c Conflict) sentence() string {
+	what, owner := "address "+c.Address, "node "+c.Node
+	if c.Address == "" {
+		what = "MAC address " + c.MAC
+	}
+	if c.JID != "" {
+		owner = c.JID
+	}
+	if c.Site != "" {
+		owner += " at site " + c.Site
+	}
+	return fmt.Sprintf("%s of a container here belongs to %s since %s: give one of the two another one", what, owner, c.Since.UTC().Format(time.RFC3339))
 }
 
 // detached names the containers that have no port, as the plugin knows it or as the

@@ -71,6 +71,15 @@ func TestJudge(t *testing.T) {
 			[]Degraded{{PartNetworks, "network blue: interface evh0 of the container with 10.9.0.2 is no port of bridge evb0"}}},
 		{"container detached", func(d *Document) { d.Networks[0].Endpoints[1].State = EndpointDetached },
 			[]Degraded{{PartNetworks, "network blue: the container with 0a:00:00:00:00:01 is not attached: restart it if it still runs"}}},
+		{"address of another node", func(d *Document) {
+			d.Networks[0].Conflicts = []Conflict{{Address: "10.9.0.2", JID: "b@x", Site: "b", Since: since}, {MAC: "0a:00:00:00:00:01", Node: "03", Since: since}}
+		}, []Degraded{
+			{PartNetworks, "network blue: address 10.9.0.2 of a container here belongs to b@x at site b since 2026-11-21T01:02:03Z: give one of the two another one"},
+			{PartNetworks, "network blue: MAC address 0a:00:00:00:00:01 of a container here belongs to node 03 since 2026-11-21T01:02:03Z: give one of the two another one"},
+		}},
+		{"overlapping ranges", func(d *Document) {
+			d.Networks[0].Warnings, d.Faults = []string{"both hand out"}, []string{"both hand out"}
+		}, []Degraded{{PartNetworks, "network blue: both hand out"}}},
 		{"member without a session", func(d *Document) { d.Networks[0].Sessions[0].State = "connecting" },
 			[]Degraded{{PartNetworks, "network blue: member b@x is online without a session: of last week"}}},
 		{"member at first contact", func(d *Document) { d.Networks[0].Members[1].Online = true },

@@ -107,6 +107,7 @@ func (d *Document) complete() {
 		list(&n.Ring.LongDistance)
 		list(&n.Directory)
 		list(&n.Conflicts)
+		list(&n.Warnings)
 		table(&n.Drops)
 		table(&n.Repairs)
 		for j := range n.Endpoints {
