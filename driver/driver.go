@@ -151,11 +151,11 @@ func (d *Driver) Faults() []string {
 	var faults []string
 	d.mu.Lock()
 	if d.fault != nil {
-		faults = append(faults, d.fault.Error())
+		faults = append(faults, sentence(d.fault))
 	}
 	for _, n := range d.networksLocked() {
 		if n.fault != nil {
-			faults = append(faults, "network "+n.rec.label()+": "+n.fault.Error())
+			faults = append(faults, "network "+n.rec.label()+": "+sentence(n.fault))
 		}
 	}
 	faults = append(faults, d.missing...)

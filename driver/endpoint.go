@@ -12,8 +12,8 @@ import (
 // whether another engine has it, and hears of the endpoint in Join. The answer holds a MAC address if Docker gave none, and nothing else:
 // Docker refuses to have its own choices repeated.
 func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpointRequest) (*network.CreateEndpointResponse, error) {
-	if req.NetworkID == "" || req.EndpointID == "" {
-		return nil, errors.New("the request names no endpoint")
+	if err := errors.Join(checkID("network", req.NetworkID), checkID("endpoint", req.EndpointID)); err != nil {
+		return nil, err
 	}
 	if err := d.refused(); err != nil {
 		return nil, err

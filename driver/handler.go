@@ -90,6 +90,9 @@ func handle[Req, Resp any](d *Driver, method string, limit time.Duration, emptyB
 	call func(context.Context, *Req) (Resp, error),
 ) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		// A caller that sends half of a request holds up no shutdown.
+		var req Req
+		ids, err := decode(w, r, emptyBody, &req)
 		if !d.calls.enter() {
 			reply(w, http.StatusServiceUnavailable, network.NewErrorResponse("evio is stopping: try again when it runs"))
 			return
@@ -97,13 +100,10 @@ func handle[Req, Resp any](d *Driver, method string, limit time.Duration, emptyB
 		began := time.Now()
 		code := http.StatusOK
 		defer func() { d.calls.leave(method, time.Since(began), code != http.StatusOK) }()
-
-		var req Req
-		ids, err := decode(w, r, emptyBody, &req)
 		if err != nil {
 			code = http.StatusBadRequest
 			err = fmt.Errorf("%s: %w", method, err)
-			reply(w, code, network.NewErrorResponse(err.Error()))
+			reply(w, code, network.NewErrorResponse(sentence(err)))
 			d.logCall(method, ids, time.Since(began), err)
 			return
 		}
@@ -112,7 +112,7 @@ func handle[Req, Resp any](d *Driver, method string, limit time.Duration, emptyB
 		resp, err := guarded(ctx, d.log, method, &req, call)
 		if err != nil {
 			code = http.StatusInternalServerError
-			reply(w, code, network.NewErrorResponse(err.Error()))
+			reply(w, code, network.NewErrorResponse(sentence(err)))
 		} else {
 			reply(w, code, resp)
 		}

@@ -83,19 +83,17 @@ func (d *Driver) Leave(ctx context.Context, req *network.LeaveRequest) error {
 	return nil
 }
 
-// detach takes an endpoint off the plane. While the plane does not have the
-// network, only the interface is there to be removed.
+// detach takes an endpoint off the plane, and removes its interface if the plane does
+// not have the network, or has lost the endpoint.
 func (d *Driver) detach(ctx context.Context, n *dockerNetwork, e *dockerEndpoint, rec *endpointRecord) error {
 	d.mu.Lock()
 	e.inPlane = false
 	d.mu.Unlock()
+	var err error
 	if n.isReady() {
-		return d.plane.RemoveEndpoint(ctx, rec.Network, rec.ID)
+		err = d.plane.RemoveEndpoint(ctx, rec.Network, rec.ID)
 	}
-	if rec.Joined {
-		return d.deleteLink(rec.HostIf)
-	}
-	return nil
+	return errors.Join(err, d.deleteLink(rec.HostIf))
 }
 
 // keepEndpoint stores a record and makes it the endpoint's.

@@ -28,14 +28,16 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	defer func() { d.end(&n.work); n.gate.Release(whole) }()
 	undo := rollback{log: d.log.WithField("network", short(rec.ID))}
 	defer func() { undo.run(ctx) }()
-	undo.add(func(context.Context) error { d.dropNetwork(n); return nil })
-
 	// Also what the plane only began is removed.
-	undo.add(func(ctx context.Context) error { return d.plane.RemoveNetwork(ctx, rec.ID) })
+	undo.add(func(ctx context.Context) error {
+		if err := d.erase(ctx, n); err != nil {
+			return d.eraseInBackground(ctx, n, err)
+		}
+		return nil
+	})
 	if err := d.plane.AddNetwork(ctx, rec.spec()); err != nil {
 		return fmt.Errorf("create network: %w", err)
 	}
-	undo.add(func(context.Context) error { return d.store.Delete(kindNetwork, rec.ID) })
 	if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
 		return fmt.Errorf("create network: %w", err)
 	}
@@ -53,8 +55,8 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 }
 
 func newNetworkRecord(req *network.CreateNetworkRequest) (networkRecord, error) {
-	if req.NetworkID == "" {
-		return networkRecord{}, errors.New("the request names no network")
+	if err := checkID("network", req.NetworkID); err != nil {
+		return networkRecord{}, err
 	}
 	options, err := parseNetworkOptions(req.Options)
 	if err != nil {
@@ -166,16 +168,26 @@ func (d *Driver) remove(ctx context.Context, n *dockerNetwork) error {
 	if err == nil {
 		return nil
 	}
+	return fmt.Errorf("remove network %s: it goes on in the background: %w", d.label(n), d.eraseInBackground(ctx, n, err))
+}
+
+// eraseInBackground goes on removing a network that nobody wants any more, also after
+// a restart, and returns why that was necessary. The network's gate is held.
+func (d *Driver) eraseInBackground(ctx context.Context, n *dockerNetwork, why error) error {
 	d.mu.Lock()
 	n.rec.Removed = true
-	n.fault = err
+	n.fault = why
 	rec := n.rec
 	if d.fault == nil {
 		d.backgroundLocked(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.eraseLater(ctx, n) })
 	}
 	d.mu.Unlock()
-	err = errors.Join(err, d.store.Put(kindNetwork, rec.ID, rec))
-	return fmt.Errorf("remove network %s: it goes on in the background: %w", rec.label(), err)
+	err := d.store.Put(kindNetwork, rec.ID, rec)
+	if err == nil {
+		return why
+	}
+	// What is left of it in the switch is less than a network that comes back.
+	return errors.Join(why, err, d.store.Delete(kindNetwork, rec.ID))
 }
 
 // deleteUnknown has the plane look for remains of a network the store has lost.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"evio/driver/spelling"
 )
 
 // Options of a network, as in docker network create -o NAME=VALUE.
@@ -219,7 +221,7 @@ func flag(all map[string]any, key string) (bool, error) {
 
 func unknownOption(key string) error {
 	known := strings.Join(networkOptionNames, ", ")
-	if near, ok := nearest(key, networkOptionNames); ok {
+	if near, ok := spelling.Nearest(key, networkOptionNames); ok {
 		return fmt.Errorf("unknown option %q: did you mean %s? evio knows %s", clip(key), near, known)
 	}
 	return fmt.Errorf("unknown option %q: evio knows %s", clip(key), known)

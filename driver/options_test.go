@@ -149,26 +149,3 @@ func TestEndpointOptions(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	for word, want := range map[string]string{
-		"evio.gatway": optionGateway, "EVIO.OVERLAY": optionOverlay, "gateway": optionGateway, "com.docker.network.mtu": optionMTU,
-		"": "", "ip": "", strings.Repeat("x", 1000): "",
-	} {
-		got, ok := nearest(word, networkOptionNames)
-		if ok != (want != "") || ok && got != want {
-			t.Errorf("nearest(%q) = %q, %v, want %q", clip(word), got, ok, want)
-		}
-	}
-}
-
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"same", "same", 0}} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}

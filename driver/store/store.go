@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -27,8 +29,11 @@ type Store struct {
 	dir string
 	log *logrus.Entry
 
+	burying sync.Mutex // held over I/O, so that no file goes that a Put has made anew
+
 	mu     sync.Mutex
 	faults []string
+	undead map[string]bool // files whose removal failed, to be tried again
 }
 
 // Open returns the store in dir, which is made (0700) if it is not there, with a
@@ -36,10 +41,10 @@ type Store struct {
 func Open(dir string, log *logrus.Entry, kinds ...string) (*Store, error) {
 	for _, kind := range kinds {
 		if err := os.MkdirAll(filepath.Join(dir, kind), 0o700); err != nil {
-			return nil, fmt.Errorf("open store: %w", err)
+			return nil, fmt.Errorf("open store: %w", advise(err))
 		}
 	}
-	return &Store{dir: dir, log: log}, nil
+	return &Store{dir: dir, log: log, undead: map[string]bool{}}, nil
 }
 
 // Put writes an object or replaces it. It is on disk when Put returns nil.
@@ -48,11 +53,16 @@ func (s *Store) Put(kind, id string, body any) error {
 	if err != nil {
 		return fmt.Errorf("store %s: %w", kind, err)
 	}
+	if len(b) > maxFile {
+		return fmt.Errorf("store %s: it needs %d bytes, and %d is the most: make it smaller", kind, len(b), maxFile)
+	}
 	folder := filepath.Join(s.dir, kind)
 	path := filepath.Join(folder, fileName(id))
+	s.settle(path, false)
+	s.bury()
 	// A temporary folder elsewhere could be on another file system.
 	if err := renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(folder), renameio.WithStaticPermissions(0o600)); err != nil {
-		return fmt.Errorf("store %s: %w", kind, err)
+		return fmt.Errorf("store %s: %w", kind, advise(err))
 	}
 	if err := syncDir(folder); err != nil {
 		return fmt.Errorf("store %s: %w", kind, err)
@@ -60,20 +70,37 @@ func (s *Store) Put(kind, id string, body any) error {
 	return nil
 }
 
-// Delete removes an object; one that is not there is no error.
+// Delete removes an object; one that is not there is no error. What cannot be removed
+// now is removed by a later Put or Delete.
 func (s *Store) Delete(kind, id string) error {
+	s.bury()
 	folder := filepath.Join(s.dir, kind)
-	err := os.Remove(filepath.Join(folder, fileName(id)))
+	path := filepath.Join(folder, fileName(id))
+	if err := remove(folder, path); err != nil {
+		s.settle(path, true)
+		return fmt.Errorf("delete stored %s: %w", kind, advise(err))
+	}
+	s.settle(path, false)
+	return nil
+}
+
+func remove(folder, path string) error {
+	err := os.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil {
-		err = syncDir(folder)
+	return errors.Join(err, syncDir(folder))
+}
+
+// advise says what to do about a disk that takes nothing.
+func advise(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: make room on the disk of the state directory, and try again", err)
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: make the state directory writable, and try again", err)
 	}
-	if err != nil {
-		return fmt.Errorf("delete stored %s: %w", kind, err)
-	}
-	return nil
+	return err
 }
 
 // Load returns all objects of a kind, sorted by ID. What an interrupted Put left
@@ -156,6 +183,35 @@ func (s *Store) setAside(path string, why error) {
 		return
 	}
 	s.report(fmt.Sprintf("%s is damaged (%v) and was set aside as %s", path, why, filepath.Base(aside)))
+}
+
+// settle notes whether a file is still to be removed.
+func (s *Store) settle(path string, undead bool) {
+	s.burying.Lock()
+	defer s.burying.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if undead {
+		s.undead[path] = true
+	} else {
+		delete(s.undead, path)
+	}
+}
+
+// bury removes the files whose removal failed earlier.
+func (s *Store) bury() {
+	s.burying.Lock()
+	defer s.burying.Unlock()
+	s.mu.Lock()
+	paths := slices.Collect(maps.Keys(s.undead))
+	s.mu.Unlock()
+	for _, path := range paths {
+		if remove(filepath.Dir(path), path) == nil {
+			s.mu.Lock()
+			delete(s.undead, path)
+			s.mu.Unlock()
+		}
+	}
 }
 
 func (s *Store) report(fault string) {

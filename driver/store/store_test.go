@@ -219,6 +219,60 @@ func TestPutWithoutFolder(t *testing.T) {
 	}
 }
 
+// What cannot be removed now goes later, unless it was made anew meanwhile.
+func TestDeleteThatFailsIsMadeUpFor(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	folder := filepath.Join(dir, "network")
+	// Folders that are not empty cannot be removed.
+	block := func(id string) string {
+		path := filepath.Join(folder, fileName(id), "x")
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	one, two := block("one"), block("two")
+	for _, id := range []string{"one", "two"} {
+		if err := s.Delete("network", id); err == nil {
+			t.Errorf("%s was removed", id)
+		}
+	}
+	for _, path := range []string{one, two} {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Dir(two)); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "two", object{Text: "2"})
+	if err := s.Delete("endpoint", "none"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(map[string]object{"two": {Text: "2"}}, load(t, s, "network")); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := os.Stat(filepath.Dir(one)); !os.IsNotExist(err) {
+		t.Errorf("what could not be removed is still there: %v", err)
+	}
+	if faults := s.Faults(); len(faults) > 0 {
+		t.Errorf("faults %q", faults)
+	}
+}
+
+// What Load would refuse is not written.
+func TestPutTooLarge(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if err := s.Put("network", "one", object{Text: strings.Repeat("x", maxFile)}); err == nil || !strings.Contains(err.Error(), "make it smaller") {
+		t.Errorf("error %v", err)
+	}
+	if got := load(t, s, "network"); len(got) != 0 || len(s.Faults()) != 0 {
+		t.Errorf("stored %v, faults %q", got, s.Faults())
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	good, err := encode("network", "one", object{Name: "n"})
 	if err != nil {

@@ -4,6 +4,7 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -17,10 +18,16 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// fileName is the key's file in the state directory: PKCS #8 (RFC 5958) in PEM, mode 0600.
+// fileName is the key's file in the state directory, mode 0600, PEM: the public half
+// (RFC 8410), then the private key (PKCS #8, RFC 5958). A private key of Ed25519 has
+// nothing that tells a damaged one; only the public half does. Files of versions before
+// it was written have the private key alone.
 const fileName = "identity.pem"
 
-const pemType = "PRIVATE KEY"
+const (
+	pemType       = "PRIVATE KEY"
+	pemTypePublic = "PUBLIC KEY"
+)
 
 // Load returns the identity kept in dir and makes one if there is none. A file
 // that is there but cannot be used is an error and is left as it is: a new
@@ -32,7 +39,7 @@ func Load(dir string) (ed25519.PrivateKey, error) {
 		return create(dir, path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read identity: %w", err)
+		return nil, fmt.Errorf("read identity: %w: make it a file that root can read in a state directory that is one, and enable the plugin again", err)
 	}
 	key, err := parse(b)
 	if err != nil {
@@ -51,17 +58,29 @@ func create(dir, path string) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("make identity: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("keep identity: %w", err)
+		return nil, fmt.Errorf("keep identity: %w: %s", err, keepAdvice)
 	}
-	b := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
-	if err := renameio.WriteFile(path, b, 0o600); err != nil {
-		return nil, fmt.Errorf("keep identity: %w", err)
+	spki, err := x509.MarshalPKIXPublicKey(Public(key))
+	if err != nil {
+		return nil, fmt.Errorf("make identity: %w", err)
+	}
+	b := pem.EncodeToMemory(&pem.Block{Type: pemTypePublic, Bytes: spki})
+	b = append(b, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})...)
+	if err := renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(dir)); err != nil {
+		return nil, fmt.Errorf("keep identity: %w: %s", err, keepAdvice)
 	}
 	return key, nil
 }
 
+const keepAdvice = "make the state directory one that can be written to and has room, and enable the plugin again"
+
 func parse(b []byte) (ed25519.PrivateKey, error) {
-	block, _ := pem.Decode(b)
+	var public []byte
+	block, rest := pem.Decode(b)
+	if block != nil && block.Type == pemTypePublic {
+		public = block.Bytes
+		block, _ = pem.Decode(rest)
+	}
 	if block == nil || block.Type != pemType {
 		return nil, errors.New("no PEM block " + pemType)
 	}
@@ -72,6 +91,13 @@ func parse(b []byte) (ed25519.PrivateKey, error) {
 	key, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
 		return nil, fmt.Errorf("a %T, want Ed25519", parsed)
+	}
+	if public == nil {
+		return key, nil
+	}
+	spki, err := x509.MarshalPKIXPublicKey(Public(key))
+	if err != nil || !bytes.Equal(spki, public) {
+		return nil, errors.Join(errors.New("its two halves do not belong together, so one is damaged"), err)
 	}
 	return key, nil
 }

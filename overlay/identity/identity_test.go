@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,68 @@ func TestLoadLeavesDamagedFile(t *testing.T) {
 		if err != nil || len(kept) != n {
 			t.Fatalf("the damaged file was touched: %d bytes, %v", len(kept), err)
 		}
+	}
+}
+
+// A file with any byte changed is refused, or the key in it is the one that was there.
+func TestLoadNoticesChangedBytes(t *testing.T) {
+	dir := t.TempDir()
+	key, err := identity.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "identity.pem")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for i := range whole {
+		for _, mask := range []byte{0x01, 0x20, 0xff} {
+			b := append([]byte{}, whole...)
+			b[i] ^= mask
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := identity.Load(dir)
+			switch {
+			case err == nil && !got.Equal(key):
+				t.Fatalf("byte %d changed by %#x gives another key", i, mask)
+			case err == nil:
+				continue
+			case !strings.Contains(err.Error(), "restore it from a backup"):
+				t.Fatalf("byte %d: %v does not say what to do", i, err)
+			}
+			refused++
+			if kept, err := os.ReadFile(path); err != nil || !bytes.Equal(kept, b) {
+				t.Fatalf("the damaged file was touched: %v", err)
+			}
+		}
+	}
+	if refused < len(whole) {
+		t.Errorf("only %d of %d changes were noticed", refused, 3*len(whole))
+	}
+}
+
+// The identity of a version that wrote the private key alone is kept as it is.
+func TestLoadTakesAPrivateKeyAlone(t *testing.T) {
+	dir := t.TempDir()
+	key, err := identity.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "identity.pem")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := whole[bytes.Index(whole, []byte("-----BEGIN PRIVATE KEY")):]
+	if err := os.WriteFile(path, alone, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := identity.Load(dir)
+	if err != nil || !again.Equal(key) {
+		t.Errorf("another key, or %v", err)
 	}
 }
 

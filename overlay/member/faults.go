@@ -9,9 +9,9 @@ import (
 // Faults says, one sentence each, what keeps this engine or some of its members out
 // of their overlays and what to do.
 func (b *Book) Faults() []string {
+	faults := b.pins.faults()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var faults []string
 	if b.stopped != "" {
 		faults = append(faults, b.stopped)
 	}

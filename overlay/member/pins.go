@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,8 +20,9 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// pinVersion is the format of a pin's file.
-const pinVersion = 1
+// pinVersion is the format of a pin's file. Files of version 1, which have no checksum,
+// are read as well.
+const pinVersion = 2
 
 // maxPinFile is the largest file read as a pin, in bytes.
 const maxPinFile = 4096
@@ -31,12 +34,15 @@ const maxOffered = 256
 // from any goroutine.
 type pins struct {
 	dir string
+	log *logrus.Entry
 
 	changing sync.Mutex // held over I/O, so that disk and memory change alike
 
 	mu      sync.Mutex
 	known   map[string]pin
-	offered map[string]pin // by JID, the last other identity that it showed
+	offered map[string]pin   // by JID, the last other identity that it showed
+	unkept  map[string]error // by JID, why its pin is not on disk
+	damaged []string         // a sentence for each file that was set aside
 }
 
 // pin is an identity and since when it is known.
@@ -51,35 +57,67 @@ type pinFile struct {
 	JID     string    `json:"jid"`
 	Key     []byte    `json:"key"`
 	Seen    time.Time `json:"first_seen"`
+	SHA256  string    `json:"sha256,omitempty"` // of the rest, see sum
+}
+
+// sum is the checksum of everything else in the file.
+func (f pinFile) sum() (string, error) {
+	f.SHA256 = ""
+	b, err := json.Marshal(f)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), err
 }
 
 func openPins(dir string, log *logrus.Entry) (*pins, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("keep pins: %w", err)
+		return nil, fmt.Errorf("keep pins: %w: make the state directory one that can be written to and has room, and enable the plugin again", err)
 	}
-	p := &pins{dir: dir, known: map[string]pin{}, offered: map[string]pin{}}
+	p := &pins{dir: dir, log: log, known: map[string]pin{}, offered: map[string]pin{}, unkept: map[string]error{}}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read pins: %w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".json") {
-			continue
-		}
 		path := filepath.Join(dir, e.Name())
-		f, err := readPin(path)
-		if err == nil && p.path(f.JID) != path {
-			err = fmt.Errorf("it names %s, whose pin is another file", f.JID)
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+			if err := os.Remove(path); err != nil {
+				log.WithError(err).WithField("file", path).Warn("what an interrupted write left is not removed")
+			}
+		case strings.HasSuffix(e.Name(), ".json"):
+			p.load(path)
 		}
-		if err != nil {
-			aside := path + ".corrupt"
-			log.WithError(errors.Join(err, os.Rename(path, aside))).WithField("file", aside).
-				Error("pin of a peer is damaged and was set aside; the peer is pinned anew when it is next seen")
-			continue
-		}
-		p.known[f.JID] = pin{f.Key, f.Seen}
 	}
 	return p, nil
+}
+
+// load takes a pin from its file, and sets a damaged one aside.
+func (p *pins) load(path string) {
+	f, err := readPin(path)
+	if err == nil && p.path(f.JID) != path {
+		err = fmt.Errorf("it names %s, whose pin is another file", f.JID)
+	}
+	if err == nil {
+		p.known[f.JID] = pin{f.Key, f.Seen}
+		return
+	}
+	fault := fmt.Sprintf("pin %s of a peer is damaged (%v) and was set aside as .corrupt: the peer is pinned anew when it is next seen", path, err)
+	if err := os.Rename(path, path+".corrupt"); err != nil {
+		fault = fmt.Sprintf("pin %s of a peer is damaged and cannot be set aside (%v): remove it, the peer is pinned anew when it is next seen", path, err)
+	}
+	p.log.Error(fault)
+	p.damaged = append(p.damaged, fault)
+}
+
+// faults says, one sentence each, which pins are not as they should be.
+func (p *pins) faults() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := slices.Clone(p.damaged)
+	for _, jid := range slices.Sorted(maps.Keys(p.unkept)) {
+		all = append(all, fmt.Sprintf("%v: it holds until the plugin ends, and is written when the state directory takes it", p.unkept[jid]))
+	}
+	return all
 }
 
 func readPin(path string) (pinFile, error) {
@@ -98,8 +136,18 @@ func parsePin(b []byte) (pinFile, error) {
 	if err := json.Unmarshal(b, &f); err != nil {
 		return pinFile{}, err
 	}
-	if f.Version != pinVersion {
+	if f.Version != pinVersion && f.Version != 1 {
 		return pinFile{}, fmt.Errorf("version %d, want %d", f.Version, pinVersion)
+	}
+	var want string
+	if f.Version == pinVersion {
+		var err error
+		if want, err = f.sum(); err != nil {
+			return pinFile{}, err
+		}
+	}
+	if f.SHA256 != want {
+		return pinFile{}, errors.New("the checksum does not match")
 	}
 	if len(f.Key) != ed25519.PublicKeySize || f.JID == "" {
 		return pinFile{}, errors.New("no JID or no key of 32 bytes in it")
@@ -120,10 +168,12 @@ func (p *pins) get(jid string) (ed25519.PublicKey, bool) {
 }
 
 // check pins the key for the JID if it has none. Any other one is refused and
-// remembered as offered.
+// remembered as offered. A pin that the disk does not take holds all the same, and is
+// written as soon as a later check finds that the disk takes it.
 func (p *pins) check(jid string, key ed25519.PublicKey) error {
 	p.changing.Lock()
 	defer p.changing.Unlock()
+	p.rewrite()
 	now := time.Now().UTC()
 	p.mu.Lock()
 	known, pinned := p.known[jid]
@@ -135,7 +185,13 @@ func (p *pins) check(jid string, key ed25519.PublicKey) error {
 	}
 	p.mu.Unlock()
 	if !pinned {
-		return p.keep(jid, pin{key, now})
+		if err := p.keep(jid, pin{key, now}); err != nil {
+			p.log.WithError(err).WithField("peer", jid).Error("pin of a peer is not on disk")
+			p.mu.Lock()
+			p.unkept[jid] = err
+			p.mu.Unlock()
+		}
+		return nil
 	}
 	if known.key.Equal(key) {
 		return nil
@@ -165,33 +221,56 @@ func (p *pins) accept(jid, fingerprint string) (string, error) {
 	defer p.changing.Unlock()
 	p.mu.Lock()
 	o, ok := p.offered[jid]
+	p.mu.Unlock()
 	shown := Fingerprint(o.key)
 	other := fingerprint != "" && fingerprint != shown
-	if ok && !other {
-		delete(p.offered, jid)
-		p.known[jid] = o
-	}
-	p.mu.Unlock()
 	switch {
 	case !ok:
 		return "", fmt.Errorf("%s has shown no other identity than the pinned one since the plugin was started: there is nothing to accept", jid)
 	case other:
 		return "", fmt.Errorf("%s shows identity %s by now, not %s: find out which is its own, see evio peers list", jid, shown, fingerprint)
 	}
-	return shown, p.keep(jid, o)
+	if err := p.keep(jid, o); err != nil {
+		return "", fmt.Errorf("%w: mend that and accept the identity again", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known[jid] = o
+	delete(p.offered, jid)
+	delete(p.unkept, jid)
+	return shown, nil
 }
 
-// keep puts a pin that is known already on the disk; a pin that cannot be kept is
-// none.
+// rewrite puts those pins on the disk that it did not take before, until one fails.
+func (p *pins) rewrite() {
+	p.mu.Lock()
+	due := make(map[string]pin, len(p.unkept))
+	for jid := range p.unkept {
+		due[jid] = p.known[jid]
+	}
+	p.mu.Unlock()
+	for jid, k := range due {
+		if p.keep(jid, k) != nil {
+			return
+		}
+		p.mu.Lock()
+		delete(p.unkept, jid)
+		p.mu.Unlock()
+	}
+}
+
+// keep puts a pin on the disk.
 func (p *pins) keep(jid string, k pin) error {
-	b, err := json.Marshal(pinFile{Version: pinVersion, JID: jid, Key: k.key, Seen: k.seen})
+	f := pinFile{Version: pinVersion, JID: jid, Key: k.key, Seen: k.seen}
+	var err error
+	if f.SHA256, err = f.sum(); err != nil {
+		return fmt.Errorf("pin %s: %w", jid, err)
+	}
+	b, err := json.Marshal(f)
 	if err == nil {
 		err = p.write(jid, b)
 	}
 	if err != nil {
-		p.mu.Lock()
-		delete(p.known, jid)
-		p.mu.Unlock()
 		return fmt.Errorf("pin %s: %w", jid, err)
 	}
 	return nil
@@ -199,7 +278,7 @@ func (p *pins) keep(jid string, k pin) error {
 
 // write puts a pin on the disk, its folder's entry as well.
 func (p *pins) write(jid string, b []byte) error {
-	if err := renameio.WriteFile(p.path(jid), b, 0o600); err != nil {
+	if err := renameio.WriteFile(p.path(jid), b, 0o600, renameio.WithTempDir(p.dir)); err != nil {
 		return err
 	}
 	dir, err := os.Open(p.dir)
@@ -216,6 +295,7 @@ func (p *pins) forget(jid string) error {
 	p.mu.Lock()
 	delete(p.known, jid)
 	delete(p.offered, jid)
+	delete(p.unkept, jid)
 	p.mu.Unlock()
 	if err := os.Remove(p.path(jid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget pin of %s: %w", jid, err)

@@ -1,17 +1,17 @@
-package driver
+// Package spelling finds the name that a mistyped one most likely means. It is pure.
+package spelling
 
-import (
-	"maps"
-	"slices"
-	"strings"
-)
+import "strings"
 
-// nearest returns the name that a mistyped one most likely means: the least edit
+// maxName bounds the work for an absurd name, in bytes.
+const maxName = 128
+
+// Nearest returns the name that a mistyped one most likely means: the least edit
 // distance, and at most half of the longer name's length. An option without its
 // prefix (mtu, overlay) is taken for the one that ends so.
-func nearest(word string, names []string) (string, bool) {
+func Nearest(word string, names []string) (string, bool) {
 	word = strings.ToLower(word)
-	if len(word) > maxOptionName {
+	if len(word) > maxName {
 		return "", false
 	}
 	best, least := "", 0
@@ -25,9 +25,6 @@ func nearest(word string, names []string) (string, bool) {
 	}
 	return best, least*2 <= max(len(word), len(best))
 }
-
-// maxOptionName bounds the work for an absurd name.
-const maxOptionName = 128
 
 // distance is the Levenshtein distance in bytes.
 func distance(a, b string) int {
@@ -49,14 +46,3 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
-
-// clip bounds foreign text that goes into a sentence.
-func clip(text string) string {
-	const limit = 80
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + "…"
-}
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,23 @@
+package driver
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxID bounds an ID in bytes. Docker's are opaque; the longest known have 64.
+const maxID = 256
+
+// checkID refuses an ID under which nothing can be kept. Network and endpoint ID
+// together, with a slash between, are an endpoint's in the store.
+func checkID(noun, id string) error {
+	switch {
+	case id == "":
+		return fmt.Errorf("the request names no %s", noun)
+	case len(id) > maxID:
+		return fmt.Errorf("the %s's ID has %d bytes: give one of at most %d", noun, len(id), maxID)
+	case strings.Contains(id, "/"):
+		return fmt.Errorf("the %s's ID %q has a slash in it: give one without", noun, clip(id))
+	}
+	return nil
+}
