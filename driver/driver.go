@@ -17,7 +17,8 @@ import (
 	"evio/driver/store"
 )
 
-// Store keeps objects on disk. *store.Store implements it.
+// Store keeps objects on disk. What a Delete that failed has left is removed by a later
+// Put or Delete. *store.Store implements it.
 type Store interface {
 	Put(kind, id string, body any) error
 	Delete(kind, id string) error

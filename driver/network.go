@@ -178,16 +178,18 @@ func (d *Driver) eraseInBackground(ctx context.Context, n *dockerNetwork, why er
 	n.rec.Removed = true
 	n.fault = why
 	rec := n.rec
+	d.mu.Unlock()
+	// Before the background begins, or it would come back after it was erased.
+	if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
+		// What is left of it in the switch is less than a network that comes back.
+		why = errors.Join(why, err, d.store.Delete(kindNetwork, rec.ID))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.fault == nil {
 		d.backgroundLocked(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.eraseLater(ctx, n) })
 	}
-	d.mu.Unlock()
-	err := d.store.Put(kindNetwork, rec.ID, rec)
-	if err == nil {
-		return why
-	}
-	// What is left of it in the switch is less than a network that comes back.
-	return errors.Join(why, err, d.store.Delete(kindNetwork, rec.ID))
+	return why
 }
 
 // deleteUnknown has the plane look for remains of a network the store has lost.

@@ -2,6 +2,8 @@ package driver
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -29,8 +31,18 @@ func (r *rollback) run(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	for _, step := range slices.Backward(r.steps) {
-		if err := step(ctx); err != nil {
+		if err := guardedStep(ctx, step); err != nil {
 			r.log.WithError(err).Error("a call that failed could not be undone completely")
 		}
 	}
+}
+
+// guardedStep lets a step that panics not keep the others from being undone.
+func guardedStep(ctx context.Context, step func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return step(ctx)
 }
