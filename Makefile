@@ -14,7 +14,7 @@ NAME ?= evionet
 BINDIR ?= /usr/local/bin
 # What `make install` sets, such as SET="EVIO_LOG_LEVEL=debug".
 SET ?=
-FUZZTIME ?= 20s
+FUZZTIME ?= 30s
 # Which of the end-to-end tests are about faults and enemies.
 FAULTS := ^Test(Hostile|Members|Rekey|Roaming|Sessions)$$
 # A Debian root with openvswitch-switch, from which the plugin's is made, such as
@@ -107,7 +107,7 @@ test-faults: plugin ## ways that break, enemies, removed members, many sessions
 	@.ci/gotest -tags e2e -timeout 15m -run '$(FAULTS)' ./integration
 
 .PHONY: fuzz
-fuzz: ## every fuzz target, FUZZTIME each (20s)
+fuzz: ## every fuzz target, FUZZTIME each (30s)
 	@.ci/fuzz $(FUZZTIME)
 
 .PHONY: lint

@@ -31,6 +31,40 @@ func TestEveryFuzzTargetRuns(t *testing.T) {
 	}
 }
 
+// decoders are what takes bytes from elsewhere, each with the targets that feed it.
+var decoders = map[string][]string{
+	"records":                  {"datapath/record FuzzOpen", "datapath/record FuzzRejoin"},
+	"flood headers":            {"overlay/flood FuzzParseHeader"},
+	"control messages":         {"overlay/control FuzzReceive", "overlay/symphony FuzzParseMessage", "overlay/directory FuzzParse"},
+	"signalling payloads":      {"overlay/signal FuzzPayload", "overlay/member FuzzExtension", "overlay/contact FuzzOpen"},
+	"stored networks":          {"driver FuzzNetworkRecord", "driver/store FuzzDecode"},
+	"stored endpoints":         {"driver FuzzEndpointRecord"},
+	"stored pins":              {"overlay/member FuzzPin"},
+	"stored identity":          {"overlay/identity FuzzLoad"},
+	"configuration file":       {"plugin/config FuzzDecode"},
+	"environment":              {"plugin/config FuzzEnvironment"},
+	"network options":          {"driver FuzzNetworkOptions"},
+	"endpoint options":         {"driver FuzzEndpointOptions"},
+	"calls of the engine":      {"driver FuzzRequest"},
+	"requests about peers":     {"driver/status FuzzPeerRequest"},
+	"datagrams":                {"datapath/session FuzzDatagram"},
+	"frames":                   {"datapath/packet FuzzFrame"},
+	"answers of TURN servers":  {"datapath/turn FuzzRead"},
+	"what Open vSwitch prints": {"datapath/ovs FuzzFlowDump", "datapath/ovs FuzzRows"},
+}
+
+// TestEveryDecoderHasAFuzzTarget: none of them is renamed or removed unseen.
+func TestEveryDecoderHasAFuzzTarget(t *testing.T) {
+	there := fuzzTargets(t, ".")
+	for what, targets := range decoders {
+		for _, target := range targets {
+			if !slices.Contains(there, target) {
+				t.Errorf("%s: there is no fuzz target %s", what, target)
+			}
+		}
+	}
+}
+
 // fuzzTargets returns "folder name" of every fuzz target below root, sorted.
 func fuzzTargets(t *testing.T, root string) []string {
 	t.Helper()

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
+	"github.com/docker/go-plugins-helpers/network"
 	"pgregory.net/rapid"
 )
 
@@ -114,6 +116,31 @@ func FuzzNetworkOptions(f *testing.F) {
 		r := networkRecord{ID: "n", Overlay: o.Overlay, Gateway: o.Gateway, Encryption: o.Encryption, MTU: o.MTU, Internal: o.Internal}
 		if err := r.validate(); err != nil {
 			t.Errorf("options %+v were accepted: %v", o, err)
+		}
+	})
+}
+
+func FuzzEndpointOptions(f *testing.F) {
+	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":{"Address":"10.9.0.2/24","AddressIPv6":"fd00::2/64","MacAddress":"0a:00:00:00:00:01"},"Options":{"com.docker.network.endpoint.exposedports":[]}}`))
+	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":{"Address":"::ffff:10.9.0.2/120"},"Options":{"evio.overlay":"x"}}`))
+	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":null,"Options":{"com.docker.network.generic":{"evio.mtu":1}}}`))
+	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":{"MacAddress":"01:00:00:00:00:00"}}`))
+	d := &Driver{engineID: "engine"}
+	n := networkRecord{ID: "n", Gateway: GatewayDocker, Encryption: EncryptionRequired, MTU: defaultMTU}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var req network.CreateEndpointRequest
+		if json.Unmarshal(body, &req) != nil || checkID("endpoint", req.EndpointID) != nil || checkEndpointOptions(req.Options) != nil {
+			return
+		}
+		rec, err := d.newEndpointRecord(&req, &n)
+		if err != nil {
+			if text := sentence(err); text == "" || strings.ContainsAny(text, "\n\r") {
+				t.Errorf("no sentence: %q", text)
+			}
+			return
+		}
+		if err := rec.validate(); err != nil {
+			t.Errorf("%s was accepted: %v", body, err)
 		}
 	})
 }

@@ -59,11 +59,11 @@ func wire(ctx context.Context, s config.Settings, wrong config.Faults, events *l
 	running.Go(func() error {
 		return serveStatus(below, s, source{started: started, driver: d, parts: p, settings: s, events: events}, log)
 	})
-	d.Start(below)
 	group, serving := errgroup.WithContext(ctx)
 	for _, l := range listeners {
 		group.Go(func() error { return d.Serve(l) })
 	}
+	d.Start(below)
 	group.Go(func() error {
 		<-serving.Done()
 		return d.Close(context.WithoutCancel(ctx))
@@ -203,12 +203,14 @@ func hostOVS(s config.Settings) string {
 	return ""
 }
 
-// serveStatus hands out the status document until the context ends; a socket that
-// cannot be opened costs the document and nothing else.
+// statusRetry is how long a status socket that cannot be opened is left alone.
+const statusRetry = 2 * time.Second
+
+// serveStatus hands out the status document until the context ends. A socket that cannot
+// be opened costs the document and nothing else; it is tried again.
 func serveStatus(ctx context.Context, s config.Settings, source source, log *logrus.Entry) error {
-	l, err := socket.Listen(statusSocket(s))
-	if err != nil {
-		log.WithError(err).Error("no status document")
+	l := listenStatus(ctx, s, log)
+	if l == nil {
 		return nil
 	}
 	server := status.NewServer(source, peers{source.parts.book}, log)
@@ -223,4 +225,25 @@ func serveStatus(ctx context.Context, s config.Settings, source source, log *log
 		log.WithError(err).Error("no status document any more")
 	}
 	return nil
+}
+
+// listenStatus opens the status socket, trying again until the context ends; then it
+// returns nil.
+func listenStatus(ctx context.Context, s config.Settings, log *logrus.Entry) net.Listener {
+	said := ""
+	for {
+		l, err := socket.Listen(statusSocket(s))
+		if err == nil {
+			return l
+		}
+		if said != err.Error() {
+			said = err.Error()
+			log.WithError(err).Error("no status document: make run_dir a folder that can be written to; trying again")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(statusRetry):
+		}
+	}
 }

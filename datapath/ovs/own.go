@@ -86,7 +86,7 @@ func (o *own) check(ctx context.Context) error {
 	}
 	for _, dir := range []string{o.c.RunDir, o.c.StateDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
+			return fmt.Errorf("make a folder for it: %w: choose a run directory that can be written to", err)
 		}
 	}
 	if err := o.create(ctx); err != nil {

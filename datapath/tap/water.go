@@ -49,6 +49,9 @@ func Open(name string, mtu int) (Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open TAP %s: %w", name, err)
 	}
+	if err := Check(); err != nil {
+		return nil, fmt.Errorf("open TAP %s: %w", name, err)
+	}
 	tap, err := water.New(water.Config{
 		DeviceType:             water.TAP,
 		PlatformSpecificParams: water.PlatformSpecificParams{Name: name},
@@ -65,6 +68,22 @@ func Open(name string, mtu int) (Device, error) {
 		return nil, errors.Join(fmt.Errorf("open TAP %s: %w", name, err), d.Close())
 	}
 	return d, nil
+}
+
+// control is the file by which TAPs are made.
+const control = "/dev/net/tun"
+
+// Check says in one sentence why no TAP can be opened here and what to do; nil if one can.
+func Check() error {
+	f, err := os.OpenFile(control, os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		return f.Close()
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w: this process needs the device and CAP_NET_ADMIN, which the managed plugin has: install it anew and accept its privileges", err)
+	default:
+		return fmt.Errorf("%w: load the kernel's module on the host with modprobe tun, and enable the plugin again", err)
+	}
 }
 
 // closeOnExec keeps child processes from inheriting the descriptor, which the

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 
+	"evio/datapath/tap"
 	"evio/driver/status"
 	"evio/overlay"
 	"evio/overlay/nodeid"
@@ -30,6 +31,9 @@ func (p *Plane) Faults() []string {
 	running := slices.Collect(maps.Values(p.networks))
 	p.mu.Unlock()
 	var faults []string
+	if err := tap.Check(); err != nil {
+		faults = append(faults, fmt.Sprintf("networks cannot be made: %v", err))
+	}
 	for _, n := range running {
 		n.mu.Lock()
 		if n.secretErr != nil {

@@ -125,8 +125,8 @@ func TestLoadTakesAPrivateKeyAlone(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n"))
 	f.Add([]byte{})
+	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte) {
-		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "identity.pem"), b, 0o600); err != nil {
 			t.Fatal(err)
 		}

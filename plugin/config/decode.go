@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"evio/driver/spelling"
 )
 
 // maxSize bounds the configuration file, in bytes.
@@ -31,12 +33,25 @@ func Decode(b []byte) (File, Faults) {
 			read.Signalling[i].TLS = StartTLS
 		}
 	}
+	shape := slices.Clone(faults)
 	for _, f := range read.Validate() {
+		if strings.HasPrefix(f.Text, missing) && shape.touch(element(f.Path)) {
+			continue // it may be what could not be read there
+		}
 		if !faults.touch(f.Path) {
 			faults = append(faults, f)
 		}
 	}
 	return read.without(faults), faults
+}
+
+// element returns the path of the element of a list in which path lies.
+func element(path string) string {
+	list, rest, ok := strings.Cut(path, "]")
+	if !ok || rest == "" {
+		return path
+	}
+	return list + "]"
 }
 
 // without returns f with the default for each setting that one of the faults touches.
@@ -146,7 +161,7 @@ func (w *walker) object(t reflect.Type, path string) {
 	seen := map[string]bool{}
 	for w.dec.More() {
 		name, _ := w.next().(string)
-		at := join(path, name)
+		at := join(path, cut(name))
 		if t.Kind() == reflect.Map {
 			at = key(path, name)
 		}
@@ -162,10 +177,19 @@ func (w *walker) object(t reflect.Type, path string) {
 			w.value(f, at)
 			continue
 		}
-		w.faults.add(at, "there is no such setting; known here are %s", strings.Join(names(t), ", "))
+		w.unknown(at, name, names(t))
 		w.skip(w.next())
 	}
 	w.next()
+}
+
+// unknown notes a name that is no setting's, and which one it most likely means.
+func (w *walker) unknown(at, name string, known []string) {
+	meant := ";"
+	if near, ok := spelling.Nearest(name, known); ok {
+		meant = ": did you mean " + near + "?"
+	}
+	w.faults.add(at, "there is no such setting%s known here are %s", meant, strings.Join(known, ", "))
 }
 
 // mismatch notes that a value has another kind than it should, and goes past it.
@@ -193,6 +217,15 @@ func (w *walker) skip(tok json.Token) {
 		}
 		tok = w.next()
 	}
+}
+
+// cut bounds a name that the operator wrote where one of a setting should be.
+func cut(name string) string {
+	const most = 80
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "…"
 }
 
 func join(path, name string) string {

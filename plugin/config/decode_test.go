@@ -104,8 +104,8 @@ func TestFaults(t *testing.T) {
 		{"no object", `[]`, []string{"it must be an object in {}"}},
 		{"null", `null`, []string{"null is no value; give an object in {}, or leave the setting out"}},
 		{"unknown", `{"stunn": {"a": [1, {"b": 2}]}, "log": {"lvl": "info"}}`, []string{
-			"stunn: there is no such setting; known here are docker, log, ovs, rekey_seconds, run_dir, secrets, signalling, site, state_dir, stun, turn, udp_port",
-			"log.lvl: there is no such setting; known here are format, level",
+			"stunn: there is no such setting: did you mean stun? known here are docker, log, ovs, rekey_seconds, run_dir, secrets, signalling, site, state_dir, stun, turn, udp_port",
+			"log.lvl: there is no such setting: did you mean level? known here are format, level",
 		}},
 		{"another case", `{"STUN": []}`, []string{"STUN: there is no such setting"}},
 		{"twice", `{"udp_port": 1, "udp_port": 2}`, []string{"udp_port: it is there twice; keep one"}},
@@ -135,7 +135,7 @@ func TestFaults(t *testing.T) {
 			"signalling[0].password_file: it is missing; put the password alone into a file of the host, mode 0600, and give its path",
 			`signalling[0].overlays: it is missing; name the overlays of this service, such as {"*": "roster"} for all`,
 		}},
-		{"password in the file", service(`{` + ok + `, "password": "secret"}`), []string{"signalling[0].password: there is no such setting; known here are ca_file, certificate_file, jid, key_file, overlays, password_file, server, tls"}},
+		{"password in the file", service(`{` + ok + `, "password": "secret"}`), []string{"signalling[0].password: there is no such setting: did you mean password_file? known here are ca_file, certificate_file, jid, key_file, overlays, password_file, server, tls"}},
 		{"tls", service(`{` + ok + `, "tls": "none"}`), []string{`signalling[0].tls: "none" is not known; give one of starttls, direct`}},
 		{"membership", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"u": "group: ", "v": "rooster", "w": "room:blue", "x": "room:blue@rooms/me", "y": "group:a b", "z": "room:b@c"}}`), []string{
 			`signalling[0].overlays["u"]: "group: " names no group; write the name of a group of the roster behind group:`,
@@ -152,7 +152,7 @@ func TestFaults(t *testing.T) {
 		}},
 		{"certificate in place of a password", service(`{"jid": "a@b", "certificate_file": "/etc/c", "key_file": "/etc/k", "overlays": {"*": "roster"}}`), nil},
 		{"turn URI", turn(`{"uri": "http://a:1", ` + login + `}, {"uri": "turns:a:1?transport=udp", ` + login + `}, {"uri": "turn:a:1?transport=sctp", ` + login + `}, {"uri": "turn:a:1?x=y", ` + login + `}`), []string{
-			`turn[0].uri: TURN URI "http://a:1": begin it with turn: or turns:; it is like turn:turn.example.org:3478?transport=udp, or turns:turn.example.org:5349 for TLS`,
+			`turn[0].uri: TURN URI "http://a:1": begin it with turn: or turns:; write it like turn:turn.example.org:3478?transport=udp, or turns:turn.example.org:5349 for TLS`,
 			`turn[1].uri: TURN URI "turns:a:1?transport=udp"`, `turn[2].uri: TURN URI "turn:a:1?transport=sctp"`, `turn[3].uri: TURN URI "turn:a:1?x=y"`,
 		}},
 		{"turn host", turn(`{"uri": "turn:", ` + login + `}, {"uri": "turn:a:b", ` + login + `}, {"uri": "turn:a@b:1", ` + login + `}`), []string{

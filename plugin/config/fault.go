@@ -2,8 +2,12 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
+
+// missing begins the sentence about a setting that is not there.
+const missing = "it is missing"
 
 // Fault is one thing that is wrong with what the operator set.
 type Fault struct {
@@ -50,6 +54,16 @@ func (fs Faults) Err() error {
 
 func (fs *Faults) add(path, format string, args ...any) {
 	*fs = append(*fs, Fault{Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+// shown is how a value that the operator wrote stands in a sentence: in quotes, and no
+// longer than a reader needs to find it.
+func shown(v string) string {
+	const most = 80
+	if len(v) <= most {
+		return strconv.Quote(v)
+	}
+	return strconv.Quote(strings.ToValidUTF8(v[:most], "")) + "… (" + strconv.Itoa(len(v)) + " bytes)"
 }
 
 // touch reports whether a fault lies at path, within it or around it.

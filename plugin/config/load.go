@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// maxV1Names bounds the sockets beside the managed one.
+const maxV1Names = 16
+
 // Settings is everything the operator set, with the defaults of what was not.
 type Settings struct {
 	File
@@ -102,15 +105,18 @@ func apply(s *Settings, getenv func(string) string, faults *Faults) []string {
 // validate returns what is wrong with s, the file's settings included.
 func (s Settings) validate() Faults {
 	faults := s.Validate()
-	absolute(&faults, "EVIO_CONFIG", s.ConfigPath)
-	absolute(&faults, "EVIO_SOCKET", s.Socket)
+	absolute(&faults, "EVIO_CONFIG", s.ConfigPath, maxPath)
+	absolute(&faults, "EVIO_SOCKET", s.Socket, maxSocket)
 	if s.HostPrefix != "" {
-		absolute(&faults, "EVIO_HOST_PREFIX", s.HostPrefix)
+		absolute(&faults, "EVIO_HOST_PREFIX", s.HostPrefix, maxPath)
 		faults = append(faults, visible(s.File)...)
+	}
+	if len(s.V1Names) > maxV1Names {
+		faults.add("EVIO_V1_NAMES", "there are %d names; keep %d at most", len(s.V1Names), maxV1Names)
 	}
 	for _, n := range s.V1Names {
 		if n == "" || strings.HasPrefix(n, ".") || strings.ContainsAny(n, "/\x00") || len(n) > 64 {
-			faults.add("EVIO_V1_NAMES", "%q is no name of a plugin; give names with commas between them, such as evio,evio:latest, or none", n)
+			faults.add("EVIO_V1_NAMES", "%s is no name of a plugin; give names with commas between them, such as evio,evio:latest, or none", shown(n))
 		}
 	}
 	return faults
@@ -164,4 +170,4 @@ func number(v string) int {
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-func key(path, name string) string { return path + "[" + strconv.Quote(name) + "]" }
+func key(path, name string) string { return path + "[" + shown(name) + "]" }

@@ -63,7 +63,7 @@ func ReadKeyPair(certificate, key string) (*tls.Certificate, error) {
 func ReadCAs(p string) (*x509.CertPool, error) {
 	pem, err := readLimited(p, maxPEM)
 	if err != nil {
-		return nil, fmt.Errorf("read ca_file: %w", err)
+		return nil, fmt.Errorf("read ca_file: %w: give the path of a file with the CA's PEM certificate", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {

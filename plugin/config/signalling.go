@@ -62,20 +62,20 @@ func (s Service) validate(fs *Faults, at string) {
 	oneOf(fs, at+".tls", s.TLS, []string{StartTLS, DirectTLS})
 	jid(fs, at+".jid", s.JID)
 	if s.PasswordFile == "" && s.CertificateFile == "" && s.KeyFile == "" {
-		fs.add(at+".password_file", "it is missing; put the password alone into a file of the host, mode 0600, and give its path")
+		fs.add(at+".password_file", missing+"; put the password alone into a file of the host, mode 0600, and give its path")
 	}
 	switch {
 	case s.CertificateFile == "" && s.KeyFile != "":
-		fs.add(at+".certificate_file", "it is missing; give the client certificate that key_file belongs to, or neither of the two")
+		fs.add(at+".certificate_file", missing+"; give the client certificate that key_file belongs to, or neither of the two")
 	case s.CertificateFile != "" && s.KeyFile == "":
-		fs.add(at+".key_file", "it is missing; give the private key of certificate_file, or neither of the two")
+		fs.add(at+".key_file", missing+"; give the private key of certificate_file, or neither of the two")
 	}
 	file(fs, at+".password_file", s.PasswordFile)
 	file(fs, at+".certificate_file", s.CertificateFile)
 	file(fs, at+".key_file", s.KeyFile)
 	file(fs, at+".ca_file", s.CAFile)
 	if len(s.Overlays) == 0 {
-		fs.add(at+".overlays", `it is missing; name the overlays of this service, such as {"*": "roster"} for all`)
+		fs.add(at+".overlays", missing+`; name the overlays of this service, such as {"*": "roster"} for all`)
 	}
 	for _, name := range s.OverlayNames() {
 		where := key(at+".overlays", name)
@@ -90,24 +90,24 @@ func (s Service) validate(fs *Faults, at string) {
 func membership(fs *Faults, at, v string) {
 	if group, ok := strings.CutPrefix(v, GroupPrefix); ok {
 		if strings.TrimSpace(group) == "" || len(group) > maxGroup || strings.ContainsFunc(group, unicode.IsControl) {
-			fs.add(at, "%q names no group; write the name of a group of the roster behind %s", v, GroupPrefix)
+			fs.add(at, "%s names no group; write the name of a group of the roster behind %s", shown(v), GroupPrefix)
 		}
 		return
 	}
 	if room, ok := strings.CutPrefix(v, RoomPrefix); ok {
 		if !isAccount(room) {
-			fs.add(at, "%q names no room; write it like room:blue@rooms.example.org", v)
+			fs.add(at, "%s names no room; write it like room:blue@rooms.example.org", shown(v))
 		}
 		return
 	}
 	if v != Roster {
-		fs.add(at, "%q is not known; give roster, group:NAME for a group of the roster, or room:ROOM@SERVICE for the members of a room", v)
+		fs.add(at, "%s is not known; give roster, group:NAME for a group of the roster, or room:ROOM@SERVICE for the members of a room", shown(v))
 	}
 }
 
 func jid(fs *Faults, at, v string) {
 	if !isAccount(v) {
-		fs.add(at, "%q is no account; write it like site-a@example.org, without a resource", v)
+		fs.add(at, "%s is no account; write it like site-a@example.org, without a resource", shown(v))
 	}
 }
 

@@ -31,11 +31,11 @@ type TURN struct {
 func (s TURN) validate(fs *Faults, at string) {
 	uri, err := turn.ParseURI(s.URI)
 	if err != nil {
-		fs.add(at+".uri", "%v; it is like turn:turn.example.org:3478?transport=udp, or turns:turn.example.org:5349 for TLS", err)
+		fs.add(at+".uri", "%v; write it like turn:turn.example.org:3478?transport=udp, or turns:turn.example.org:5349 for TLS", err)
 	}
 	switch {
 	case s.PasswordFile == "" && s.SecretFile == "":
-		fs.add(at+".password_file", "it is missing; give password_file, or secret_file where the server shares a secret with its users")
+		fs.add(at+".password_file", missing+"; give password_file, or secret_file where the server shares a secret with its users")
 	case s.PasswordFile != "" && s.SecretFile != "":
 		fs.add(at+".secret_file", "password_file is given too; keep the one that the server asks for")
 	}
@@ -43,7 +43,7 @@ func (s TURN) validate(fs *Faults, at string) {
 	case len(s.Username) > maxUsername || strings.ContainsFunc(s.Username, unicode.IsControl):
 		fs.add(at+".username", "this is no user name; use up to %d bytes without control characters", maxUsername)
 	case s.Username == "" && s.SecretFile == "":
-		fs.add(at+".username", "it is missing; give the account that the password in password_file belongs to")
+		fs.add(at+".username", missing+"; give the account that the password in password_file belongs to")
 	}
 	file(fs, at+".password_file", s.PasswordFile)
 	file(fs, at+".secret_file", s.SecretFile)

@@ -18,6 +18,10 @@ const (
 	maxOverlay = 64 // bytes of an overlay's name, as in a network's options
 
 	minRekey, maxRekey = 10, 86400 // seconds
+
+	// Paths in bytes: of a file, of a socket (unix(7) has 107, some for /host before it),
+	// and of a folder with sockets in it, whose names have up to 24.
+	maxPath, maxSocket, maxFolder = 4000, 100, 76
 )
 
 var (
@@ -72,12 +76,12 @@ func (f File) Validate() Faults {
 	oneOf(&fs, "log.level", f.Log.Level, levels)
 	oneOf(&fs, "log.format", f.Log.Format, formats)
 	if f.OVS.RunDir != None {
-		absolute(&fs, "ovs.run_dir", f.OVS.RunDir)
+		absolute(&fs, "ovs.run_dir", f.OVS.RunDir, maxFolder)
 	}
-	absolute(&fs, "docker.socket", f.Docker.Socket)
-	absolute(&fs, "docker.plugin_dir", f.Docker.PluginDir)
-	absolute(&fs, "state_dir", f.StateDir)
-	absolute(&fs, "run_dir", f.RunDir)
+	absolute(&fs, "docker.socket", f.Docker.Socket, maxSocket)
+	absolute(&fs, "docker.plugin_dir", f.Docker.PluginDir, maxFolder)
+	absolute(&fs, "state_dir", f.StateDir, maxPath)
+	absolute(&fs, "run_dir", f.RunDir, maxFolder)
 	return fs
 }
 
@@ -91,7 +95,7 @@ func overlayName(s string) bool {
 
 func oneOf(fs *Faults, at, v string, known []string) {
 	if !slices.Contains(known, v) {
-		fs.add(at, "%q is not known; give one of %s", v, strings.Join(known, ", "))
+		fs.add(at, "%s is not known; give one of %s", shown(v), strings.Join(known, ", "))
 	}
 }
 
@@ -99,7 +103,7 @@ func hostPort(fs *Faults, at, v, example string) {
 	host, port, err := net.SplitHostPort(v)
 	n, numErr := strconv.ParseUint(port, 10, 16)
 	if err != nil || numErr != nil || n == 0 || !hostName(host) {
-		fs.add(at, "%q is no host:port; write it like %s", v, example)
+		fs.add(at, "%s is no host:port; write it like %s", shown(v), example)
 	}
 }
 
@@ -121,13 +125,20 @@ func file(fs *Faults, at, v string) {
 // secretFile checks a path without repeating it: it may be the secret itself that was
 // written where its file belongs.
 func secretFile(fs *Faults, at, v string) {
-	if !path.IsAbs(v) || strings.ContainsRune(v, 0) {
+	switch {
+	case !path.IsAbs(v) || strings.ContainsFunc(v, unicode.IsControl):
 		fs.add(at, "this is no full path; give one of the host that begins with /")
+	case len(v) > maxPath:
+		fs.add(at, "the path has %d bytes; give one of at most %d", len(v), maxPath)
 	}
 }
 
-func absolute(fs *Faults, at, v string) {
-	if !path.IsAbs(v) || strings.ContainsRune(v, 0) {
-		fs.add(at, "%q is no full path; give one of the host that begins with /", v)
+// absolute checks a path of the host, of at most so many bytes.
+func absolute(fs *Faults, at, v string, most int) {
+	switch {
+	case !path.IsAbs(v) || strings.ContainsFunc(v, unicode.IsControl):
+		fs.add(at, "%s is no full path; give one of the host that begins with /", shown(v))
+	case len(v) > most:
+		fs.add(at, "the path has %d bytes; give one of at most %d", len(v), most)
 	}
 }
