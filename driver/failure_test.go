@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"evio/driver"
 	"evio/driver/drivertest"
 )
 
@@ -89,6 +90,20 @@ func TestFailureOfEachStepLeavesNothing(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A plane that could not begin has nothing to undo, and nothing is kept for later.
+func TestPlaneThatCannotBegin(t *testing.T) {
+	r := newRig(t)
+	r.plane.Hook = func(context.Context, drivertest.Call) error {
+		return fmt.Errorf("wrapped: %w", driver.Unavailable{Err: errInjected})
+	}
+	r.start()
+	r.refusedWith("CreateNetwork", createNetwork(net1, "evio.overlay=t1"), errInjected.Error())
+	r.wantSizes(0, 0, 0)
+	if faults, ops := r.driver.Faults(), r.plane.Ops(); len(faults) > 0 || len(ops) != 1 {
+		t.Errorf("faults %q, operations %v", faults, ops)
 	}
 }
 

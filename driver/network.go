@@ -29,13 +29,20 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	undo := rollback{log: d.log.WithField("network", short(rec.ID))}
 	defer func() { undo.run(ctx) }()
 	// Also what the plane only began is removed.
+	begun := true
 	undo.add(func(ctx context.Context) error {
+		if !begun {
+			d.dropNetwork(n)
+			return nil
+		}
 		if err := d.erase(ctx, n); err != nil {
 			return d.eraseInBackground(ctx, n, err)
 		}
 		return nil
 	})
 	if err := d.plane.AddNetwork(ctx, rec.spec()); err != nil {
+		_, unavailable := errors.AsType[Unavailable](err)
+		begun = !unavailable
 		return fmt.Errorf("create network: %w", err)
 	}
 	if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {

@@ -47,6 +47,16 @@ type Plane interface {
 	Sweep(owners func() map[string][]string)
 }
 
+// Unavailable is the error of a method of a Plane that has not begun, because what it
+// needs is not there: there is nothing to undo.
+type Unavailable struct{ Err error }
+
+// Error implements error.
+func (u Unavailable) Error() string { return u.Err.Error() }
+
+// Unwrap returns what is not there.
+func (u Unavailable) Unwrap() error { return u.Err }
+
 // NetworkSpec is one Docker network as the plane has to make it.
 type NetworkSpec struct {
 	ID      string // Docker's, opaque

@@ -169,7 +169,7 @@ func (p *Plane) waitSwitch(ctx context.Context) (*ovs.Switch, error) {
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return nil, fmt.Errorf("Open vSwitch cannot be used (%w): mend that or name the host's in ovs.run_dir; the plugin goes on trying", p.swErr)
+		return nil, driver.Unavailable{Err: fmt.Errorf("Open vSwitch cannot be used (%w): mend that or name the host's in ovs.run_dir; the plugin goes on trying", p.swErr)}
 	}
 }
 

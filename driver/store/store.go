@@ -85,11 +85,14 @@ func (s *Store) Delete(kind, id string) error {
 }
 
 func remove(folder, path string) error {
-	err := os.Remove(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	// A read-only file system does not say that a file is not there when asked to remove it.
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(err, syncDir(folder))
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncDir(folder)
 }
 
 // advise says what to do about a disk that takes nothing.

@@ -88,7 +88,13 @@ var advice = regexp.MustCompile(`\b(give|keep|write|choose|use|name|put|leave|jo
 
 // refuse loads a file that must be refused, with sentences about the setting at path
 // alone, and checks that what comes out can be used.
-func refuse(t *testing.T, what, path string, file []byte, env ...string) Faults {
+func refuse(t *testing.T, what, path string, file []byte) {
+	t.Helper()
+	_ = refusal(t, what, path, file)
+}
+
+// refusal is refuse and returns the faults.
+func refusal(t *testing.T, what, path string, file []byte, env ...string) Faults {
 	t.Helper()
 	s, faults := Load(env2(append(env, "EVIO_HOST_PREFIX", host(t, string(file)))...))
 	if len(faults) == 0 {
@@ -157,12 +163,12 @@ func TestBadSettings(t *testing.T) {
 			if !strings.Contains(wrong, mistype(name)) {
 				t.Fatalf("%s is not in %s", name, wrong)
 			}
-			faults := refuse(t, "mistyped", "", []byte(wrong))
+			faults := refusal(t, "mistyped", "", []byte(wrong))
 			if len(faults) > 0 && !strings.Contains(faults.Error(), "did you mean "+name+"?") {
 				t.Errorf("mistyped as %s: %v", mistype(name), faults)
 			}
 			twice := strings.Replace(string(document(path, `"x"`)), strconv.Quote(name)+":", strconv.Quote(name)+`: "y", `+strconv.Quote(name)+":", 1)
-			if faults := refuse(t, "twice", "", []byte(twice)); !strings.Contains(faults.Error(), "it is there twice") {
+			if faults := refusal(t, "twice", "", []byte(twice)); !strings.Contains(faults.Error(), "it is there twice") {
 				t.Errorf("twice: %v", faults)
 			}
 		})
@@ -181,7 +187,7 @@ func TestBadVariables(t *testing.T) {
 	for name, values := range badVariables {
 		t.Run(name, func(t *testing.T) {
 			for _, v := range append(values, "/run/"+strings.Repeat("x", 5000)) {
-				faults := refuse(t, v[:min(20, len(v))], "", []byte("{}"), name, v)
+				faults := refusal(t, v[:min(20, len(v))], "", []byte("{}"), name, v)
 				if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Path == name }) {
 					t.Errorf("%s=%.80q: %v", name, v, faults)
 				}
