@@ -46,6 +46,7 @@ var bad = map[string]map[string][]string{
 	"docker.socket":        {"empty": {`""`}, "malformed": {`"unix:///run/docker.sock"`}, "out of reach": {`"/srv/d"`}},
 	"docker.plugin_dir":    {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/usr/lib/docker/plugins"`}},
 	"state_dir":            {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/etc/evio"`, `"/run/../srv"`}},
+	"site":                 {"may be empty": nil, "malformed": {`"a b"`, `"a/b"`}},
 	"run_dir":              {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/tmp"`}},
 }
 
@@ -55,6 +56,7 @@ var badVariables = map[string][]string{
 	"EVIO_HOST_PREFIX":   {"host"},
 	"EVIO_SOCKET":        {"evio.sock"},
 	"EVIO_V1_NAMES":      {"a/b", ",", ".x", strings.Repeat("a,", 20) + "a"},
+	"EVIO_SITE":          {"a b", "-"},
 	"EVIO_LOG_LEVEL":     {"loud", "5"},
 	"EVIO_LOG_FORMAT":    {"xml", "true"},
 	"EVIO_UDP_PORT":      {"many", "-1", "65536", "1.5", "99999999999999999999"},
@@ -236,7 +238,7 @@ func tooLong(path string) string {
 		return long + "@example.org"
 	case "turn[].uri":
 		return "turn:" + long + ":1"
-	case "turn[].username", "signalling[].tls", "log.level", "log.format":
+	case "turn[].username", "signalling[].tls", "log.level", "log.format", "site":
 		return long
 	case "state_dir", "run_dir", "ovs.run_dir", "docker.socket", "docker.plugin_dir":
 		return "/run/" + long
