@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"evio/driver"
+	"evio/driver/drivertest"
 )
 
 // A stored file of each kind is cut at every byte and has every byte changed: the driver starts,
@@ -78,6 +79,7 @@ func startDamaged(t *testing.T, r *rig, whole map[string][]byte, path string, b 
 			t.Fatal(err)
 		}
 	}
+	r.plane = &drivertest.Plane{} // of another process
 	d := r.prepare()
 	d.Start(t.Context())
 	faults := d.Faults()
