@@ -40,9 +40,21 @@ func TestStandalone(t *testing.T) {
 		}
 	}
 	talk()
-	for _, end := range []func(context.Context) error{b.KillEvio, b.StopEvio} {
+	for i, end := range []func(context.Context) error{b.KillEvio, b.StopEvio} {
 		if err := end(within(t, 20*time.Second)); err != nil {
 			t.Fatal(err)
+		}
+		if i == 1 { // a process that ends tells its peers
+			began := time.Now()
+			for n, err := a.NetworkStatus(within(t, time.Second), o.Name); ; n, err = a.NetworkStatus(within(t, time.Second), o.Name) {
+				if err == nil && len(n.Sessions) == 0 {
+					break
+				}
+				if time.Since(began) > time.Second {
+					t.Fatalf("a second after its peer has ended: %d sessions, %v", len(n.Sessions), err)
+				}
+			}
+			t.Logf("the session is gone %v after the peer's end", time.Since(began).Round(time.Millisecond))
 		}
 		if err := b.StartEvio(within(t, 20*time.Second), testbed.EvioOptions{}); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,111 @@
+//go:build e2e
+
+package integration
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"evio/integration/scenario"
+	"evio/integration/testbed"
+)
+
+// badOption is what docker is given and what its refusal has to name.
+type badOption struct {
+	what string
+	args []string
+	want []string
+}
+
+// badOptions has, for each option of a network, what is refused. An option without an
+// entry fails the test: the options are those that the plugin itself tells of.
+var badOptions = map[string][]badOption{
+	"evio.overlay": {
+		{"empty", []string{"-o", "evio.overlay="}, []string{"evio.overlay", "1 to 64"}},
+		{"too long", []string{"-o", "evio.overlay=" + strings.Repeat("x", 65)}, []string{"evio.overlay", "65 bytes", "1 to 64"}},
+		{"malformed", []string{"-o", "evio.overlay=a b"}, []string{"evio.overlay", "letters"}},
+		{"mistyped", []string{"-o", "evio.overlai=x"}, []string{"evio.overlai", "did you mean evio.overlay?"}},
+		{"used twice", []string{"-o", "evio.overlay=taken"}, []string{"taken", "another"}},
+	},
+	"evio.gateway": {
+		{"empty", []string{"-o", "evio.gateway="}, []string{"evio.gateway", "docker", "none"}},
+		{"too long", []string{"-o", "evio.gateway=" + strings.Repeat("x", 5000)}, []string{"evio.gateway", "docker", "none"}},
+		{"unknown", []string{"-o", "evio.gateway=mars"}, []string{"evio.gateway", "mars", "docker", "none"}},
+		{"mistyped", []string{"-o", "gateway=none"}, []string{"did you mean evio.gateway?"}},
+		{"contradictory", []string{"--internal", "-o", "evio.gateway=docker"}, []string{"evio.gateway=docker", "--internal"}},
+	},
+	"evio.encryption": {
+		{"empty", []string{"-o", "evio.encryption="}, []string{"evio.encryption", "required"}},
+		{"too long", []string{"-o", "evio.encryption=" + strings.Repeat("x", 5000)}, []string{"evio.encryption", "required"}},
+		{"unknown", []string{"-o", "evio.encryption=off"}, []string{"evio.encryption", "off", "required"}},
+		{"mistyped", []string{"-o", "evio.encription=required"}, []string{"did you mean evio.encryption?"}},
+	},
+	"com.docker.network.driver.mtu": {
+		{"empty", []string{"-o", "com.docker.network.driver.mtu="}, []string{"mtu", "576 to 9000"}},
+		{"too long", []string{"-o", "com.docker.network.driver.mtu=" + strings.Repeat("1", 5000)}, []string{"mtu", "576 to 9000"}},
+		{"no number", []string{"-o", "com.docker.network.driver.mtu=big"}, []string{"mtu", "big", "576 to 9000"}},
+		{"no whole number", []string{"-o", "com.docker.network.driver.mtu=1400.5"}, []string{"mtu", "1400.5"}},
+		{"too small", []string{"-o", "com.docker.network.driver.mtu=575"}, []string{"575", "576 to 9000"}},
+		{"too large", []string{"-o", "com.docker.network.driver.mtu=9001"}, []string{"9001", "576 to 9000"}},
+		{"mistyped", []string{"-o", "mtu=1400"}, []string{"did you mean com.docker.network.driver.mtu?"}},
+		{"contradictory", []string{"--ipv6", "--subnet", "fd00:28::/64", "-o", "com.docker.network.driver.mtu=1000"}, []string{"1000", "IPv6", "1280"}},
+	},
+}
+
+// testBadOptions: every option of a network and of an attachment, over Docker.
+func testBadOptions(t *testing.T, s *scenario.Site) {
+	create := []string{"network", "create", "-d", "evio", "--subnet", "10.28.0.0/24"}
+	sentence := refused(t, s, append(slices.Clone(create), "-o", "parent=eth0", "wrong"), "parent", "evio knows")
+	_, list, _ := strings.Cut(strings.TrimSpace(sentence), "evio knows ")
+	known := strings.Split(list, ", ")
+	if diff := cmp.Diff(slices.Sorted(slices.Values(known)), slices.Sorted(maps.Keys(badOptions))); diff != "" {
+		t.Errorf("options that the plugin knows, and options with an entry in this table:\n%s", diff)
+	}
+	for option, rows := range badOptions {
+		for _, row := range rows {
+			t.Run(option+"/"+row.what, func(t *testing.T) {
+				refused(t, s, append(append(slices.Clone(create), row.args...), "wrong"), row.want...)
+			})
+		}
+	}
+	// An attachment has none, and those of a network do not belong there.
+	for option, want := range map[string][]string{
+		"evio.mac=x":                       {"unknown option", "evio.mac", "leave it away"},
+		"evio.overlay=x":                   {"evio.overlay", "belongs to the network", "docker network create"},
+		"evio.overlay=":                    {"evio.overlay", "belongs to the network"},
+		"evio.gateway=y":                   {"evio.gateway", "belongs to the network"},
+		"x.y=" + strings.Repeat("z", 5000): {"unknown option", "x.y"},
+	} {
+		name, _, _ := strings.Cut(option, "=")
+		t.Run("attachment/"+name, func(t *testing.T) {
+			_, err := s.Docker(within(t, 30*time.Second), "run", "--rm", "--network", "name=taken,driver-opt="+option, "--entrypoint", "true", testbed.Image)
+			says(t, err, "NetworkDriver.CreateEndpoint: ", want...)
+		})
+	}
+}
+
+// says checks that docker failed with one sentence behind prefix that has all parts, and
+// returns it.
+func says(t *testing.T, err error, prefix string, want ...string) string {
+	t.Helper()
+	if err == nil {
+		t.Fatal("docker succeeded")
+	}
+	_, sentence, ok := strings.Cut(err.Error(), prefix)
+	sentence, _, _ = strings.Cut(strings.TrimSpace(sentence), "\n")
+	t.Logf("%.400s", sentence)
+	if !ok {
+		t.Errorf("%q is not from the driver", err)
+	}
+	for _, w := range want {
+		if !strings.Contains(sentence, w) {
+			t.Errorf("%q does not name %q", sentence, w)
+		}
+	}
+	return sentence
+}
