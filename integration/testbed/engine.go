@@ -41,11 +41,7 @@ func (s *Site) startEngine(ctx context.Context, o EngineOptions) error {
 			return fmt.Errorf("site %s: the engine runs already", s.name)
 		}
 	}
-	config, err := json.Marshal(map[string]any{"live-restore": o.LiveRestore, "debug": o.Debug})
-	if err != nil {
-		return fmt.Errorf("site %s: %w", s.name, err)
-	}
-	if err := s.WriteFile(ctx, "/etc/docker/daemon.json", config, 0o644); err != nil {
+	if err := s.writeEngineConfig(ctx, o); err != nil {
 		return err
 	}
 	p, err := s.Start(ctx, "dockerd", append([]string{"dockerd"}, o.Args...)...)
@@ -60,7 +56,16 @@ func (s *Site) startEngine(ctx context.Context, o EngineOptions) error {
 	if err := p.await(wait, func() error { return ping(wait, client) }); err != nil {
 		return err
 	}
+	s.answered = time.Now()
 	return s.importImage(ctx)
+}
+
+func (s *Site) writeEngineConfig(ctx context.Context, o EngineOptions) error {
+	config, err := json.Marshal(map[string]any{"live-restore": o.LiveRestore, "debug": o.Debug})
+	if err != nil {
+		return fmt.Errorf("site %s: %w", s.name, err)
+	}
+	return s.WriteFile(ctx, "/etc/docker/daemon.json", config, 0o644)
 }
 
 // StartEngines starts the engines of all sites at once.
@@ -79,12 +84,11 @@ func (s *Site) StopEngine(ctx context.Context) error {
 	return s.stopEngine(ctx, "TERM")
 }
 
-// KillEngine kills dockerd with SIGKILL. It waits until containerd, which follows, has ended too:
-// an engine started earlier would find it and give up.
-func (s *Site) KillEngine(ctx context.Context) error {
+// ResumeEngine starts dockerd with the options it had.
+func (s *Site) ResumeEngine(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stopEngine(ctx, "KILL")
+	return s.startEngine(ctx, s.opts)
 }
 
 // RestartEngine stops dockerd and starts it with the options it had.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -31,10 +32,11 @@ type Site struct {
 	number  int
 	addr    netip.Addr
 
-	mu     sync.Mutex // guards what follows; held while the engine or evio starts or stops
-	engine *Process
-	opts   EngineOptions
-	evio   *Process
+	mu       sync.Mutex // guards what follows; held while the engine or evio starts or stops
+	engine   *Process
+	opts     EngineOptions
+	answered time.Time // when the engine first did
+	evio     *Process
 }
 
 var (

@@ -1,0 +1,193 @@
+//go:build e2e
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"evio/integration/scenario"
+)
+
+// TestFaultLoop breaks something at random, mends it, and sees that all containers talk
+// again in time and that nothing is left over; and again. EVIO_SEED repeats a run,
+// EVIO_ROUNDS says how long one is.
+func TestFaultLoop(t *testing.T) {
+	const fewRounds = 6
+	seed := setting(t, "EVIO_SEED", uint64(time.Now().UnixNano()))
+	rounds := setting(t, "EVIO_ROUNDS", fewRounds)
+	t.Logf("EVIO_SEED=%d EVIO_ROUNDS=%d", seed, rounds)
+	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be repeated, not to be unknown
+
+	d := deploy(t)
+	w := populate(t, d, scenario.Network{Name: "loop", Overlay: "loop", Net: 55})
+	for round := range rounds {
+		first := w.pick(random)
+		broken := []trouble{first}
+		// Where the same part is not broken twice, two things may break at once.
+		if second := w.pick(random); random.IntN(3) == 0 && second.part != first.part {
+			broken = append(broken, second)
+		}
+		hold := time.Duration(random.IntN(5000)) * time.Millisecond
+		w.round(t, round+1, broken, hold)
+		if t.Failed() {
+			t.Fatalf("round %d of EVIO_SEED=%d failed", round+1, seed)
+		}
+	}
+}
+
+// setting reads a number from the environment.
+func setting(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// trouble is one thing that breaks.
+type trouble struct {
+	name  string
+	part  string // what of which site it is about
+	limit time.Duration
+	// do breaks it and returns what mends it, nil if it mends itself.
+	do func(context.Context) (mend func(context.Context) error, err error)
+}
+
+// round breaks things, mends them after a while, and checks.
+func (w *world) round(t *testing.T, number uint64, broken []trouble, hold time.Duration) {
+	var (
+		names string
+		mends []func(context.Context) error
+		limit time.Duration
+	)
+	for i, b := range broken {
+		names += []string{"", " + "}[i] + b.name
+		// What was broken together may need each other to be mended.
+		limit += b.limit
+	}
+	t.Logf("round %d: %s, for %v", number, names, hold.Round(time.Millisecond))
+	for _, b := range broken {
+		mend, err := b.do(within(t, 90*time.Second))
+		if err != nil {
+			t.Errorf("%s: %v", b.name, err)
+			return
+		}
+		if mend != nil {
+			mends = append(mends, mend)
+		}
+	}
+	if len(mends) > 0 {
+		pause(t, hold)
+	}
+	if len(broken) == 1 && broken[0].part == xmppPart { // nobody needs it who has a session
+		if err := scenario.Steady(within(t, 20*time.Second), w.spots(t)); err != nil {
+			t.Errorf("round %d: %v", number, err)
+		}
+	}
+	for _, mend := range mends {
+		if err := mend(within(t, 90*time.Second)); err != nil {
+			t.Errorf("round %d: mend: %v", number, err)
+			return
+		}
+	}
+	began := time.Now()
+	spots := w.spots(t)
+	last, err := scenario.Matrix(within(t, limit+30*time.Second), spots)
+	if err != nil {
+		t.Errorf("round %d: %v", number, err)
+		return
+	}
+	var took time.Duration
+	for _, at := range last {
+		took = max(took, at.Sub(began))
+	}
+	if took > limit {
+		t.Errorf("round %d: all talk again after %v, want at most %v", number, took, limit)
+	}
+	if err := scenario.Steady(within(t, 20*time.Second), spots); err != nil {
+		t.Errorf("round %d: %v", number, err)
+	}
+	clean(t, w.d, began)
+	t.Logf("round %d: all talk again after %v", number, took.Round(time.Millisecond))
+}
+
+// pick chooses a trouble.
+func (w *world) pick(random *rand.Rand) trouble {
+	all := w.troubles(random.IntN(len(w.d.Sites)))
+	return all[random.IntN(len(all))]
+}
+
+// troubles is what can break at a site, and the XMPP server.
+func (w *world) troubles(site int) []trouble {
+	s := w.d.Sites[site]
+	once := func(f func(context.Context) error) func(context.Context) (func(context.Context) error, error) {
+		return func(ctx context.Context) (func(context.Context) error, error) {
+			return nil, f(ctx)
+		}
+	}
+	var all []trouble
+	add := func(part, name string, limit time.Duration, do func(context.Context) (func(context.Context) error, error)) {
+		all = append(all, trouble{fmt.Sprintf("%s at %s", name, s.Name()), s.Name() + " " + part, limit, do})
+	}
+	add("host", "plugin killed", healing, once(func(ctx context.Context) error { return s.KillPlugin(ctx, scenario.PluginName) }))
+	add("host", "ovs-vswitchd killed", healing, once(func(ctx context.Context) error { return s.KillPrograms(ctx, "ovs-vswitchd") }))
+	add("host", "ovsdb-server killed", healing, once(func(ctx context.Context) error { return s.KillPrograms(ctx, "ovsdb-server") }))
+	add("host", "engine restarted", healing, once(s.RestartEngine))
+	add("host", "engine killed", healing, func(ctx context.Context) (func(context.Context) error, error) {
+		return s.ResumeEngine, s.KillEngine(ctx)
+	})
+	add("way", "everything dropped", wayBack, func(ctx context.Context) (func(context.Context) error, error) {
+		drop, err := s.Router.DropAll(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return drop.Undo, nil
+	})
+	add("way", "router unplugged", wayBack, func(ctx context.Context) (func(context.Context) error, error) {
+		return s.Router.Plug, s.Router.Unplug(ctx)
+	})
+	add("way", "other NAT mappings", wayBack, once(s.Router.FlushConntrack))
+	container := w.containers[site][0]
+	add("host", "container restarted", healing, once(func(ctx context.Context) error {
+		_, err := s.Docker(ctx, "restart", "-t", "1", container)
+		return err
+	}))
+	add("host", "container disconnected", healing, func(ctx context.Context) (func(context.Context) error, error) {
+		v4, v6 := w.fixed(site)
+		connect := func(ctx context.Context) error {
+			_, err := s.Docker(ctx, "network", "connect", "--ip", v4, "--ip6", v6, w.network.Name, container)
+			return err
+		}
+		_, err := s.Docker(ctx, "network", "disconnect", w.network.Name, container)
+		return connect, err
+	})
+	xmpp := w.d.Lab.Internet().XMPP
+	all = append(all, trouble{"XMPP server killed", xmppPart, xmppBack, func(ctx context.Context) (func(context.Context) error, error) {
+		if err := xmpp.Stop(ctx); err != nil {
+			return nil, err
+		}
+		return xmpp.Start, nil
+	}})
+	return all
+}
+
+// The times within which all talk again once it is mended: a way between sites; the
+// XMPP server, if sessions died meanwhile: clients wait about as long as it was away
+// before they connect again.
+const (
+	wayBack  = 10 * time.Second
+	xmppBack = 30 * time.Second
+)
+
+const xmppPart = "XMPP"
