@@ -15,8 +15,10 @@ BINDIR ?= /usr/local/bin
 # What `make install` sets, such as SET="EVIO_LOG_LEVEL=debug".
 SET ?=
 FUZZTIME ?= 30s
+# How many rounds make soak has, of about 9 s each.
+ROUNDS ?= 400
 # Which of the end-to-end tests are about faults and enemies.
-FAULTS := ^Test(Hostile|Members|Rekey|Roaming|Sessions)$$
+FAULTS := ^Test(Boot|FaultLoop|Hostile|Members|Recovery|Rekey|Roaming|Sessions|Upgrade)$$
 # A Debian root with openvswitch-switch, from which the plugin's is made, such as
 # SOURCE=/; empty: the unpacked tree.
 SOURCE ?=
@@ -103,8 +105,12 @@ e2e: plugin ## tests with several real engines behind NATs
 	@.ci/gotest -tags e2e -p 1 -timeout 15m -skip '$(FAULTS)' ./integration/...
 
 .PHONY: test-faults
-test-faults: plugin ## ways that break, enemies, removed members, many sessions
+test-faults: plugin ## parts and ways that break, enemies, removed members, many sessions
 	@.ci/gotest -tags e2e -timeout 15m -run '$(FAULTS)' ./integration
+
+.PHONY: soak
+soak: plugin ## breaks parts at random for an hour; EVIO_SEED=N repeats a run, ROUNDS=N is its length
+	@EVIO_ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -tags e2e -timeout 4h -run '^TestFaultLoop$$' ./integration
 
 .PHONY: fuzz
 fuzz: ## every fuzz target, FUZZTIME each (30s)

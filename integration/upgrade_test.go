@@ -31,16 +31,19 @@ func TestUpgrade(t *testing.T) {
 	}
 	a := w.a()
 	before, version := knowledge(t, d)
-	row := w.recover(t, fault{name: "plugin upgraded", do: func(ctx context.Context, s *scenario.Site) (time.Time, error) {
+	w.recover(t, fault{name: "plugin upgraded", do: func(ctx context.Context, s *scenario.Site) (time.Time, error) {
 		for _, args := range [][]string{{"disable", "-f"}, {"rm", "-f"}} {
 			if _, err := s.Docker(ctx, append(append([]string{"plugin"}, args...), scenario.PluginName)...); err != nil {
 				return time.Time{}, err
 			}
 		}
+		if err := s.CreatePlugin(ctx, scenario.PluginName, newer, map[string]string{"EVIO_LOG_LEVEL": "debug"}); err != nil {
+			return time.Time{}, err
+		}
 		began := time.Now()
-		return began, s.InstallPlugin(ctx, scenario.PluginName, newer, map[string]string{"EVIO_LOG_LEVEL": "debug"})
+		_, err := s.Docker(ctx, "plugin", "enable", scenario.PluginName)
+		return began, err
 	}})
-	t.Logf("from docker plugin create on: %d ms", row.Recovery)
 	if err := d.WaitSessions(within(t, 20*time.Second), local.Name); err != nil {
 		t.Error(err)
 	}

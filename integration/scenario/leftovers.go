@@ -133,7 +133,7 @@ func (s *Site) compareStore(ctx context.Context, doc status.Document, d *differe
 	}
 	want := map[string]int{"network": len(doc.Networks), "endpoint": endpoints}
 	have := map[string]int{}
-	for _, file := range strings.Fields(out) {
+	for file := range strings.FieldsSeq(out) {
 		kind, name, _ := strings.Cut(file, "/")
 		if _, known := want[kind]; !known || !strings.HasSuffix(name, ".json") {
 			*d = append(*d, "stored file "+file+" belongs to nothing")

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"evio/integration/testbed"
 )
 
 // Spot is a running container on a network.
@@ -121,7 +124,7 @@ failed=
 for to; do ping -q -n -c 5 -i 0.2 -W 1 "$to" >"/tmp/steady-$$-$to" & done
 wait
 for to; do
-  grep -q ' 5 received' "/tmp/steady-$$-$to" || { failed=1; grep -e received "/tmp/steady-$$-$to" >&2 || :; echo "$to" >&2; }
+  grep -q ' 5 received' "/tmp/steady-$$-$to" || { failed=1; echo "$to: $(grep -e received "/tmp/steady-$$-$to")" >&2; }
   rm -f "/tmp/steady-$$-$to"
 done
 [ ! "$failed" ]`
@@ -134,7 +137,11 @@ done
 			}
 		}
 		group.Go(func() error {
-			if _, err := from.Site.Run(ctx, command...); err != nil {
+			_, err := from.Site.Run(ctx, command...)
+			if failed, ok := errors.AsType[*testbed.CommandError](err); ok && ctx.Err() == nil {
+				err = errors.New(failed.Stderr) // without the script
+			}
+			if err != nil {
 				return fmt.Errorf("site %s, container %s: pings were lost: %w", from.Site.Name(), from.Container, err)
 			}
 			return nil

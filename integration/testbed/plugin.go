@@ -17,6 +17,15 @@ import (
 // InstallPlugin makes a managed plugin of the folder bundle of this host (config.json and rootfs),
 // gives it its settings and enables it. A plugin of that name must not exist.
 func (s *Site) InstallPlugin(ctx context.Context, name, bundle string, settings map[string]string) error {
+	if err := s.CreatePlugin(ctx, name, bundle, settings); err != nil {
+		return err
+	}
+	_, err := s.Docker(ctx, "plugin", "enable", name)
+	return err
+}
+
+// CreatePlugin is InstallPlugin, but does not enable the plugin.
+func (s *Site) CreatePlugin(ctx context.Context, name, bundle string, settings map[string]string) error {
 	if err := s.createPlugin(ctx, name, bundle); err != nil {
 		return fmt.Errorf("site %s: create plugin %s from %s: %w", s.name, name, bundle, err)
 	}
@@ -29,8 +38,7 @@ func (s *Site) InstallPlugin(ctx context.Context, name, bundle string, settings 
 			return err
 		}
 	}
-	_, err := s.Docker(ctx, "plugin", "enable", name)
-	return err
+	return nil
 }
 
 // createPlugin does what docker plugin create does, but with a folder of this host.

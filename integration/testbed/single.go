@@ -17,7 +17,7 @@ func (m *Machine) Processes(ctx context.Context, program string) ([]int, error) 
 		return nil, err
 	}
 	var pids []int
-	for _, field := range strings.Fields(out) {
+	for field := range strings.FieldsSeq(out) {
 		pid, err := strconv.Atoi(field)
 		if err != nil {
 			return nil, fmt.Errorf("%s: processes of %s: %w", m.name, program, err)

@@ -4,7 +4,6 @@ package integration
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"evio/integration/scenario"
 )
 
 // recoveryFile is where the times are kept.
@@ -45,44 +42,6 @@ func (r mendings) write(t *testing.T) {
 	}
 }
 
-// enter starts a program of the site's host in a container's namespaces; it is ended
-// with the test, or with the container.
-func enter(t *testing.T, s scenario.Spot, args ...string) job {
-	t.Helper()
-	p, err := s.Site.Start(within(t, 10*time.Second), fmt.Sprintf("%s-%s-%d", s.Container, args[0], s.PID), s.Inside(args...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return job{p, args[0]}
-}
-
-// runs tells whether the program has not ended.
-func (j job) runs() bool {
-	select {
-	case <-j.Done():
-		return false
-	default:
-		return true
-	}
-}
-
-// moreAnswers waits until a dialogue has two more answers than now: the second was
-// surely asked for later.
-func moreAnswers(ctx context.Context, j job) error {
-	var before conversation
-	_ = j.last(&before) // nothing is printed yet: no answers
-	return scenario.Await(ctx, func() error {
-		var now conversation
-		if err := j.last(&now); err != nil {
-			return err
-		}
-		if now.Answers <= before.Answers+1 {
-			return fmt.Errorf("%d answers, no more than before", now.Answers)
-		}
-		return nil
-	})
-}
-
 // longestSilence reads what ping -D has printed and returns the longest time between
 // two answers from a moment on, in milliseconds.
 func longestSilence(ping job, from time.Time) (int64, error) {
@@ -90,7 +49,7 @@ func longestSilence(ping job, from time.Time) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer log.Close()
+	defer log.Close() //nolint:errcheck // only read from
 	last, longest := from, time.Duration(0)
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
