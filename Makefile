@@ -15,8 +15,8 @@ BINDIR ?= /usr/local/bin
 # What `make install` sets, such as SET="EVIO_LOG_LEVEL=debug".
 SET ?=
 FUZZTIME ?= 30s
-# How many rounds make soak has, of about 9 s each.
-ROUNDS ?= 400
+# How many rounds make soak has, of about 7 s each.
+ROUNDS ?= 500
 # Which of the end-to-end tests are about faults and enemies.
 FAULTS := ^Test(Boot|FaultLoop|Hostile|Members|Recovery|Rekey|Roaming|Sessions|Upgrade)$$
 # A Debian root with openvswitch-switch, from which the plugin's is made, such as

@@ -18,7 +18,7 @@ import (
 // again in time and that nothing is left over; and again. EVIO_SEED repeats a run,
 // EVIO_ROUNDS says how long one is.
 func TestFaultLoop(t *testing.T) {
-	const fewRounds = 6
+	const fewRounds = 8
 	seed := setting(t, "EVIO_SEED", uint64(time.Now().UnixNano()))
 	rounds := setting(t, "EVIO_ROUNDS", fewRounds)
 	t.Logf("EVIO_SEED=%d EVIO_ROUNDS=%d", seed, rounds)
