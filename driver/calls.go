@@ -17,11 +17,17 @@ type calls struct {
 	inFlight int
 	draining bool
 	idle     chan struct{} // closed when draining and none is in flight
-	byMethod map[string]*status.Call
+	byMethod map[string]*method
+}
+
+// method is what is counted of one of Docker's calls.
+type method struct {
+	status.Call
+	latencies
 }
 
 func newCalls() *calls {
-	return &calls{idle: make(chan struct{}), byMethod: map[string]*status.Call{}}
+	return &calls{idle: make(chan struct{}), byMethod: map[string]*method{}}
 }
 
 // enter counts a call in and reports false when the driver is stopping.
@@ -36,18 +42,19 @@ func (c *calls) enter() bool {
 }
 
 // leave counts a call out, once its answer is on the wire.
-func (c *calls) leave(method string, took time.Duration, failed bool) {
+func (c *calls) leave(name string, took time.Duration, failed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.byMethod[method]
+	m := c.byMethod[name]
 	if m == nil {
-		m = &status.Call{Method: method}
-		c.byMethod[method] = m
+		m = &method{Call: status.Call{Method: name}}
+		c.byMethod[name] = m
 	}
 	m.Total++
 	if failed {
 		m.Failed++
 	}
+	m.add(took)
 	m.LongestMillis = max(m.LongestMillis, float64(took)/float64(time.Millisecond))
 	c.inFlight--
 	if c.draining && c.inFlight == 0 {
@@ -80,7 +87,9 @@ func (d *Driver) Calls() []status.Call {
 	defer c.mu.Unlock()
 	list := make([]status.Call, 0, len(c.byMethod))
 	for _, m := range c.byMethod {
-		list = append(list, *m)
+		call, p := m.Call, m.percentiles(0.5, 0.99)
+		call.P50Millis, call.P99Millis = p[0], p[1]
+		list = append(list, call)
 	}
 	slices.SortFunc(list, func(a, b status.Call) int { return strings.Compare(a.Method, b.Method) })
 	return list

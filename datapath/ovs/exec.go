@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -18,6 +19,7 @@ import (
 // programs which end by themselves.
 type programs struct {
 	runDir string
+	starts *atomic.Uint64 // counts them
 }
 
 // env tells the programs where the sockets are.
@@ -37,6 +39,7 @@ func (p programs) run(ctx context.Context, stdin io.Reader, name string, args ..
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // fixed programs, no shell
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.env(), stdin, &out, &complaint
 	cmd.WaitDelay = time.Second
+	p.starts.Add(1)
 	err := cmd.Run()
 	said := strings.ReplaceAll(strings.TrimSpace(complaint.String()), "\n", "; ")
 	if err == nil {

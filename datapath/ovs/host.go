@@ -17,7 +17,7 @@ const hostPollInterval = 500 * time.Millisecond
 // adopt uses the host's Open vSwitch if its database answers, and watches its
 // switch from then on. Nothing is changed but our own bridges.
 func (s *Switch) adopt(ctx context.Context, runDir string) error {
-	p := programs{runDir: runDir}
+	p := programs{runDir: runDir, starts: s.programs.starts}
 	if _, err := os.Stat(p.databaseSocket()); err != nil {
 		return err
 	}

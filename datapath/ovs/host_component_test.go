@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ type hostSwitch struct {
 func startHost(t *testing.T) *hostSwitch {
 	t.Helper()
 	dir := runDir(t)
-	h := &hostSwitch{dir: dir, p: programs{runDir: dir}}
+	h := &hostSwitch{dir: dir, p: programs{runDir: dir, starts: new(atomic.Uint64)}}
 	run(t, "ovsdb-tool", "create", dir+"/conf.db", "/usr/share/openvswitch/vswitch.ovsschema")
 	h.db = h.spawn(t, "ovsdb-server", dir+"/conf.db", "--remote=punix:"+dir+"/db.sock", "--pidfile")
 	eventually(t, "the host's database", func() bool { return h.p.answers(t.Context()) == nil })

@@ -40,7 +40,7 @@ type own struct {
 // startOwn starts both and waits until the switch has read the database.
 func (s *Switch) startOwn(ctx context.Context, c Config) error {
 	s.info.Own = true
-	s.programs = programs{runDir: c.RunDir}
+	s.programs.runDir = c.RunDir
 	o := &own{s: s, c: c, file: filepath.Join(c.StateDir, "ovs.db")}
 	if err := o.check(ctx); err != nil {
 		return err

@@ -100,6 +100,7 @@ func Start(ctx context.Context, c Config) (*Switch, error) {
 		return nil, err
 	}
 	s := &Switch{log: c.Log, restarted: make(chan struct{}, 1), bridges: map[string]*bridgeState{}}
+	s.programs.starts = new(atomic.Uint64)
 	s.info.Datapath = datapathType()
 	if c.HostRunDir != "" {
 		err := s.adopt(ctx, c.HostRunDir)
@@ -132,6 +133,9 @@ func datapathType() string {
 
 // Info describes the switch.
 func (s *Switch) Info() Info { return s.info }
+
+// Programs tells how many of Open vSwitch's tools have been started so far.
+func (s *Switch) Programs() uint64 { return s.programs.starts.Load() }
 
 // Restarted gives a value after the switch or its database was started again, be
 // it ours or the host's: all flows are gone and every bridge must be applied again.

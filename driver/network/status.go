@@ -22,7 +22,7 @@ func (p *Plane) Switch() (status.Switch, error) {
 		return status.Switch{}, p.swErr
 	}
 	info := p.sw.Info()
-	return status.Switch{Own: info.Own, Datapath: info.Datapath, Version: info.Version, Swept: p.swept}, nil
+	return status.Switch{Own: info.Own, Datapath: info.Datapath, Version: info.Version, Swept: p.swept, Programs: p.sw.Programs()}, nil
 }
 
 // Faults says what keeps running networks from being as they should.

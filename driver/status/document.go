@@ -80,6 +80,7 @@ type Process struct {
 	Descriptors   int   `json:"descriptors"`    // open file descriptors
 	TAPs          int   `json:"taps"`           // TAP devices among them
 	ResidentBytes int64 `json:"resident_bytes"` // resident memory, bytes
+	HeapBytes     int64 `json:"heap_bytes"`     // of objects that the last garbage collection found in use
 }
 
 // Switch tells which Open vSwitch carries the bridges.
@@ -89,6 +90,7 @@ type Switch struct {
 	Version  string `json:"version"`         // of ovs-vswitchd; empty: not reached yet
 	Error    string `json:"error,omitempty"` // why there is none
 	Swept    uint64 `json:"swept"`           // bridges and devices that no network owned, removed
+	Programs uint64 `json:"programs"`        // of Open vSwitch's tools, started so far
 }
 
 // Transport is the UDP socket that all sessions share.
@@ -249,4 +251,7 @@ type Call struct {
 	Total         uint64  `json:"total"`  // calls that ended
 	Failed        uint64  `json:"failed"` // of these, answered with an error
 	LongestMillis float64 `json:"longest_ms"`
+	// Of the latest 512 calls half, and 99 in 100, took at most as long; milliseconds.
+	P50Millis float64 `json:"p50_ms"`
+	P99Millis float64 `json:"p99_ms"`
 }

@@ -3,9 +3,11 @@ package status
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/metrics"
 	"strconv"
 )
 
@@ -17,7 +19,7 @@ const (
 // ThisProcess returns the figures of the calling process. What the kernel does not
 // tell stays zero.
 func ThisProcess() Process {
-	p := Process{Goroutines: runtime.NumGoroutine()}
+	p := Process{Goroutines: runtime.NumGoroutine(), HeapBytes: liveHeap()}
 	if fds, err := os.ReadDir(descriptors); err == nil {
 		p.Descriptors = len(fds) - 1 // one is the folder being read
 		for _, fd := range fds {
@@ -33,6 +35,16 @@ func ThisProcess() Process {
 		}
 	}
 	return p
+}
+
+// liveHeap returns the bytes of objects that the last garbage collection left.
+func liveHeap() int64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return int64(min(sample[0].Value.Uint64(), math.MaxInt64))
 }
 
 // residentPages reads the second field of /proc/PID/statm, proc(5).
