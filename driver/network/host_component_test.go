@@ -86,8 +86,7 @@ func TestHostSwitchRestarts(t *testing.T) {
 	for _, c := range []*box{one, two, far} {
 		c.attach()
 	}
-	mustPing(t, one, two)
-	mustPing(t, one, far)
+	within(t, "at first", 20*time.Second, time.Now(), one, two, far)
 
 	for _, what := range []struct {
 		name string

@@ -121,7 +121,7 @@ func TestOwnSwitchDies(t *testing.T) {
 	for _, c := range []*box{one, two, far} {
 		c.attach()
 	}
-	mustPing(t, one, far)
+	within(t, "at first", 20*time.Second, time.Now(), one, two, far)
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() { b.watchSwitch(ctx) })
@@ -166,8 +166,7 @@ func TestDriftByHand(t *testing.T) {
 	for _, c := range []*box{one, two, far} {
 		c.attach()
 	}
-	mustPing(t, one, two)
-	mustPing(t, one, far)
+	within(t, "at first", 20*time.Second, time.Now(), one, two, far)
 	n := a.network()
 	before := a.ports()
 	link := func() string {
