@@ -58,7 +58,7 @@ func TestDeadlines(t *testing.T) {
 		want       time.Duration
 	}{
 		{"CreateNetwork", "AddNetwork", createNetwork(net2, "evio.overlay=t2"), 20 * time.Second},
-		{"Join", "AddEndpoint", join(net1, ep1), 10 * time.Second},
+		{"Join", "AddEndpoint", join(net1, ep1), 20 * time.Second},
 		{"Leave", "RemoveEndpoint", ids(net1, ep2), 10 * time.Second},
 		{"DeleteEndpoint", "RemoveEndpoint", ids(net1, ep2), 10 * time.Second},
 		{"DeleteNetwork", "RemoveNetwork", m{"NetworkID": net1}, 10 * time.Second},

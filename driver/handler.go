@@ -25,7 +25,10 @@ const (
 	maxBody = 1 << 20
 
 	createNetworkTimeout = 20 * time.Second
-	callTimeout          = 10 * time.Second
+	// joinTimeout leaves time for fifty at once on two processors, where the kernel's
+	// lock of devices is what all wait for.
+	joinTimeout = 20 * time.Second
+	callTimeout = 10 * time.Second
 	// slowCall is the duration from which a call is worth a line for the operator.
 	slowCall = time.Second
 )
@@ -43,7 +46,7 @@ func (d *Driver) newHandler() sdk.Handler {
 	h.HandleFunc("/NetworkDriver.CreateEndpoint", handle(d, "CreateEndpoint", callTimeout, false, d.CreateEndpoint))
 	h.HandleFunc("/NetworkDriver.DeleteEndpoint", handle(d, "DeleteEndpoint", callTimeout, false, noReply(d.DeleteEndpoint)))
 	h.HandleFunc("/NetworkDriver.EndpointOperInfo", handle(d, "EndpointOperInfo", callTimeout, false, d.EndpointOperInfo))
-	h.HandleFunc("/NetworkDriver.Join", handle(d, "Join", callTimeout, false, d.Join))
+	h.HandleFunc("/NetworkDriver.Join", handle(d, "Join", joinTimeout, false, d.Join))
 	h.HandleFunc("/NetworkDriver.Leave", handle(d, "Leave", callTimeout, false, noReply(d.Leave)))
 	h.HandleFunc("/NetworkDriver.DiscoverNew", handle(d, "DiscoverNew", callTimeout, false, nothing[network.DiscoveryNotification]))
 	h.HandleFunc("/NetworkDriver.DiscoverDelete", handle(d, "DiscoverDelete", callTimeout, false, nothing[network.DiscoveryNotification]))

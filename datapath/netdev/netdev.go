@@ -109,15 +109,25 @@ func quietUp(h *netlink.Handle, link netlink.Link) error {
 // Index returns the kernel's number of a device, 0 if it does not exist. A device
 // that was made again under its name has another one.
 func Index(name string) (int, error) {
-	index := 0
-	err := with("find device "+name, func(h *netlink.Handle) error {
-		link, err := find(h, name)
-		if link != nil {
-			index = link.Attrs().Index
-		}
-		return err
-	})
-	return index, err
+	fail := func(err error) (int, error) { return 0, fmt.Errorf("find device %s: %w", name, err) }
+	// Not by rtnetlink, which waits for the kernel's lock of all changes of devices:
+	// seconds where many containers start at once, and this is asked for each port.
+	s, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fail(err)
+	}
+	defer unix.Close(s) //nolint:errcheck // only asked
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return fail(CheckName(name))
+	}
+	switch err := unix.IoctlIfreq(s, unix.SIOCGIFINDEX, request); {
+	case errors.Is(err, unix.ENODEV):
+		return 0, nil
+	case err != nil:
+		return fail(err)
+	}
+	return int(request.Uint32()), nil
 }
 
 // List returns the names of all devices that start with prefix, sorted.

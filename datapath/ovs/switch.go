@@ -28,7 +28,7 @@ import (
 
 const (
 	// commandTimeout bounds one program or one read of the database.
-	commandTimeout = 10 * time.Second
+	commandTimeout = 20 * time.Second
 	// applyTimeout bounds one Apply or Delete.
 	applyTimeout = 25 * time.Second
 
