@@ -19,6 +19,8 @@ FUZZTIME ?= 30s
 ROUNDS ?= 500
 # Which of the end-to-end tests are about faults and enemies.
 FAULTS := ^Test(Boot|FaultLoop|Hostile|Members|Recovery|Rekey|Roaming|Sessions|Upgrade)$$
+# Which of them are about many containers at once, and how long a user waits.
+CHURN := ^Test(Churn|Joins|Speed)$$
 # A Debian root with openvswitch-switch, from which the plugin's is made, such as
 # SOURCE=/; empty: the unpacked tree.
 SOURCE ?=
@@ -84,6 +86,7 @@ test: deps tree plugin ## all tests: unit under the race detector, component, en
 	@.ci/lane unit 6 $(MAKE) race
 	@.ci/lane component 5 $(MAKE) component
 	@.ci/lane e2e 12 $(MAKE) plugin-check e2e
+	@.ci/lane churn 12 $(MAKE) churn
 	@.ci/lane faults 12 $(MAKE) test-faults
 
 .PHONY: unit
@@ -102,7 +105,11 @@ component: tree ## tests with real Open vSwitch, TAPs and servers, in namespaces
 
 .PHONY: e2e
 e2e: plugin ## tests with several real engines behind NATs
-	@.ci/gotest -tags e2e -p 1 -timeout 15m -skip '$(FAULTS)' ./integration/...
+	@.ci/gotest -tags e2e -p 1 -timeout 15m -skip '$(FAULTS)|$(CHURN)' ./integration/...
+
+.PHONY: churn
+churn: plugin ## hundreds of containers at one engine, and how long they take
+	@.ci/gotest -tags e2e -timeout 15m -run '$(CHURN)' ./integration
 
 .PHONY: test-faults
 test-faults: plugin ## parts and ways that break, enemies, removed members, many sessions

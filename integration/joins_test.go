@@ -1,0 +1,189 @@
+//go:build e2e
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/docker/go-plugins-helpers/network"
+	"golang.org/x/sync/errgroup"
+
+	"evio/driver/status"
+	"evio/integration/scenario"
+	"evio/integration/testbed"
+)
+
+// TestJoins: what Docker asks of the plugin for a container, without Docker and its
+// containers: how long a Join takes, and what it starts.
+func TestJoins(t *testing.T) {
+	d := standalone(t, nil, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
+	o := scenario.Overlay{Name: "joins", Net: 40}
+	for _, s := range d.Sites {
+		if err := s.Join(within(t, 20*time.Second), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.WaitSessions(within(t, 20*time.Second), o.Name); err != nil {
+		t.Fatal(err)
+	}
+	a := d.Sites[0]
+	t.Run("one after another", func(t *testing.T) { joinsAlone(t, a, o.Name) })
+	t.Run("twenty at a time", func(t *testing.T) { joinsTogether(t, a, o.Name) })
+}
+
+// attachment is a container as far as the plugin hears of it.
+type attachment struct {
+	site            *scenario.Site
+	network, number string
+	addr            netip.Prefix
+}
+
+func attachments(s *scenario.Site, name string, count int) []attachment {
+	var all []attachment
+	for i := range count {
+		all = append(all, attachment{s, s.NetworkID(name), fmt.Sprintf("%s-%d", name, i),
+			netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 40, 200, byte(i + 1)}), 16)})
+	}
+	return all
+}
+
+// join is CreateEndpoint and Join; the time is that of Join.
+func (a attachment) join(ctx context.Context) (time.Duration, error) {
+	err := a.site.CallEvio(ctx, "CreateEndpoint", network.CreateEndpointRequest{
+		NetworkID: a.network, EndpointID: a.number, Interface: &network.EndpointInterface{Address: a.addr.String()},
+	}, nil)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	err = a.site.CallEvio(ctx, "Join", network.JoinRequest{NetworkID: a.network, EndpointID: a.number, SandboxKey: "/run/netns/" + a.number}, nil)
+	return time.Since(began), err
+}
+
+// leave is Leave and DeleteEndpoint.
+func (a attachment) leave(ctx context.Context) error {
+	err := a.site.CallEvio(ctx, "Leave", network.LeaveRequest{NetworkID: a.network, EndpointID: a.number}, nil)
+	if err != nil {
+		return err
+	}
+	return a.site.CallEvio(ctx, "DeleteEndpoint", network.DeleteEndpointRequest{NetworkID: a.network, EndpointID: a.number}, nil)
+}
+
+// joinsAlone: a Join by itself starts two programs at most, and so does a Leave.
+func joinsAlone(t *testing.T, s *scenario.Site, name string) {
+	const most = 2
+	ctx := within(t, time.Minute)
+	started := programs(t, s)
+	var took []time.Duration
+	for _, a := range attachments(s, name, 20) {
+		started()
+		d, err := a.join(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, d)
+		if n := started(); n > most {
+			t.Errorf("%s: Join started %d programs, want %d at most", a.number, n, most)
+		}
+		if err := a.leave(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if n := started(); n > most {
+			t.Errorf("%s: Leave started %d programs, want %d at most", a.number, n, most)
+		}
+	}
+	t.Logf("Join, one after another: %s", spread(took))
+}
+
+// programs returns what tells how many programs a site's evio has started since it was last
+// asked, but for those that a status document starts itself.
+func programs(t *testing.T, s *scenario.Site) func() int {
+	t.Helper()
+	count := func() uint64 { return document(t, s).Switch.Programs }
+	last := count()
+	first := count()
+	own := first - last
+	last = first
+	return func() int {
+		t.Helper()
+		now := count()
+		defer func() { last = now }()
+		return int(now - last - own)
+	}
+}
+
+// joinsTogether: of 200 Joins and more, twenty at a time, 99 in 100 take 300 ms at most, and
+// those that are under way at once share their programs.
+func joinsTogether(t *testing.T, s *scenario.Site, name string) {
+	const rounds, atOnce, limit = 12, 20, 300 * time.Millisecond
+	const most = 0.5 // programs for a Join; one by itself takes two
+	var took []time.Duration
+	started, sum := programs(t, s), 0
+	for range rounds {
+		all := attachments(s, name, atOnce)
+		times := make([]time.Duration, len(all))
+		started()
+		each(t, all, func(ctx context.Context, i int, a attachment) (err error) {
+			times[i], err = a.join(ctx)
+			return err
+		})
+		sum += started()
+		took = append(took, times...)
+		each(t, all, func(ctx context.Context, _ int, a attachment) error { return a.leave(ctx) })
+	}
+	share := float64(sum) / float64(len(took))
+	t.Logf("%d Joins, %d at a time: %s, %.2f programs each", len(took), atOnce, spread(took), share)
+	if share > most {
+		t.Errorf("%.2f programs were started for a Join, want %v at most: changes at once are not made together", share, most)
+	}
+	if p := percentile(took, 99); p > limit {
+		t.Errorf("99 of 100 Joins took up to %v, want %v at most", p, limit)
+	}
+	for _, method := range []string{"CreateEndpoint", "Join", "Leave", "DeleteEndpoint"} {
+		t.Log(described(call(t, s, method)))
+	}
+}
+
+// each does f for all at once and waits.
+func each[T any](t *testing.T, all []T, f func(ctx context.Context, i int, one T) error) {
+	t.Helper()
+	group, ctx := errgroup.WithContext(within(t, 2*time.Minute))
+	for i, one := range all {
+		group.Go(func() error { return f(ctx, i, one) })
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// call is what the plugin tells of a method.
+func call(t *testing.T, s *scenario.Site, method string) status.Call {
+	t.Helper()
+	calls := document(t, s).Calls
+	at := slices.IndexFunc(calls, func(c status.Call) bool { return c.Method == method })
+	if at < 0 {
+		t.Fatalf("%s was never called", method)
+	}
+	return calls[at]
+}
+
+func described(c status.Call) string {
+	return fmt.Sprintf("%s by the plugin's own count: %d calls, half within %.1f ms, 99%% %.1f ms, all %.1f ms",
+		c.Method, c.Total, c.P50Millis, c.P99Millis, c.LongestMillis)
+}
+
+// percentile is the least time within which that many of a hundred were done.
+func percentile(took []time.Duration, p int) time.Duration {
+	sorted := slices.Sorted(slices.Values(took))
+	return sorted[max(0, (len(sorted)*p+99)/100-1)]
+}
+
+func spread(took []time.Duration) string {
+	round := func(p int) time.Duration { return percentile(took, p).Round(100 * time.Microsecond) }
+	return fmt.Sprintf("half within %v, 90%% %v, 99%% %v, all %v", round(50), round(90), round(99), round(100))
+}
