@@ -7,7 +7,7 @@ const (
 	longestWait  = time.Minute
 	// livedLongEnough is how long a connection must have stood for the next one
 	// to be tried without delay of its own history.
-	livedLongEnough = time.Minute
+	livedLongEnough = 10 * time.Second
 )
 
 // backoff says how long to wait before the next attempt to connect: between half

@@ -19,8 +19,8 @@ func TestBackoff(t *testing.T) {
 		{"fifth", []time.Duration{0, 0, 0, 0, 0}, false, 16 * time.Second},
 		{"sixth", make([]time.Duration, 6), false, 30 * time.Second},
 		{"hundredth", make([]time.Duration, 100), false, 30 * time.Second},
-		{"after a short life", []time.Duration{0, 0, 59 * time.Second}, false, 4 * time.Second},
-		{"after a long life", []time.Duration{0, 0, 0, 0, time.Minute}, false, time.Second},
+		{"after a short life", []time.Duration{0, 0, 9 * time.Second}, false, 4 * time.Second},
+		{"after a long life", []time.Duration{0, 0, 0, 0, 10 * time.Second}, false, time.Second},
 		{"refused at once", []time.Duration{0}, true, 30 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
