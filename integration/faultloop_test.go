@@ -131,7 +131,23 @@ func (w *world) round(t *testing.T, number uint64, broken []trouble, hold time.D
 		t.Logf("round %d: %v", number, err)
 	}
 	clean(t, w.d, began)
+	w.signalled(t)
 	t.Logf("round %d: all talk again after %v, %d seconds with losses then", number, took.Round(time.Millisecond), lossy)
+}
+
+// signalled waits until every site is connected to the XMPP server, so that the next
+// round does not find it without.
+func (w *world) signalled(t *testing.T) {
+	t.Helper()
+	for _, s := range w.d.Sites {
+		await(t, xmppBack, func(ctx context.Context) error {
+			doc, err := s.Status(ctx)
+			if err == nil && !doc.Signalling[0].Connected {
+				err = fmt.Errorf("site %s has no XMPP session: %s", s.Name(), doc.Signalling[0].LastError)
+			}
+			return err
+		})
+	}
 }
 
 // tell logs what was dropped, by cause, at each site.
