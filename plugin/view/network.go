@@ -61,7 +61,7 @@ func (p *page) tunnels(n status.Network, now time.Time) {
 			if m.Online {
 				state = "none"
 			}
-			rows = append(rows, []string{m.JID, state, "", "", "", "", "", ""})
+			rows = append(rows, []string{peer(m), state, "", "", "", "", "", ""})
 			continue
 		}
 		remote := s.Path.Remote
@@ -69,10 +69,18 @@ func (p *page) tunnels(n status.Network, now time.Time) {
 			remote = "" // there is no path yet
 		}
 		rows = append(rows, []string{
-			m.JID, s.State, s.Path.Kind, remote, roundTrip(s.RTTMillis), size(s.TxBytes), size(s.RxBytes), span(s.Established, now),
+			peer(m), s.State, s.Path.Kind, remote, roundTrip(s.RTTMillis), size(s.TxBytes), size(s.RxBytes), span(s.Established, now),
 		})
 	}
 	p.table(rows)
+}
+
+// peer is a member's account, and its site where it says one.
+func peer(m status.Member) string {
+	if m.Site == "" {
+		return m.JID
+	}
+	return m.JID + " (" + m.Site + ")"
 }
 
 // drops lists the counters that are not zero.

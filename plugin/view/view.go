@@ -28,6 +28,7 @@ func Print(out io.Writer, d status.Document) error {
 	for _, n := range d.Networks {
 		p.network(d, n)
 	}
+	p.putRight(d)
 	p.drops(d)
 	p.lastErrors(d)
 	_, err := out.Write(p.b.Bytes())
