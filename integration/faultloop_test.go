@@ -15,18 +15,17 @@ import (
 )
 
 // TestFaultLoop breaks something at random, mends it, and sees that all containers talk
-// again in time and that nothing is left over; and again. EVIO_SEED repeats a run,
-// EVIO_ROUNDS says how long one is.
+// again in time and that nothing is left over; and again, for EVIO_DURATION. The same
+// EVIO_SEED breaks the same things in the same order.
 func TestFaultLoop(t *testing.T) {
-	const fewRounds = 8
-	seed := setting(t, "EVIO_SEED", uint64(time.Now().UnixNano()))
-	rounds := setting(t, "EVIO_ROUNDS", fewRounds)
-	t.Logf("EVIO_SEED=%d EVIO_ROUNDS=%d", seed, rounds)
+	seed := setting(t, "EVIO_SEED", uint64(time.Now().UnixNano()), func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
+	duration := setting(t, "EVIO_DURATION", 3*time.Minute, time.ParseDuration)
+	t.Logf("EVIO_SEED=%d EVIO_DURATION=%v", seed, duration)
 	random := rand.New(rand.NewPCG(seed, 0))
 
 	d := deploy(t)
 	w := populate(t, d, scenario.Network{Name: "loop", Overlay: "loop", Net: 55})
-	for round := range rounds {
+	for round, end := uint64(1), time.Now().Add(duration); time.Now().Before(end); round++ {
 		first := w.pick(random)
 		broken := []trouble{first}
 		// Where the same part is not broken twice, two things may break at once.
@@ -34,25 +33,25 @@ func TestFaultLoop(t *testing.T) {
 			broken = append(broken, second)
 		}
 		hold := time.Duration(random.IntN(5000)) * time.Millisecond
-		w.round(t, round+1, broken, hold)
+		w.round(t, round, broken, hold)
 		if t.Failed() {
-			t.Fatalf("round %d of EVIO_SEED=%d failed", round+1, seed)
+			t.Fatalf("round %d of EVIO_SEED=%d failed", round, seed)
 		}
 	}
 }
 
-// setting reads a number from the environment.
-func setting(t *testing.T, name string, otherwise uint64) uint64 {
+// setting reads a variable of the environment.
+func setting[T any](t *testing.T, name string, otherwise T, parse func(string) (T, error)) T {
 	t.Helper()
 	text := os.Getenv(name)
 	if text == "" {
 		return otherwise
 	}
-	n, err := strconv.ParseUint(text, 10, 64)
+	v, err := parse(text)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	return n
+	return v
 }
 
 // trouble is one thing that breaks.
