@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -43,8 +44,8 @@ func (d *Directory) DropNode(id nodeid.ID, now time.Time) Update {
 // that were not renewed, and looks for keys whose owner is away.
 func (d *Directory) Tick(now time.Time) Update {
 	var u Update
-	for id, n := range d.nodes {
-		if n.waiting && !now.Before(n.since.Add(grace)) {
+	for _, id := range slices.SortedFunc(maps.Keys(d.nodes), nodeid.Compare) {
+		if n := d.nodes[id]; n.waiting && !now.Before(n.since.Add(grace)) {
 			n.waiting = false
 			d.settleOf(id, now, &u)
 		}

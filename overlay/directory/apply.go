@@ -3,6 +3,7 @@ package directory
 import (
 	"crypto/ed25519"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -128,10 +129,14 @@ func (n *node) count(c Claim, by int) {
 	}
 }
 
-// purge removes the claims that match and settles their keys.
+// purge removes the claims that match and settles their keys, in order.
 func (d *Directory) purge(now time.Time, u *Update, match func(Claim) bool) int {
 	removed := 0
-	for k, p := range d.places {
+	for _, k := range slices.SortedFunc(maps.Keys(d.places), Key.compare) {
+		p := d.places[k]
+		if p == nil { // went with one before
+			continue
+		}
 		before := len(p.claims)
 		p.claims = slices.DeleteFunc(p.claims, func(c claimed) bool {
 			if !match(c.Claim) {
@@ -147,7 +152,6 @@ func (d *Directory) purge(now time.Time, u *Update, match func(Claim) bool) int 
 			d.settle(k, now, u)
 		}
 	}
-	slices.SortFunc(u.Changes, func(a, b Change) int { return a.Key.compare(b.Key) })
 	return removed
 }
 

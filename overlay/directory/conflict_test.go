@@ -113,3 +113,48 @@ func TestAddressGoesWithItsMAC(t *testing.T) {
 	w.wantHolder("10.0.0.1", 0, 0, 1, 2)
 	w.wantConflicts(0)
 }
+
+// Two claim at once, one of them before it has heard of an earlier owner. The other
+// one's generation is higher for that alone, and one of the two gives way all the same.
+func TestClaimBeforeHistoryIsKnown(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		meet func(w *town, history [][]byte)
+	}{
+		{"in a session that has just begun", func(w *town, history [][]byte) {
+			w.give(history, 1, 2)
+			w.ms[0].restart()
+			for i := range w.ms[1:] {
+				w.ms[0].d.NodeReachable(w.ms[i+1].id, w.now)
+				w.ms[i+1].d.NodeReachable(w.ms[0].id, w.now)
+			}
+		}},
+		{"in an old session", func(w *town, history [][]byte) {
+			w.pass(time.Hour / 10)
+			w.give(history, 1)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newTown(t, 3)
+			history := w.claim(2, ip("10.0.0.1"), mac(1)).Announce
+			history = append(history, w.ms[2].d.Withdraw(ip("10.0.0.1"), mac(1), w.now).Announce...)
+			w.now = w.now.Add(time.Second)
+			tc.meet(w, history)
+			w.now = w.now.Add(time.Second)
+			a := w.claim(0, ip("10.0.0.1"), mac(1)).Announce
+			b := w.claim(1, ip("10.0.0.1"), mac(1)).Announce
+			w.give(a, 1, 2)
+			w.give(b, 0, 2)
+			w.wantHolder("10.0.0.1", 1, 0, 1, 2)
+			w.wantConflicts(0, directory.Conflict{Addr: ip("10.0.0.1"), MAC: mac(1), Owner: w.ms[1].id, Since: w.now})
+			w.wantConflicts(1)
+			for i, m := range w.ms {
+				for _, e := range m.d.Entries() {
+					if e.Contested {
+						t.Errorf("member %d: two claim %+v", i, e)
+					}
+				}
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -116,10 +117,13 @@ func (w *world) end(i, j int, until time.Time) {
 
 func (w *world) advance() {
 	w.now = w.now.Add(pace)
-	for p, until := range w.cut {
-		if w.now.After(until) {
-			delete(w.cut, p)
-			w.begin(p[0], p[1])
+	for i := range w.ms { // in order, so that a seed tells all that happens
+		for j := range i {
+			p := pair(i, j)
+			if until, cut := w.cut[p]; cut && w.now.After(until) {
+				delete(w.cut, p)
+				w.begin(p[0], p[1])
+			}
 		}
 	}
 	flying := w.flying
@@ -178,12 +182,12 @@ func (w *world) act(a action) {
 				w.end(i, j, w.now.Add(a.length))
 			}
 		}
-		for addr, mac := range wanted { // its containers live
-			u, err := m.d.Keep(addr, mac, w.clock(i))
+		for _, addr := range slices.SortedFunc(maps.Keys(wanted), netip.Addr.Compare) { // its containers live
+			u, err := m.d.Keep(addr, wanted[addr], w.clock(i))
 			if err != nil {
 				w.rt.Fatal(err)
 			}
-			w.wants[i][addr] = mac
+			w.wants[i][addr] = wanted[addr]
 			w.announce(i, u)
 		}
 	}

@@ -22,11 +22,12 @@
 //   - An address goes with its MAC address: who loses that withdraws the address, so
 //     that the two never end at different nodes.
 //   - An owner gives way only to a node that may not have known its claim, because
-//     their session began after it; or, for an equal generation, because the claim
-//     is less than a minute old. Any other claim is refused and counted.
+//     their session or the claim is less than a minute old. Any other claim is refused
+//     and counted.
 //
-// What this does not stop: a member that means harm can break its sessions and
-// come back with a higher generation. The loser's status shows who did.
+// What this does not stop: a member that means harm can claim what another has
+// claimed within the last minute, or break its sessions and come back, with a higher
+// generation. The loser's status shows who did.
 //
 // A Directory is pure: it returns what to announce and what has changed, time is an
 // argument, and there is no goroutine, clock, log or I/O. It belongs to one

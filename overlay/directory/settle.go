@@ -53,7 +53,7 @@ func (d *Directory) assert(k Key, w *want, p *place, now time.Time, u *Update) {
 	case useless:
 		d.giveUp(k, w, own, now, u)
 	case rival != nil && rival.outranks(own.Claim):
-		if !d.excused(*rival, own.Claim, w, now) {
+		if !d.excused(rival.Owner, w, now) {
 			d.stats.Refused++
 			break
 		}
@@ -125,13 +125,12 @@ func (d *Directory) rival(p *place, now time.Time) *Claim {
 }
 
 // excused reports whether the owner of a claim that outranks ours may have made it
-// without knowing ours, or without reaching us: only then we give way.
-func (d *Directory) excused(rival, own Claim, w *want, now time.Time) bool {
-	n := d.nodes[rival.Owner]
-	began := n.session
-	return began.IsZero() ||
-		!began.Before(w.claimed) && now.Sub(began) < settling ||
-		rival.Generation == own.Generation && now.Sub(w.claimed) < settling
+// without knowing ours, or without reaching us: only then we give way. Its generation
+// does not tell: it is higher than ours also if we claimed before we heard of earlier
+// owners that it knows.
+func (d *Directory) excused(rival nodeid.ID, w *want, now time.Time) bool {
+	began := d.nodes[rival].session
+	return began.IsZero() || now.Sub(began) < settling || now.Sub(w.claimed) < settling
 }
 
 // away reports whether a node has been out of reach for so long that its keys may
