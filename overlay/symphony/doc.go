@@ -42,6 +42,9 @@
 // one by one. So whoever the origin reaches is reached, whatever the state of the
 // links, and by n − 1 copies.
 //
+// That a node is up must mean that frames sent to it arrive, even if the other end has
+// not noticed the session yet: of a new session one end is always first.
+//
 // # What comes later
 //
 // NextHop is greedy routing with one-hop lookahead as a pure function. Joining by

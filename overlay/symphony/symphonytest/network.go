@@ -48,6 +48,7 @@ type Node struct {
 type event struct {
 	to, about nodeid.ID
 	life      uint64 // of the sender; 0: a change of about's presence
+	session   uint64 // the life of the receiver that the sender has a session with
 	lossy     bool
 	arrive    func(to *Node)
 }
@@ -150,10 +151,12 @@ func (n *Network) See(node *Node, about nodeid.ID) {
 	}
 }
 
-// Send puts something on its way between two nodes. It arrives when the receiver has
-// a session with the sender then, and otherwise never.
+// Send puts something on its way between two nodes, over the sender's session. One of
+// the two ends has it first; whatever it sends establishes it at the other end before
+// it arrives there. It never arrives where the session's nodes have had another life
+// since.
 func (n *Network) Send(from *Node, to nodeid.ID, arrive func(to *Node)) {
-	n.queue = append(n.queue, event{to: to, about: from.ID, life: from.life, arrive: arrive})
+	n.queue = append(n.queue, event{to: to, about: from.ID, life: from.life, session: from.peers[to], arrive: arrive})
 }
 
 // HasSession reports whether the node has a session with a node that is there.
@@ -167,7 +170,7 @@ func (n *Network) Do(node *Node, effects []symphony.Effect) {
 		switch e := e.(type) {
 		case symphony.Send:
 			n.queue = append(n.queue, event{
-				to: e.To, about: node.ID, life: node.life, lossy: true,
+				to: e.To, about: node.ID, life: node.life, session: node.peers[e.To], lossy: true,
 				arrive: func(to *Node) { n.Do(to, to.Ring.Message(node.ID, e.Message, n.Now)) },
 			})
 		case symphony.LinkUp:
@@ -193,12 +196,23 @@ func (n *Network) Step() bool {
 	case to == nil:
 	case e.life == 0:
 		e.arrive(to)
-	case to.peers[e.about] != e.life:
+	case to.life != e.session:
 	case e.lossy && n.rnd.Float64() < n.Loss:
+	case !n.establish(to, e.about, e.life):
 	default:
 		e.arrive(to)
 	}
 	return true
+}
+
+// establish has a node to which something has come over a session in that life of
+// another one see it, if it is there in that life. It reports whether the receiver has
+// the session.
+func (n *Network) establish(to *Node, from nodeid.ID, life uint64) bool {
+	if sender := n.Nodes[from]; sender != nil && sender.life == life {
+		n.See(to, from)
+	}
+	return to.peers[from] == life
 }
 
 // Run steps until nothing is on its way.
