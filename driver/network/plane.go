@@ -163,14 +163,14 @@ func (p *Plane) waitSwitch(ctx context.Context) (*ovs.Switch, error) {
 	}
 	select {
 	case <-p.ready:
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.sw, nil
 	case <-ctx.Done():
-		p.mu.Lock()
-		defer p.mu.Unlock()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sw == nil {
 		return nil, driver.Unavailable{Err: fmt.Errorf("Open vSwitch cannot be used (%w): mend that or name the host's in ovs.run_dir; the plugin goes on trying", p.swErr)}
 	}
+	return p.sw, nil
 }
 
 // AddNetwork implements driver.Plane: the bridge is up when it returns; joining
