@@ -85,7 +85,17 @@ func (r *rig) run() *rig {
 	t := r.t
 	t.Helper()
 	r.start()
-	t.Cleanup(func() { r.stop() })
+	t.Cleanup(func() {
+		r.stop()
+		for _, name := range devices(t) { // containers' interfaces outlive the plugin
+			if !strings.HasPrefix(name, "h"+r.name) {
+				continue
+			}
+			if err := netdev.Delete(name); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	return r
 }
 
