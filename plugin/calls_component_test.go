@@ -4,12 +4,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,10 +95,8 @@ func randomCalls(t *testing.T, p *process, random *rand.Rand) {
 			body = ids(n, e)
 		}
 		if random.IntN(4) == 0 {
-			for key := range body { // one field is of any type
-				body[key] = randomValue(random, 3)
-				break
-			}
+			keys := slices.Sorted(maps.Keys(body))
+			body[keys[random.IntN(len(keys))]] = randomValue(random, 3) // one field is of any type
 		}
 		work[i] = call{method, body}
 		if random.IntN(20) == 0 {
@@ -130,6 +129,16 @@ func randomCalls(t *testing.T, p *process, random *rand.Rand) {
 		t.Error(err)
 	}
 	t.Logf("random: %d calls, %d refused", len(work), refused.Load())
+	for _, undo := range []struct{ made, method string }{{"CreateEndpoint", "DeleteEndpoint"}, {"CreateNetwork", "DeleteNetwork"}} {
+		for _, c := range work { // an ID may have been any text
+			if c.method != undo.made {
+				continue
+			}
+			if _, err := p.send(t.Context(), undo.method, c.body); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }
 
 // randomValue returns a JSON value of any kind.
@@ -161,36 +170,55 @@ func randomValue(random *rand.Rand, depth int) any {
 	}
 }
 
-// malformedCalls opens 500 connections with what is no call of Docker. A part of them
-// stays open meanwhile.
+// malformedCalls opens 500 connections with what is no call of Docker, 32 at once, since
+// the server waits a while before it closes on nonsense. A part of them stays open until
+// the end.
 func malformedCalls(t *testing.T, p *process, random *rand.Rand) {
 	t.Helper()
-	var held []net.Conn
-	for i := range 500 {
-		conn, err := net.Dial("unix", p.socket())
-		if err != nil {
-			t.Fatalf("connection %d: %v", i, err)
-		}
-		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		kind, half := malformed(random)
-		if _, err := conn.Write(kind); err != nil && !errors.Is(err, io.ErrClosedPipe) && !isReset(err) {
-			t.Errorf("%.60q: %v", kind, err)
-		}
-		switch {
-		case half && random.IntN(4) == 0 && len(held) < 40:
-			held = append(held, conn)
-			continue
-		case !half:
-			if _, err := io.Copy(io.Discard, io.LimitReader(conn, 1<<20)); err != nil && !isReset(err) {
-				t.Errorf("%.80q is not answered: %v", kind, err)
+	type attempt struct {
+		bytes      []byte
+		half, hold bool
+	}
+	work := make(chan attempt, 500) // all of them
+	for range 500 {
+		b, half := malformed(random)
+		work <- attempt{b, half, half && random.IntN(2) == 0}
+	}
+	close(work)
+	held := make(chan net.Conn, 500) // at most all of them
+	var group errgroup.Group
+	for range 32 {
+		group.Go(func() error {
+			for a := range work {
+				conn, err := net.Dial("unix", p.socket())
+				if err != nil {
+					return err
+				}
+				if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+					return err
+				}
+				_, err = conn.Write(a.bytes)
+				if err == nil && !a.half {
+					_, err = io.Copy(io.Discard, conn)
+				}
+				if err != nil && !isReset(err) {
+					return fmt.Errorf("%.80q: %w", a.bytes, err)
+				}
+				if a.hold {
+					held <- conn
+				} else if err := conn.Close(); err != nil {
+					return err
+				}
 			}
-		}
-		_ = conn.Close()
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 	p.responsive()
-	for _, conn := range held {
+	close(held)
+	for conn := range held {
 		_ = conn.Close()
 	}
 }
