@@ -25,6 +25,7 @@ func testBadInput(t *testing.T, d *scenario.Deployment) {
 	if now := remains(t, s); now != before {
 		t.Errorf("left behind: %s\nbefore: %s", now, before)
 	}
+	t.Run("settings", func(t *testing.T) { testBadVariables(t, d.Sites[1]) })
 	t.Run("broken configuration file", func(t *testing.T) {
 		b := d.Sites[1]
 		if err := b.WriteFile(within(t, 10*time.Second), "/etc/evio/config.json", []byte(`{"udp_port": "many"}`), 0o600); err != nil {

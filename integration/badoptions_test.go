@@ -3,7 +3,11 @@
 package integration
 
 import (
+	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +90,77 @@ func testBadOptions(t *testing.T, s *scenario.Site) {
 			_, err := s.Docker(within(t, 30*time.Second), "run", "--rm", "--network", "name=taken,driver-opt="+option, "--entrypoint", "true", testbed.Image)
 			says(t, err, "NetworkDriver.CreateEndpoint: ", want...)
 		})
+	}
+}
+
+// advice is how a sentence about a setting says what to do.
+var advice = regexp.MustCompile(`\b(give|choose|use)\b`)
+
+// testBadVariables: every variable of docker plugin set that can be wrong is wrong at once.
+func testBadVariables(t *testing.T, s *scenario.Site) {
+	b, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest struct {
+		Env []struct {
+			Name, Value string
+			Settable    []string
+		}
+	}
+	if err := json.Unmarshal(b, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	standard := []string{}
+	var settable []string
+	for _, v := range manifest.Env {
+		if len(v.Settable) > 0 {
+			settable = append(settable, v.Name)
+			standard = append(standard, v.Name+"="+v.Value)
+		}
+	}
+	long := "/run/" + strings.Repeat("x", 5000)
+	wrong := map[string][]string{ // of the wrong kind or out of range, and too long
+		"EVIO_CONFIG": {"config.json", long}, "EVIO_V1_NAMES": {"a/b", strings.Repeat("x", 65)}, "EVIO_SITE": {"a b", long}, "EVIO_LOG_LEVEL": {"loud", long}, "EVIO_LOG_FORMAT": {"7", long},
+		"EVIO_UDP_PORT": {"65536", strings.Repeat("1", 5000)}, "EVIO_OVS_RUNDIR": {"ovs", long}, "EVIO_DOCKER_SOCKET": {"tcp://localhost:2375", long},
+		"EVIO_PLUGIN_DIR": {"/srv", long}, "EVIO_STATE_DIR": {"/etc/evio", long}, "EVIO_RUN_DIR": {"run", long},
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(settable)), slices.Sorted(maps.Keys(wrong))); diff != "" {
+		t.Fatalf("variables that can be set, and variables with an entry in this table:\n%s", diff)
+	}
+	set := func(values []string) {
+		t.Helper()
+		docker(t, s, "plugin", "disable", "-f", scenario.PluginName)
+		docker(t, s, append([]string{"plugin", "set", scenario.PluginName}, values...)...)
+		docker(t, s, "plugin", "enable", scenario.PluginName)
+	}
+	defer set(standard)
+	before := remains(t, s)
+	for i, what := range []string{"wrong", "too long"} {
+		var values []string
+		for name, bad := range wrong {
+			values = append(values, name+"="+bad[i])
+		}
+		set(values)
+		sentence := refused(t, s, []string{"network", "create", "-d", "evio", "wrong"}, settable...)
+		parts := strings.Split(sentence, "; EVIO_")
+		if len(parts) != len(settable) {
+			t.Errorf("%s: %d settings are wrong, it tells of %d: %s", what, len(settable), len(parts), sentence)
+		}
+		for _, part := range parts {
+			if !advice.MatchString(part) {
+				t.Errorf("%s: it does not say what to do: %s", what, part)
+			}
+		}
+	}
+	if now := remains(t, s); now != before {
+		t.Errorf("left behind: %s\nbefore: %s", now, before)
+	}
+	docker(t, s, "plugin", "disable", "-f", scenario.PluginName)
+	_, err = s.Docker(within(t, 20*time.Second), "plugin", "set", scenario.PluginName, "EVIO_UPD_PORT=1")
+	docker(t, s, "plugin", "enable", scenario.PluginName)
+	if err == nil {
+		t.Error("docker plugin set takes a variable that does not exist")
 	}
 }
 
