@@ -86,7 +86,7 @@ footprint: deps tree plugin ## size of the plugin, resident memory of evio with 
 test: deps tree plugin ## all tests: unit under the race detector, component, end to end; none skipped
 	@.ci/lane unit 6 $(MAKE) race
 	@.ci/lane component 5 $(MAKE) component
-	@.ci/lane e2e 12 $(MAKE) plugin-check e2e
+	@.ci/lane e2e 14 $(MAKE) plugin-check e2e
 	@.ci/lane churn 12 $(MAKE) churn
 	@.ci/lane faults 12 $(MAKE) test-faults
 	@.ci/lane loop 5 $(MAKE) fault-loop
