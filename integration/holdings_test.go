@@ -58,7 +58,7 @@ func (h holdings) String() string {
 }
 
 // givenBack waits until a site has again what it had, and fails the test if it does not in 30 s.
-func givenBack(t *testing.T, s *scenario.Site, start holdings) holdings {
+func givenBack(t *testing.T, s *scenario.Site, start holdings) {
 	t.Helper()
 	began := time.Now()
 	var now holdings
@@ -69,5 +69,4 @@ func givenBack(t *testing.T, s *scenario.Site, start holdings) holdings {
 		return nil
 	})
 	t.Logf("given back after %v: %v", time.Since(began).Round(time.Millisecond), now)
-	return now
 }
