@@ -23,7 +23,9 @@ const shieldName = "evio"
 // it. A bridge in the kernel takes the frames itself and needs no shield.
 //
 // Open vSwitch removes such a filter when it opens a device, so the shield belongs
-// after that. It goes with the device.
+// after that. For the first one the kernel stops the device's queue, and what is sent
+// meanwhile is lost and counted nowhere, so it belongs before there is traffic. It goes
+// with the device; where it is already, nothing is lost.
 func Shield(name string) error {
 	return with("shield the host from "+name, func(h *netlink.Handle) error {
 		link, err := h.LinkByName(name)

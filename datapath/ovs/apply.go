@@ -101,11 +101,11 @@ func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge) err
 			return problems.beside(err)
 		}
 	}
+	s.shield(ofports, t.opened, check != "") // before flows lead to them
 	wanted, err := s.applyFlows(ctx, b, ofports, applied)
 	if err != nil {
 		return problems.beside(err)
 	}
-	s.shield(ofports, t.opened, check != "")
 	b.Ports = slices.Clone(b.Ports)
 	st.memory = memory{
 		bridge: b, applied: wanted, ofports: ofports, index: index, generation: generation, serial: s.serial.Add(1),
