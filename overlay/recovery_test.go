@@ -55,6 +55,41 @@ func TestSiteThatChangedItsAddressIsBackInTime(t *testing.T) {
 	}
 }
 
+// A container restarts while the way to another site is cut, not for so long that the
+// session dies. That site is told late that the addresses were given up and taken again,
+// and knows them all the time: else frames that arrived when the way was open again would
+// be lost a moment later.
+func TestContainerRestartedDuringACutStaysKnown(t *testing.T) {
+	for cut := 500 * time.Millisecond; cut < wireDead; cut += 100 * time.Millisecond {
+		t.Run(cut.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t, 2)
+				a, b := l.sites[0], l.sites[1]
+				l.until("settled", l.settled)
+				a.mustClaim("10.0.1.1", 1)
+				pass(15 * time.Second)
+				session := b.fabric.link(a.id)
+				l.wire.setCut(a.id, b.id, true)
+				a.node.Withdraw(a.addrs("10.0.1.1"), hw(1))
+				pass(300 * time.Millisecond)
+				a.mustClaim("10.0.1.1", 1)
+				pass(cut - 300*time.Millisecond)
+				l.wire.setCut(a.id, b.id, false)
+				for began := time.Now(); time.Since(began) < 6*time.Second; pass(5 * time.Millisecond) {
+					if !b.sees("10.0.1.1", a) {
+						t.Fatalf("%v after the way was open the address is nobody's", time.Since(began))
+					}
+				}
+				a.mustClaim("10.0.1.2", 2)
+				l.until("all is told", func() bool { return b.sees("10.0.1.2", a) })
+				if b.fabric.link(a.id) != session {
+					t.Error("the session was replaced, so this test proves nothing")
+				}
+			})
+		})
+	}
+}
+
 // Members that are seen online and do not answer put the signalling service in doubt,
 // so a dead connection to it is found out without any session.
 func TestSilencePutsSignallingInDoubt(t *testing.T) {

@@ -110,11 +110,14 @@ func (c *Conn) Receive(b []byte, now time.Time) ([]Message, [][]byte, error) {
 	return messages, c.advance(now, out), nil
 }
 
-// Tick returns the frames that have to be sent again at now.
+// Tick returns the frames that have to be sent again at now. Messages behind one that is
+// sent again go with it if an answer could be there by now: what was lost together, as
+// while the way was cut, arrives together, and the peer does not live with the half of
+// it, such as that an address was given up and not that it was taken again.
 func (c *Conn) Tick(now time.Time) [][]byte {
 	var out [][]byte
 	for i, o := range c.flight {
-		if o == nil || now.Before(o.due) {
+		if o == nil || now.Before(o.due) && (len(out) == 0 || now.Sub(o.last) < c.rtt.smoothed) {
 			continue
 		}
 		c.stats.Resent++

@@ -146,6 +146,30 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
+// What was lost while the way was cut arrives together as soon as the first of it does.
+func TestLostTogetherArrivesTogether(t *testing.T) {
+	a, b := control.New(), control.New()
+	_, acks := receive(t, b, send(t, a, "measured", epoch)[0], epoch)
+	const trip = 10 * time.Millisecond
+	now := epoch.Add(trip)
+	receive(t, a, acks[0], now)
+	send(t, a, "one", now)
+	send(t, a, "two", now.Add(70*time.Millisecond))
+	first := a.NextTick()
+	send(t, a, "just now", first.Add(1-trip))
+	var got []string
+	for _, f := range a.Tick(first) {
+		more, _ := receive(t, b, f, first.Add(trip/2))
+		got = append(got, more...)
+	}
+	if want := []string{"one", "two"}; !cmp.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if out := a.Tick(first.Add(1)); out != nil {
+		t.Errorf("%d frames are sent again at once", len(out))
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	tests := []struct {
 		name    string
