@@ -121,6 +121,7 @@ func (n *network) apply(ctx context.Context) error {
 func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.Bridge) error) error {
 	for {
 		want, accepted := n.desired()
+		n.narrow(accepted)
 		err := apply(ctx, want)
 		if leaveOut(accepted, err) {
 			n.accepted.Store(&accepted)
@@ -131,6 +132,20 @@ func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.B
 		if newest, _ := n.desired(); ctx.Err() != nil || slices.Equal(portNames(want), portNames(newest)) {
 			return err
 		}
+	}
+}
+
+// narrow takes from what is accepted what flows to come do not let in, before they are
+// there: then its frames take the way of first frames, and none runs into a flow that has
+// just gone.
+func (n *network) narrow(coming map[overlay.MAC]*link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := *n.accepted.Load()
+	accepted := maps.Clone(before)
+	maps.DeleteFunc(accepted, func(mac overlay.MAC, l *link) bool { return coming[mac] != l })
+	if len(accepted) < len(before) {
+		n.accepted.Store(&accepted)
 	}
 }
 

@@ -88,6 +88,27 @@ func TestApplyRecordsWhatFlowsAccept(t *testing.T) {
 	}
 }
 
+// What the flows will not let in any more takes the way of first frames before they
+// change, and so does what they will let in by another link.
+func TestApplyAcceptsNothingThatFlowsAreAboutToRefuse(t *testing.T) {
+	n := bare(t)
+	old, stays := &link{dev: idle("evl1")}, &link{dev: idle("evl2")}
+	n.accepted.Store(&map[overlay.MAC]*link{ours: old, theirs: stays, another: old})
+	n.narrow(map[overlay.MAC]*link{theirs: stays, another: stays})
+	if got := *n.accepted.Load(); len(got) != 1 || got[theirs] != stays {
+		t.Errorf("accepted are %v", got)
+	}
+	err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error {
+		if got := *n.accepted.Load(); len(got) != 0 {
+			t.Errorf("while flows of no link are made, accepted are %v", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A port that cannot be opened is its own matter: the flows of the others count, and
 // only who waits for that port is refused.
 func TestApplyWithABrokenPort(t *testing.T) {
