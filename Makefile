@@ -85,7 +85,7 @@ footprint: deps tree plugin ## size of the plugin, resident memory of evio with 
 .PHONY: test
 test: deps tree plugin ## all tests: unit under the race detector, component, end to end; none skipped
 	@.ci/lane unit 6 $(MAKE) race
-	@.ci/lane component 5 $(MAKE) component
+	@.ci/lane component 6 $(MAKE) component
 	@.ci/lane e2e 14 $(MAKE) plugin-check e2e
 	@.ci/lane churn 12 $(MAKE) churn
 	@.ci/lane faults 12 $(MAKE) test-faults
