@@ -145,6 +145,16 @@ func (l *lab) within(d time.Duration, ok func() bool) bool {
 	}
 }
 
+// share reports whether the links of two sites to each other are the ends of one session.
+// The other ends may also be those of a copy, or closed and not noticed yet.
+func (l *lab) share(a, b *site) bool {
+	x, _ := a.fabric.link(b.id).(*link)
+	y, _ := b.fabric.link(a.id).(*link)
+	l.wire.mu.Lock()
+	defer l.wire.mu.Unlock()
+	return x != nil && y != nil && x.remote == y.number && y.remote == x.number && !x.closed && !y.closed
+}
+
 // pass lets virtual time go by.
 func pass(d time.Duration) {
 	<-time.After(d)

@@ -29,7 +29,7 @@ func TestCopiedIdentityEndsSessions(t *testing.T) {
 				if !l.within(5*time.Second, func() bool { return loser.fabric.links() == 0 }) {
 					t.Error("the one that leaves has sessions")
 				}
-				l.until("the other one serves", func() bool { return winner.fabric.links() == 1 && peer.fabric.links() == 1 })
+				l.until("the other one serves", func() bool { return l.share(winner, peer) })
 				ever := l.wire.openedBy(winner.id)
 				if l.within(time.Minute, func() bool { return loser.fabric.links() > 0 || winner.fabric.links() != 1 }) {
 					t.Error("the one that left disturbs the other")
