@@ -218,12 +218,31 @@ func (w *world) troubles(site int) []trouble {
 	})
 	xmpp := w.d.Lab.Internet().XMPP
 	all = append(all, trouble{"XMPP server killed", xmppPart, xmppBack, func(ctx context.Context) (func(context.Context) error, error) {
-		if err := xmpp.Stop(ctx); err != nil {
+		if err := w.longSignalled(ctx); err != nil {
 			return nil, err
 		}
-		return xmpp.Start, nil
+		return xmpp.Start, xmpp.Stop(ctx)
 	}})
 	return all
+}
+
+// longSignalled waits until every site's XMPP connection has stood for so long that the
+// next one is tried without delay. Clients wait longer and longer for a server that is
+// killed whenever they have come back to it.
+func (w *world) longSignalled(ctx context.Context) error {
+	const long = 11 * time.Second
+	for _, s := range w.d.Sites {
+		if err := scenario.Await(ctx, func() error {
+			doc, err := s.Status(ctx)
+			if err == nil && (!doc.Signalling[0].Connected || time.Since(doc.Signalling[0].Since) < long) {
+				err = fmt.Errorf("site %s has no XMPP session of %v: %s", s.Name(), long, doc.Signalling[0].LastError)
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // The times within which all talk again once it is mended: a way between sites; the
