@@ -44,15 +44,17 @@ func TestDoubtfulEngine(t *testing.T) {
 					t.Errorf("Docker was asked %d times in 10 minutes", n)
 				}
 				well.Store(true)
-				<-time.After(lookLimit + 25*time.Second)
+				<-time.After(lookTimeout + lookLimit + 25*time.Second)
 				wantCollected(t, d, 1, 1)
 			})
 		})
 	}
 }
 
-// lookLimit is the longest time between two questions to an engine that is away.
-const lookLimit = 30 * time.Second
+const (
+	lookTimeout = 10 * time.Second // for an answer of the engine
+	lookLimit   = 30 * time.Second // at most, between an engine that is away and the next question
+)
 
 func everyOther() func(context.Context, *collector.List) error {
 	n := 0
