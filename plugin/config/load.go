@@ -129,6 +129,9 @@ func read(s Settings) (file File, missing bool, _ Faults) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Default(), true, nil
 	case err != nil:
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = failed.Err // the fault has the path, as it is on the host
+		}
 		var faults Faults
 		faults.add("", "%v; make it a file that root can read", err)
 		return Default(), false, faults
