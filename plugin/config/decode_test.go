@@ -179,7 +179,7 @@ func TestFaults(t *testing.T) {
 		}},
 		{"overlay twice", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"x": "roster", "x": "roster"}}`), []string{`signalling[0].overlays["x"]: it is there twice; keep one`}},
 		{"resource", service(`{"jid": "a@b/c", "password_file": "/etc/p", "overlays": {"*": "roster"}}`), []string{`signalling[0].jid: "a@b/c" is no account`}},
-		{"account twice", service(`{` + ok + `}, {` + ok + `}`), []string{"signalling[1].jid: a@b is the account of signalling[0] too"}},
+		{"account twice", service(`{` + ok + `}, {` + ok + `}`), []string{`signalling[1].jid: "a@b" is the account of signalling[0] too`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, faults := Decode([]byte(c.in))

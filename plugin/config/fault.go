@@ -23,7 +23,7 @@ type Fault struct {
 // Error implements error.
 func (f Fault) Error() string {
 	parts := make([]string, 0, 3)
-	for _, p := range []string{ending(f.Source), f.Path, f.Text} {
+	for _, p := range []string{brief(f.Source), f.Path, f.Text} {
 		if p != "" {
 			parts = append(parts, p)
 		}
@@ -66,13 +66,13 @@ func shown(v string) string {
 	return strconv.Quote(strings.ToValidUTF8(v[:most], "")) + "… (" + strconv.Itoa(len(v)) + " bytes)"
 }
 
-// ending is a file's path for a sentence: of a long one the end, which tells files apart.
-func ending(path string) string {
-	const most = 160
-	if len(path) <= most {
+// brief is a path for a sentence: of a long one the beginning and the end.
+func brief(path string) string {
+	const first, last = 60, 100
+	if len(path) <= first+last {
 		return path
 	}
-	return "…" + strings.ToValidUTF8(path[len(path)-most:], "")
+	return strings.ToValidUTF8(path[:first], "") + "…" + strings.ToValidUTF8(path[len(path)-last:], "")
 }
 
 // touch reports whether a fault lies at path, within it or around it.

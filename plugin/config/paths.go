@@ -51,7 +51,7 @@ func visible(f File) Faults {
 			}
 			dirs = append(dirs, m.dir)
 		}
-		fs.add(at, "the plugin cannot reach %s; choose a path below %s", p, strings.Join(dirs, " or "))
+		fs.add(at, "the plugin cannot reach %s; choose a path below %s", brief(p), strings.Join(dirs, " or "))
 	}
 	for i, s := range f.Signalling {
 		at := index("signalling", i)

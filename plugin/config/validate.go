@@ -43,7 +43,7 @@ func (f File) Validate() Faults {
 		at := index("signalling", i)
 		s.validate(&fs, at)
 		if first, ok := accounts[s.JID]; ok && s.JID != "" {
-			fs.add(at+".jid", "%s is the account of signalling[%d] too; join the two services, one connection serves all overlays", s.JID, first)
+			fs.add(at+".jid", "%s is the account of signalling[%d] too; join the two services, one connection serves all overlays", shown(s.JID), first)
 			continue
 		}
 		accounts[s.JID] = i
