@@ -17,7 +17,8 @@ import (
 	"evio/driver/socket"
 )
 
-// A stub of Docker's API, which answers in the version the client settles on.
+// TestDockerEngine: what the client asks over a socket, in the API version that it and the
+// engine settle on.
 func TestDockerEngine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "docker.sock")
 	engine, err := driver.NewDockerEngine(path)

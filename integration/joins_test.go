@@ -119,16 +119,15 @@ func programs(t *testing.T, s *scenario.Site) func() int {
 
 // joinsTogether: of 240 Joins, twenty at a time, 99 in 100 take 300 ms at most, and those
 // that are under way at once share their programs. A host that stands still for a moment
-// slows twenty Joins down, and three are one too many: there are three series, of which one
-// has to keep the limit. A plugin that is too slow keeps it in none.
+// slows twenty Joins down, where three are too many: the median of three series counts.
 func joinsTogether(t *testing.T, s *scenario.Site, name string) {
 	const series, limit = 3, 300 * time.Millisecond
-	p := limit + 1
-	for i := 0; i < series && p > limit; i++ {
-		p = percentile(joinSeries(t, s, name), 99)
+	var p99 []time.Duration
+	for range series {
+		p99 = append(p99, percentile(joinSeries(t, s, name), 99))
 	}
-	if p > limit {
-		t.Errorf("99 of 100 Joins took more than %v in each of %d series, up to %v in the last", limit, series, p)
+	if p := percentile(p99, 50); p > limit {
+		t.Errorf("99 of 100 Joins took up to %v, want %v at most; by series %v", p, limit, p99)
 	}
 	for _, method := range []string{"CreateEndpoint", "Join", "Leave", "DeleteEndpoint"} {
 		t.Log(described(call(t, s, method)))
