@@ -30,8 +30,8 @@ func ThisProcess() Process {
 		}
 	}
 	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
-		if pages, err := residentPages(b); err == nil {
-			p.ResidentBytes = pages * int64(os.Getpagesize())
+		if resident, err := residentBytes(b, int64(os.Getpagesize())); err == nil {
+			p.ResidentBytes = resident
 		}
 	}
 	return p
@@ -47,11 +47,19 @@ func liveHeap() int64 {
 	return int64(min(sample[0].Value.Uint64(), math.MaxInt64))
 }
 
-// residentPages reads the second field of /proc/PID/statm, proc(5).
-func residentPages(statm []byte) (int64, error) {
+// residentBytes reads the second field of /proc/PID/statm, proc(5): resident pages,
+// of pageSize bytes each. It returns zero with every error.
+func residentBytes(statm []byte, pageSize int64) (int64, error) {
 	fields := bytes.Fields(statm)
 	if len(fields) < 2 {
 		return 0, fmt.Errorf("statm has %d fields, want 7", len(fields))
 	}
-	return strconv.ParseInt(string(fields[1]), 10, 64)
+	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("statm: resident pages: %w", err)
+	}
+	if pages < 0 || pages > math.MaxInt64/pageSize {
+		return 0, fmt.Errorf("statm: %d resident pages are no count", pages)
+	}
+	return pages * pageSize, nil
 }

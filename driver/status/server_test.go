@@ -235,12 +235,16 @@ func TestThisProcess(t *testing.T) {
 	}
 }
 
-func FuzzResidentPages(f *testing.F) {
+func FuzzResidentBytes(f *testing.F) {
 	f.Add([]byte("21391 1524 1183 6 0 388 0\n"))
 	f.Add([]byte("1"))
+	f.Add([]byte("1 10000000000000000000"))
+	f.Add([]byte("1 9223372036854775807"))
+	f.Add([]byte("1 -1"))
 	f.Fuzz(func(t *testing.T, statm []byte) {
-		if pages, err := residentPages(statm); err != nil && pages > 1<<62 {
-			t.Errorf("%d pages with error %v", pages, err)
+		resident, err := residentBytes(statm, 4096)
+		if resident < 0 || resident%4096 != 0 || err != nil && resident != 0 {
+			t.Errorf("%d bytes with error %v", resident, err)
 		}
 	})
 }
