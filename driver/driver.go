@@ -23,6 +23,7 @@ type Store interface {
 	Put(kind, id string, body any) error
 	Delete(kind, id string) error
 	Load(kind string) ([]store.Record, error)
+	Left(kind, id string) bool
 	SetAside(kind, id string, why error)
 	Faults() []string
 }

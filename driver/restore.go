@@ -102,6 +102,9 @@ func (d *Driver) load() (map[string]*dockerNetwork, error) {
 			continue
 		}
 		n := table[rec.Network]
+		if n == nil && d.store.Left(kindNetwork, rec.Network) {
+			continue // they are used together again
+		}
 		if n == nil {
 			d.store.SetAside(kindEndpoint, r.ID, fmt.Errorf("network %s is not in the store", short(rec.Network)))
 			continue

@@ -2,11 +2,15 @@ package driver_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -85,6 +89,65 @@ func TestDamagedStore(t *testing.T) {
 	if r.plane.Owners() != nil {
 		t.Error("what the store has lost may be removed")
 	}
+}
+
+// A network's file of a newer version stays, and so do those of its endpoints: both are
+// there again after the next upgrade.
+func TestDowngradeKeepsEndpoints(t *testing.T) {
+	r := newRig(t).start()
+	r.ok("CreateNetwork", createNetwork(net1))
+	r.ok("CreateEndpoint", createEndpoint(net1, ep1, "10.9.0.2/24", ""))
+	r.stop()
+	files, err := filepath.Glob(filepath.Join(r.dir, "network", "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	whole, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer, err := ofNextVersion(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(files[0], newer, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.plane = &drivertest.Plane{}
+	r.start()
+	r.ok("Leave", ids(net1, ep1)) // it is not known, so that is no error
+	if faults := r.driver.Faults(); len(faults) != 1 || r.plane.Owners() != nil {
+		t.Errorf("faults %q, owners %v", faults, r.plane.Owners())
+	}
+	r.stop()
+	if err := os.WriteFile(files[0], whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.plane = &drivertest.Plane{}
+	r.start()
+	eventually(t, "the network runs", func() bool { _, ok := r.plane.Network(net1); return ok })
+	r.wantSizes(1, 0, 2)
+}
+
+// ofNextVersion makes of a file of the store what a later version may write.
+func ofNextVersion(file []byte) ([]byte, error) {
+	var e struct {
+		Version int             `json:"version"`
+		Kind    string          `json:"kind"`
+		ID      string          `json:"id"`
+		SHA256  string          `json:"sha256"`
+		Body    json.RawMessage `json:"body"`
+	}
+	if err := json.Unmarshal(file, &e); err != nil {
+		return nil, err
+	}
+	e.Version++
+	h := sha256.New()
+	for _, part := range []string{strconv.Itoa(e.Version), e.Kind, e.ID, string(e.Body)} {
+		h.Write(fmt.Appendf(nil, "%d:%s", len(part), part))
+	}
+	e.SHA256 = hex.EncodeToString(h.Sum(nil))
+	return json.Marshal(e)
 }
 
 func TestStoreThatCannotBeRead(t *testing.T) {

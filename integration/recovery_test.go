@@ -21,6 +21,7 @@ func TestRecovery(t *testing.T) {
 	d := deploy(t)
 	w := populate(t, d, scenario.Network{Name: "recovery", Overlay: "recovery", Net: 50})
 	t.Run("what is left over is seen", func(t *testing.T) { testLeftovers(t, w.a()) })
+	t.Run("goodbye", func(t *testing.T) { testGoodbye(t, w) })
 	var table mendings
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
@@ -150,6 +151,12 @@ func (w *world) recover(t *testing.T, f fault) mending {
 	}
 	if r.Outage, err = longestSilence(w.ping, broken); err != nil {
 		t.Error(err)
+	}
+	if took := time.Duration(r.Outage) * time.Millisecond; !f.restarts && took > healing {
+		t.Errorf("the ping from b was silent for %v, want at most %v", took, healing)
+	}
+	if !w.ping.runs() {
+		t.Errorf("the ping from b ended: %v", w.ping.Err())
 	}
 	r.Clean = clean(t, w.d, began)
 	t.Logf("%s: all talk after %d ms, the ping from b was silent for %d ms, nothing left after %d ms", r.Fault, r.Recovery, r.Outage, r.Clean)

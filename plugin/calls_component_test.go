@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -176,13 +177,13 @@ func randomValue(random *rand.Rand, depth int) any {
 func malformedCalls(t *testing.T, p *process, random *rand.Rand) {
 	t.Helper()
 	type attempt struct {
-		bytes      []byte
-		half, hold bool
+		nonsense
+		hold bool
 	}
 	work := make(chan attempt, 500) // all of them
 	for range 500 {
-		b, half := malformed(random)
-		work <- attempt{b, half, half && random.IntN(2) == 0}
+		n := malformed(random)
+		work <- attempt{n, n.half && random.IntN(2) == 0}
 	}
 	close(work)
 	held := make(chan net.Conn, 500) // at most all of them
@@ -197,12 +198,16 @@ func malformedCalls(t *testing.T, p *process, random *rand.Rand) {
 				if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 					return err
 				}
+				var answer []byte
 				_, err = conn.Write(a.bytes)
 				if err == nil && !a.half {
-					_, err = io.Copy(io.Discard, conn)
+					answer, err = io.ReadAll(conn)
 				}
 				if err != nil && !isReset(err) {
 					return fmt.Errorf("%.80q: %w", a.bytes, err)
+				}
+				if a.wrong && bytes.HasPrefix(answer, []byte("HTTP/1.1 2")) {
+					return fmt.Errorf("%.300q was answered with %.300q", a.bytes, answer)
 				}
 				if a.hold {
 					held <- conn
@@ -227,15 +232,26 @@ func isReset(err error) bool {
 	return strings.Contains(err.Error(), "reset by peer") || strings.Contains(err.Error(), "broken pipe")
 }
 
-// malformed returns what is written to a connection, and whether more would have to come.
-func malformed(random *rand.Rand) (b []byte, half bool) {
+// nonsense is what is written to a connection.
+type nonsense struct {
+	bytes []byte
+	half  bool // more would have to come
+	wrong bool // no call can be made of it, so that any success is an error
+}
+
+// malformed returns nonsense. What is wrong names the attachment that is there, which has
+// to stay; the rest, which may be taken for a call, a network that is not.
+func malformed(random *rand.Rand) nonsense {
 	methods := []string{"CreateNetwork", "DeleteNetwork", "CreateEndpoint", "Join", "Leave", "DeleteEndpoint", "EndpointOperInfo"}
 	method := methods[random.IntN(len(methods))]
 	request := func(verb, path, header, body string) []byte {
 		return fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: plugin\r\nConnection: close\r\n%sContent-Length: %d\r\n\r\n%s", verb, path, header, len(body), body)
 	}
 	path := "/NetworkDriver." + method
-	body := fmt.Sprintf(`{"NetworkID": %q, "EndpointID": %q}`, netID(2), epID(20))
+	call := func(network, endpoint int) string {
+		return fmt.Sprintf(`{"NetworkID": %q, "EndpointID": %q}`, netID(network), epID(endpoint))
+	}
+	body, living := call(2, 20), call(1, 1)
 	whole := request("POST", path, "", body)
 	garbage := make([]byte, 1+random.IntN(3000))
 	for i := range garbage {
@@ -243,38 +259,39 @@ func malformed(random *rand.Rand) (b []byte, half bool) {
 	}
 	switch random.IntN(16) {
 	case 0: // a cut body
-		return request("POST", path, "", body[:random.IntN(len(body))]), false
+		return nonsense{bytes: request("POST", path, "", living[:random.IntN(len(living))]), wrong: true}
 	case 1: // no body
-		return request("POST", path, "", ""), false
+		return nonsense{bytes: request("POST", path, "", ""), wrong: true}
 	case 2: // a huge one
-		return request("POST", path, "", strings.Repeat(" ", 1<<20)+body), false
+		return nonsense{bytes: request("POST", path, "", strings.Repeat(" ", 1<<20)+body)}
 	case 3: // deep nesting
-		return request("POST", path, "", strings.Repeat(`{"Options":[`, 50000)), false
+		return nonsense{bytes: request("POST", path, "", strings.Repeat(`{"Options":[`, 50000)), wrong: true}
 	case 4: // no UTF-8
-		return request("POST", path, "", `{"NetworkID": "`+string(garbage)+`"}`), false
+		return nonsense{bytes: request("POST", path, "", `{"NetworkID": "`+string(garbage)+`"}`)}
 	case 5: // another verb
-		return request([]string{"GET", "PUT", "DELETE", "OPTIONS", "BREW"}[random.IntN(5)], path, "", body), false
+		return nonsense{bytes: request([]string{"GET", "PUT", "DELETE", "OPTIONS", "BREW"}[random.IntN(5)], path, "", body)}
 	case 6: // another path
-		return request("POST", []string{"/", "/NetworkDriver.", "/NetworkDriver.Explode", "/networkdriver.join", "/..%2f..", "/Plugin.Activate/x", "/IpamDriver.RequestPool"}[random.IntN(7)], "", body), false
+		return nonsense{bytes: request("POST", []string{"/", "/NetworkDriver.", "/NetworkDriver.Explode", "/networkdriver.join", "/..%2f..", "/Plugin.Activate/x", "/IpamDriver.RequestPool"}[random.IntN(7)], "", body)}
 	case 7: // another type of content
-		return request("POST", path, "Content-Type: "+[]string{"text/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", ""}[random.IntN(4)]+"\r\n", body), false
+		return nonsense{bytes: request("POST", path, "Content-Type: "+[]string{"text/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", ""}[random.IntN(4)]+"\r\n", body)}
 	case 8: // garbage behind a whole request
-		return append([]byte(strings.Replace(string(whole), "Connection: close\r\n", "", 1)), append(garbage, "\r\n\r\n"...)...), false
+		return nonsense{bytes: append([]byte(strings.Replace(string(whole), "Connection: close\r\n", "", 1)), append(garbage, "\r\n\r\n"...)...)}
 	case 9: // garbage alone
-		return append(garbage, "\r\n\r\n"...), false
+		return nonsense{bytes: append(garbage, "\r\n\r\n"...), wrong: true}
 	case 10: // half a header
-		return whole[:random.IntN(40)], true
+		return nonsense{bytes: whole[:random.IntN(40)], half: true}
 	case 11: // half a body
-		return whole[:len(whole)-1-random.IntN(len(body)-1)], true
+		full := request("POST", path, "", living)
+		return nonsense{bytes: full[:len(full)-1-random.IntN(len(living)-1)], half: true}
 	case 12: // a length that is none
-		return []byte("POST " + path + " HTTP/1.1\r\nHost: plugin\r\nContent-Length: " + []string{"-1", "99999999999999999999", "1e3", "7, 8"}[random.IntN(4)] + "\r\n\r\n" + body), false
+		return nonsense{bytes: []byte("POST " + path + " HTTP/1.1\r\nHost: plugin\r\nContent-Length: " + []string{"-1", "99999999999999999999", "1e3", "7, 8"}[random.IntN(4)] + "\r\n\r\n" + living), wrong: true}
 	case 13: // chunks that are none
-		return []byte("POST " + path + " HTTP/1.1\r\nHost: plugin\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n" + body), false
+		return nonsense{bytes: []byte("POST " + path + " HTTP/1.1\r\nHost: plugin\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n" + living), wrong: true}
 	case 14: // a huge header
-		return []byte("POST " + path + " HTTP/1.1\r\nHost: plugin\r\nX: " + strings.Repeat("x", 2<<20) + "\r\n\r\n"), false
+		return nonsense{bytes: []byte("POST " + path + " HTTP/1.1\r\nHost: plugin\r\nX: " + strings.Repeat("x", 2<<20) + "\r\n\r\n"), wrong: true}
 	default: // several at once on one connection
 		first := []byte(strings.Replace(string(whole), "Connection: close\r\n", "", 1))
-		return append(append(first, first...), whole...), false
+		return nonsense{bytes: append(append(first, first...), whole...)}
 	}
 }
 

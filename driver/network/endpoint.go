@@ -37,8 +37,11 @@ type endpoint struct {
 // bridge. On error nothing of it is left.
 func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (err error) {
 	there, err := n.present(spec)
-	if there || err != nil {
+	if err != nil {
 		return err
+	}
+	if there != nil {
+		return n.awaitPort(ctx, there)
 	}
 	e, err := n.reserve(spec)
 	if err != nil {
@@ -63,37 +66,53 @@ func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (er
 	n.mu.Lock()
 	e.attached = true
 	n.mu.Unlock()
-	if err := ofPort(n.switched.wait(ctx), spec.HostIf); err != nil {
-		return fmt.Errorf("put the container on the bridge: %w", err)
+	if err := n.awaitPort(ctx, e); err != nil {
+		return err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return errClosed
 	}
-	e.onBridge = true
 	n.wg.Go(func() { n.announce(e.life, spec) })
 	return nil
 }
 
-// present reports whether the endpoint is there already. One whose interface went
-// away with its container, without a word of Docker's, is given up.
-func (n *network) present(spec driver.EndpointSpec) (bool, error) {
+// awaitPort waits until the bridge has the endpoint's interface.
+func (n *network) awaitPort(ctx context.Context, e *endpoint) error {
+	n.mu.Lock()
+	done := e.onBridge
+	n.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := ofPort(n.switched.wait(ctx), e.spec.HostIf); err != nil {
+		return fmt.Errorf("put the container on the bridge: %w", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e.onBridge = true
+	return nil
+}
+
+// present returns the endpoint if it is there already. One whose interface went away
+// with its container, without a word of Docker's, is given up.
+func (n *network) present(spec driver.EndpointSpec) (*endpoint, error) {
 	n.mu.Lock()
 	old := n.endpoints[spec.ID]
 	n.mu.Unlock()
 	if old == nil {
-		return false, nil
+		return nil, nil
 	}
 	index, err := netdev.Index(old.spec.HostIf)
 	if err != nil {
-		return false, fmt.Errorf("look for the container's interface: %w", err)
+		return nil, fmt.Errorf("look for the container's interface: %w", err)
 	}
 	if index != 0 && old.spec.HostIf == spec.HostIf {
-		return true, nil
+		return old, nil
 	}
 	n.release(old)
-	return false, removeVeth(old.spec.HostIf)
+	return nil, removeVeth(old.spec.HostIf)
 }
 
 // reserve gives the endpoint its addresses within this network, and refuses it if
@@ -188,6 +207,16 @@ func (n *network) adopt(endpoints []driver.EndpointSpec) {
 		e.attached = true
 		n.mu.Unlock()
 		n.wg.Go(func() { n.announce(e.life, spec) })
+	}
+}
+
+// noteAdopted notes which of the adopted endpoints the bridge has, after the result of
+// applying it. The others AddEndpoint waits for.
+func (n *network) noteAdopted(applied error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, e := range n.endpoints {
+		e.onBridge = e.attached && ofPort(applied, e.spec.HostIf) == nil
 	}
 }
 

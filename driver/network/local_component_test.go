@@ -15,6 +15,7 @@ import (
 
 	"evio/datapath/netdev"
 	"evio/driver"
+	"evio/driver/status"
 	"evio/overlay/overlaytest"
 )
 
@@ -239,6 +240,12 @@ func TestRestartAdoptsContainers(t *testing.T) {
 		t.Errorf("interface %d was replaced by %d", index, now)
 	}
 	mustPing(t, one, two)
+	allAttached(t, r, 2)
+	r.stop()
+	r.start()
+	r.restoreNetwork("", one, two)
+	allAttached(t, r, 2)
+	mustPing(t, one, two)
 	lost := r.box(3)
 	lost.spec.Adopt = true
 	if err := lost.join(); err == nil || !strings.Contains(err.Error(), "restart the container") {
@@ -246,5 +253,19 @@ func TestRestartAdoptsContainers(t *testing.T) {
 	}
 	if err := exec.Command("ip", "link", "show", one.spec.HostIf).Run(); err != nil {
 		t.Error(err)
+	}
+}
+
+// allAttached demands what the status says of that many containers.
+func allAttached(t *testing.T, r *rig, want int) {
+	t.Helper()
+	all := r.plane.Networks(t.Context())
+	if len(all) != 1 || len(all[0].Endpoints) != want {
+		t.Fatalf("%+v", all)
+	}
+	for _, e := range all[0].Endpoints {
+		if e.State != status.EndpointAttached {
+			t.Errorf("%+v", e)
+		}
 	}
 }

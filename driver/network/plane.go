@@ -195,7 +195,8 @@ func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
 		return err
 	}
 	n.adopt(spec.Endpoints)
-	if err := ofPort(n.switched.wait(ctx), n.fabric.Name()); err != nil {
+	applied := n.switched.wait(ctx)
+	if err := ofPort(applied, n.fabric.Name()); err != nil {
 		n.close()
 		err = fmt.Errorf("make bridge: %w", err)
 		if spec.Adopt {
@@ -203,6 +204,7 @@ func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
 		}
 		return errors.Join(err, p.deleteBridge(ctx, sw, n.bridge))
 	}
+	n.noteAdopted(applied)
 	p.mu.Lock()
 	closed = p.closed // meanwhile
 	if !closed {

@@ -24,16 +24,21 @@ const (
 	maxFile = 1 << 20
 )
 
+// errDisk is that of a file which may be whole.
+var errDisk = errors.New("it cannot be read")
+
 // Store is a folder of objects.
 type Store struct {
-	dir string
-	log *logrus.Entry
+	dir      string
+	log      *logrus.Entry
+	readFile func(path string) ([]byte, error)
 
 	burying sync.Mutex // held over I/O, so that no file goes that a Put has made anew
 
 	mu     sync.Mutex
 	faults []string
 	undead map[string]bool // files whose removal failed, to be tried again
+	left   map[string]bool // files that are not used and stay
 }
 
 // Open returns the store in dir, which is made (0700) if it is not there, with a
@@ -44,7 +49,7 @@ func Open(dir string, log *logrus.Entry, kinds ...string) (*Store, error) {
 			return nil, fmt.Errorf("open store: %w", advise(err))
 		}
 	}
-	return &Store{dir: dir, log: log, undead: map[string]bool{}}, nil
+	return &Store{dir: dir, log: log, readFile: os.ReadFile, undead: map[string]bool{}, left: map[string]bool{}}, nil
 }
 
 // Put writes an object or replaces it. It is on disk when Put returns nil.
@@ -106,8 +111,10 @@ func advise(err error) error {
 	return err
 }
 
-// Load returns all objects of a kind, sorted by ID. What an interrupted Put left
-// is removed, what cannot be read is set aside; see Faults.
+// Load returns all objects of a kind, sorted by ID. What an interrupted Put left is
+// removed and what is damaged set aside; files of a newer version, and those that the
+// disk does not give, stay, see Left. Faults tells of all of them, and of those that
+// were set aside before.
 func (s *Store) Load(kind string) ([]Record, error) {
 	folder := filepath.Join(s.dir, kind)
 	entries, err := os.ReadDir(folder)
@@ -115,6 +122,7 @@ func (s *Store) Load(kind string) ([]Record, error) {
 		return nil, fmt.Errorf("load stored %ss: %w", kind, err)
 	}
 	var records []Record
+	aside := 0
 	for _, entry := range entries {
 		name := entry.Name()
 		path := filepath.Join(folder, name)
@@ -124,21 +132,36 @@ func (s *Store) Load(kind string) ([]Record, error) {
 				s.report(fmt.Sprintf("%s is left of an interrupted write and cannot be removed: %v", path, err))
 			}
 			continue
+		case strings.Contains(name, asideMark):
+			aside++
+			continue
 		case strings.HasPrefix(name, "."), filepath.Ext(name) != suffix:
 			continue
 		}
-		r, err := read(kind, folder, name)
+		r, err := s.read(kind, folder, name)
 		switch {
 		case errors.Is(err, ErrNewer):
-			s.report(fmt.Sprintf("%s is not used: %v", path, err))
+			s.leave(path, fmt.Sprintf("%s is not used: %v", path, err))
+		case errors.Is(err, errDisk):
+			s.leave(path, fmt.Sprintf("%s is not used (%v): mend that, and disable and enable the plugin", path, err))
 		case err != nil:
 			s.setAside(path, err)
 		default:
 			records = append(records, r)
 		}
 	}
+	if aside > 0 {
+		s.report(fmt.Sprintf("damaged files that were set aside earlier are in %s (%d of them): create their networks anew or restart their containers, then remove %s", folder, aside, filepath.Join(folder, "*"+asideMark+"*")))
+	}
 	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.ID, b.ID) })
 	return records, nil
+}
+
+// Left reports whether Load left the object's file in its place without using it.
+func (s *Store) Left(kind, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left[filepath.Join(s.dir, kind, fileName(id))]
 }
 
 // SetAside takes an object out of the store whose body its owner cannot read.
@@ -153,11 +176,11 @@ func (s *Store) Faults() []string {
 	return slices.Clone(s.faults)
 }
 
-func read(kind, folder, name string) (Record, error) {
+func (s *Store) read(kind, folder, name string) (Record, error) {
 	path := filepath.Join(folder, name)
 	info, err := os.Lstat(path)
 	if err != nil {
-		return Record{}, err
+		return Record{}, fmt.Errorf("%w: %w", errDisk, err)
 	}
 	if !info.Mode().IsRegular() {
 		return Record{}, errors.New("not a regular file")
@@ -165,9 +188,9 @@ func read(kind, folder, name string) (Record, error) {
 	if info.Size() > maxFile {
 		return Record{}, fmt.Errorf("%d bytes, more than %d", info.Size(), maxFile)
 	}
-	b, err := os.ReadFile(path) //nolint:gosec // below the state directory, the operator's setting
+	b, err := s.readFile(path)
 	if err != nil {
-		return Record{}, err
+		return Record{}, fmt.Errorf("%w: %w", errDisk, err)
 	}
 	r, err := decode(kind, b)
 	if err != nil {
@@ -215,6 +238,14 @@ func (s *Store) bury() {
 			s.mu.Unlock()
 		}
 	}
+}
+
+// leave reports why a file is not used that stays where it is.
+func (s *Store) leave(path, fault string) {
+	s.report(fault)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left[path] = true
 }
 
 func (s *Store) report(fault string) {

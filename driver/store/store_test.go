@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -140,6 +141,18 @@ func TestDamage(t *testing.T) {
 		if ok != (err == nil) || ok == (len(s.Faults()) == 1) {
 			t.Errorf("loaded %v, file %v, faults %q", ok, err, s.Faults())
 		}
+		if ok {
+			return
+		}
+		s = open(t, dir)
+		load(t, s, "network")
+		if len(s.Faults()) != 1 {
+			t.Errorf("after another start: faults %q", s.Faults())
+		}
+		aside, err := filepath.Glob(path + asideMark + "*")
+		if err != nil || len(aside) != 1 || os.Remove(aside[0]) != nil {
+			t.Fatalf("set aside: %v, %v", aside, err)
+		}
 	}
 	for i := range content {
 		damage(t, content[:i])
@@ -149,6 +162,24 @@ func TestDamage(t *testing.T) {
 	}
 	damage(t, append(append([]byte{}, content...), 'x'))
 	damage(t, append([]byte(" \n"), content...))
+}
+
+// A file that the disk does not give may be whole: it stays, and is loaded when it can be.
+func TestFileThatIsNotRead(t *testing.T) {
+	dir := t.TempDir()
+	put(t, open(t, dir), "one", object{Text: "1"})
+	s := open(t, dir)
+	s.readFile = func(string) ([]byte, error) { return nil, syscall.EIO }
+	if got := load(t, s, "network"); len(got) != 0 || !s.Left("network", "one") || s.Left("network", "two") {
+		t.Errorf("loaded %v, left %v", got, s.left)
+	}
+	if faults := s.Faults(); len(faults) != 1 || !strings.Contains(faults[0], "disable and enable the plugin") {
+		t.Errorf("faults %q", faults)
+	}
+	s = open(t, dir)
+	if got := load(t, s, "network"); len(got) != 1 || len(s.Faults()) != 0 {
+		t.Errorf("loaded %v, faults %q", got, s.Faults())
+	}
 }
 
 func TestStrangersInTheFolder(t *testing.T) {
@@ -185,7 +216,7 @@ func TestStrangersInTheFolder(t *testing.T) {
 	if diff := cmp.Diff(map[string]object{"one": {Text: "1"}}, got); diff != "" {
 		t.Error(diff)
 	}
-	if faults := s.Faults(); len(faults) != 4 {
+	if faults := s.Faults(); len(faults) != 5 {
 		t.Errorf("faults %q", faults)
 	}
 	for name, want := range map[string]bool{

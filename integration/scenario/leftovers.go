@@ -97,6 +97,9 @@ func (d *difference) compareNetworks(networks []engineNetwork, doc status.Docume
 		haveNets = append(haveNets, n.ID)
 		for _, e := range n.Endpoints {
 			haveEnds = append(haveEnds, e.ID)
+			if e.State != status.EndpointAttached {
+				*d = append(*d, fmt.Sprintf("endpoint %s is %s, not %s", e.ID, e.State, status.EndpointAttached))
+			}
 		}
 	}
 	d.compare("network", haveNets, wantNets)
