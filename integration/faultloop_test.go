@@ -29,7 +29,7 @@ func TestFaultLoop(t *testing.T) {
 		first := w.pick(random)
 		broken := []trouble{first}
 		// Where the same part is not broken twice, two things may break at once.
-		if second := w.pick(random); random.IntN(3) == 0 && second.part != first.part {
+		if second := w.pick(random); random.IntN(3) == 0 && (second.site != first.site || second.part != first.part) {
 			broken = append(broken, second)
 		}
 		hold := time.Duration(random.IntN(5000)) * time.Millisecond
@@ -57,7 +57,8 @@ func setting[T any](t *testing.T, name string, otherwise T, parse func(string) (
 // trouble is one thing that breaks.
 type trouble struct {
 	name  string
-	part  string // what of which site it is about
+	site  string // "" where it is about none
+	part  string // what of it
 	limit time.Duration
 	// do breaks it and returns what mends it, nil if it mends itself.
 	do func(context.Context) (mend func(context.Context) error, err error)
@@ -76,6 +77,8 @@ func (w *world) round(t *testing.T, number uint64, broken []trouble, hold time.D
 		limit += b.limit
 	}
 	t.Logf("round %d: %s, for %v", number, names, hold.Round(time.Millisecond))
+	pings := w.watch(t, broken)
+	from := time.Now()
 	for _, b := range broken {
 		mend, err := b.do(within(t, 90*time.Second))
 		if err != nil {
@@ -88,11 +91,6 @@ func (w *world) round(t *testing.T, number uint64, broken []trouble, hold time.D
 	}
 	if len(mends) > 0 {
 		pause(t, hold)
-	}
-	if len(broken) == 1 && broken[0].part == xmppPart { // nobody needs it who has a session
-		if err := scenario.Steady(within(t, 20*time.Second), w.spots(t)); err != nil {
-			t.Errorf("round %d: %v", number, err)
-		}
 	}
 	for _, mend := range mends {
 		if err := mend(within(t, 90*time.Second)); err != nil {
@@ -119,6 +117,7 @@ func (w *world) round(t *testing.T, number uint64, broken []trouble, hold time.D
 		w.tell(t)
 		t.Errorf("round %d: after all talked again: %v", number, err)
 	}
+	undisturbed(t, pings, from)
 	clean(t, w.d, began)
 	w.signalled(t)
 	t.Logf("round %d: all talk again after %v", number, took.Round(time.Millisecond))
@@ -172,7 +171,7 @@ func (w *world) troubles(site int) []trouble {
 	}
 	var all []trouble
 	add := func(part, name string, limit time.Duration, do func(context.Context) (func(context.Context) error, error)) {
-		all = append(all, trouble{fmt.Sprintf("%s at %s", name, s.Name()), s.Name() + " " + part, limit, do})
+		all = append(all, trouble{fmt.Sprintf("%s at %s", name, s.Name()), s.Name(), part, limit, do})
 	}
 	add("host", "plugin killed", healing, once(func(ctx context.Context) error { return s.KillPlugin(ctx, scenario.PluginName) }))
 	add("host", "ovs-vswitchd killed", healing, once(func(ctx context.Context) error { return s.KillPrograms(ctx, "ovs-vswitchd") }))
@@ -207,7 +206,7 @@ func (w *world) troubles(site int) []trouble {
 		return connect, err
 	})
 	xmpp := w.d.Lab.Internet().XMPP
-	all = append(all, trouble{"XMPP server killed", xmppPart, xmppBack, func(ctx context.Context) (func(context.Context) error, error) {
+	all = append(all, trouble{"XMPP server killed", "", xmppPart, xmppBack, func(ctx context.Context) (func(context.Context) error, error) {
 		if err := w.longSignalled(ctx); err != nil {
 			return nil, err
 		}
