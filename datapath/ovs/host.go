@@ -2,6 +2,7 @@ package ovs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,20 @@ import (
 
 // hostPollInterval is how often the host's switch is looked for while it is away.
 const hostPollInterval = 500 * time.Millisecond
+
+// hostPatience is how long a host's switch whose socket is there may take to answer, such
+// as one that is started anew at the same time.
+const hostPatience = 5 * time.Second
+
+// awaitHost is adopt, repeated while the host's switch may be starting.
+func (s *Switch) awaitHost(ctx context.Context, runDir string) error {
+	for deadline := time.Now().Add(hostPatience); ; {
+		err := s.adopt(ctx, runDir)
+		if err == nil || errors.Is(err, os.ErrNotExist) || time.Now().After(deadline) || pause(ctx, hostPollInterval) != nil {
+			return err
+		}
+	}
+}
 
 // adopt uses the host's Open vSwitch if its database answers, and watches its
 // switch from then on. Nothing is changed but our own bridges.

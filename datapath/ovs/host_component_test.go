@@ -33,12 +33,17 @@ func startHost(t *testing.T) *hostSwitch {
 	dir := runDir(t)
 	h := &hostSwitch{dir: dir, p: programs{runDir: dir, starts: new(atomic.Uint64)}}
 	run(t, "ovsdb-tool", "create", dir+"/conf.db", "/usr/share/openvswitch/vswitch.ovsschema")
-	h.db = h.spawn(t, "ovsdb-server", dir+"/conf.db", "--remote=punix:"+dir+"/db.sock", "--pidfile")
+	h.startDatabase(t)
 	eventually(t, "the host's database", func() bool { return h.p.answers(t.Context()) == nil })
 	run(t, "ovs-vsctl", "--db="+h.p.database(), "--no-wait", "init", "--", "set", "Open_vSwitch", ".",
 		"other_config:vlan-limit=1", "ovs-version=3.1.0", "external_ids:system-id=host")
 	h.sw = h.spawn(t, "ovs-vswitchd", h.p.database(), "--pidfile")
 	return h
+}
+
+func (h *hostSwitch) startDatabase(t *testing.T) {
+	t.Helper()
+	h.db = h.spawn(t, "ovsdb-server", h.dir+"/conf.db", "--remote=punix:"+h.dir+"/db.sock", "--pidfile")
 }
 
 func (h *hostSwitch) spawn(t *testing.T, name string, args ...string) *exec.Cmd {
@@ -106,6 +111,34 @@ func TestHostSwitchIsAdopted(t *testing.T) {
 	after := hostctl("--columns="+settings, "list", "Open_vSwitch") + hostctl("list", "Bridge", "theirs")
 	if d := cmp.Diff(before, after); d != "" {
 		t.Errorf("the host's settings (-before +after):\n%s", d)
+	}
+}
+
+// A host's database that was killed together with the plugin is waited for: two switches
+// at once would take each other's devices.
+func TestHostSwitchThatStartsIsAwaited(t *testing.T) {
+	h := startHost(t)
+	_ = h.db.Process.Kill()
+	_ = h.db.Wait()
+	started := make(chan error, 1)
+	var s *Switch
+	go func() {
+		var err error
+		s, err = Start(t.Context(), Config{HostRunDir: h.dir, RunDir: runDir(t), Log: testLog(t)})
+		started <- err
+	}()
+	select {
+	case err := <-started:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(2 * time.Second):
+	}
+	h.startDatabase(t)
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	if s.Info().Own {
+		t.Error("the host's switch was not adopted")
 	}
 }
 

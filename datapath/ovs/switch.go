@@ -103,7 +103,7 @@ func Start(ctx context.Context, c Config) (*Switch, error) {
 	s.programs.starts = new(atomic.Uint64)
 	s.info.Datapath = datapathType()
 	if c.HostRunDir != "" {
-		err := s.adopt(ctx, c.HostRunDir)
+		err := s.awaitHost(ctx, c.HostRunDir)
 		if err == nil {
 			return s, nil
 		}
