@@ -102,21 +102,31 @@ func churnContainers(t *testing.T, api engineAPI, network string, start holdings
 	docker(t, api.site, "network", "create", "-d", "bridge", "--subnet", "10.46.0.0/16", "plain")
 	started, removed := startAndRemove(t, api, "plain", "plain", atOnce)
 	t.Logf("for comparison %d containers in a bridge network: started in %v, removed in %v", atOnce, started, removed)
-	docker(t, api.site, "network", "rm", "plain")
+	// The engine may count endpoints of its own networks, too, that are not there.
+	if out, err := api.site.Docker(within(t, 20*time.Second), "network", "rm", "plain"); err != nil && !strings.Contains(err.Error(), "active endpoints") {
+		t.Fatalf("%v: %s", err, out)
+	}
 	for round := range rounds {
 		started, removed := startAndRemove(t, api, network, fmt.Sprintf("round-%d", round), atOnce)
 		now := document(t, api.site).Process
 		t.Logf("round %d, %d containers: started in %v, removed in %v; %.1f MB heap, %.1f MB resident", round+1, atOnce, started, removed,
 			float64(now.HeapBytes)/1e6, float64(now.ResidentBytes)/1e6)
 	}
+	noneFailed(t, api.site)
+	givenBack(t, api.site, start)
+}
+
+// noneFailed looks at the calls of containers since the plugin was started; the engine
+// only logs some of those that fail.
+func noneFailed(t *testing.T, s *scenario.Site) {
+	t.Helper()
 	for _, method := range []string{"CreateEndpoint", "Join", "Leave", "DeleteEndpoint"} {
-		c := call(t, api.site, method)
+		c := call(t, s, method)
 		t.Log(described(c))
 		if c.Failed > 0 {
 			t.Errorf("%d calls of %s failed", c.Failed, method)
 		}
 	}
-	givenBack(t, api.site, start)
 }
 
 // churnConnects connects running containers and disconnects them, ten at a time, 500 times.
@@ -147,8 +157,8 @@ func churnConnects(t *testing.T, api engineAPI, network string, start holdings) 
 		all = append(all, list...)
 	}
 	t.Logf("%d connects and disconnects in %v; a connect: %s", len(all), time.Since(began).Round(time.Millisecond), spread(all))
-	t.Log(described(call(t, api.site, "Join")))
 	each(t, names, func(ctx context.Context, _ int, name string) error { return api.remove(ctx, name) })
+	noneFailed(t, api.site)
 	givenBack(t, api.site, start)
 }
 
@@ -177,13 +187,11 @@ func composeTwenty(t *testing.T, api engineAPI) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Logf("docker-compose up of %d services: %v", services, time.Since(began).Round(time.Millisecond))
-	if c := call(t, s, "Join"); c.Failed > 0 {
-		t.Errorf("%d calls of Join failed", c.Failed)
-	}
 	exec(t, s, "twenty_s0_1", "sh", "-euc", `for s in `+strings.Join(names, " ")+`; do ping -q -c 1 -W 3 "$s"; done`)
 	if out, err := s.Compose(within(t, 2*time.Minute), dir, "down", "-t", "1"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	noneFailed(t, s)
 	givenBack(t, s, start)
 }
 
