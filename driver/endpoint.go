@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/docker/go-plugins-helpers/network"
 )
@@ -140,6 +141,9 @@ func clashLocked(n *dockerNetwork, rec *endpointRecord) *dockerEndpoint {
 // that Docker never asked to delete: its container's interface is gone, or Docker
 // gives out its IP address anew although nobody joined.
 func (d *Driver) displace(ctx context.Context, n *dockerNetwork, e *dockerEndpoint, by *endpointRecord) error {
+	if old := d.endpointRecord(e); old.Joined {
+		d.awaitNoLink(ctx, old.HostIf)
+	}
 	if err := e.lock.Acquire(ctx, 1); err != nil {
 		return fmt.Errorf("endpoint %s is busy with another call: try again", short(by.ID))
 	}
@@ -162,6 +166,27 @@ func (d *Driver) displace(ctx context.Context, n *dockerNetwork, e *dockerEndpoi
 		return fmt.Errorf("MAC address %s is another container's on this network: give a different one", by.MAC)
 	default:
 		return fmt.Errorf("address %s is another container's on this network: give a different one", old.Addrs[0])
+	}
+}
+
+// linkPatience is how long an interface may outlive its container. The kernel takes
+// network namespaces down in the background, and an engine that comes back after it was
+// killed starts containers anew meanwhile.
+const linkPatience = 3 * time.Second
+
+// awaitNoLink waits a while for an interface to go. No lock is held, so that calls
+// about its endpoint go on.
+func (d *Driver) awaitNoLink(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, linkPatience)
+	defer cancel()
+	tick := time.NewTicker(linkPatience / 100)
+	defer tick.Stop()
+	for d.linkExists(name) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 

@@ -59,6 +59,24 @@ func TestRestartRestoresWhatLives(t *testing.T) {
 	r.wantSizes(0, 0, 0)
 }
 
+// A container of a killed engine is started anew while the kernel still takes its old
+// interface down.
+func TestDyingContainerGivesWay(t *testing.T) {
+	r := newRig(t)
+	var dead atomic.Bool
+	r.links = func(name string) bool { return r.plane.HasLink(name) && !dead.Load() }
+	r.start()
+	r.ok("CreateNetwork", createNetwork(net1))
+	r.ok("CreateEndpoint", createEndpoint(net1, ep1, "10.9.0.2/24", ""))
+	r.ok("Join", join(net1, ep1))
+	time.AfterFunc(200*time.Millisecond, func() { dead.Store(true) })
+	r.ok("CreateEndpoint", createEndpoint(net1, ep2, "10.9.0.2/24", ""))
+	if !dead.Load() {
+		t.Error("a living container lost its address")
+	}
+	r.wantSizes(1, 0, 2)
+}
+
 // Each file of the store is damaged in turn: the rest is loaded, the damage told.
 func TestDamagedStore(t *testing.T) {
 	r := newRig(t).start()

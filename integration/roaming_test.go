@@ -177,7 +177,8 @@ func joinAll(t *testing.T, d *scenario.Deployment, o scenario.Overlay) {
 			t.Fatal(err)
 		}
 	}
-	if err := d.WaitSessions(within(t, 30*time.Second), o.Name); err != nil {
+	// Sites that came before their room was made look for it again after 30 s.
+	if err := d.WaitSessions(within(t, 45*time.Second), o.Name); err != nil {
 		t.Fatal(err)
 	}
 }
