@@ -97,10 +97,13 @@ func (n *network) contentFault(t *overlay.Table, origin nodeid.ID, frame []byte)
 }
 
 func (n *network) contentFault6(t *overlay.Table, origin nodeid.ID, frame []byte) fault {
-	if len(frame) < offIPv6Body+4 {
+	if len(frame) < offIPv6Destination {
 		return fault{}
 	}
 	source := netip.AddrFrom16([16]byte(frame[offIPv6Source:offIPv6Destination]))
+	if len(frame) < offIPv6Body+4 {
+		return n.sourceFault(t, origin, source, packet.Source(frame))
+	}
 	switch frame[offIPv6Next] {
 	case hopByHop, routing, destinationOptions:
 		if frame[offIPv6Hops] == neighbourHops {
