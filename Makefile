@@ -22,6 +22,12 @@ FAULTS := ^Test(Boot|Hostile|Members|Recovery|Rekey|Roaming|Sessions|Upgrade)$$
 # Which of them are about many containers at once, and how long a user waits.
 CHURN := ^Test(Churn|Joins|Speed)$$
 LOOP := ^TestFaultLoop$$
+# Packages with tests in bubbles (testing/synctest). Under the race detector these run on
+# one CPU: Go 1.26 gives the timers of a bubble one race context, and crashes when two CPUs
+# run timers of that bubble at once (golang/go#78156).
+BUBBLES = $$(grep -rl --include='*_test.go' '"testing/synctest"' . | xargs -n 1 dirname | sort -u)
+# The component tests by name; none of them has a bubble.
+COMPONENT_FILES = $$(grep -rlE --include='*_test.go' '^//go:build component' .)
 # A Debian root with openvswitch-switch, from which the plugin's is made, such as
 # SOURCE=/; empty: the unpacked tree.
 SOURCE ?=
@@ -97,13 +103,15 @@ unit: ## unit tests; no root needed
 
 .PHONY: race
 race: ## unit tests, under the race detector but for the simulations, which have no goroutines
-	@.ci/gotest -race $$($(GO) list ./... | grep -vE '/overlay/(symphony|flood)$$')
+	@.ci/gotest -race -cpu 1 $(BUBBLES)
+	@.ci/gotest -race $$($(GO) list ./... | grep -vxF -f <($(GO) list $(BUBBLES)) | grep -vE '/overlay/(symphony|flood)$$')
 	@.ci/gotest ./overlay/symphony ./overlay/flood
 
 .PHONY: component
 component: tree ## tests with real Open vSwitch, TAPs and servers, in namespaces
 	@.ci/gotest -race -tags component -p 1 -exec $(INROOT) \
-	  $$(grep -rlE --include='*_test.go' '^//go:build component' . | xargs -r -n 1 dirname | sort -u)
+	  -run "^($$(grep -hoP '^func \KTest\w+' $(COMPONENT_FILES) | paste -sd '|'))\$$" \
+	  $$(dirname $(COMPONENT_FILES) | sort -u)
 
 .PHONY: e2e
 e2e: plugin ## tests with several real engines behind NATs
