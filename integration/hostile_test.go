@@ -49,6 +49,7 @@ func TestHostile(t *testing.T) {
 	t.Run("alert", f.alerts)
 	t.Run("hello", f.hellos)
 	t.Run("frames", f.frames)
+	t.Run("floods in another's name", f.floodsInAnothersName)
 	t.Run("storm", f.storm)
 	t.Run("node ID of another", f.nodeIDOfAnother)
 	t.Run("outside of the group", f.outsideOfTheGroup)

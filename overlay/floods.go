@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -13,13 +14,32 @@ import (
 func (n *Node) Flood(frame []byte) {
 	held := slices.Clone(frame)
 	if !n.After(func() {
-		if n.flood.Admit(len(held), time.Now()) {
-			n.sendFlood(n.flood.Originate(n.ring.Neighbours()), held)
-		}
+		n.originate(held, time.Now())
 	}) {
 		n.drops.queue.Add(1)
 	}
 }
+
+func (n *Node) originate(frame []byte, now time.Time) {
+	if !n.flood.Admit(len(frame), now) {
+		return
+	}
+	copies := n.flood.Originate(n.ring.Neighbours(), now)
+	if len(copies) == 0 {
+		return
+	}
+	signature := flood.Sign(n.cfg.Key, n.cfg.Overlay, copies[0].Header, frame)
+	for i := range copies {
+		copies[i].Header.Signature = signature
+	}
+	n.sendFlood(copies, frame)
+}
+
+// Reasons to blame a member for a flood.
+var (
+	errForged   = errors.New("a flood that the node it names did not sign: no node that keeps to the protocol hands one on")
+	errUntimely = errors.New("a flood outside its time: compare the clocks of the two engines")
+)
 
 // receiveFlood takes a flooded frame that a neighbour handed on.
 func (n *Node) receiveFlood(from nodeid.ID, b []byte, now time.Time) {
@@ -28,11 +48,20 @@ func (n *Node) receiveFlood(from nodeid.ID, b []byte, now time.Time) {
 		n.drops.flood.Add(1)
 		return
 	}
-	if _, member := n.members[h.Origin]; !member && h.Origin != n.id {
+	origin, member := n.members[h.Origin]
+	if !member && h.Origin != n.id {
 		n.drops.flood.Add(1) // who is no member is refused also when a member brings it
 		return
 	}
-	deliver, forward, _ := n.flood.Receive(from, h, len(frame), n.ring.Neighbours(), now)
+	genuine := func() bool { return flood.Verify(origin.Key, n.cfg.Overlay, h, frame) }
+	deliver, forward, drop := n.flood.Receive(from, h, len(frame), genuine, n.ring.Neighbours(), now)
+	switch drop {
+	case flood.Forged:
+		n.blame(n.members[from], errForged, "flood refused", now)
+	case flood.Untimely:
+		n.blame(origin, errUntimely, "flood refused", now)
+	default:
+	}
 	n.sendFlood(forward, frame)
 	if !deliver {
 		return

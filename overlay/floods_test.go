@@ -1,9 +1,12 @@
 package overlay
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"evio/overlay/flood"
 )
 
 // A flooded frame is delivered once to each other node and not to its origin,
@@ -79,6 +82,46 @@ func TestFloodFromAnothersMACIsNotDelivered(t *testing.T) {
 		for _, s := range []*site{a, c} {
 			if s.fabric.count(f) != 0 || s.drop("flood-source-not-origin") != 1 {
 				t.Errorf("%s: delivered %d times, counters %v", s.jid, s.fabric.count(f), s.status().Drops)
+			}
+		}
+	})
+}
+
+// A member that floods in the name of another is not heard, and keeps the other's own
+// floods from nobody: neither by its numbers, nor by its budget.
+func TestFloodInAnothersName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 3)
+		l.until("connected", l.connected)
+		a, b, c := l.sites[0], l.sites[1], l.sites[2]
+		a.mustClaim("10.0.0.1", 1)
+		l.until("settled", func() bool { return l.settled() && b.sees("10.0.0.1", a) && c.sees("10.0.0.1", a) })
+		stolen := frameOf(hw(1), 1000)
+		sent := make(chan flood.Header, 1)
+		a.node.After(func() { sent <- a.node.flood.Originate(a.node.ring.Neighbours(), time.Now())[0].Header })
+		h := <-sent
+		h.ArcEnd = c.id // and one place on: the arc of c alone
+		h.ArcEnd[len(h.ArcEnd)-1]++
+		for range 3000 {
+			h.Seq++
+			h.Signature = flood.Sign(b.node.cfg.Key, labOverlay, h, stolen)
+			for _, s := range l.wire.between(b.id, c.id) {
+				_ = s.SendFlood([][]byte{append(flood.AppendHeader(nil, h), stolen...)})
+			}
+			pass(time.Millisecond)
+		}
+		if c.fabric.count(stolen) != 0 || c.drop("flood-forged") == 0 || c.drop("flood-origin-limit") != 0 {
+			t.Errorf("delivered %d times, counters %v", c.fabric.count(stolen), c.status().Drops)
+		}
+		if blamed := c.log.with("flood refused"); len(blamed) == 0 || !strings.Contains(strings.Join(blamed, "\n"), b.jid) {
+			t.Errorf("the log says %q", blamed)
+		}
+		for i := range uint32(20) {
+			f := frameOf(hw(1), i)
+			a.node.Flood(f)
+			pass(time.Second)
+			if c.fabric.count(f) != 1 {
+				t.Errorf("frame %d of the one whose name was used came %d times", i, c.fabric.count(f))
 			}
 		}
 	})

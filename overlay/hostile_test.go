@@ -30,10 +30,11 @@ func envelopeOf(t *testing.T, key ed25519.PrivateKey, to *site, now time.Time) [
 
 func TestGarbageChangesNothingAndIsCounted(t *testing.T) {
 	stranger := flood.AppendHeader(nil, flood.Header{})
-	whole := func(from, to *site) { // an arc that goes all around
-		h := flood.Header{Origin: from.id, ArcEnd: to.id}
-		for _, l := range from.lab.wire.between(from.id, to.id) {
-			_ = l.SendFlood([][]byte{append(flood.AppendHeader(nil, h), frameOf(hw(1), 1)...)})
+	flooded := func(header func(from, to *site) flood.Header) func(*site, *site) {
+		return func(from, to *site) {
+			for _, l := range from.lab.wire.between(from.id, to.id) {
+				_ = l.SendFlood([][]byte{append(flood.AppendHeader(nil, header(from, to)), frameOf(hw(1), 1)...)})
+			}
 		}
 	}
 	message := func(typ control.Type, payload []byte) func(*site, *site) {
@@ -64,7 +65,20 @@ func TestGarbageChangesNothingAndIsCounted(t *testing.T) {
 		},
 		"flood frames":           {frames((*link).SendFlood, nil, []byte{1, 2, 3}, stranger, slices.Concat(stranger, []byte{1, 2, 3})), "flood", 4},
 		"flood of a stranger":    {frames((*link).SendFlood, slices.Concat(stranger, frameOf(hw(1), 1))), "flood", 1},
-		"flood with a bad arc":   {whole, "flood-bad-arc", 1},
+		"flood with an arc that goes all around": {flooded(func(from, to *site) flood.Header {
+			return flood.Header{Origin: from.id, ArcEnd: to.id}
+		}), "flood-bad-arc", 1},
+		"flood of another time": {flooded(func(from, _ *site) flood.Header {
+			return flood.Header{Origin: from.id, ArcEnd: from.id}
+		}), "flood-time", 1},
+		"flood that nobody signed": {flooded(func(from, _ *site) flood.Header {
+			return flood.Header{Origin: from.id, ArcEnd: from.id, Time: uint64(time.Now().UnixMilli())}
+		}), "flood-forged", 1},
+		"flood of another frame than was signed": {flooded(func(from, _ *site) flood.Header {
+			h := flood.Header{Origin: from.id, ArcEnd: from.id, Time: uint64(time.Now().UnixMilli())}
+			h.Signature = flood.Sign(from.node.cfg.Key, labOverlay, h, frameOf(hw(1), 2))
+			return h
+		}), "flood-forged", 1},
 		"announcement cut short": {message(control.Announce, []byte{0, 9, 1}), "directory-record", 1},
 		"empty records":          {message(control.Announce, make([]byte, 8000)), "directory-record", 4000},
 		"record of nothing":      {message(control.Announce, append([]byte{0, 200}, make([]byte, 200)...)), "directory-record", 1},

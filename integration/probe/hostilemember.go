@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,7 +58,9 @@ func hostileMember(ctx context.Context, _ *printer, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, transport.Close()) }()
-	h := &hostile{transport: transport, sessions: map[nodeid.ID]*session.Session{}}
+	h := &hostile{
+		transport: transport, key: key, sessions: map[nodeid.ID]*session.Session{}, last: map[nodeid.ID]flooded{},
+	}
 	h.node = overlay.New(overlay.Config{Overlay: *name, Key: key, Book: book, Sessions: h, Fabric: h, Log: log})
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -77,12 +80,20 @@ func hostileMember(ctx context.Context, _ *printer, args []string) (err error) {
 // hostile is the engine of a hostile-member: sessions, and no bridge beneath.
 type hostile struct {
 	transport *session.Transport
+	key       ed25519.PrivateKey
 	node      *overlay.Node
 
 	mu       sync.Mutex // guards what follows
 	sessions map[nodeid.ID]*session.Session
-	heard    int // frames of others
+	last     map[nodeid.ID]flooded // of each origin
+	heard    int                   // frames of others
 	number   uint64
+}
+
+// flooded is a flood as it came.
+type flooded struct {
+	header flood.Header
+	frame  []byte
 }
 
 var (
@@ -137,7 +148,9 @@ type burst struct {
 	Frames []hexBytes `json:"frames"` // Ethernet frames
 	Times  int        `json:"times"`  // default 1
 	Every  int        `json:"every"`  // microseconds between two times
-	Origin string     `json:"origin"` // of floods: node ID; default: the own
+	Origin string     `json:"origin"` // of floods: node ID in whose name; default: the own
+	Stolen bool       `json:"stolen"` // of floods: under the header, signature and all, of the last one of that origin
+	Again  bool       `json:"again"`  // of floods: its frame, too
 }
 
 // frames sends frames to one node, as data.
@@ -151,26 +164,54 @@ func (h *hostile) frames(r *http.Request) (any, error) {
 	})
 }
 
-// floods sends frames to one node, for it and all others.
+// floods sends frames to one node, for it and, in its own name, for all others.
 func (h *hostile) floods(r *http.Request) (any, error) {
 	return h.send(r, func(s *session.Session, b burst) error {
-		header := flood.Header{Origin: h.node.ID(), ArcEnd: h.node.ID(), HopLimit: 63, Start: 1}
-		if b.Origin != "" {
-			var err error
-			if header.Origin, err = nodeid.Parse(b.Origin); err != nil {
-				return err
-			}
+		to, err := nodeid.Parse(b.To)
+		if err != nil {
+			return err
+		}
+		header, again, err := h.header(b, to)
+		if err != nil {
+			return err
+		}
+		if b.Again {
+			b.Frames = []hexBytes{again}
 		}
 		var frames [][]byte
 		for _, f := range b.Frames {
-			h.mu.Lock()
-			h.number++
-			header.Seq = h.number
-			h.mu.Unlock()
+			if !b.Stolen {
+				header.Seq++
+				header.Time = uint64(time.Now().UnixMilli())
+				header.Signature = flood.Sign(h.key, h.node.Overlay(), header, f)
+			}
 			frames = append(frames, append(flood.AppendHeader(nil, header), f...))
 		}
 		return s.Send(session.Flood, frames)
 	})
+}
+
+// header is what floods to a node begin with. In the name of another it is that of its
+// last flood, with the arc of the receiver alone.
+func (h *hostile) header(b burst, to nodeid.ID) (flood.Header, []byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if b.Origin == "" {
+		number := h.number
+		h.number += uint64(len(b.Frames))
+		return flood.Header{Origin: h.node.ID(), ArcEnd: h.node.ID(), HopLimit: 63, Start: 1, Seq: number}, nil, nil
+	}
+	origin, err := nodeid.Parse(b.Origin)
+	if err != nil {
+		return flood.Header{}, nil, err
+	}
+	last, heard := h.last[origin]
+	if !heard {
+		return flood.Header{}, nil, fmt.Errorf("no flood of %s came yet", origin)
+	}
+	last.header.ArcEnd = to
+	last.header.ArcEnd[nodeid.Size-1]++
+	return last.header, last.frame, nil
 }
 
 func (h *hostile) send(r *http.Request, f func(*session.Session, burst) error) (any, error) {
@@ -239,6 +280,17 @@ func (h *hostile) hear(frames int) {
 	h.heard += frames
 }
 
+// keep remembers the last flood of each origin.
+func (h *hostile) keep(frames [][]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range frames {
+		if header, frame, err := flood.ParseHeader(f); err == nil {
+			h.last[header.Origin] = flooded{header, slices.Clone(frame)}
+		}
+	}
+}
+
 // carrier is a session as the overlay sees it.
 type carrier struct{ *session.Session }
 
@@ -268,6 +320,7 @@ func (e hostileEvents) Receive(_ *session.Session, kind session.Kind, frames [][
 	case session.Control:
 		e.up.Control(frames)
 	case session.Flood:
+		e.h.keep(frames)
 		e.up.Flood(frames)
 	default:
 		e.h.hear(len(frames))

@@ -28,18 +28,27 @@ type account struct {
 	opened        bool
 }
 
-// take takes a frame of size bytes from the budget, or nothing if that has not enough
-// left. A clock that goes back refills nothing.
-func (a *account) take(now time.Time, size int, b Budget) bool {
+// left refills the budget and reports whether it has enough left for a frame of size
+// bytes. A clock that goes back refills nothing.
+func (a *account) left(now time.Time, size int, b Budget) bool {
 	if a.opened {
 		passed := max(0, now.Sub(a.last).Seconds())
 		a.frames = max(0, a.frames-b.Frames*passed)
 		a.bytes = max(0, a.bytes-b.Bytes*passed)
 	}
 	a.opened, a.last = true, now
-	if a.frames+1 > b.FrameBurst || a.bytes+float64(size) > b.ByteBurst {
+	return a.frames+1 <= b.FrameBurst && a.bytes+float64(size) <= b.ByteBurst
+}
+
+// take takes a frame of size bytes from the budget, or nothing if that has not enough
+// left.
+func (a *account) take(now time.Time, size int, b Budget) bool {
+	if !a.left(now, size, b) {
 		return false
 	}
 	a.frames, a.bytes = a.frames+1, a.bytes+float64(size)
 	return true
 }
+
+// fine takes frames from the budget, also those that it has not left.
+func (a *account) fine(frames float64) { a.frames += frames }

@@ -18,7 +18,7 @@ func TestBytes(t *testing.T) {
 	seq := uint64(0)
 	receive := func(origin byte, size int, at time.Duration) flood.Cause {
 		seq++
-		_, _, drop := f.Receive(id(40), flood.Header{Origin: id(origin), Seq: seq, ArcEnd: id(51)}, size, nil, start.Add(at))
+		_, _, drop := f.Receive(id(40), flood.Header{Origin: id(origin), Seq: seq, ArcEnd: id(51)}, size, genuine, nil, start.Add(at))
 		return drop
 	}
 	for _, s := range []struct {
@@ -55,11 +55,11 @@ func TestStorm(t *testing.T) {
 				now := start.Add(time.Duration(i) * 100 * time.Microsecond) // 10 s
 				pass := func(origin byte, size int) bool {
 					h := flood.Header{Origin: id(origin), Seq: i, ArcEnd: id(70), HopLimit: 9}
-					_, copies, _ := relay.Receive(id(origin), h, size, []nodeid.ID{id(60)}, now)
+					_, copies, _ := relay.Receive(id(origin), h, size, genuine, []nodeid.ID{id(60)}, now)
 					if len(copies) == 0 {
 						return false
 					}
-					delivered, _, _ := behind.Receive(id(50), copies[0].Header, size, nil, now)
+					delivered, _, _ := behind.Receive(id(50), copies[0].Header, size, genuine, nil, now)
 					return delivered
 				}
 				if pass(20, size) {

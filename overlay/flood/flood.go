@@ -40,7 +40,16 @@ func (c Config) withDefaults() Config {
 }
 
 const (
-	maxNeighbours = 1024 // ingress limits; about 200 B each
+	// Skew is by how much the clocks of two engines may differ. A frame of an earlier
+	// time is not taken, so nobody can keep one for later.
+	Skew = 5 * time.Minute
+
+	// forgedCost is how many frames of its budget a neighbour loses by one that is
+	// forged, which costs far more to check than to make: it can have 250 of them
+	// checked in a second. No relay hands one on.
+	forgedCost = 16
+
+	maxNeighbours = 1024 // ingress limits; about 250 B each
 	maxOrigins    = 1024 // origins remembered; about 1 KiB each
 	maxForwarded  = 4096 // arcs remembered; about 150 B each
 )
@@ -59,11 +68,17 @@ type Flood struct {
 	cfg   Config
 
 	own       account
-	ingress   *lru[nodeid.ID, account]
+	ingress   *lru[nodeid.ID, neighbour]
 	origins   *lru[nodeid.ID, source]
 	forwarded *lru[work, struct{}]
 
 	stats Stats
+}
+
+// neighbour is what was taken of the budgets of one that brings frames.
+type neighbour struct {
+	all     account
+	repeats account // further arcs of frames that came before, which are charged to no origin
 }
 
 // work is what a relay does once: a frame's arc, which begins at the relay itself.
@@ -81,7 +96,7 @@ func New(self nodeid.ID, start uint64) *Flood { return NewConfig(self, start, Co
 func NewConfig(self nodeid.ID, start uint64, c Config) *Flood {
 	return &Flood{
 		self: self, start: start, cfg: c.withDefaults(),
-		ingress:   newLRU[nodeid.ID, account](maxNeighbours),
+		ingress:   newLRU[nodeid.ID, neighbour](maxNeighbours),
 		origins:   newLRU[nodeid.ID, source](maxOrigins),
 		forwarded: newLRU[work, struct{}](maxForwarded),
 	}
@@ -99,27 +114,28 @@ func (f *Flood) Admit(size int, now time.Time) bool {
 	return ok
 }
 
-// Originate returns the copies of a new frame of this node. neighbours are those of
-// the ring, clockwise from this node.
-func (f *Flood) Originate(neighbours []nodeid.ID) []Send {
+// Originate returns the copies of a new frame of this node, to be signed. neighbours
+// are those of the ring, clockwise from this node.
+func (f *Flood) Originate(neighbours []nodeid.ID, now time.Time) []Send {
 	f.seq++
 	f.stats.Originated++
 	copies := split(f.self, f.self, neighbours, Header{
-		Origin: f.self, Start: f.start, Seq: f.seq, HopLimit: f.cfg.HopLimit - 1,
+		Origin: f.self, Start: f.start, Seq: f.seq, Time: uint64(max(0, now.UnixMilli())), HopLimit: f.cfg.HopLimit - 1,
 	})
 	f.stats.Copies += uint64(len(copies))
 	return copies
 }
 
 // Receive takes the header of a frame of size bytes that a node has brought over its
-// session.
+// session. genuine tells whether the origin signed it; it is asked only about frames
+// that are not dropped for what is cheaper to see.
 // deliver says that the frame is for the local ports, which happens once; forward are
 // the copies to be sent on to neighbours, which are those of the ring, clockwise from
 // this node. drop says why a frame was dropped, or, with deliver, why it was not
 // handed on; it is NoDrop otherwise.
-func (f *Flood) Receive(from nodeid.ID, h Header, size int, neighbours []nodeid.ID, now time.Time) (deliver bool, forward []Send, drop Cause) {
+func (f *Flood) Receive(from nodeid.ID, h Header, size int, genuine func() bool, neighbours []nodeid.ID, now time.Time) (deliver bool, forward []Send, drop Cause) {
 	f.stats.Received++
-	deliver, forward, drop = f.receive(from, h, size, neighbours, now)
+	deliver, forward, drop = f.receive(from, h, size, genuine, neighbours, now)
 	if deliver {
 		f.stats.Delivered++
 	}
@@ -130,8 +146,9 @@ func (f *Flood) Receive(from nodeid.ID, h Header, size int, neighbours []nodeid.
 	return deliver, forward, drop
 }
 
-func (f *Flood) receive(from nodeid.ID, h Header, size int, neighbours []nodeid.ID, now time.Time) (bool, []Send, Cause) {
-	if !f.ingress.get(from).take(now, size, f.cfg.Ingress) {
+func (f *Flood) receive(from nodeid.ID, h Header, size int, genuine func() bool, neighbours []nodeid.ID, now time.Time) (bool, []Send, Cause) {
+	by := f.ingress.get(from)
+	if !by.all.take(now, size, f.cfg.Ingress) {
 		return false, nil, IngressLimit
 	}
 	if h.Origin == f.self {
@@ -141,17 +158,28 @@ func (f *Flood) receive(from nodeid.ID, h Header, size int, neighbours []nodeid.
 	if inside(h.Origin, f.self, h.ArcEnd) || inside(from, f.self, h.ArcEnd) {
 		return false, nil, BadArc
 	}
-	origin := f.origins.get(h.Origin)
-	window := origin.under(h.Start)
+	if !timely(h.Time, now) {
+		return false, nil, Untimely
+	}
 	task := work{h.Origin, h.Start, h.Seq, h.ArcEnd}
-	seen, done := window.has(h.Seq), f.forwarded.has(task)
-	if seen && done {
+	origin := f.origins.peek(h.Origin)
+	seen, done := origin.seen(h.Start, h.Seq), f.forwarded.has(task)
+	switch {
+	case seen && done:
 		return false, nil, Duplicate
-	}
-	if !origin.budget.take(now, size, f.cfg.Origin) {
+	case seen && !by.repeats.take(now, size, f.cfg.Origin):
+		return false, nil, IngressLimit
+	case !seen && !origin.budget.left(now, size, f.cfg.Origin):
 		return false, nil, OriginLimit
+	case !genuine():
+		by.all.fine(forgedCost - 1)
+		return false, nil, Forged
 	}
-	window.mark(h.Seq)
+	if !seen {
+		origin = f.origins.get(h.Origin)
+		origin.budget.take(now, size, f.cfg.Origin)
+		origin.mark(h.Start, h.Seq)
+	}
 	f.forwarded.get(task)
 	if done {
 		return !seen, nil, NoDrop
@@ -163,6 +191,12 @@ func (f *Flood) receive(from nodeid.ID, h Header, size int, neighbours []nodeid.
 		return !seen, nil, HopLimit
 	}
 	return !seen, copies, NoDrop
+}
+
+// timely reports whether what was sent then, in Unix milliseconds, may arrive now.
+func timely(sent uint64, now time.Time) bool {
+	at, skew := uint64(max(0, now.UnixMilli())), uint64(Skew.Milliseconds())
+	return sent+skew >= at && sent <= at+skew
 }
 
 // Stats returns the counters as they are now.

@@ -14,7 +14,10 @@ import (
 	"evio/overlay/symphony/symphonytest"
 )
 
-var start = time.Unix(1000, 0)
+// start is early enough for headers that name no time.
+var start = time.Unix(100, 0)
+
+func genuine() bool { return true }
 
 // id returns the ID whose first byte is b: node b of a ring of 256 places.
 func id(b byte) nodeid.ID { return nodeid.ID{b} }
@@ -49,12 +52,12 @@ func TestOriginate(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			given := slices.Clone(tc.neighbours)
-			copies := f.Originate(tc.neighbours)
+			copies := f.Originate(tc.neighbours, start)
 			if diff := cmp.Diff(tc.want, arcs(copies)); diff != "" {
 				t.Errorf("arcs (-want +got):\n%s", diff)
 			}
 			for _, c := range copies {
-				if c.Header.Origin != id(50) || c.Header.Start != 7 || c.Header.Seq != uint64(i+1) || c.Header.HopLimit == 0 {
+				if c.Header.Origin != id(50) || c.Header.Start != 7 || c.Header.Seq != uint64(i+1) || c.Header.HopLimit == 0 || c.Header.Time != 100_000 {
 					t.Errorf("header %+v", c.Header)
 				}
 			}
@@ -78,7 +81,7 @@ func TestSplitIsAPartition(t *testing.T) {
 			ids = append(ids, id(b))
 		}
 		f := flood.New(id(self), 1)
-		_, copies, drop := f.Receive(id(origin), flood.Header{Origin: id(origin), ArcEnd: id(end), HopLimit: 9}, 100, ids, start)
+		_, copies, drop := f.Receive(id(origin), flood.Header{Origin: id(origin), ArcEnd: id(end), HopLimit: 9}, 100, genuine, ids, start)
 		// On a ring of 256 places byte arithmetic is the ring's: the way from self.
 		way := func(b byte) int { return int(b - self) }
 		arc := way(end)
@@ -143,11 +146,14 @@ func TestReceive(t *testing.T) {
 		{"the last hop", 40, with(func(h *flood.Header) { h.Seq, h.HopLimit = 4, 0 }), true, nil, flood.HopLimit},
 		{"the last hop of an empty arc", 40, with(func(h *flood.Header) { h.Seq, h.HopLimit, h.ArcEnd = 5, 0, id(55) }), true, nil, flood.NoDrop},
 		{"an own frame", 40, with(func(h *flood.Header) { h.Origin = id(50) }), false, nil, flood.OwnFrame},
+		{"forged", 40, with(func(h *flood.Header) { h.Seq, h.Signature = 6, flood.Signature{1} }), false, nil, flood.Forged},
+		{"the same, signed", 40, with(func(h *flood.Header) { h.Seq = 6 }), true, map[nodeid.ID]nodeid.ID{id(60): id(80), id(80): id(100)}, flood.NoDrop},
 		{"another start of the origin", 40, with(func(h *flood.Header) { h.Start = 2 }), true, map[nodeid.ID]nodeid.ID{id(60): id(80), id(80): id(100)}, flood.NoDrop},
 		{"the start before, late", 40, h, false, nil, flood.Duplicate},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			deliver, forward, drop := f.Receive(id(s.from), s.header, 100, neighbours, start)
+			signed := func() bool { return s.header.Signature == flood.Signature{} }
+			deliver, forward, drop := f.Receive(id(s.from), s.header, 100, signed, neighbours, start)
 			if deliver != s.deliver || drop != s.drop {
 				t.Errorf("delivered %v, dropped for %v, want %v, %v", deliver, drop, s.deliver, s.drop)
 			}
@@ -164,46 +170,128 @@ func TestReceive(t *testing.T) {
 			}
 		})
 	}
-	want := map[string]uint64{"duplicate": 4, "bad-arc": 3, "own-frame": 1, "hop-limit": 1}
+	want := map[string]uint64{"duplicate": 4, "bad-arc": 3, "own-frame": 1, "hop-limit": 1, "forged": 1}
 	if diff := cmp.Diff(want, f.Stats().ByCause()); diff != "" {
 		t.Errorf("drops (-want +got):\n%s", diff)
 	}
-	if s := f.Stats(); s.Received != 15 || s.Delivered != 6 || s.Copies != 8 {
+	if s := f.Stats(); s.Received != 17 || s.Delivered != 7 || s.Copies != 10 {
 		t.Errorf("stats %+v", s)
 	}
 }
 
-// TestJumpSuppressesNothing: whatever numbers came before, a number that did not come
-// is delivered; one that came is not delivered again while its surroundings were used
-// not long ago.
-func TestJumpSuppressesNothing(t *testing.T) {
+// TestNumbersAreRememberedExactly: of the last numbers each is delivered once, in
+// whatever order they come; what is behind them is not delivered.
+func TestNumbersAreRememberedExactly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := flood.NewConfig(id(50), 1, unlimited)
-		// Starting points of runs: few enough that their blocks are all remembered.
-		points := rapid.SliceOfN(rapid.Uint64(), 1, 4).Draw(t, "points")
-		seen := map[uint64]bool{}
+		jumps := rapid.OneOf(rapid.Uint64Range(0, 70), rapid.Uint64Range(0, 3000), rapid.Uint64Range(0, 1<<50))
+		seen, highest := map[uint64]bool{}, uint64(0)
 		for range rapid.IntRange(1, 300).Draw(t, "frames") {
-			seq := points[rapid.IntRange(0, len(points)-1).Draw(t, "point")] + rapid.Uint64Range(0, 250).Draw(t, "offset")
-			deliver, _, _ := f.Receive(id(40), flood.Header{Origin: id(20), Seq: seq, ArcEnd: id(60)}, 100, nil, start)
-			if deliver == seen[seq] {
-				t.Fatalf("number %d: delivered %v, seen before %v", seq, deliver, seen[seq])
+			seq := highest + jumps.Draw(t, "jump")
+			if rapid.Bool().Draw(t, "late") {
+				seq = highest - min(highest, jumps.Draw(t, "behind"))
 			}
-			seen[seq] = true
+			want := !seen[seq] && seq+2048 > highest
+			if deliver, _, drop := f.Receive(id(40), flood.Header{Origin: id(20), Seq: seq, ArcEnd: id(60)}, 100, genuine, nil, start); deliver != want {
+				t.Fatalf("number %d, highest %d: delivered %v, dropped for %v, want %v", seq, highest, deliver, drop, want)
+			}
+			if want {
+				seen[seq], highest = true, max(highest, seq)
+			}
 		}
 	})
 }
 
-// TestForgery: a member makes up the numbers to come and other starts of an origin, as
-// many as it likes; what it did not name exactly arrives.
+// TestForgery: a member makes up the numbers to come, other starts and other arcs of an
+// origin, as many as it can: nothing is delivered or handed on, and neither the
+// origin's frames nor those of others are missed.
 func TestForgery(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, unlimited)
+	f := flood.New(id(50), 1)
+	neighbours := []nodeid.ID{id(55), id(57)}
 	rnd := rand.New(rand.NewPCG(3, 3))
-	for i := range uint64(5000) {
-		f.Receive(id(45), flood.Header{Origin: id(20), Start: 1, Seq: 1<<63 + rnd.Uint64N(1<<62), ArcEnd: id(60)}, 100, nil, start)
-		f.Receive(id(45), flood.Header{Origin: id(20), Start: 2 + rnd.Uint64N(1<<62), Seq: i, ArcEnd: id(60)}, 100, nil, start)
-		if deliver, _, drop := f.Receive(id(40), flood.Header{Origin: id(20), Start: 1, Seq: i, ArcEnd: id(60)}, 100, nil, start); !deliver {
-			t.Fatalf("number %d is dropped for %v", i, drop)
+	asked := 0
+	for i := range uint64(20_000) { // 10 s
+		now := start.Add(time.Duration(i) * 500 * time.Microsecond)
+		for _, h := range []flood.Header{
+			{Origin: id(20), Start: 1, Seq: i/10 + 1, ArcEnd: id(60), HopLimit: 9},
+			{Origin: id(20), Start: 1, Seq: rnd.Uint64(), ArcEnd: id(60), HopLimit: 9},
+			{Origin: id(20), Start: rnd.Uint64(), Seq: i, ArcEnd: id(60), HopLimit: 9},
+		} {
+			deliver, forward, _ := f.Receive(id(45), h, 100, func() bool { asked++; return false }, neighbours, now)
+			if deliver || len(forward) > 0 {
+				t.Fatalf("forged %+v: delivered %v, forwarded %v", h, deliver, forward)
+			}
 		}
+		if i%10 != 0 {
+			continue
+		}
+		for _, origin := range []byte{20, 21} {
+			h := flood.Header{Origin: id(origin), Start: 1, Seq: i/10 + 1, ArcEnd: id(60), HopLimit: 9}
+			if deliver, forward, drop := f.Receive(id(40), h, 100, genuine, neighbours, now); !deliver || len(forward) != 2 {
+				t.Fatalf("number %d of %d: delivered %v, forwarded %v, dropped for %v", h.Seq, origin, deliver, forward, drop)
+			}
+		}
+	}
+	if asked > 250*12 {
+		t.Errorf("%d forged frames of 60,000 in 10 s were looked at closely, want at most 250 a second", asked)
+	}
+	if drops := f.Stats().ByCause(); drops["forged"] == 0 || drops["ingress-limit"] == 0 || drops["origin-limit"] > 0 {
+		t.Errorf("drops %v", drops)
+	}
+}
+
+// TestFurtherArcs: a member brings a frame of another over and over, each time with an
+// arc of its own. That is charged to who brings it, never to the origin.
+func TestFurtherArcs(t *testing.T) {
+	f := flood.New(id(50), 1)
+	h := flood.Header{Origin: id(20), Start: 1, Seq: 1, ArcEnd: id(60), HopLimit: 9}
+	f.Receive(id(40), h, 100, genuine, nil, start)
+	forwarded := 0
+	for i := range uint64(40_000) { // 10 s
+		now := start.Add(time.Duration(i) * 250 * time.Microsecond)
+		h := h
+		h.ArcEnd = nodeid.ID{70, byte(i), byte(i >> 8)}
+		deliver, forward, _ := f.Receive(id(45), h, 100, genuine, []nodeid.ID{id(60)}, now)
+		if deliver {
+			t.Fatal("it was delivered again")
+		}
+		forwarded += len(forward)
+		if i%100 != 0 {
+			continue
+		}
+		next := flood.Header{Origin: id(20), Start: 1, Seq: 2 + i/100, ArcEnd: id(60), HopLimit: 9}
+		if deliver, _, drop := f.Receive(id(40), next, 100, genuine, nil, now); !deliver {
+			t.Fatalf("number %d of the origin is dropped for %v", next.Seq, drop)
+		}
+	}
+	if forwarded == 0 || forwarded > 1000*12 {
+		t.Errorf("%d copies were handed on in 10 s, want some, and at most 1,000 a second", forwarded)
+	}
+}
+
+// TestTime: a frame is taken within five minutes of the time that its origin names.
+func TestTime(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	for i, tc := range []struct {
+		name string
+		sent time.Time
+		want flood.Cause
+	}{
+		{"now", now, flood.NoDrop},
+		{"lately", now.Add(-5 * time.Minute), flood.NoDrop},
+		{"by a clock that is ahead", now.Add(5 * time.Minute), flood.NoDrop},
+		{"too long ago", now.Add(-5*time.Minute - time.Millisecond), flood.Untimely},
+		{"from the future", now.Add(5*time.Minute + time.Millisecond), flood.Untimely},
+	} {
+		f := flood.New(id(50), 1)
+		h := flood.Header{Origin: id(20), Seq: uint64(i), Time: uint64(tc.sent.UnixMilli()), ArcEnd: id(60)}
+		if deliver, _, drop := f.Receive(id(40), h, 100, genuine, nil, now); drop != tc.want || deliver != (drop == flood.NoDrop) {
+			t.Errorf("%s: delivered %v, dropped for %v, want %v", tc.name, deliver, drop, tc.want)
+		}
+	}
+	f := flood.New(id(50), 1)
+	if _, _, drop := f.Receive(id(40), flood.Header{Origin: id(20), Time: 1<<64 - 1, ArcEnd: id(60)}, 100, genuine, nil, now); drop != flood.Untimely {
+		t.Errorf("at the end of time: dropped for %v", drop)
 	}
 }
 
@@ -213,7 +301,7 @@ func TestLimits(t *testing.T) {
 	seq := uint64(0)
 	receive := func(from, origin byte, now time.Time) flood.Cause {
 		seq++
-		_, _, drop := f.Receive(id(from), flood.Header{Origin: id(origin), Seq: seq, ArcEnd: id(51)}, 100, nil, now)
+		_, _, drop := f.Receive(id(from), flood.Header{Origin: id(origin), Seq: seq, ArcEnd: id(51)}, 100, genuine, nil, now)
 		return drop
 	}
 	count := func(n int, from, origin byte, now time.Time) map[flood.Cause]int {
@@ -258,12 +346,12 @@ func TestLimits(t *testing.T) {
 func TestLimitedFrameIsNotSeen(t *testing.T) {
 	f := flood.NewConfig(id(50), 1, flood.Config{Origin: frames(1)})
 	h := flood.Header{Origin: id(20), Seq: 1, ArcEnd: id(60), HopLimit: 1}
-	f.Receive(id(40), h, 100, nil, start)
+	f.Receive(id(40), h, 100, genuine, nil, start)
 	h.Seq = 2
-	if _, _, drop := f.Receive(id(40), h, 100, nil, start); drop != flood.OriginLimit {
+	if _, _, drop := f.Receive(id(40), h, 100, genuine, nil, start); drop != flood.OriginLimit {
 		t.Fatalf("dropped for %v", drop)
 	}
-	deliver, forward, _ := f.Receive(id(40), h, 100, []nodeid.ID{id(55)}, start.Add(time.Second))
+	deliver, forward, _ := f.Receive(id(40), h, 100, genuine, []nodeid.ID{id(55)}, start.Add(time.Second))
 	if !deliver || len(forward) != 1 {
 		t.Errorf("delivered %v, forwarded %v", deliver, forward)
 	}
@@ -277,7 +365,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range uint64(20000) {
 		h := flood.Header{Origin: symphonytest.RandomID(rnd), Start: rnd.Uint64(), Seq: i}
 		h.ArcEnd = h.Origin
-		f.Receive(symphonytest.RandomID(rnd), h, 100, nil, start)
+		f.Receive(symphonytest.RandomID(rnd), h, 100, genuine, nil, start)
 	}
 	neighbours, origins, forwarded := f.Remembered()
 	if neighbours > 1024 || origins > 1024 || forwarded > 4096 {
@@ -292,6 +380,6 @@ func BenchmarkReceive(b *testing.B) {
 	h := flood.Header{Origin: id(20), ArcEnd: id(150), HopLimit: 9}
 	for b.Loop() {
 		h.Seq++
-		f.Receive(id(40), h, 100, neighbours, start)
+		f.Receive(id(40), h, 100, genuine, neighbours, start)
 	}
 }

@@ -10,21 +10,32 @@ import (
 
 // Header precedes a flooded frame.
 type Header struct {
-	Origin   nodeid.ID // the node that the frame comes from
-	Start    uint64    // drawn when the origin's process started
-	Seq      uint64    // number of the frame, counted by the origin
-	ArcEnd   nodeid.ID // the receiver answers for the nodes from itself up to here
-	HopLimit uint8     // how often the frame may still be handed on
+	Origin    nodeid.ID // the node that the frame comes from
+	Start     uint64    // drawn when the origin's process started
+	Seq       uint64    // number of the frame, counted by the origin
+	Time      uint64    // when the origin sent it, Unix time in milliseconds
+	ArcEnd    nodeid.ID // the receiver answers for the nodes from itself up to here
+	HopLimit  uint8     // how often the frame may still be handed on
+	Signature Signature // of the origin; covers all but ArcEnd and HopLimit, and the frame
 }
 
 // HeaderLen is the length of an encoded header:
 //
-//	0  version (1)   1  hop limit   2  origin   18 start   26 sequence   34 arc end
+//	0  version (2)   1  hop limit   2  arc end   18  origin   34  start
+//	42  sequence   50  time   58  signature
 //
 // with numbers big-endian.
-const HeaderLen = 2 + nodeid.Size + 8 + 8 + nodeid.Size
+const HeaderLen = offSignature + len(Signature{})
 
-const headerVersion = 1
+const (
+	offOrigin    = 2 + nodeid.Size
+	offStart     = offOrigin + nodeid.Size
+	offSeq       = offStart + 8
+	offTime      = offSeq + 8
+	offSignature = offTime + 8
+)
+
+const headerVersion = 2
 
 // ErrHeader is the error of a header that cannot be decoded.
 var ErrHeader = errors.New("malformed flood header")
@@ -32,10 +43,17 @@ var ErrHeader = errors.New("malformed flood header")
 // AppendHeader appends the encoded header to dst.
 func AppendHeader(dst []byte, h Header) []byte {
 	dst = append(dst, headerVersion, h.HopLimit)
+	dst = append(dst, h.ArcEnd[:]...)
+	dst = h.appendName(dst)
+	return append(dst, h.Signature[:]...)
+}
+
+// appendName appends what names the frame, which is the same in all its copies.
+func (h Header) appendName(dst []byte) []byte {
 	dst = append(dst, h.Origin[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, h.Start)
 	dst = binary.BigEndian.AppendUint64(dst, h.Seq)
-	return append(dst, h.ArcEnd[:]...)
+	return binary.BigEndian.AppendUint64(dst, h.Time)
 }
 
 // ParseHeader decodes the header at the beginning of b and returns what follows it,
@@ -48,10 +66,12 @@ func ParseHeader(b []byte) (Header, []byte, error) {
 		return Header{}, nil, fmt.Errorf("%w: version %d, want %d", ErrHeader, b[0], headerVersion)
 	}
 	return Header{
-		HopLimit: b[1],
-		Origin:   nodeid.ID(b[2:18]),
-		Start:    binary.BigEndian.Uint64(b[18:]),
-		Seq:      binary.BigEndian.Uint64(b[26:]),
-		ArcEnd:   nodeid.ID(b[34:HeaderLen]),
+		HopLimit:  b[1],
+		ArcEnd:    nodeid.ID(b[2:offOrigin]),
+		Origin:    nodeid.ID(b[offOrigin:offStart]),
+		Start:     binary.BigEndian.Uint64(b[offStart:]),
+		Seq:       binary.BigEndian.Uint64(b[offSeq:]),
+		Time:      binary.BigEndian.Uint64(b[offTime:]),
+		Signature: Signature(b[offSignature:HeaderLen]),
 	}, b[HeaderLen:], nil
 }

@@ -25,6 +25,15 @@ func (l *lru[K, V]) has(key K) bool {
 	return known
 }
 
+// peek returns the entry of key, a zero one of the caller's own if there is none, which
+// does not count as a use.
+func (l *lru[K, V]) peek(key K) *V {
+	if e, known := l.entries[key]; known {
+		return &of[K, V](e).value
+	}
+	return new(V)
+}
+
 // get returns the entry of key, a zero one if there was none.
 func (l *lru[K, V]) get(key K) *V {
 	e, known := l.entries[key]

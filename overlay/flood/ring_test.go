@@ -52,7 +52,7 @@ func (o *overlay) of(node *symphonytest.Node) *flood.Flood {
 // flood has a node flood a frame and returns where its spread will be found.
 func (o *overlay) flood(origin nodeid.ID) *spread {
 	node := o.Nodes[origin]
-	copies := o.of(node).Originate(node.Ring.Neighbours())
+	copies := o.of(node).Originate(node.Ring.Neighbours(), o.Now)
 	s := &spread{delivered: map[*symphonytest.Node]int{}}
 	if len(copies) > 0 {
 		o.frames[frame{node, copies[0].Header.Seq}] = s
@@ -69,7 +69,7 @@ func (o *overlay) send(s *spread, from *symphonytest.Node, copies []flood.Send, 
 			if err != nil {
 				panic(err)
 			}
-			deliver, forward, _ := o.of(to).Receive(from.ID, header, 100, to.Ring.Neighbours(), o.Now)
+			deliver, forward, _ := o.of(to).Receive(from.ID, header, 100, genuine, to.Ring.Neighbours(), o.Now)
 			if deliver {
 				s.delivered[to]++
 				s.depth = max(s.depth, depth)

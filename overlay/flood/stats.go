@@ -11,7 +11,9 @@ const (
 	OriginLimit        // the origin floods more than its budget
 	OwnFrame           // a frame of this node came back
 	BadArc             // an arc that no relay can have cut: it reaches past the origin or the sender
+	Untimely           // sent more than Skew ago, or from the future
 	Duplicate          // delivered before, and this arc was handed on before
+	Forged             // not signed by the origin that it names
 	HopLimit           // there were nodes to hand it on to, but it has travelled too far
 	causes
 )
@@ -30,8 +32,12 @@ func (c Cause) String() string {
 		return "own-frame"
 	case BadArc:
 		return "bad-arc"
+	case Untimely:
+		return "time"
 	case Duplicate:
 		return "duplicate"
+	case Forged:
+		return "forged"
 	case HopLimit:
 		return "hop-limit"
 	case causes:

@@ -1,85 +1,55 @@
 package flood
 
-const (
-	blockBits = 256 // sequence numbers per block
-	blocks    = 8   // blocks per window
-	starts    = 2   // windows per origin: its present start and the one before
+import (
+	"math"
+	"slices"
+
+	"github.com/pion/transport/v5/replaydetector"
 )
 
-// window remembers exact sequence numbers: a few blocks of consecutive ones, wherever
-// they lie, the block used longest ago given up for a new one. There is no highest
-// number below which everything counts as seen: after a jump, those in between and
-// those behind are still new.
-type window struct {
+const (
+	// windowSize is how many numbers of a start are told apart, from the highest that
+	// came downwards; one below them counts as seen.
+	windowSize = 2048
+	lives      = 2 // of an origin: its present start and the one before
+)
+
+// source is what is remembered of one origin.
+type source struct {
+	budget account
+	lives  []life // the one used last in front
+}
+
+// life is which numbers came under one start.
+type life struct {
 	start uint64
-	clock uint64 // counts uses; 0: the window was never used
-	block [blocks]block
+	came  replaydetector.ReplayDetector
 }
 
-type block struct {
-	number uint64 // seq / blockBits
-	used   uint64 // the window's clock at the last use; 0: free
-	seen   [blockBits / 64]uint64
-}
-
-// has reports whether seq was marked.
-func (w *window) has(seq uint64) bool {
-	for i := range w.block {
-		if b := &w.block[i]; b.used != 0 && b.number == seq/blockBits {
-			w.clock++
-			b.used = w.clock
-			return b.seen[seq%blockBits/64]&(1<<(seq%64)) != 0
+// seen reports whether a frame came before or counts as such.
+func (s *source) seen(start, seq uint64) bool {
+	for _, l := range s.lives {
+		if l.start == start {
+			_, fresh := l.came.Check(seq)
+			return !fresh
 		}
 	}
 	return false
 }
 
-// mark notes that seq was seen.
-func (w *window) mark(seq uint64) {
-	oldest := &w.block[0]
-	for i := range w.block {
-		b := &w.block[i]
-		if b.used != 0 && b.number == seq/blockBits {
-			oldest = b
-			break
-		}
-		if b.used < oldest.used {
-			oldest = b
-		}
+// mark notes that a frame came. A start that is not known takes the place of the one
+// used longer ago.
+func (s *source) mark(start, seq uint64) {
+	i := slices.IndexFunc(s.lives, func(l life) bool { return l.start == start })
+	l := life{start, nil}
+	if i >= 0 {
+		l = s.lives[i]
+		s.lives = slices.Delete(s.lives, i, i+1)
+	} else {
+		l.came = replaydetector.New(windowSize, math.MaxUint64)
 	}
-	if oldest.used == 0 || oldest.number != seq/blockBits {
-		*oldest = block{number: seq / blockBits}
+	if accept, fresh := l.came.Check(seq); fresh {
+		accept()
 	}
-	w.clock++
-	oldest.used = w.clock
-	oldest.seen[seq%blockBits/64] |= 1 << (seq % 64)
-}
-
-// source is what is remembered of one origin.
-type source struct {
-	budget account
-	clock  uint64
-	window [starts]window
-	used   [starts]uint64
-}
-
-// under returns the window of the frames under one start of the origin. A start that
-// is not known takes the place of the one used longer ago.
-func (s *source) under(start uint64) *window {
-	oldest := 0
-	for i := range s.window {
-		if s.used[i] != 0 && s.window[i].start == start {
-			oldest = i
-			break
-		}
-		if s.used[i] < s.used[oldest] {
-			oldest = i
-		}
-	}
-	if s.used[oldest] == 0 || s.window[oldest].start != start {
-		s.window[oldest] = window{start: start}
-	}
-	s.clock++
-	s.used[oldest] = s.clock
-	return &s.window[oldest]
+	s.lives = slices.Insert(s.lives[:min(len(s.lives), lives-1)], 0, l)
 }
