@@ -63,8 +63,8 @@ func TestGarbageChangesNothingAndIsCounted(t *testing.T) {
 		"acknowledgement of what was not sent": {
 			frames((*link).SendControl, append([]byte{2}, bytes.Repeat([]byte{0xff}, 25)...)), "control", 1,
 		},
-		"flood frames":           {frames((*link).SendFlood, nil, []byte{1, 2, 3}, stranger, slices.Concat(stranger, []byte{1, 2, 3})), "flood", 4},
-		"flood of a stranger":    {frames((*link).SendFlood, slices.Concat(stranger, frameOf(hw(1), 1))), "flood", 1},
+		"flood frames":        {frames((*link).SendFlood, nil, []byte{1, 2, 3}, stranger, slices.Concat(stranger, []byte{1, 2, 3})), "flood", 4},
+		"flood of a stranger": {frames((*link).SendFlood, slices.Concat(stranger, frameOf(hw(1), 1))), "flood", 1},
 		"flood with an arc that goes all around": {flooded(func(from, to *site) flood.Header {
 			return flood.Header{Origin: from.id, ArcEnd: to.id}
 		}), "flood-bad-arc", 1},

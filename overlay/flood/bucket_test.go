@@ -69,7 +69,7 @@ func TestStorm(t *testing.T) {
 					passed++
 				}
 			}
-			most := min(1000*12, 12*(2<<20)/size)
+			most := min(1000*21/2, 21*(2<<20)/2/size)
 			if stormed > most {
 				t.Errorf("%d frames of the storm passed, at most %d may", stormed, most)
 			}

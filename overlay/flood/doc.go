@@ -16,6 +16,13 @@
 // a flood ends; the hop limit is for nodes that do not keep to this. A relay that
 // knows the next live node inside its arc loses nobody.
 //
+// # Origin
+//
+// The origin signs what names a frame, and the frame: whose it is does not depend on
+// those who hand it on. Arc and hop limit are theirs, hence not signed. A signature is
+// checked last, because it is dear, and before the frame counts anywhere as the
+// origin's: nobody else can use up its numbers or its budget.
+//
 // # Twice
 //
 // A frame is named by (origin, start, sequence), where start is drawn anew when the
@@ -23,16 +30,14 @@
 // forwarding, which is keyed by the name and the arc: a second arc of the same frame
 // is other work, the same arc again is none.
 //
-// A sequence number suppresses itself alone. Whatever jump a number makes, and
-// whichever start is named, numbers that were not seen are delivered (see window), and
-// so a forged header can take away at most the frames that it names. What is
-// remembered is bounded, oldest out; a frame that comes again after it was forgotten
-// is delivered again.
+// Of each start a sliding window of numbers is remembered, as in RFC 4303 section
+// 3.4.3; what is behind it counts as delivered. What is remembered is bounded, oldest
+// out, and gone when the process ends: a frame that comes again after that is
+// delivered again, unless it is older than Skew.
 //
 // # Limits
 //
 // A frame and its bytes are first taken from the budget of the neighbour that brought
-// it, then, if it is new and its arc is valid, from that of its origin. The neighbour is who the session says it is; the
-// origin is what the header says, so the neighbour's limit is the one that holds
-// against a member who makes origins up.
+// it, who is who the session says, and then from that of its origin, once. Further
+// arcs of the frame are charged to the neighbour again, in a budget of its own.
 package flood

@@ -13,8 +13,8 @@ type Config struct {
 	// times what an origin may: one that storms leaves room for the others.
 	Ingress Budget
 	// Origin limits what one origin floods, this node included. Default: 1,000 frames
-	// and 2 MB a second, which is more than 10 Mb/s of full frames, and twice that at
-	// once.
+	// and 2 MB a second, which is more than 10 Mb/s of full frames, and half of that at
+	// once, which the neighbours' queues hold.
 	Origin Budget
 	// HopLimit is how often a frame of this node may be handed on; the way is about
 	// log2 n long. Default: 64.
@@ -24,8 +24,8 @@ type Config struct {
 const (
 	originFrames = 1000
 	originBytes  = 2 << 20
-	burstSeconds = 2 // of a rate, at once
-	ingressShare = 4 // origins that may use all of theirs over one neighbour
+	burstSeconds = 0.5 // of a rate, at once
+	ingressShare = 4   // origins that may use all of theirs over one neighbour
 )
 
 func (c Config) withDefaults() Config {
