@@ -3,6 +3,8 @@
 package integration
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,43 +37,76 @@ func TestRoaming(t *testing.T) {
 
 	t.Run("packets dropped for 10 s", func(t *testing.T) {
 		drops := []*testbed.Drop{dropBetween(t, a.Router, b.Routers[0]), dropBetween(t, a.Router, b.Routers[1])}
-		pause(t, 10*time.Second)
+		pause(t, 5*time.Second)
+		if out, err := a.InNamespace(within(t, 10*time.Second), o.Name, "ping", "-c", "1", "-W", "2", to); err == nil {
+			t.Errorf("a ping is answered while all is dropped: %s", out)
+		}
+		pause(t, 3*time.Second)
+		var swallowed uint64
 		for _, drop := range drops {
+			out, in, err := drop.Packets(within(t, 10*time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			swallowed += out + in
 			if err := drop.Undo(within(t, 10*time.Second)); err != nil {
 				t.Fatal(err)
 			}
 		}
+		if swallowed == 0 {
+			t.Error("nothing was dropped")
+		}
 		talkAgain(t, a, o, to, recovery)
 		goesOn(t, talk)
 	})
+	// seenFrom is where b sends to.
+	seenFrom := func() string { return session(t, b, o).Path.Remote }
 	t.Run("other NAT ports", func(t *testing.T) {
+		before := seenFrom()
 		if err := a.Router.RemapPorts(within(t, 10*time.Second), config.DefaultUDPPort); err != nil {
 			t.Fatal(err)
 		}
 		talkAgain(t, a, o, to, recovery)
 		goesOn(t, talk)
+		if after := seenFrom(); after == before {
+			t.Errorf("b sends to %s, as before: the port has not changed", after)
+		}
 	})
 	t.Run("another address of a site", func(t *testing.T) {
+		before := seenFrom()
 		if err := a.Router.Renumber(within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		talkAgain(t, a, o, to, recovery)
 		goesOn(t, talk)
+		if after := seenFrom(); after == before {
+			t.Errorf("b sends to %s, as before: the address has not changed", after)
+		}
 	})
 	t.Run("one of two uplinks cut", func(t *testing.T) {
-		for i, uplink := range b.Routers {
+		for range b.Routers {
 			before := session(t, a, o)
-			if err := uplink.Unplug(within(t, 10*time.Second)); err != nil {
+			uplink := slices.IndexFunc(b.Routers, func(r *testbed.Router) bool {
+				return strings.HasPrefix(before.Path.Remote, r.Outside().String()+":")
+			})
+			if uplink < 0 {
+				t.Fatalf("the path leads to no uplink of b: %+v", before.Path)
+			}
+			if err := b.Routers[uplink].Unplug(within(t, 10*time.Second)); err != nil {
 				t.Fatal(err)
 			}
 			talkAgain(t, a, o, to, secondRecovery)
 			goesOn(t, talk)
-			if err := uplink.Plug(within(t, 10*time.Second)); err != nil {
+			if err := b.Routers[uplink].Plug(within(t, 10*time.Second)); err != nil {
 				t.Fatal(err)
 			}
 			pause(t, 3*time.Second) // the NAT and the peer learn of it
-			if after := session(t, a, o); !after.Established.Equal(before.Established) {
-				t.Errorf("uplink %d: the session was replaced where it had a second path", i+1)
+			after := session(t, a, o)
+			if !after.Established.Equal(before.Established) {
+				t.Errorf("uplink %d: the session was replaced where it had a second path", uplink+1)
+			}
+			if after.Moves == before.Moves {
+				t.Errorf("uplink %d: the path has not moved: %+v", uplink+1, after.Path)
 			}
 		}
 	})
@@ -88,7 +123,8 @@ func TestRoaming(t *testing.T) {
 // datagrams a second, on a path that is cut and moved meanwhile, lose nothing that
 // the cut path did not swallow.
 func TestRekey(t *testing.T) {
-	d := standalone(t, func(_ *scenario.Site, f *config.File) { f.RekeySeconds = 20 },
+	const rekey = 20 * time.Second
+	d := standalone(t, func(_ *scenario.Site, f *config.File) { f.RekeySeconds = int(rekey / time.Second) },
 		testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b", Uplinks: 2})
 	o := scenario.Overlay{Name: "rekey", Net: 41}
 	joinAll(t, d, o)
@@ -96,29 +132,41 @@ func TestRekey(t *testing.T) {
 	to := o.Addresses(b)[0].String()
 	before := session(t, a, o)
 
+	// What the path swallows, and nothing else, may be missing.
+	const datagram = 14 + 20 + 8 + 200 // an Ethernet frame of count-send
+	var meters []*testbed.Meter
+	for _, r := range b.Routers {
+		m, err := r.Meter(within(t, 10*time.Second), 20+8+29+2+datagram) // docs/PROTOCOL.md, MTU
+		if err != nil {
+			t.Fatal(err)
+		}
+		meters = append(meters, m)
+	}
+
 	serve(t, b, o, "tcp-echo", "-listen", ":7")
 	received := background(t, b, o, "count-recv", "-listen", ":9000", "-idle", "5s")
 	pause(t, time.Second) // it listens
-	dialogue := background(t, a, o, "tcp-dialogue", "-to", to+":7", "-for", "68s", "-patience", "30s")
-	sent := background(t, a, o, "count-send", "-to", to+":9000", "-rate", "1000", "-for", "68s")
+	dialogue := background(t, a, o, "tcp-dialogue", "-to", to+":7", "-for", "72s", "-patience", "30s")
+	sent := background(t, a, o, "count-send", "-to", to+":9000", "-rate", "1000", "-for", "72s")
 
-	var lost uint64
+	var during uint64                       // rekeys while an uplink was cut
 	for _, uplink := range []int{0, 1, 0} { // the first serves, then the other, then the first again
-		pause(t, 10*time.Second)
+		pause(t, max(5*time.Second, time.Until(keysOf(session(t, a, o)).Add(rekey-4*time.Second))))
+		keys := session(t, a, o).Rekeys
 		drop, err := b.Routers[uplink].DropAll(within(t, 10*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
 		pause(t, 8*time.Second)
-		out, in, err := drop.Packets(within(t, 10*time.Second))
-		if err != nil {
-			t.Fatal(err)
-		}
 		if err := drop.Undo(within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("uplink %d swallowed %d packets outwards, %d inwards", uplink+1, out, in)
-		lost += out + in
+		renewed := session(t, a, o).Rekeys - keys
+		t.Logf("uplink %d cut: %d rekeys meanwhile", uplink+1, renewed)
+		during += renewed
+	}
+	if during == 0 {
+		t.Error("no keys were replaced while an uplink was cut")
 	}
 
 	var talk conversation
@@ -137,8 +185,20 @@ func TestRekey(t *testing.T) {
 	after := session(t, a, o)
 	t.Logf("sent %d, received %d, longest gap %d ms; TCP: %d answers, longest stall %d ms; %d rekeys, %d moves",
 		source.Sent, sink.Received, sink.LongestGap, talk.Answers, talk.LongestStall, after.Rekeys-before.Rekeys, after.Moves-before.Moves)
+	var came, lost uint64
+	for i, m := range meters {
+		in, on, err := m.Packets(within(t, 10*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("uplink %d: %d datagrams came, %d went on", i+1, in, on)
+		came, lost = came+in, lost+in-on
+	}
+	if came < source.Sent || came > source.Sent+source.Sent/100 {
+		t.Errorf("%d datagrams were sent, and %d packets of their length came to the routers", source.Sent, came)
+	}
 	if missing := source.Sent - sink.Received; missing > lost {
-		t.Errorf("%d datagrams are missing and the path swallowed %d packets in all", missing, lost)
+		t.Errorf("%d datagrams are missing and the path swallowed %d", missing, lost)
 	}
 	if sink.Duplicates != 0 {
 		t.Errorf("%d datagrams came twice", sink.Duplicates)
@@ -147,11 +207,19 @@ func TestRekey(t *testing.T) {
 		t.Error("the session was replaced, want the same one with other keys")
 	}
 	if after.Rekeys-before.Rekeys < 3 {
-		t.Errorf("%d rekeys in 68 s, want at least 3", after.Rekeys-before.Rekeys)
+		t.Errorf("%d rekeys in 72 s, want at least 3", after.Rekeys-before.Rekeys)
 	}
 	if after.Moves == before.Moves {
 		t.Error("the path has not moved: the test has cut the wrong uplink")
 	}
+}
+
+// keysOf is when a session has got its present keys.
+func keysOf(s status.Session) time.Time {
+	if s.Rekeyed.IsZero() {
+		return s.Established
+	}
+	return s.Rekeyed
 }
 
 // standalone starts sites with evio and without engines.

@@ -124,8 +124,9 @@ func use(t *testing.T, s *scenario.Site) (u used) {
 	t.Helper()
 	d := document(t, s)
 	u = used{Goroutines: d.Process.Goroutines, Descriptors: d.Process.Descriptors, TAPs: d.Process.TAPs, Agents: d.Transport.Agents}
-	for _, n := range d.Networks {
-		u.Ports += len(n.Ports)
+	var err error
+	if u.Ports, err = s.SwitchPorts(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
 	}
 	for _, n := range d.Transport.Sessions {
 		u.Sessions += n
@@ -203,8 +204,9 @@ func setUpAndTornDown(t *testing.T, a, b, s *scenario.Site) {
 			return nil
 		})
 		up := time.Now()
-		if use(t, a).Sessions < direct+relayed || use(t, s).Allocations+use(t, a).Allocations == 0 {
-			t.Errorf("the figures say nothing: %+v, %+v", use(t, a), use(t, s))
+		// Each bridge has its own port, the fabric port, and a link.
+		if at, far := use(t, a), use(t, s); at.Sessions < direct+relayed || far.Allocations+at.Allocations == 0 || at.Ports < 3*(direct+relayed) || at.TAPs == 0 {
+			t.Errorf("the figures say nothing: %+v, %+v", at, far)
 		}
 		each(func(ctx context.Context, s *scenario.Site, n testbed.EvioNetwork) error {
 			return s.RemoveEvioNetwork(ctx, n.Name)

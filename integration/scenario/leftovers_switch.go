@@ -19,9 +19,7 @@ var (
 // those of the networks, and flows name only ports that are there, and only MAC
 // addresses that somebody has.
 func (s *Site) compareSwitch(ctx context.Context, doc status.Document, d *difference) error {
-	vsctl := func(args ...string) (string, error) {
-		return s.Run(ctx, append([]string{"ovs-vsctl", "--db=unix:" + ownOVS + "/db.sock", "--timeout=5"}, args...)...)
-	}
+	vsctl := func(args ...string) (string, error) { return s.vsctl(ctx, args...) }
 	bridges, err := vsctl("list-br")
 	if err != nil {
 		return err
@@ -52,6 +50,16 @@ func (s *Site) compareSwitch(ctx context.Context, doc status.Document, d *differ
 		d.compareFlows(n, flows, ports)
 	}
 	return nil
+}
+
+// SwitchPorts counts the interfaces in the plugin's own Open vSwitch.
+func (s *Site) SwitchPorts(ctx context.Context) (int, error) {
+	names, err := s.vsctl(ctx, "--bare", "--columns=name", "list", "Interface")
+	return len(strings.Fields(names)), err
+}
+
+func (s *Site) vsctl(ctx context.Context, args ...string) (string, error) {
+	return s.Run(ctx, append([]string{"ovs-vsctl", "--db=unix:" + ownOVS + "/db.sock", "--timeout=5"}, args...)...)
 }
 
 // wantedPorts are the fabric port, one for each container, one for each session. Which
