@@ -55,7 +55,9 @@ func pings(t *testing.T, from, to *scenario.Site) {
 }
 
 // A handshake that somebody sends alerts into goes on and ends well. The router keeps what b sends
-// with its certificate back meanwhile, whichever end b is, so that it takes long enough.
+// with its certificate back meanwhile, whichever end b is, so that it takes long enough. The alerts
+// begin with its first datagram: before that nobody on the wire can know its index, and what has
+// another one is dropped (hellos).
 func (f *federation) alertWhileConnecting(t *testing.T) {
 	const answers = "FORWARD -i lan -p udp -m length --length 400:1500 -m string --algo bm --hex-string '|c0|' --from 28 --to 29 -j DROP"
 	ctx := within(t, 40*time.Second)
