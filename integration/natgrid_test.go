@@ -25,8 +25,8 @@ import (
 // gridResult is what TestNATGrid measured, for docs/figures.
 const gridResult = "../dist/natgrid.json"
 
-// Limits of the medians over all cells, from the first session that opened to both
-// that are established.
+// Limits of the medians over all cells, until both sessions are established: from the
+// first that opened, and from the calls of CreateNetwork.
 const (
 	directLimit  = 1500 * time.Millisecond
 	relayedLimit = 6 * time.Second
@@ -210,9 +210,9 @@ func (c *cell) relayedAt(t *testing.T, far *scenario.Site, end status.Session) b
 	if end.Path.RelayTransport == c.Way {
 		return true
 	}
-	mark := map[string]string{"udp": "transport=udp", "tcp": "transport=tcp", "tls": "turns:"}[c.Way]
+	uri := map[string][2]string{"udp": {"turn:", "=udp"}, "tcp": {"turn:", "=tcp"}, "tls": {"turns:", ""}}[c.Way]
 	return end.Path.RemoteType == "relay" && slices.ContainsFunc(document(t, far).Transport.Relays, func(r status.Relay) bool {
-		return r.Allocations > 0 && strings.Contains(r.URI, mark)
+		return r.Allocations > 0 && strings.HasPrefix(r.URI, uri[0]) && strings.Contains(r.URI, uri[1])
 	})
 }
 

@@ -55,12 +55,11 @@ func (n *Node) receiveFlood(from nodeid.ID, b []byte, now time.Time) {
 	}
 	genuine := func() bool { return flood.Verify(origin.Key, n.cfg.Overlay, h, frame) }
 	deliver, forward, drop := n.flood.Receive(from, h, len(frame), genuine, n.ring.Neighbours(), now)
-	switch drop {
-	case flood.Forged:
-		n.blame(n.members[from], errForged, "flood refused", now)
-	case flood.Untimely:
-		n.blame(origin, errUntimely, "flood refused", now)
-	default:
+	switch {
+	case drop == flood.Forged:
+		n.blame(n.members[from], errForged, "forged flood refused", now)
+	case drop == flood.Untimely && from == h.Origin: // who handed it on is not to blame
+		n.blame(origin, errUntimely, "late flood refused", now)
 	}
 	n.sendFlood(forward, frame)
 	if !deliver {

@@ -49,8 +49,8 @@ type Node struct {
 	ticked    time.Time                   // when tick ran last
 	members   map[nodeid.ID]member.Member // all of the overlay, online or not
 	peers     map[nodeid.ID]*peer
-	left      map[nodeid.ID]bool      // members without a place here, said once
-	blamed    map[nodeid.ID]time.Time // when the log last told of a member's wrong input
+	left      map[nodeid.ID]bool  // members without a place here, said once
+	blamed    map[blame]time.Time // when the log last told of a member's wrong input
 	ring      *symphony.Ring
 	flood     *flood.Flood
 	directory *directory.Directory
@@ -71,7 +71,7 @@ func New(c Config) *Node {
 	n := &Node{
 		cfg: c, id: id, log: c.Log, mail: newMailbox(), done: make(chan struct{}), rand: seed,
 		members: map[nodeid.ID]member.Member{}, peers: map[nodeid.ID]*peer{}, left: map[nodeid.ID]bool{},
-		blamed: map[nodeid.ID]time.Time{}, letters: make(chan letter, maxLetters),
+		blamed: map[blame]time.Time{}, letters: make(chan letter, maxLetters),
 		site: sites.Site{Name: c.Site}, sites: map[nodeid.ID]sites.Site{}, overlaps: map[nodeid.ID]string{},
 	}
 	n.ring = symphony.New(id, symphony.Config{}, seed)

@@ -3,6 +3,7 @@ package overlay
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"evio/overlay/contact"
@@ -134,7 +135,7 @@ func (n *Node) dropMember(id nodeid.ID, now time.Time) {
 		delete(n.peers, id)
 	}
 	delete(n.left, id)
-	delete(n.blamed, id)
+	maps.DeleteFunc(n.blamed, func(b blame, _ time.Time) bool { return b.node == id })
 	n.forgetSite(id)
 	n.directoryChanged(n.directory.DropNode(id, now), now)
 }
@@ -181,16 +182,24 @@ func (n *Node) received(m member.Member, payload []byte, now time.Time) {
 	n.do(p, p.contact.Received(e, body, now), now)
 }
 
+// blame is what the log tells of a member: that it forges, or what else is wrong.
+// Neither keeps the other out.
+type blame struct {
+	node   nodeid.ID
+	forges bool
+}
+
 // blamePause is how long the log is spared further wrong input of one member; the
 // counters have it all.
 const blamePause = 10 * time.Second
 
 // blame logs what was wrong with a member's input.
 func (n *Node) blame(m member.Member, err error, what string, now time.Time) {
-	if last, before := n.blamed[m.Node]; before && now.Sub(last) < blamePause {
+	key := blame{m.Node, errors.Is(err, errForged)}
+	if last, before := n.blamed[key]; before && now.Sub(last) < blamePause {
 		return
 	}
-	n.blamed[m.Node] = now
+	n.blamed[key] = now
 	n.log.WithField("peer", m.JID).WithError(err).Warn(what)
 }
 

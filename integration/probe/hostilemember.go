@@ -199,7 +199,7 @@ func (h *hostile) header(b burst, to nodeid.ID) (flood.Header, []byte, error) {
 	if b.Origin == "" {
 		number := h.number
 		h.number += uint64(len(b.Frames))
-		return flood.Header{Origin: h.node.ID(), ArcEnd: h.node.ID(), HopLimit: 63, Start: 1, Seq: number}, nil, nil
+		return flood.Header{Origin: h.node.ID(), ArcEnd: h.node.ID(), Start: 1, Seq: number}, nil, nil
 	}
 	origin, err := nodeid.Parse(b.Origin)
 	if err != nil {
@@ -210,7 +210,11 @@ func (h *hostile) header(b burst, to nodeid.ID) (flood.Header, []byte, error) {
 		return flood.Header{}, nil, fmt.Errorf("no flood of %s came yet", origin)
 	}
 	last.header.ArcEnd = to
-	last.header.ArcEnd[nodeid.Size-1]++
+	for i := nodeid.Size - 1; i >= 0; i-- { // one place on
+		if last.header.ArcEnd[i]++; last.header.ArcEnd[i] != 0 {
+			break
+		}
+	}
 	return last.header, last.frame, nil
 }
 

@@ -16,6 +16,9 @@ func inside(id, a, b nodeid.ID) bool {
 	return (afterA || beforeB) && id != a
 }
 
+// within reports whether the arc from self up to end is part of that up to other.
+func within(end, self, other nodeid.ID) bool { return end == other || inside(end, self, other) }
+
 // split hands the arc from self up to end to the neighbours in it: each answers for
 // the part up to the next one, the last up to end.
 func split(self, end nodeid.ID, neighbours []nodeid.ID, h Header) []Send {

@@ -54,7 +54,7 @@ func TestStorm(t *testing.T) {
 			for i := range uint64(100_000) {
 				now := start.Add(time.Duration(i) * 100 * time.Microsecond) // 10 s
 				pass := func(origin byte, size int) bool {
-					h := flood.Header{Origin: id(origin), Seq: i, ArcEnd: id(70), HopLimit: 9}
+					h := flood.Header{Origin: id(origin), Seq: i, ArcEnd: id(70)}
 					_, copies, _ := relay.Receive(id(origin), h, size, genuine, []nodeid.ID{id(60)}, now)
 					if len(copies) == 0 {
 						return false

@@ -13,22 +13,21 @@
 // A node X that is handed the arc end E answers for itself and for the nodes strictly
 // between X and E, clockwise. Whatever the relays believe about the ring, each copy's
 // arc is a proper part of the one it came from and never reaches past the origin, so
-// a flood ends; the hop limit is for nodes that do not keep to this. A relay that
-// knows the next live node inside its arc loses nobody.
+// a flood ends. A relay that knows the next live node inside its arc loses nobody.
 //
 // # Origin
 //
 // The origin signs what names a frame, and the frame: whose it is does not depend on
-// those who hand it on. Arc and hop limit are theirs, hence not signed. A signature is
-// checked last, because it is dear, and before the frame counts anywhere as the
-// origin's: nobody else can use up its numbers or its budget.
+// those who hand it on. The arc is theirs, hence not signed. A signature is checked
+// last, because it is dear, and before the frame counts anywhere as the origin's: what
+// is forged uses up neither its numbers nor its budget.
 //
 // # Twice
 //
 // A frame is named by (origin, start, sequence), where start is drawn anew when the
-// origin's process starts. The name suppresses a second delivery; it does not suppress
-// forwarding, which is keyed by the name and the arc: a second arc of the same frame
-// is other work, the same arc again is none.
+// origin joins. The name suppresses a second delivery. All arcs at a node begin there,
+// so of two one is part of the other: an arc that is not longer than the longest of
+// its frame is a duplicate, of a longer one what is new is handed on.
 //
 // Of each start a sliding window of numbers is remembered, as in RFC 4303 section
 // 3.4.3; what is behind it counts as delivered. What is remembered is bounded, oldest
@@ -38,6 +37,6 @@
 // # Limits
 //
 // A frame and its bytes are first taken from the budget of the neighbour that brought
-// it, who is who the session says, and then from that of its origin, once. Further
-// arcs of the frame are charged to the neighbour again, in a budget of its own.
+// it, who is who the session says, and then from that of its origin, once. Longer
+// arcs of the frame are charged to the neighbour again, in a budget of their own.
 package flood

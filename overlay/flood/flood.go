@@ -1,6 +1,7 @@
 package flood
 
 import (
+	"slices"
 	"time"
 
 	"evio/overlay/nodeid"
@@ -16,9 +17,9 @@ type Config struct {
 	// and 2 MB a second, which is more than 10 Mb/s of full frames, and half of that at
 	// once, which the neighbours' queues hold.
 	Origin Budget
-	// HopLimit is how often a frame of this node may be handed on; the way is about
-	// log2 n long. Default: 64.
-	HopLimit uint8
+	// Repeats limits what one neighbour brings for the second time, with a longer arc.
+	// Default: a quarter of what an origin may.
+	Repeats Budget
 }
 
 const (
@@ -26,6 +27,7 @@ const (
 	originBytes  = 2 << 20
 	burstSeconds = 0.5 // of a rate, at once
 	ingressShare = 4   // origins that may use all of theirs over one neighbour
+	repeatShare  = 4   // of an origin's budget
 )
 
 func (c Config) withDefaults() Config {
@@ -33,9 +35,8 @@ func (c Config) withDefaults() Config {
 	c.Origin = c.Origin.or(Budget{frames, burstSeconds * frames, bytes, burstSeconds * bytes})
 	frames, bytes = ingressShare*frames, ingressShare*bytes
 	c.Ingress = c.Ingress.or(Budget{frames, burstSeconds * frames, bytes, burstSeconds * bytes})
-	if c.HopLimit == 0 {
-		c.HopLimit = 64
-	}
+	o := c.Origin
+	c.Repeats = c.Repeats.or(Budget{o.Frames / repeatShare, o.FrameBurst / repeatShare, o.Bytes / repeatShare, o.ByteBurst / repeatShare})
 	return c
 }
 
@@ -51,7 +52,7 @@ const (
 
 	maxNeighbours = 1024 // ingress limits; about 250 B each
 	maxOrigins    = 1024 // origins remembered; about 1 KiB each
-	maxForwarded  = 4096 // arcs remembered; about 150 B each
+	maxForwarded  = 4096 // frames whose arcs are remembered; about 150 B each
 )
 
 // Send is a copy of the frame to be sent to a neighbour under this header.
@@ -70,22 +71,18 @@ type Flood struct {
 	own       account
 	ingress   *lru[nodeid.ID, neighbour]
 	origins   *lru[nodeid.ID, source]
-	forwarded *lru[work, struct{}]
+	forwarded *lru[name, nodeid.ID] // the end of the longest arc that was handed on
 
 	stats Stats
 }
 
 // neighbour is what was taken of the budgets of one that brings frames.
-type neighbour struct {
-	all     account
-	repeats account // further arcs of frames that came before, which are charged to no origin
-}
+type neighbour struct{ all, repeats account }
 
-// work is what a relay does once: a frame's arc, which begins at the relay itself.
-type work struct {
+// name is what a frame is called.
+type name struct {
 	origin     nodeid.ID
 	start, seq uint64
-	arcEnd     nodeid.ID
 }
 
 // New returns the Flood of node self with default settings. start is another value
@@ -98,7 +95,7 @@ func NewConfig(self nodeid.ID, start uint64, c Config) *Flood {
 		self: self, start: start, cfg: c.withDefaults(),
 		ingress:   newLRU[nodeid.ID, neighbour](maxNeighbours),
 		origins:   newLRU[nodeid.ID, source](maxOrigins),
-		forwarded: newLRU[work, struct{}](maxForwarded),
+		forwarded: newLRU[name, nodeid.ID](maxForwarded),
 	}
 }
 
@@ -120,7 +117,7 @@ func (f *Flood) Originate(neighbours []nodeid.ID, now time.Time) []Send {
 	f.seq++
 	f.stats.Originated++
 	copies := split(f.self, f.self, neighbours, Header{
-		Origin: f.self, Start: f.start, Seq: f.seq, Time: uint64(max(0, now.UnixMilli())), HopLimit: f.cfg.HopLimit - 1,
+		Origin: f.self, Start: f.start, Seq: f.seq, Time: uint64(max(0, now.UnixMilli())),
 	})
 	f.stats.Copies += uint64(len(copies))
 	return copies
@@ -131,8 +128,7 @@ func (f *Flood) Originate(neighbours []nodeid.ID, now time.Time) []Send {
 // that are not dropped for what is cheaper to see.
 // deliver says that the frame is for the local ports, which happens once; forward are
 // the copies to be sent on to neighbours, which are those of the ring, clockwise from
-// this node. drop says why a frame was dropped, or, with deliver, why it was not
-// handed on; it is NoDrop otherwise.
+// this node. drop says why there is neither; it is NoDrop for a frame that is taken.
 func (f *Flood) Receive(from nodeid.ID, h Header, size int, genuine func() bool, neighbours []nodeid.ID, now time.Time) (deliver bool, forward []Send, drop Cause) {
 	f.stats.Received++
 	deliver, forward, drop = f.receive(from, h, size, genuine, neighbours, now)
@@ -161,13 +157,14 @@ func (f *Flood) receive(from nodeid.ID, h Header, size int, genuine func() bool,
 	if !timely(h.Time, now) {
 		return false, nil, Untimely
 	}
-	task := work{h.Origin, h.Start, h.Seq, h.ArcEnd}
-	origin := f.origins.peek(h.Origin)
-	seen, done := origin.seen(h.Start, h.Seq), f.forwarded.has(task)
+	frame := name{h.Origin, h.Start, h.Seq}
+	origin, _ := f.origins.find(h.Origin)
+	seen := origin.seen(h)
+	before, repeated := f.forwarded.find(frame)
 	switch {
-	case seen && done:
+	case seen && (!repeated || within(h.ArcEnd, f.self, before)):
 		return false, nil, Duplicate
-	case seen && !by.repeats.take(now, size, f.cfg.Origin):
+	case seen && !by.repeats.take(now, size, f.cfg.Repeats):
 		return false, nil, IngressLimit
 	case !seen && !origin.budget.left(now, size, f.cfg.Origin):
 		return false, nil, OriginLimit
@@ -176,19 +173,16 @@ func (f *Flood) receive(from nodeid.ID, h Header, size int, genuine func() bool,
 		return false, nil, Forged
 	}
 	if !seen {
-		origin = f.origins.get(h.Origin)
-		origin.budget.take(now, size, f.cfg.Origin)
-		origin.mark(h.Start, h.Seq)
+		o := f.origins.get(h.Origin)
+		o.budget.take(now, size, f.cfg.Origin)
+		o.mark(h)
 	}
-	f.forwarded.get(task)
-	if done {
-		return !seen, nil, NoDrop
-	}
-	limit := h.HopLimit
-	h.HopLimit--
+	*f.forwarded.get(frame) = h.ArcEnd
 	copies := split(f.self, h.ArcEnd, neighbours, h)
-	if limit == 0 && len(copies) > 0 {
-		return !seen, nil, HopLimit
+	if seen {
+		// Who was given the same part the first time has it.
+		sent := split(f.self, before, neighbours, h)
+		copies = slices.DeleteFunc(copies, func(c Send) bool { return slices.Contains(sent, c) })
 	}
 	return !seen, copies, NoDrop
 }

@@ -15,20 +15,20 @@ type Header struct {
 	Seq       uint64    // number of the frame, counted by the origin
 	Time      uint64    // when the origin sent it, Unix time in milliseconds
 	ArcEnd    nodeid.ID // the receiver answers for the nodes from itself up to here
-	HopLimit  uint8     // how often the frame may still be handed on
-	Signature Signature // of the origin; covers all but ArcEnd and HopLimit, and the frame
+	Signature Signature // of the origin; covers all but ArcEnd, and the frame
 }
 
 // HeaderLen is the length of an encoded header:
 //
-//	0  version (2)   1  hop limit   2  arc end   18  origin   34  start
-//	42  sequence   50  time   58  signature
+//	0  version (2)   1  arc end   17  origin   33  start   41  sequence
+//	49  time   57  signature
 //
 // with numbers big-endian.
 const HeaderLen = offSignature + len(Signature{})
 
 const (
-	offOrigin    = 2 + nodeid.Size
+	offArcEnd    = 1
+	offOrigin    = offArcEnd + nodeid.Size
 	offStart     = offOrigin + nodeid.Size
 	offSeq       = offStart + 8
 	offTime      = offSeq + 8
@@ -42,7 +42,7 @@ var ErrHeader = errors.New("malformed flood header")
 
 // AppendHeader appends the encoded header to dst.
 func AppendHeader(dst []byte, h Header) []byte {
-	dst = append(dst, headerVersion, h.HopLimit)
+	dst = append(dst, headerVersion)
 	dst = append(dst, h.ArcEnd[:]...)
 	dst = h.appendName(dst)
 	return append(dst, h.Signature[:]...)
@@ -66,8 +66,7 @@ func ParseHeader(b []byte) (Header, []byte, error) {
 		return Header{}, nil, fmt.Errorf("%w: version %d, want %d", ErrHeader, b[0], headerVersion)
 	}
 	return Header{
-		HopLimit:  b[1],
-		ArcEnd:    nodeid.ID(b[2:offOrigin]),
+		ArcEnd:    nodeid.ID(b[offArcEnd:offOrigin]),
 		Origin:    nodeid.ID(b[offOrigin:offStart]),
 		Start:     binary.BigEndian.Uint64(b[offStart:]),
 		Seq:       binary.BigEndian.Uint64(b[offSeq:]),

@@ -19,19 +19,13 @@ func newLRU[K comparable, V any](limit int) *lru[K, V] {
 	return &lru[K, V]{max: limit, entries: map[K]*list.Element{}, order: list.New()}
 }
 
-// has reports whether there is an entry of key, which does not count as a use.
-func (l *lru[K, V]) has(key K) bool {
-	_, known := l.entries[key]
-	return known
-}
-
-// peek returns the entry of key, a zero one of the caller's own if there is none, which
-// does not count as a use.
-func (l *lru[K, V]) peek(key K) *V {
-	if e, known := l.entries[key]; known {
-		return &of[K, V](e).value
+// find returns the value under key, which does not count as a use.
+func (l *lru[K, V]) find(key K) (value V, known bool) {
+	e, known := l.entries[key]
+	if known {
+		value = of[K, V](e).value
 	}
-	return new(V)
+	return value, known
 }
 
 // get returns the entry of key, a zero one if there was none.

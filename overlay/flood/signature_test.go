@@ -13,19 +13,13 @@ func TestSignatureCoversWhatNamesTheFrame(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	public := key.Public().(ed25519.PublicKey)
 	frame := []byte("frame")
-	good := flood.Header{Origin: id(1), Start: 2, Seq: 3, Time: 4, ArcEnd: id(5), HopLimit: 6}
+	good := flood.Header{Origin: id(1), Start: 2, Seq: 3, Time: 4, ArcEnd: id(5)}
 	good.Signature = flood.Sign(key, "lan", good, frame)
 
-	for name, change := range map[string]func(*flood.Header){
-		"as it was":         func(*flood.Header) {},
-		"another arc":       func(h *flood.Header) { h.ArcEnd = id(9) },
-		"another hop limit": func(h *flood.Header) { h.HopLimit = 1 },
-	} {
-		h := good
-		change(&h)
-		if !flood.Verify(public, "lan", h, frame) {
-			t.Errorf("%s: refused", name)
-		}
+	handedOn := good
+	handedOn.ArcEnd = id(9)
+	if !flood.Verify(public, "lan", good, frame) || !flood.Verify(public, "lan", handedOn, frame) {
+		t.Error("refused")
 	}
 	for name, change := range map[string]func(*flood.Header){
 		"another origin":    func(h *flood.Header) { h.Origin = nodeid.ID{1, 1} },

@@ -7,14 +7,13 @@ type Cause uint8
 const (
 	NoDrop       Cause = iota
 	OwnLimit           // this node floods more than its budget
-	IngressLimit       // the neighbour brings more than its budget
+	IngressLimit       // the neighbour brings more than its budget, in all or of what came before
 	OriginLimit        // the origin floods more than its budget
 	OwnFrame           // a frame of this node came back
 	BadArc             // an arc that no relay can have cut: it reaches past the origin or the sender
 	Untimely           // sent more than Skew ago, or from the future
-	Duplicate          // delivered before, and this arc was handed on before
+	Duplicate          // delivered before, and an arc as long was handed on before
 	Forged             // not signed by the origin that it names
-	HopLimit           // there were nodes to hand it on to, but it has travelled too far
 	causes
 )
 
@@ -38,8 +37,6 @@ func (c Cause) String() string {
 		return "duplicate"
 	case Forged:
 		return "forged"
-	case HopLimit:
-		return "hop-limit"
 	case causes:
 	}
 	return "unknown"
