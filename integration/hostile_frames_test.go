@@ -251,9 +251,9 @@ func (f *federation) floodsInAnothersName(t *testing.T) {
 		{"advertisement", forge(frame(t, a.mac, groups, "forged", icmp6(a.v6, all, layers.ICMPv6TypeNeighborAdvertisement, advertisement(a))...)), "flood-forged"},
 		{"own MAC", forge(frame(t, me.mac, everybody, "forged", udp4(me.v4, broadcast, 9, 9)...)), "flood-forged"},
 		{
-			"under its own signature",
+			"under the signature of what it has flooded",
 			sent{To: to, Origin: origin, Stolen: true, Frames: []string{frame(t, a.mac, everybody, "forged", udp4(a.v4, broadcast, 9, 9)...)}},
-			"flood-forged",
+			"flood-duplicate", // whatever the frame, its number came
 		},
 		{"what it has flooded, again", sent{To: to, Origin: origin, Stolen: true, Again: true, Times: 3}, "flood-duplicate"},
 	} {
