@@ -24,7 +24,7 @@ CHURN := ^Test(Churn|Joins|Speed)$$
 LOOP := ^TestFaultLoop$$
 # Packages with tests in bubbles (testing/synctest). Under the race detector these run on
 # one CPU: Go 1.26 gives the timers of a bubble one race context, and crashes when two CPUs
-# run timers of that bubble at once (golang/go#78156).
+# run timers of that bubble at once (golang/go#78156 looks like it).
 BUBBLES = $$(grep -rl --include='*_test.go' '"testing/synctest"' . | xargs -n 1 dirname | sort -u)
 # The component tests by name; none of them has a bubble.
 COMPONENT_FILES = $$(grep -rlE --include='*_test.go' '^//go:build component' .)

@@ -41,8 +41,8 @@ func (c Config) withDefaults() Config {
 }
 
 const (
-	// Skew is by how much the clocks of two engines may differ. A frame of an earlier
-	// time is not taken, so nobody can keep one for later.
+	// Skew is by how much the clocks of two engines may differ, and so for how long a
+	// frame can be kept before it is handed on.
 	Skew = 5 * time.Minute
 
 	// forgedCost is how many frames of its budget a neighbour loses by one that is

@@ -11,7 +11,7 @@ import (
 // Header precedes a flooded frame.
 type Header struct {
 	Origin    nodeid.ID // the node that the frame comes from
-	Start     uint64    // drawn when the origin's process started
+	Start     uint64    // drawn when the origin joined
 	Seq       uint64    // number of the frame, counted by the origin
 	Time      uint64    // when the origin sent it, Unix time in milliseconds
 	ArcEnd    nodeid.ID // the receiver answers for the nodes from itself up to here
