@@ -7,9 +7,10 @@
 #   cp config.json dist/plugin/ && docker plugin create evionet dist/plugin
 #
 # The binary is built outside: Debian's Go is older than what the module needs.
-FROM debian:bookworm-slim AS rootfs
+# The suite with Open vSwitch 4.0 (docs/ARCHITECTURE.md).
+FROM debian:forky-slim AS rootfs
 RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates openvswitch-switch
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends binutils ca-certificates openvswitch-switch
 COPY rootfs /build/rootfs
 COPY dist/evio /build/evio
 ARG SOURCE_DATE_EPOCH=0
@@ -17,4 +18,4 @@ RUN /build/rootfs/build.sh --source / --binary /build/evio --out /out
 
 FROM scratch
 COPY --from=rootfs /out/ /
-ENTRYPOINT ["/bin/evio"]
+ENTRYPOINT ["/bin/evio", "plugin"]

@@ -7,11 +7,20 @@ MAKEFLAGS += --no-print-directory
 
 GO ?= go
 DIST := dist
-PLUGIN := $(DIST)/plugin
+# What is built for: the architecture of this machine, or another one, amd64 or arm64.
+HOSTARCH := $(shell $(GO) env GOHOSTARCH)
+ARCH ?= $(HOSTARCH)
+# Another architecture has a folder of its own.
+OUT := $(DIST)$(if $(filter-out $(HOSTARCH),$(ARCH)),/$(ARCH))
+PLUGIN := $(OUT)/plugin
 # The name in `docker plugin ls`. Not evio: that one is served beside it (README.md).
 NAME ?= evionet
 # Where `make install` puts the binary, as the command for operators.
 BINDIR ?= /usr/local/bin
+# Where `make push` publishes, host:port/name, and under which tag. A plugin is of one
+# architecture, and Docker does not choose: another one has a tag of its own.
+REGISTRY ?=
+TAG ?= $(if $(filter-out $(HOSTARCH),$(ARCH)),$(ARCH),latest)
 # What `make install` sets, such as SET="EVIO_LOG_LEVEL=debug".
 SET ?=
 FUZZTIME ?= 30s
@@ -22,6 +31,14 @@ FAULTS := ^Test(Boot|Hostile|Members|Recovery|Rekey|Roaming|Sessions|Upgrade)$$
 # Which of them are about many containers at once, and how long a user waits.
 CHURN := ^Test(Churn|Joins|Speed)$$
 LOOP := ^TestFaultLoop$$
+# The one whose engines are all 20.10; the others have current ones.
+OLD := ^TestOldEngine$$
+# Which of them are about what applications and operators see of a whole product.
+APPS := ^Test(Applications|HostEdges|NothingSilent|Registry)$$
+# Which of them are about who may say what: containers, members and neighbours.
+GUARD := ^Test(Guard|HostileMember|HostileNeighbour)$$
+# Which of them are about servers, users of the host, secrets and clocks.
+TRUST := ^Test(Clocks|ForgedEnvelopes|HostileServer|LocalUser|SecretRotation)$$
 # Packages with tests in bubbles (testing/synctest). Under the race detector these run on
 # one CPU: Go 1.26 gives the timers of a bubble one race context, and crashes when two CPUs
 # run timers of that bubble at once (golang/go#78156 looks like it).
@@ -37,7 +54,7 @@ GOLANGCI := $(CURDIR)/$(DIST)/tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-l
 
 # The same commit gives the same bytes.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w -buildid='
+BUILD := CGO_ENABLED=0 GOARCH=$(ARCH) $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w -buildid='
 INROOT := $(CURDIR)/integration/inroot.sh
 
 .PHONY: help
@@ -47,14 +64,29 @@ help: ## this list
 ## Building
 
 .PHONY: build
-build: ## the evio binary, static: dist/evio
-	$(BUILD) -o $(DIST)/evio ./plugin
+build: ## the evio binary, static: dist/evio, or with ARCH=arm64 dist/arm64/evio
+	$(BUILD) -o $(OUT)/evio ./plugin
 
 .PHONY: plugin
-plugin: build $(if $(SOURCE),,tree) ## the managed plugin: dist/plugin, for docker plugin create
+plugin: build $(if $(SOURCE),,switch-tree) ## the managed plugin: dist/plugin, for docker plugin create
 	@mkdir -p $(PLUGIN)
-	rootfs/build.sh --binary $(DIST)/evio --out $(PLUGIN)/rootfs $(if $(SOURCE),--source $(SOURCE))
+	@source='$(SOURCE)'; \
+	if [ -z "$$source" ] && [ $(ARCH) != $(HOSTARCH) ]; then source=$$(rootfs/foreign.sh $(ARCH)); fi; \
+	rootfs/build.sh --binary $(OUT)/evio --out $(PLUGIN)/rootfs $${source:+--source "$$source"}
 	@install -m 0644 config.json $(PLUGIN)/config.json
+
+.PHONY: push
+push: $(if $(REGISTRY),plugin) ## the plugin to a registry: REGISTRY=host:port/name [TAG=latest], for docker plugin install
+	@[ -n '$(REGISTRY)' ] || { echo "say where the plugin goes: make push REGISTRY=host:port/name [TAG=latest]" >&2; exit 2; }
+	@rootfs/packaging/push.sh $(PLUGIN) '$(REGISTRY)' '$(TAG)'
+
+.PHONY: bundle
+bundle: plugin ## the plugin, the command and an installer in one file: dist/evio-VERSION-linux-ARCH.tar.gz
+	@rootfs/packaging/bundle.sh $(PLUGIN) $(DIST)
+
+.PHONY: bundle-check
+bundle-check: plugin ## makes the bundle twice, runs what is in it; ARCH=arm64: in an emulator
+	@rootfs/packaging/check.sh $(PLUGIN)
 
 .PHONY: plugin-check
 plugin-check: plugin ## runs what is in the finished plugin, in namespaces
@@ -62,11 +94,7 @@ plugin-check: plugin ## runs what is in the finished plugin, in namespaces
 
 .PHONY: install
 install: plugin ## into the engine of this machine, replacing an older one; evio into BINDIR
-	docker plugin inspect $(NAME) >/dev/null 2>&1 && $(MAKE) uninstall || :
-	docker plugin create $(NAME) $(PLUGIN)
-	$(if $(SET),docker plugin set $(NAME) $(SET))
-	docker plugin enable $(NAME)
-	install -D -m 0755 $(DIST)/evio $(BINDIR)/evio
+	@rootfs/packaging/install.sh --name '$(NAME)' --bindir '$(BINDIR)' --plugin $(PLUGIN) $(SET)
 
 .PHONY: uninstall
 uninstall: ## out of the engine; networks and identity stay in /var/lib/evio
@@ -90,12 +118,16 @@ footprint: deps tree plugin ## size of the plugin, resident memory of evio with 
 
 .PHONY: test
 test: deps tree plugin ## all tests: unit under the race detector, component, end to end; none skipped
-	@.ci/lane unit 6 $(MAKE) race
-	@.ci/lane component 6 $(MAKE) component
-	@.ci/lane e2e 14 $(MAKE) plugin-check e2e
-	@.ci/lane churn 12 $(MAKE) churn
-	@.ci/lane faults 12 $(MAKE) test-faults
-	@.ci/lane loop 5 $(MAKE) fault-loop
+	@.ci/lane unit 9 $(MAKE) race
+	@.ci/lane component 9 $(MAKE) component
+	@.ci/lane e2e 22 $(MAKE) plugin-check e2e
+	@.ci/lane old-engine 5 $(MAKE) old-engine
+	@.ci/lane apps 12 $(MAKE) apps
+	@.ci/lane churn 14 $(MAKE) churn
+	@.ci/lane faults 15 $(MAKE) test-faults
+	@.ci/lane guard 14 $(MAKE) guard
+	@.ci/lane trust 10 $(MAKE) trust
+	@.ci/lane loop 4 $(MAKE) fault-loop
 
 .PHONY: unit
 unit: ## unit tests; no root needed
@@ -108,14 +140,22 @@ race: ## unit tests, under the race detector but for the simulations, which have
 	@.ci/gotest ./overlay/symphony ./overlay/flood
 
 .PHONY: component
-component: tree ## tests with real Open vSwitch, TAPs and servers, in namespaces
+component: main-tree ## tests with real Open vSwitch, TAPs and servers, in namespaces
 	@.ci/gotest -race -tags component -p 1 -exec $(INROOT) \
-	  -run "^($$(grep -hoP '^func \KTest\w+' $(COMPONENT_FILES) | paste -sd '|'))\$$" \
+	  -run "^($$(grep -hoP '^func \KTest(?!Main\()\w+' $(COMPONENT_FILES) | paste -sd '|'))\$$" \
 	  $$(dirname $(COMPONENT_FILES) | sort -u)
 
 .PHONY: e2e
-e2e: plugin ## tests with several real engines behind NATs
-	@.ci/gotest -tags e2e -p 1 -timeout 15m -skip '$(FAULTS)|$(CHURN)|$(LOOP)' ./integration/...
+e2e: tree plugin ## tests with several real engines behind NATs
+	@.ci/gotest -tags e2e -p 1 -timeout 21m -skip '$(FAULTS)|$(CHURN)|$(LOOP)|$(OLD)|$(APPS)|$(GUARD)|$(TRUST)' ./integration/...
+
+.PHONY: old-engine
+old-engine: tree plugin ## one of each kind of test on Docker 20.10 with docker-compose 1.29
+	@.ci/gotest -tags e2e -timeout 15m -run '$(OLD)' ./integration/...
+
+.PHONY: apps
+apps: tree plugin ## what applications send, what may be lost, edges of hosts, a registry
+	@.ci/gotest -tags e2e -run '$(APPS)' ./integration/...
 
 .PHONY: churn
 churn: plugin ## hundreds of containers at one engine, and how long they take
@@ -123,26 +163,40 @@ churn: plugin ## hundreds of containers at one engine, and how long they take
 
 .PHONY: test-faults
 test-faults: plugin ## parts and ways that break, enemies, removed members, many sessions
-	@.ci/gotest -tags e2e -timeout 15m -run '$(FAULTS)' ./integration
+	@.ci/gotest -tags e2e -timeout 14m -run '$(FAULTS)' ./integration
+
+.PHONY: guard
+guard: tree plugin ## what containers may claim and send, members and neighbours that lie
+	@.ci/gotest -tags e2e -timeout 15m -run '$(GUARD)' ./integration
+
+.PHONY: trust
+trust: plugin ## servers, users of the host, secrets and clocks that are not on our side
+	@.ci/gotest -tags e2e -timeout 10m -run '$(TRUST)' ./integration
 
 .PHONY: fault-loop
-fault-loop: plugin ## breaks parts for three minutes, in an order that EVIO_SEED (1) gives
-	@EVIO_SEED=$${EVIO_SEED:-1} .ci/gotest -tags e2e -timeout 15m -run '$(LOOP)' ./integration
+fault-loop: plugin ## breaks parts for 90 s, in an order that EVIO_SEED (1) gives
+	@EVIO_SEED=$${EVIO_SEED:-1} EVIO_DURATION=$${EVIO_DURATION:-90s} .ci/gotest -tags e2e -timeout 15m -run '$(LOOP)' ./integration
 
 .PHONY: soak
 soak: plugin ## the same for DURATION (20m) in another order each time, told round by round
 	@EVIO_DURATION=$(DURATION) $(GO) test -count=1 -v -tags e2e -timeout 0 -run '$(LOOP)' ./integration
 
+.PHONY: bench
+bench: ## what a record costs in a large directory, and whether a loud member delays another
+	@$(GO) test -count=1 -v -run '^Test(RecordCostsTheSameInALargeDirectory|DifferencesCostWhatChanges|MoveCostsWhatMoves)$$' \
+	  -bench '^BenchmarkControlBesideALoudMember$$' -benchtime 1x ./overlay ./driver/network ./datapath/ovs
+
 .PHONY: fuzz
-fuzz: ## every fuzz target, FUZZTIME each (30s)
+fuzz: ## every fuzz target, FUZZTIME each (30s), such as FUZZTIME=10m
 	@.ci/fuzz $(FUZZTIME)
 
 .PHONY: lint
-lint: tools ## gofmt, go vet, golangci-lint, shellcheck, no test that can skip
+lint: tools ## gofmt, go vet, golangci-lint, shellcheck, no test that can skip, no pipe that fails now and then
 	@left=$$(git ls-files -co --exclude-standard -- '*.go' | xargs -r gofmt -l); [ -z "$$left" ] || { echo "gofmt would change: $$left"; exit 1; }
 	$(GO) vet -tags component,e2e ./...
 	$(GOLANGCI) run --allow-parallel-runners ./...
-	shellcheck --severity=warning .ci/* rootfs/*.sh integration/*.sh
+	shellcheck --severity=warning .ci/* rootfs/*.sh rootfs/packaging/*.sh integration/*.sh
+	@.ci/pipes
 	@! git ls-files -co --exclude-standard -- '*_test.go' | xargs -r grep -nE '\.Skip(Now|f)?\(' || { echo "a test must not be able to skip: a missing tool is a failure"; exit 1; }
 
 ## What the others need
@@ -152,8 +206,18 @@ deps: ## installs the packages that are missing
 	@.ci/deps
 
 .PHONY: tree
-tree: ## unpacks Debian with engines, Open vSwitch and servers into /var/cache/evio/tree
+tree: ## unpacks Debian with engines, Open vSwitch and servers below /var/cache/evio
 	@integration/tree.sh
+
+# Of what the plugin is made.
+.PHONY: switch-tree
+switch-tree: deps
+	@integration/tree.sh switch
+
+# What component tests need; engines of 20.10 are in the other one.
+.PHONY: main-tree
+main-tree:
+	@integration/tree.sh trixie
 
 .PHONY: tools
 tools: $(GOLANGCI) ## builds the pinned tools into dist/tools
@@ -163,4 +227,4 @@ $(GOLANGCI):
 
 .PHONY: clean
 clean: ## removes what was built, but for dist/tools
-	rm -rf $(DIST)/evio $(DIST)/demo $(DIST)/demo-log $(DIST)/footprint $(DIST)/plugin $(DIST)/ci
+	rm -rf $(DIST)/evio $(DIST)/demo $(DIST)/demo-log $(DIST)/footprint $(DIST)/plugin $(DIST)/amd64 $(DIST)/arm64 $(DIST)/ci $(DIST)/evio-*.tar.gz*

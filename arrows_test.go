@@ -31,12 +31,13 @@ var arrows = []arrow{
 		to: []string{
 			"evio/datapath", "evio/driver", "evio/plugin", "evio/integration",
 			"github.com/pion", "github.com/songgao/water", "github.com/vishvananda", "github.com/digitalocean/go-openvswitch", "github.com/docker",
+			"github.com/miekg",
 		},
 		why: "the overlay knows no OVS, no TAP, no pion, no Docker",
 	},
 	{
 		from: "evio/datapath",
-		to:   []string{"evio/overlay", "evio/driver", "evio/plugin", "evio/integration", "gosrc.io/xmpp", "github.com/docker"},
+		to:   []string{"evio/overlay", "evio/driver", "evio/plugin", "evio/integration", "gosrc.io/xmpp", "github.com/docker", "github.com/miekg"},
 		why:  "the datapath knows no ring and no signalling",
 	},
 	{from: "evio/driver", to: []string{"evio/plugin", "evio/integration"}, why: "imports go down only"},

@@ -115,7 +115,7 @@ var quotedPath = regexp.MustCompile("`((?:driver|overlay|datapath|plugin|integra
 
 // TestDocsNameWhatThereIs looks for the files and folders that the documents name.
 func TestDocsNameWhatThereIs(t *testing.T) {
-	for _, doc := range []string{"README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/CONFIGURATION.md"} {
+	for _, doc := range []string{"README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/CONFIGURATION.md", "docs/SECURITY.md"} {
 		for _, m := range quotedPath.FindAllStringSubmatch(read(t, doc), -1) {
 			path := m[1]
 			if quotedConstant.MatchString("| `" + path + "` | x |") {
@@ -125,6 +125,52 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 				t.Errorf("%s names %s: %v", doc, path, err)
 			}
 		}
+	}
+}
+
+// namedTest is a test that a document names, and testFunction one that there is.
+var (
+	namedTest    = regexp.MustCompile("`((?:Test|Benchmark|Fuzz)\\w+)`")
+	testFunction = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`)
+)
+
+// TestSecurityIsShown looks for the tests that SECURITY.md names, of which each claim of what an
+// adversary cannot do has one.
+func TestSecurityIsShown(t *testing.T) {
+	there := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		for _, m := range testFunction.FindAllStringSubmatch(read(t, path), -1) {
+			there[m[1]] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, shown := false, 0
+	for line := range strings.Lines(read(t, "docs/SECURITY.md")) {
+		named := namedTest.FindAllStringSubmatch(line, -1)
+		for _, m := range named {
+			if !there[m[1]] {
+				t.Errorf("SECURITY.md names %s, which is no test", m[1])
+			}
+		}
+		switch {
+		case strings.HasSuffix(strings.TrimSpace(line), "| because | shown by |"):
+			claims = true
+		case !strings.HasPrefix(line, "|"):
+			claims = false
+		case claims && !strings.HasPrefix(line, "|--"):
+			if shown++; len(named) == 0 {
+				t.Errorf("SECURITY.md has no test for %s", line)
+			}
+		}
+	}
+	if shown < 20 {
+		t.Errorf("SECURITY.md has %d claims, so its tables are not found", shown)
 	}
 }
 
@@ -143,7 +189,7 @@ func TestArchitectureKnowsThePackages(t *testing.T) {
 	}
 	slices.Sort(named)
 	there := map[string]bool{}
-	for _, root := range []string{"plugin", "driver", "overlay", "datapath"} {
+	for _, root := range []string{"plugin", "driver", "overlay", "datapath", "wall"} {
 		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 			dir := filepath.ToSlash(filepath.Dir(path))
 			if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(dir, "test") {
@@ -166,7 +212,7 @@ var link = regexp.MustCompile(`\]\(#([a-z0-9-]+)\)`)
 // TestLinksLead looks for the headings that links within a document name.
 func TestLinksLead(t *testing.T) {
 	notInAnchor := regexp.MustCompile(`[^a-z0-9 _-]`)
-	for _, doc := range []string{"README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/CONFIGURATION.md"} {
+	for _, doc := range []string{"README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/CONFIGURATION.md", "docs/SECURITY.md"} {
 		text := read(t, doc)
 		anchors := map[string]bool{}
 		for line := range strings.Lines(text) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-plugins-helpers/network"
@@ -36,6 +37,34 @@ func parsePools(v4, v6 []*network.IPAMData) ([]netip.Prefix, error) {
 		}
 	}
 	return subnets, nil
+}
+
+// parseGateways returns the gateways that Docker's address management keeps in the
+// subnets of a network: no container of Docker's gets such an address. Docker's null driver
+// gives none, or 0.0.0.0.
+func parseGateways(v4, v6 []*network.IPAMData) ([]netip.Addr, error) {
+	var gateways []netip.Addr
+	for _, data := range slices.Concat(v4, v6) {
+		if data == nil || data.Gateway == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(data.Gateway)
+		if err == nil && p.Addr().IsUnspecified() {
+			continue
+		}
+		if err != nil || !isGateway(p.Addr()) {
+			return nil, fmt.Errorf("gateway %q is not a container's address with a prefix length: give another --gateway", clip(data.Gateway))
+		}
+		if !slices.Contains(gateways, p.Addr()) {
+			gateways = append(gateways, p.Addr())
+		}
+	}
+	return gateways, nil
+}
+
+// isGateway reports whether an address can be a gateway's.
+func isGateway(a netip.Addr) bool {
+	return a.IsValid() && a.Zone() == "" && !a.Is4In6() && !a.IsUnspecified() && !a.IsMulticast()
 }
 
 // parseAddresses returns the addresses Docker gave an endpoint: none, or one of a

@@ -55,6 +55,7 @@ func (d *Driver) look(ctx context.Context) {
 	core := collector.New(d.apart, d.names...)
 	pace := backoff{first: lookFirst, limit: lookLimit}
 	for tries := 1; ; tries++ {
+		d.learnVersion(ctx)
 		verdict, err := d.compare(ctx, core)
 		if ctx.Err() != nil {
 			return
@@ -74,6 +75,7 @@ func (d *Driver) look(ctx context.Context) {
 		}
 		tries, pace.next = 0, 0
 		d.follow(ctx, verdict)
+		d.learnShadowed(ctx)
 		pause := lookEvery
 		if verdict.Pending {
 			pause = d.apart

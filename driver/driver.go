@@ -86,11 +86,18 @@ type Driver struct {
 	started   bool
 	closed    bool
 	networks  map[string]*dockerNetwork
+	version   engineVersion      // of the engine, once it has told it
 	changes   uint64             // numbers the versions of all objects
 	looks     context.CancelFunc // ends the looks at the engine's lists, once these are begun
 	looked    chan struct{}      // closed when they have ended
 	missing   []string           // a sentence for each network that the engine has and the store lacks
+	shadowed  []string           // a sentence for each name that a plugin of the engine has
 	collected status.Collected
+
+	claimNews  chan struct{}            // unkept is not empty
+	unkept     map[*dockerEndpoint]bool // whose claims are to be stored
+	endClaims  context.CancelFunc
+	claimsKept chan struct{} // closed when that has ended
 }
 
 // restoreWidth is how many networks are handed to the plane at once after a start.
@@ -106,8 +113,10 @@ func New(c Config) *Driver {
 		names:    c.Names, apart: c.LookApart, activity: make(chan struct{}, 1),
 		networks: map[string]*dockerNetwork{},
 		looks:    func() {}, looked: make(chan struct{}),
+		claimNews: make(chan struct{}, 1), endClaims: func() {}, claimsKept: make(chan struct{}),
 	}
 	close(d.looked)
+	close(d.claimsKept)
 	if d.apart == 0 {
 		d.apart = lookApart
 	}
@@ -131,7 +140,7 @@ func (d *Driver) Close(ctx context.Context) error {
 	err := d.conns.stopListening()
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	err = errors.Join(err, d.endLooks(ctx), d.calls.drain(ctx))
+	err = errors.Join(err, d.endLooks(ctx), d.calls.drain(ctx), d.awaitClaims(ctx))
 	d.mu.Lock()
 	d.closed = true
 	all := d.networksLocked()
@@ -156,11 +165,12 @@ func (d *Driver) Faults() []string {
 		faults = append(faults, sentence(d.fault))
 	}
 	for _, n := range d.networksLocked() {
-		if n.fault != nil {
-			faults = append(faults, "network "+n.rec.label()+": "+sentence(n.fault))
+		if err := n.faultLocked(); err != nil {
+			faults = append(faults, "network "+n.rec.label()+": "+sentence(err))
 		}
 	}
 	faults = append(faults, d.missing...)
+	faults = append(faults, d.shadowed...)
 	d.mu.Unlock()
 	if d.store != nil {
 		faults = append(faults, d.store.Faults()...)

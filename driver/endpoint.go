@@ -19,7 +19,8 @@ func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpoint
 	if err := d.refused(); err != nil {
 		return nil, err
 	}
-	if err := checkEndpointOptions(req.Options); err != nil {
+	ifName, err := checkEndpointOptions(req.Options, d.engineVersion())
+	if err != nil {
 		return nil, err
 	}
 	n, leave, err := d.enter(ctx, req.NetworkID, share)
@@ -32,6 +33,7 @@ func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpoint
 	if err != nil {
 		return nil, fmt.Errorf("network %s: %w", netRec.label(), err)
 	}
+	rec.IfName = ifName
 	resp := &network.CreateEndpointResponse{}
 	if !rec.Given {
 		resp.Interface = &network.EndpointInterface{MacAddress: rec.MAC.String()}
@@ -121,7 +123,7 @@ func (d *Driver) reserveEndpoint(ctx context.Context, n *dockerNetwork, rec endp
 			continue
 		}
 		if !known.sameRequest(&rec) {
-			return nil, fmt.Errorf("endpoint %s exists with other addresses: disconnect the container and connect it again", short(rec.ID))
+			return nil, fmt.Errorf("endpoint %s exists with other addresses or another interface name: disconnect the container and connect it again", short(rec.ID))
 		}
 		return nil, nil
 	}

@@ -22,9 +22,13 @@ type Engine interface {
 	// NetworkRanges returns the ranges from which Docker hands out addresses on the
 	// network: the --ip-range of a subnet, or all of it.
 	NetworkRanges(ctx context.Context, id string) ([]netip.Prefix, error)
+	// Version returns the version of the engine.
+	Version(ctx context.Context) (string, error)
 	// List returns all networks, and the endpoints of those with the given IDs and of
 	// all running containers. What it cannot list completely is an error.
 	List(ctx context.Context, ids []string) (collector.List, error)
+	// Plugins returns the names of all managed plugins, NAME:TAG.
+	Plugins(ctx context.Context) ([]string, error)
 }
 
 var _ Engine = (*DockerEngine)(nil)

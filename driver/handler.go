@@ -69,6 +69,7 @@ func noReply[Req any](call func(context.Context, *Req) error) func(context.Conte
 // getCapabilities is what an engine asks when it starts, and all that it asks if its
 // containers have outlived it.
 func (d *Driver) getCapabilities(context.Context, *empty) (network.CapabilitiesResponse, error) {
+	d.forgetVersion()
 	select {
 	case d.activity <- struct{}{}:
 	default:

@@ -10,7 +10,7 @@ import (
 
 // Join attaches a container: when it returns, an interface that Docker can move
 // into the sandbox is there and its peer is on the bridge.
-func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*network.JoinResponse, error) {
+func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*JoinResponse, error) {
 	if err := d.refused(); err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*network.J
 	defer leave()
 	netRec, before := d.record(n), d.endpointRecord(e)
 	rec := before
-	rec.Joined, rec.SandboxKey = true, req.SandboxKey
+	rec.Joined, rec.SandboxKey, rec.Claims = true, req.SandboxKey, nil
 
 	undo := rollback{log: d.log.WithField("endpoint", short(rec.ID))}
 	defer func() { undo.run(ctx) }()
@@ -45,10 +45,10 @@ func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*network.J
 	d.mu.Lock()
 	e.inPlane = true
 	d.mu.Unlock()
-	return &network.JoinResponse{
-		InterfaceName:         network.InterfaceName{SrcName: rec.ContainerIf, DstPrefix: dstPrefix},
-		DisableGatewayService: netRec.Gateway == GatewayNone || netRec.Internal,
-	}, nil
+	d.warnIfName(&rec)
+	resp := &JoinResponse{InterfaceName: rec.interfaceName(&netRec)}
+	resp.DisableGatewayService = netRec.Gateway == GatewayNone || netRec.Internal
+	return resp, nil
 }
 
 // joinable waits until the plane has the network. The gate is not held meanwhile.
@@ -76,7 +76,7 @@ func (d *Driver) Leave(ctx context.Context, req *network.LeaveRequest) error {
 		return nil
 	}
 	err = d.detach(ctx, n, e, &rec)
-	rec.Joined, rec.SandboxKey = false, ""
+	rec.Joined, rec.SandboxKey, rec.Claims = false, "", nil
 	if err = errors.Join(err, d.keepEndpoint(e, rec)); err != nil {
 		return fmt.Errorf("detach the container from network %s: %w", d.label(n), err)
 	}

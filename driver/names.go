@@ -13,9 +13,6 @@ const (
 	ContainerPrefix = "evc" // the end that Docker moves into the container
 )
 
-// dstPrefix is what Docker names interfaces inside containers: eth0, eth1, …
-const dstPrefix = "eth"
-
 func vethNames(engineID, endpointID string) (host, container string) {
 	h := sha256.New()
 	for _, part := range []string{"evio veth 1", engineID, endpointID} {

@@ -14,7 +14,7 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	if err := d.refused(); err != nil {
 		return err
 	}
-	rec, err := newNetworkRecord(req)
+	rec, err := newNetworkRecord(req, d.engineVersion())
 	if err != nil {
 		return err
 	}
@@ -61,15 +61,19 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	return nil
 }
 
-func newNetworkRecord(req *network.CreateNetworkRequest) (networkRecord, error) {
+func newNetworkRecord(req *network.CreateNetworkRequest, engine engineVersion) (networkRecord, error) {
 	if err := checkID("network", req.NetworkID); err != nil {
 		return networkRecord{}, err
 	}
-	options, err := parseNetworkOptions(req.Options)
+	options, err := parseNetworkOptions(req.Options, engine)
 	if err != nil {
 		return networkRecord{}, err
 	}
 	subnets, err := parsePools(req.IPv4Data, req.IPv6Data)
+	if err != nil {
+		return networkRecord{}, err
+	}
+	gateways, err := parseGateways(req.IPv4Data, req.IPv6Data)
 	if err != nil {
 		return networkRecord{}, err
 	}
@@ -82,9 +86,13 @@ func newNetworkRecord(req *network.CreateNetworkRequest) (networkRecord, error) 
 			return networkRecord{}, err
 		}
 	}
+	if len(subnets) == 0 && options.Guard == GuardStrict {
+		return networkRecord{}, fmt.Errorf("option %s=%s lets containers speak with Docker's addresses only, and the network has none (--ipam-driver null): give it a --subnet, or %s=%s", optionGuard, GuardStrict, optionGuard, GuardClaim)
+	}
 	return networkRecord{
 		ID: req.NetworkID, Overlay: options.Overlay, Named: options.Overlay != "",
-		Gateway: options.Gateway, Encryption: options.Encryption, MTU: options.MTU, Internal: options.Internal, Subnets: subnets,
+		Gateway: options.Gateway, Encryption: options.Encryption, Guard: options.Guard, MTU: options.MTU, Internal: options.Internal, IfPrefix: options.IfPrefix,
+		Subnets: subnets, Gateways: gateways,
 	}, nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"evio/driver/spelling"
 )
 
 // Options of a network, as in docker network create -o NAME=VALUE.
@@ -15,6 +13,7 @@ const (
 	optionOverlay    = "evio.overlay"
 	optionGateway    = "evio.gateway"
 	optionEncryption = "evio.encryption"
+	optionGuard      = "evio.guard"
 	optionMTU        = "com.docker.network.driver.mtu"
 )
 
@@ -30,6 +29,20 @@ const (
 // EncryptionRequired is the value of evio.encryption: frames leave the engine in
 // records only, never in clear text.
 const EncryptionRequired = "required"
+
+// Values of evio.guard: what a container may say with addresses that Docker has not
+// given it.
+const (
+	// GuardStrict lets a container speak with Docker's addresses only.
+	GuardStrict = "strict"
+	// GuardClaim lets it also take addresses that nobody holds, inside the subnets. It is
+	// the default.
+	GuardClaim = "claim"
+	// GuardOpen lets it also route, bridge and serve DHCP.
+	GuardOpen = "open"
+)
+
+var guardModes = []string{GuardStrict, GuardClaim, GuardOpen}
 
 // Limits of the MTU in bytes: the least that every IPv4 (RFC 791) or IPv6
 // (RFC 8200 section 5) link carries, and the usual jumbo frame.
@@ -51,31 +64,25 @@ const (
 	keyInternal = "com.docker.network.internal"
 )
 
-var networkOptionNames = []string{optionOverlay, optionGateway, optionEncryption, optionMTU}
-
-// dockerNetworkOptions are options that the user may give with -o and that Docker
-// itself acts on.
-var dockerNetworkOptions = []string{
-	keyIPv4, keyIPv6, keyInternal,
-	"com.docker.network.advertise_addr_nmsgs",
-	"com.docker.network.advertise_addr_ms",
-	"com.docker.network.container_iface_prefix",
-}
+// networkOptionNames are the options that evio acts on.
+var networkOptionNames = []string{optionOverlay, optionGateway, optionEncryption, optionGuard, optionMTU, optionIfPrefix}
 
 // networkOptions is what the options of a network come to.
 type networkOptions struct {
 	Overlay    string // as given; empty: the network's own name is to serve
 	Gateway    string
 	Encryption string
+	Guard      string
 	MTU        int
 	Internal   bool
 	IPv6       bool
+	IfPrefix   string // of interfaces inside containers; empty: the usual one
 }
 
 // parseNetworkOptions reads the options of CreateNetwork: the user's are in a map
 // of their own within Docker's.
-func parseNetworkOptions(all map[string]any) (networkOptions, error) {
-	o := networkOptions{Gateway: GatewayDocker, Encryption: EncryptionRequired, MTU: defaultMTU}
+func parseNetworkOptions(all map[string]any, engine engineVersion) (networkOptions, error) {
+	o := networkOptions{Gateway: GatewayDocker, Encryption: EncryptionRequired, Guard: GuardClaim, MTU: defaultMTU}
 	var err error
 	if o.IPv6, err = flag(all, keyIPv6); err != nil {
 		return o, err
@@ -93,7 +100,13 @@ func parseNetworkOptions(all map[string]any) (networkOptions, error) {
 		return o, err
 	}
 	for _, key := range sortedKeys(user) {
-		if err := o.set(key, user[key]); err != nil {
+		if err := checkNetworkOption(key, user[key], all, engine); err != nil {
+			return o, err
+		}
+		if slices.Contains(networkOptionNames, key) {
+			err = o.set(key, user[key])
+		}
+		if err != nil {
 			return o, err
 		}
 	}
@@ -113,13 +126,28 @@ func userOptions(all map[string]any) (map[string]any, error) {
 	return user, nil
 }
 
-func (o *networkOptions) set(key string, value any) error {
-	if slices.Contains(dockerNetworkOptions, key) {
+// checkNetworkOption refuses what neither evio nor Docker acts on.
+func checkNetworkOption(key string, value any, all map[string]any, engine engineVersion) error {
+	d, known := decideNetwork(key)
+	switch {
+	case d.flag != "":
+		says, err := flag(all, key)
+		if all[key] == nil {
+			says = key == keyIPv4 // of engines that know no other networks
+		}
+		if err != nil {
+			return err
+		}
+		return checkSwitch(key, d.flag, value, says)
+	case known:
+		return d.check(key, engine)
+	case slices.Contains(networkOptionNames, key):
 		return nil
 	}
-	if !slices.Contains(networkOptionNames, key) {
-		return unknownOption(key)
-	}
+	return unknownOption(key)
+}
+
+func (o *networkOptions) set(key string, value any) (err error) {
 	text, ok := value.(string)
 	if !ok {
 		return fmt.Errorf("option %s is a %T: give it as text", key, value)
@@ -142,14 +170,22 @@ func (o *networkOptions) set(key string, value any) error {
 				optionEncryption, clip(text), EncryptionRequired)
 		}
 		o.Encryption = text
+	case optionGuard:
+		if !slices.Contains(guardModes, text) {
+			return fmt.Errorf("option %s is %q: give %q (containers speak with the addresses that Docker gives them), %q (they may also take free addresses of the subnets, as keepalived does; the default) or %q (they may also route, bridge and serve DHCP)",
+				optionGuard, clip(text), GuardStrict, GuardClaim, GuardOpen)
+		}
+		o.Guard = text
 	case optionMTU:
 		mtu, err := strconv.Atoi(text)
 		if err != nil {
 			return fmt.Errorf("option %s is %q: give a number of bytes from %d to %d", optionMTU, clip(text), minMTU4, maxMTU)
 		}
 		o.MTU = mtu
+	case optionIfPrefix:
+		o.IfPrefix, err = parseIfPrefix(text)
 	}
-	return nil
+	return err
 }
 
 // check finds values out of range and options that contradict each other.
@@ -159,7 +195,7 @@ func (o *networkOptions) check(gatewayGiven bool) error {
 	}
 	if o.Internal {
 		if gatewayGiven && o.Gateway == GatewayDocker {
-			return fmt.Errorf("option %s=%s asks for a way out and --internal for none: leave one of them away", optionGateway, GatewayDocker)
+			return fmt.Errorf("option %s=%s asks for a way out and --internal for none: leave one of them out", optionGateway, GatewayDocker)
 		}
 		o.Gateway = GatewayNone
 	}
@@ -188,22 +224,6 @@ func checkOverlayName(name string) error {
 	return nil
 }
 
-// checkEndpointOptions refuses options of an attachment that are not Docker's own:
-// evio has none.
-func checkEndpointOptions(all map[string]any) error {
-	for _, key := range sortedKeys(all) {
-		switch {
-		case strings.HasPrefix(key, "com.docker.network.endpoint."), key == "com.docker.network.portmap", key == keyGeneric:
-		default:
-			if slices.Contains(networkOptionNames, key) {
-				return fmt.Errorf("option %s belongs to the network, not to a container's attachment: give it to docker network create", key)
-			}
-			return fmt.Errorf("unknown option %q for a container's attachment: evio has none, leave it away", clip(key))
-		}
-	}
-	return nil
-}
-
 // flag reads one of Docker's own switches.
 func flag(all map[string]any, key string) (bool, error) {
 	switch v := all[key].(type) {
@@ -217,12 +237,4 @@ func flag(all map[string]any, key string) (bool, error) {
 		}
 	}
 	return false, errors.New(key + " is neither true nor false")
-}
-
-func unknownOption(key string) error {
-	known := strings.Join(networkOptionNames, ", ")
-	if near, ok := spelling.Nearest(key, networkOptionNames); ok {
-		return fmt.Errorf("unknown option %q: did you mean %s? evio knows %s", clip(key), near, known)
-	}
-	return fmt.Errorf("unknown option %q: evio knows %s", clip(key), known)
 }

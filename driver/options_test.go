@@ -2,6 +2,8 @@ package driver
 
 import (
 	"encoding/json"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,7 +12,7 @@ import (
 )
 
 func TestOptions(t *testing.T) {
-	normal := networkOptions{Gateway: GatewayDocker, Encryption: EncryptionRequired, MTU: 1400}
+	normal := networkOptions{Gateway: GatewayDocker, Encryption: EncryptionRequired, Guard: GuardClaim, MTU: 1400}
 	with := func(change func(*networkOptions)) networkOptions {
 		o := normal
 		change(&o)
@@ -36,6 +38,13 @@ func TestOptions(t *testing.T) {
 		{"gateway other", `{"com.docker.network.generic":{"evio.gateway":"anycast"}}`, normal, []string{"evio.gateway", "anycast", "docker", "none"}},
 		{"encryption", `{"com.docker.network.generic":{"evio.encryption":"required"}}`, normal, nil},
 		{"encryption other", `{"com.docker.network.generic":{"evio.encryption":"off"}}`, normal, []string{"evio.encryption", `"off"`, `"required"`, "the one value known"}},
+		{"guard strict", `{"com.docker.network.generic":{"evio.guard":"strict"}}`, with(func(o *networkOptions) { o.Guard = GuardStrict }), nil},
+		{"guard claim", `{"com.docker.network.generic":{"evio.guard":"claim"}}`, normal, nil},
+		{"guard open", `{"com.docker.network.generic":{"evio.guard":"open"}}`, with(func(o *networkOptions) { o.Guard = GuardOpen }), nil},
+		{"guard other", `{"com.docker.network.generic":{"evio.guard":"off"}}`, normal, []string{"evio.guard", `"off"`, `"strict"`, `"claim"`, `"open"`, "keepalived", "DHCP"}},
+		{"guard in capitals", `{"com.docker.network.generic":{"evio.guard":"Open"}}`, normal, []string{"evio.guard", `"Open"`}},
+		{"guard no text", `{"com.docker.network.generic":{"evio.guard":true}}`, normal, []string{"evio.guard", "text"}},
+		{"guard without prefix", `{"com.docker.network.generic":{"guard":"open"}}`, normal, []string{"did you mean evio.guard?"}},
 		{"mtu", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"9000"}}`, with(func(o *networkOptions) { o.MTU = 9000 }), nil},
 		{"mtu least", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"576"}}`, with(func(o *networkOptions) { o.MTU = 576 }), nil},
 		{"mtu too small", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"575"}}`, normal, []string{"575", "576 to 9000"}},
@@ -52,10 +61,15 @@ func TestOptions(t *testing.T) {
 		},
 		{"internal is no switch", `{"com.docker.network.internal":7}`, normal, []string{"com.docker.network.internal"}},
 		{"ipv6", `{"com.docker.network.enable_ipv6":true,"com.docker.network.enable_ipv4":"true"}`, with(func(o *networkOptions) { o.IPv6 = true }), nil},
-		{"Docker's own among the user's", `{"com.docker.network.generic":{"com.docker.network.enable_ipv4":"false","com.docker.network.advertise_addr_nmsgs":"1"}}`, normal, nil},
-		{"mistyped", `{"com.docker.network.generic":{"evio.overly":"x"}}`, normal, []string{`"evio.overly"`, "did you mean evio.overlay?", "evio.gateway, evio.encryption, com.docker.network.driver.mtu"}},
+		{"Docker's own among the user's", `{"com.docker.network.generic":{"com.docker.network.enable_ipv4":"true","com.docker.network.advertise_addr_nmsgs":"1"}}`, normal, nil},
+		{
+			"internal as an option too", `{"com.docker.network.internal":true,"com.docker.network.generic":{"com.docker.network.internal":"true"}}`,
+			with(func(o *networkOptions) { o.Internal, o.Gateway = true, GatewayNone }), nil,
+		},
+		{"prefix of interfaces", `{"com.docker.network.generic":{"com.docker.network.container_iface_prefix":"lan"}}`, with(func(o *networkOptions) { o.IfPrefix = "lan" }), nil},
+		{"mistyped", `{"com.docker.network.generic":{"evio.overly":"x"}}`, normal, []string{`"evio.overly"`, "did you mean evio.overlay?", "evio.gateway, evio.encryption, evio.guard, com.docker.network.driver.mtu, com.docker.network.container_iface_prefix"}},
 		{"without prefix", `{"com.docker.network.generic":{"mtu":"1400"}}`, normal, []string{"did you mean com.docker.network.driver.mtu?"}},
-		{"unknown", `{"com.docker.network.generic":{"parent":"eth0"}}`, normal, []string{`"parent": evio knows evio.overlay, evio.gateway, evio.encryption, com.docker.network.driver.mtu`}},
+		{"unknown", `{"com.docker.network.generic":{"parent":"eth0"}}`, normal, []string{`"parent": evio knows evio.overlay, evio.gateway, evio.encryption, evio.guard, com.docker.network.driver.mtu`}},
 		{"another driver's", `{"com.docker.network.generic":{"com.docker.network.bridge.name":"br0"}}`, normal, []string{"com.docker.network.bridge.name"}},
 		{"not below generic", `{"evio.overlay":"x"}`, normal, []string{"evio.overlay"}},
 		{"generic is a list", `{"com.docker.network.generic":["x"]}`, normal, []string{"com.docker.network.generic"}},
@@ -65,7 +79,7 @@ func TestOptions(t *testing.T) {
 			if err := json.Unmarshal([]byte(c.json), &all); err != nil {
 				t.Fatal(err)
 			}
-			got, err := parseNetworkOptions(all)
+			got, err := parseNetworkOptions(all, engineVersion{})
 			if c.err == nil {
 				if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
 					t.Errorf("error %v, %s", err, diff)
@@ -101,7 +115,7 @@ func TestMTUWithIPv6(t *testing.T) {
 					c.req.Options = map[string]any{}
 				}
 				c.req.Options[keyGeneric] = map[string]any{optionMTU: mtu}
-				_, err := newNetworkRecord(&c.req)
+				_, err := newNetworkRecord(&c.req, engineVersion{})
 				if (err == nil) != ok {
 					t.Errorf("mtu %s: %v", mtu, err)
 				}
@@ -110,6 +124,23 @@ func TestMTUWithIPv6(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A network without addresses of Docker's is of no use where these are all that a
+// container may have.
+func TestStrictNeedsAddresses(t *testing.T) {
+	null := []*network.IPAMData{{AddressSpace: "null", Pool: "0.0.0.0/0", Gateway: "0.0.0.0/0"}}
+	pool := []*network.IPAMData{{Pool: "10.9.0.0/24", Gateway: "10.9.0.1/24"}}
+	for guard, data := range map[string][]*network.IPAMData{GuardStrict: pool, GuardClaim: null, GuardOpen: null} {
+		req := network.CreateNetworkRequest{NetworkID: "n", IPv4Data: data, Options: map[string]any{keyGeneric: map[string]any{optionGuard: guard}}}
+		if rec, err := newNetworkRecord(&req, engineVersion{}); err != nil || rec.Guard != guard {
+			t.Errorf("%s: %+v, %v", guard, rec, err)
+		}
+		req.IPv4Data = null
+		if _, err := newNetworkRecord(&req, engineVersion{}); (err != nil) != (guard == GuardStrict) || err != nil && !strings.Contains(err.Error(), "--ipam-driver null") {
+			t.Errorf("%s without addresses: %v", guard, err)
+		}
 	}
 }
 
@@ -123,10 +154,15 @@ func TestPools(t *testing.T) {
 		{"wrong family", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{{Pool: "fd00::/64"}}}, "family"},
 		{"wrong family 6", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "10.0.0.0/8"}}}, "family"},
 		{"mapped", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "::ffff:10.0.0.0/104"}}}, "family"},
+		{"gateway without prefix", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{{Pool: "10.0.0.0/8", Gateway: "10.0.0.1"}}}, "--gateway"},
+		{"gateway of many", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "fd00::/64", Gateway: "ff02::1/64"}}}, "--gateway"},
 		{"null entry", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{nil, {}}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := parsePools(c.req.IPv4Data, c.req.IPv6Data)
+			if err == nil {
+				_, err = parseGateways(c.req.IPv4Data, c.req.IPv6Data)
+			}
 			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 				t.Errorf("error %v", err)
 			}
@@ -134,18 +170,24 @@ func TestPools(t *testing.T) {
 	}
 }
 
-func TestEndpointOptions(t *testing.T) {
-	for key, want := range map[string]string{
-		"com.docker.network.endpoint.macaddress":   "",
-		"com.docker.network.endpoint.exposedports": "",
-		"com.docker.network.endpoint.ifname":       "",
-		"com.docker.network.portmap":               "",
-		"evio.mac":                                 "unknown option \"evio.mac\"",
-		"evio.overlay":                             "docker network create",
-	} {
-		err := checkEndpointOptions(map[string]any{key: "x"})
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: %v", key, err)
-		}
+// TestGateways: Docker says the gateway of each subnet, and it is in the record and in
+// what the plane gets, also after a restart.
+func TestGateways(t *testing.T) {
+	req := network.CreateNetworkRequest{
+		NetworkID: "n",
+		IPv4Data:  []*network.IPAMData{{Pool: "10.9.0.0/24", Gateway: "10.9.0.1/24"}, nil, {Pool: "10.10.0.0/24"}},
+		IPv6Data:  []*network.IPAMData{{Pool: "fd00::/64", Gateway: "fd00::1/64"}, {Pool: "fd00::/64", Gateway: "fd00::1/64"}},
+	}
+	want := []netip.Addr{netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("fd00::1")}
+	rec, err := newNetworkRecord(&req, engineVersion{})
+	if err != nil || !slices.Equal(rec.spec().Gateways, want) {
+		t.Fatalf("%v, %v", rec.spec().Gateways, err)
+	}
+	text, err := json.Marshal(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := decodeNetwork("n", text); err != nil || !slices.Equal(again.spec().Gateways, want) {
+		t.Errorf("%v, %v", again.spec().Gateways, err)
 	}
 }

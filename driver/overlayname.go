@@ -23,11 +23,23 @@ func (d *Driver) wantsEngineLocked(rec *networkRecord) bool {
 func (d *Driver) askEngine(ctx context.Context, n *dockerNetwork) {
 	d.nameOverlay(ctx, n)
 	d.learnRanges(ctx, n)
+	for pace := (backoff{first: freeEvery, limit: freeEvery}); d.isApart(n) && pace.wait(ctx); {
+		d.nameOverlay(ctx, n)
+	}
+}
+
+// freeEvery is how often a network looks whether the overlay of its name has become free.
+const freeEvery = 5 * time.Second
+
+func (d *Driver) isApart(n *dockerNetwork) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return n.apart != nil
 }
 
 // nameOverlay finds out what Docker calls the network and joins the overlay of that
-// name. Until then, and if another network of this engine uses that overlay, the
-// network is of this engine alone.
+// name. Until then, and while the name cannot be an overlay's or another network of this
+// engine uses that overlay, the network is of this engine alone.
 func (d *Driver) nameOverlay(ctx context.Context, n *dockerNetwork) {
 	rec := d.record(n)
 	log := d.log.WithField("network", rec.label())
@@ -82,10 +94,10 @@ func (d *Driver) adoptName(ctx context.Context, n *dockerNetwork, name string) e
 		d.mu.Unlock()
 		return nil
 	}
-	before := n.rec
+	before, apart := n.rec, n.apart
 	n.rec.Name = name
-	obstacle := d.claimLocked(n, name)
-	rec := n.rec
+	n.apart = d.claimLocked(n, name)
+	obstacle, rec := n.apart, n.rec
 	d.mu.Unlock()
 
 	if rec.Name != before.Name || rec.Overlay != before.Overlay {
@@ -101,7 +113,9 @@ func (d *Driver) adoptName(ctx context.Context, n *dockerNetwork, name string) e
 	}
 	log := d.log.WithField("network", name)
 	if obstacle != nil {
-		log.WithError(obstacle).Warn("network stays local")
+		if apart == nil || apart.Error() != obstacle.Error() {
+			log.WithError(obstacle).Warn("network stays local")
+		}
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -119,10 +133,10 @@ func (d *Driver) claimLocked(n *dockerNetwork, name string) error {
 		return nil
 	}
 	if err := checkOverlayName(name); err != nil {
-		return fmt.Errorf("its name cannot be an overlay's: %w; create it with -o %s=NAME", err, optionOverlay)
+		return fmt.Errorf("it reaches this engine only, because its name cannot be an overlay's (%w): remove it and create it with -o %s=NAME", err, optionOverlay)
 	}
 	if other := d.overlayUserLocked(name); other != nil {
-		return fmt.Errorf("overlay %s is used by network %s of this engine: create it with another -o %s=NAME", name, other.rec.label(), optionOverlay)
+		return fmt.Errorf("it reaches this engine only, because overlay %s is used by network %s of this engine: remove one of the two and create it with another -o %s=NAME", name, other.rec.label(), optionOverlay)
 	}
 	n.rec.Overlay = name
 	return nil

@@ -73,10 +73,80 @@ func TestClashOfDefaultNameStaysLocal(t *testing.T) {
 	if overlay := overlayOf(r, net2); overlay != "" {
 		t.Errorf("overlay %q after a restart", overlay)
 	}
+	isFault(t, r, net2, "network blue: it reaches this engine only, because overlay blue is used by network")
 	// The overlay is free when the other network is gone.
 	r.ok("DeleteNetwork", m{"NetworkID": net1})
 	r.restart()
 	eventually(t, "overlay joined", func() bool { return overlayOf(r, net2) == "blue" })
+	isNoFault(t, r)
+}
+
+// isFault: the network's fault, which is among the driver's, begins with a text and says
+// what to do.
+func isFault(t *testing.T, r *rig, id, text string) {
+	t.Helper()
+	faults := strings.Join(r.driver.Faults(), "\n")
+	if !strings.HasPrefix(faults, text) || !strings.Contains(faults, "-o evio.overlay=NAME") {
+		t.Errorf("faults %q", faults)
+	}
+	for _, n := range r.driver.Networks() {
+		if n.ID == id && !strings.Contains(faults, n.Fault) || n.ID != id && n.Fault != "" {
+			t.Errorf("network %s has fault %q", n.ID, n.Fault)
+		}
+	}
+}
+
+func isNoFault(t *testing.T, r *rig) {
+	t.Helper()
+	if f := r.driver.Faults(); len(f) != 0 {
+		t.Errorf("faults %q", f)
+	}
+	for _, n := range r.driver.Networks() {
+		if n.Fault != "" {
+			t.Errorf("network %s has fault %q", n.ID, n.Fault)
+		}
+	}
+}
+
+// TestTakenOverlayBecomesFree: a network waits for the overlay of its name without a
+// restart, and says so once.
+func TestTakenOverlayBecomesFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		d := r.prepare()
+		d.Start(t.Context())
+		r.engine.Name(net1, "other")
+		if err := d.CreateNetwork(t.Context(), &network.CreateNetworkRequest{
+			NetworkID: net1, Options: map[string]any{"com.docker.network.generic": map[string]any{"evio.overlay": "blue"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		r.engine.Name(net2, "blue")
+		create(t, d, net2)
+		<-time.After(time.Hour)
+		isFault(t, r, net2, "network blue: it reaches this engine only, because overlay blue is used by network other")
+		told := 0
+		for _, e := range r.logs.AllEntries() {
+			if e.Message == "network stays local" {
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("logged %d times", told)
+		}
+		if err := d.DeleteNetwork(t.Context(), &network.DeleteNetworkRequest{NetworkID: net1}); err != nil {
+			t.Error(err)
+		}
+		<-time.After(10 * time.Second)
+		if overlay := overlayOf(r, net2); overlay != "blue" {
+			t.Errorf("overlay %q", overlay)
+		}
+		isNoFault(t, r)
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestNameThatNoOverlayCanHave(t *testing.T) {
@@ -87,6 +157,9 @@ func TestNameThatNoOverlayCanHave(t *testing.T) {
 	if overlay := overlayOf(r, net1); overlay != "" {
 		t.Errorf("overlay %q", overlay)
 	}
+	isFault(t, r, net1, "network my network: it reaches this engine only, because its name cannot be an overlay's")
+	r.ok("DeleteNetwork", m{"NetworkID": net1})
+	isNoFault(t, r)
 }
 
 // The engine answers late, the store and the plane fail a few times.

@@ -45,6 +45,10 @@ type Plane interface {
 	// not; it does not wait, and whatever a call is about is among them before the
 	// plane hears of it and until the plane has removed it. Sweep does no I/O.
 	Sweep(owners func() map[string][]string)
+	// KeepClaims has the plane tell from now on what containers have claimed by
+	// themselves, each time all that one of them has; kept does not wait. It is called
+	// once, before any network is added.
+	KeepClaims(kept func(networkID, endpointID string, claims []Claim))
 }
 
 // Unavailable is the error of a method of a Plane that has not begun, because what it
@@ -66,8 +70,10 @@ type NetworkSpec struct {
 	// plane, gives the way out.
 	Gateway    string
 	Encryption string // EncryptionRequired
+	Guard      string // GuardStrict, GuardClaim or GuardOpen
 	Internal   bool
 	Subnets    []netip.Prefix // masked; empty with Docker's null IPAM driver
+	Gateways   []netip.Addr   // of the subnets, as Docker has them
 	Ranges     []netip.Prefix // from which Docker hands out addresses, masked; empty: not known yet
 	// Adopt is set after a restart of the plugin: what is there of the network's
 	// bridge is kept, also when AddNetwork fails.
@@ -91,4 +97,6 @@ type EndpointSpec struct {
 	// running: the veth pair exists, its far end is inside the container, and it
 	// must be kept, not made anew.
 	Adopt bool
+	// Claims go with Adopt: what the container has claimed by itself.
+	Claims []Claim
 }

@@ -26,9 +26,12 @@ type networkRecord struct {
 	Named      bool           `json:"named,omitempty"`   // Overlay was given as an option
 	Gateway    string         `json:"gateway"`
 	Encryption string         `json:"encryption"`
+	Guard      string         `json:"guard"`
 	MTU        int            `json:"mtu"`
 	Internal   bool           `json:"internal,omitempty"`
+	IfPrefix   string         `json:"interface_prefix,omitempty"` // of interfaces inside containers
 	Subnets    []netip.Prefix `json:"subnets,omitempty"`
+	Gateways   []netip.Addr   `json:"gateways,omitempty"` // of the subnets, as Docker has them
 	// Ranges are those from which Docker hands out addresses, once the engine has told
 	// them (Ranged).
 	Ranges []netip.Prefix `json:"ranges,omitempty"`
@@ -52,27 +55,42 @@ func (r *networkRecord) validate() error {
 	if r.Encryption != EncryptionRequired {
 		return fmt.Errorf("encryption %q", clip(r.Encryption))
 	}
+	if !slices.Contains(guardModes, r.Guard) {
+		return fmt.Errorf("guard %q", clip(r.Guard))
+	}
 	if r.MTU < minMTU4 || r.MTU > maxMTU {
 		return fmt.Errorf("mtu %d", r.MTU)
+	}
+	if r.IfPrefix != "" {
+		if _, err := parseIfPrefix(r.IfPrefix); err != nil {
+			return err
+		}
 	}
 	for _, s := range slices.Concat(r.Subnets, r.Ranges) {
 		if !s.IsValid() || s != s.Masked() {
 			return fmt.Errorf("subnet or range %s", s)
 		}
 	}
+	for _, a := range r.Gateways {
+		if !isGateway(a) {
+			return fmt.Errorf("gateway address %s", a)
+		}
+	}
 	return nil
 }
 
-// sameRequest reports whether both come of the same request of Docker.
+// sameRequest reports whether both come of the same request of Docker. Records of before
+// have no gateways, so these are not compared.
 func (r *networkRecord) sameRequest(o *networkRecord) bool {
 	return r.Named == o.Named && (!r.Named || r.Overlay == o.Overlay) &&
-		r.Gateway == o.Gateway && r.Encryption == o.Encryption && r.MTU == o.MTU && r.Internal == o.Internal && slices.Equal(r.Subnets, o.Subnets)
+		r.Gateway == o.Gateway && r.Encryption == o.Encryption && r.Guard == o.Guard && r.MTU == o.MTU && r.Internal == o.Internal && r.IfPrefix == o.IfPrefix &&
+		slices.Equal(r.Subnets, o.Subnets)
 }
 
 func (r *networkRecord) spec() NetworkSpec {
 	return NetworkSpec{
-		ID: r.ID, Overlay: r.Overlay, MTU: r.MTU, Gateway: r.Gateway, Encryption: r.Encryption, Internal: r.Internal,
-		Subnets: slices.Clone(r.Subnets), Ranges: slices.Clone(r.Ranges),
+		ID: r.ID, Overlay: r.Overlay, MTU: r.MTU, Gateway: r.Gateway, Encryption: r.Encryption, Guard: r.Guard, Internal: r.Internal,
+		Subnets: slices.Clone(r.Subnets), Gateways: slices.Clone(r.Gateways), Ranges: slices.Clone(r.Ranges),
 	}
 }
 
@@ -104,7 +122,10 @@ type endpointRecord struct {
 	Joined      bool   `json:"joined,omitempty"`
 	HostIf      string `json:"host_interface"`
 	ContainerIf string `json:"container_interface"`
+	IfName      string `json:"interface_name,omitempty"` // inside the container, if the user chose it
 	SandboxKey  string `json:"sandbox,omitempty"`
+	// Claims are what the container has claimed by itself.
+	Claims []claimRecord `json:"claims,omitempty"`
 }
 
 func (r *endpointRecord) validate() error {
@@ -115,8 +136,17 @@ func (r *endpointRecord) validate() error {
 		return fmt.Errorf("mac %s", r.MAC)
 	case !isInterfaceName(r.HostIf) || !isInterfaceName(r.ContainerIf):
 		return fmt.Errorf("interfaces %q and %q", clip(r.HostIf), clip(r.ContainerIf))
+	case r.IfName != "" && !isContainerIfName(r.IfName):
+		return fmt.Errorf("interface name %q", clip(r.IfName))
 	case len(r.Addrs) > 2:
 		return fmt.Errorf("%d addresses", len(r.Addrs))
+	case len(r.Claims) > maxClaims:
+		return fmt.Errorf("%d claims", len(r.Claims))
+	}
+	for _, c := range r.Claims {
+		if err := c.validate(); err != nil {
+			return err
+		}
 	}
 	for _, a := range r.Addrs {
 		if !a.IsValid() || a.Zone() != "" {
@@ -127,7 +157,7 @@ func (r *endpointRecord) validate() error {
 }
 
 func (r *endpointRecord) sameRequest(o *endpointRecord) bool {
-	return r.Given == o.Given && r.MAC == o.MAC && slices.Equal(r.Addrs, o.Addrs)
+	return r.Given == o.Given && r.MAC == o.MAC && r.IfName == o.IfName && slices.Equal(r.Addrs, o.Addrs)
 }
 
 func (r *endpointRecord) shareAddress(o *endpointRecord) bool {
@@ -138,10 +168,14 @@ func (r *endpointRecord) shareAddress(o *endpointRecord) bool {
 func (r *endpointRecord) key() string { return r.Network + "/" + r.ID }
 
 func (r *endpointRecord) spec(adopt bool) EndpointSpec {
-	return EndpointSpec{
+	spec := EndpointSpec{
 		NetworkID: r.Network, ID: r.ID, MAC: r.MAC, Addrs: slices.Clone(r.Addrs),
 		HostIf: r.HostIf, ContainerIf: r.ContainerIf, SandboxKey: r.SandboxKey, Adopt: adopt,
 	}
+	if adopt {
+		spec.Claims = r.claims()
+	}
+	return spec
 }
 
 // isInterfaceName reports whether Linux takes the name as it is.
@@ -176,7 +210,7 @@ func (a *hwAddr) UnmarshalText(b []byte) error {
 }
 
 func decodeNetwork(id string, body []byte) (networkRecord, error) {
-	r := networkRecord{Encryption: EncryptionRequired} // of a network older than the option
+	r := networkRecord{Encryption: EncryptionRequired, Guard: GuardClaim} // of a network older than the options
 	if err := json.Unmarshal(body, &r); err != nil {
 		return r, err
 	}

@@ -40,22 +40,24 @@ func TestVethNames(t *testing.T) {
 	}
 }
 
-// TestEncryptionOfOlderNetworks: networks that were stored before the option was there
-// are as strict as those of today, and what is not known is not taken for less.
-func TestEncryptionOfOlderNetworks(t *testing.T) {
+// TestOlderNetworks: networks that were stored before an option was there have its
+// default, and what is not known is not taken for less.
+func TestOlderNetworks(t *testing.T) {
 	const network = `{"id":"n","gateway":"none","mtu":1400`
-	if r, err := decodeNetwork("n", []byte(network+"}")); err != nil || r.spec().Encryption != EncryptionRequired {
-		t.Errorf("%+v, %v", r, err)
+	r, err := decodeNetwork("n", []byte(network+"}"))
+	if spec := r.spec(); err != nil || spec.Encryption != EncryptionRequired || spec.Guard != GuardClaim {
+		t.Errorf("%+v, %v", spec, err)
 	}
-	for _, other := range []string{`""`, `"preferred"`} {
-		if r, err := decodeNetwork("n", []byte(network+`,"encryption":`+other+"}")); err == nil {
+	for _, other := range []string{`"encryption":""`, `"encryption":"preferred"`, `"guard":""`, `"guard":"off"`, `"gateways":["224.0.0.1"]`} {
+		if r, err := decodeNetwork("n", []byte(network+","+other+"}")); err == nil {
 			t.Errorf("%s became %+v", other, r)
 		}
 	}
 }
 
 func FuzzNetworkRecord(f *testing.F) {
-	f.Add([]byte(`{"id":"n","overlay":"t1","named":true,"gateway":"docker","mtu":1400,"subnets":["10.9.0.0/24"]}`))
+	f.Add([]byte(`{"id":"n","overlay":"t1","named":true,"gateway":"docker","mtu":1400,"interface_prefix":"lan","subnets":["10.9.0.0/24"]}`))
+	f.Add([]byte(`{"id":"n","gateway":"none","guard":"open","mtu":1400,"subnets":["10.9.0.0/24"],"gateways":["10.9.0.1","fd00::1"]}`))
 	f.Add([]byte(`{"id":"n","gateway":"none","mtu":9000,"removed":true}`))
 	f.Add([]byte(`{"id":"n","overlay":" "}`))
 	f.Add([]byte(`{"id":"n","gateway":"none","encryption":"off","mtu":9000}`))
@@ -72,7 +74,7 @@ func FuzzNetworkRecord(f *testing.F) {
 }
 
 func FuzzEndpointRecord(f *testing.F) {
-	f.Add([]byte(`{"network":"n","id":"e","mac":"0a:00:00:00:00:01","addresses":["10.9.0.2","fd00::2"],"joined":true,"host_interface":"evh1","container_interface":"evc1"}`))
+	f.Add([]byte(`{"network":"n","id":"e","mac":"0a:00:00:00:00:01","addresses":["10.9.0.2","fd00::2"],"joined":true,"host_interface":"evh1","container_interface":"evc1","interface_name":"lan0","claims":[{"address":"10.9.0.200","mac":"0a:00:00:00:00:01"},{"mac":"00:00:5e:00:01:33"}]}`))
 	f.Add([]byte(`{"network":"n","id":"e","mac":"01:00:00:00:00:01"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, err := decodeEndpoint("n/e", body)
@@ -108,12 +110,14 @@ func FuzzNetworkOptions(f *testing.F) {
 		if json.Unmarshal(body, &all) != nil {
 			return
 		}
-		_ = checkEndpointOptions(all)
-		o, err := parseNetworkOptions(all)
+		if name, err := checkEndpointOptions(all, engineVersion{}); err != nil && name != "" || name != "" && !isContainerIfName(name) {
+			t.Errorf("interface %q, %v", name, err)
+		}
+		o, err := parseNetworkOptions(all, engineVersion{})
 		if err != nil {
 			return
 		}
-		r := networkRecord{ID: "n", Overlay: o.Overlay, Gateway: o.Gateway, Encryption: o.Encryption, MTU: o.MTU, Internal: o.Internal}
+		r := networkRecord{ID: "n", Overlay: o.Overlay, Gateway: o.Gateway, Encryption: o.Encryption, Guard: o.Guard, MTU: o.MTU, Internal: o.Internal, IfPrefix: o.IfPrefix}
 		if err := r.validate(); err != nil {
 			t.Errorf("options %+v were accepted: %v", o, err)
 		}
@@ -121,15 +125,19 @@ func FuzzNetworkOptions(f *testing.F) {
 }
 
 func FuzzEndpointOptions(f *testing.F) {
-	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":{"Address":"10.9.0.2/24","AddressIPv6":"fd00::2/64","MacAddress":"0a:00:00:00:00:01"},"Options":{"com.docker.network.endpoint.exposedports":[]}}`))
+	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":{"Address":"10.9.0.2/24","AddressIPv6":"fd00::2/64","MacAddress":"0a:00:00:00:00:01"},"Options":{"com.docker.network.endpoint.exposedports":[],"com.docker.network.endpoint.ifname":"lan0"}}`))
 	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":{"Address":"::ffff:10.9.0.2/120"},"Options":{"evio.overlay":"x"}}`))
 	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":null,"Options":{"com.docker.network.generic":{"evio.mtu":1}}}`))
 	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":{"MacAddress":"01:00:00:00:00:00"}}`))
 	d := &Driver{engineID: "engine"}
-	n := networkRecord{ID: "n", Gateway: GatewayDocker, Encryption: EncryptionRequired, MTU: defaultMTU}
+	n := networkRecord{ID: "n", Gateway: GatewayDocker, Encryption: EncryptionRequired, Guard: GuardClaim, MTU: defaultMTU}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var req network.CreateEndpointRequest
-		if json.Unmarshal(body, &req) != nil || checkID("endpoint", req.EndpointID) != nil || checkEndpointOptions(req.Options) != nil {
+		if json.Unmarshal(body, &req) != nil || checkID("endpoint", req.EndpointID) != nil {
+			return
+		}
+		name, err := checkEndpointOptions(req.Options, engineVersion{})
+		if err != nil {
 			return
 		}
 		rec, err := d.newEndpointRecord(&req, &n)
@@ -139,6 +147,7 @@ func FuzzEndpointOptions(f *testing.F) {
 			}
 			return
 		}
+		rec.IfName = name
 		if err := rec.validate(); err != nil {
 			t.Errorf("%s was accepted: %v", body, err)
 		}

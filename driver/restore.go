@@ -36,8 +36,11 @@ func (d *Driver) Start(ctx context.Context) {
 	}
 	d.networks = loaded
 	close(d.loaded)
+	if d.fault == nil {
+		d.beginClaimsLocked(ctx)
+	}
 	if d.fault != nil {
-		d.log.WithError(d.fault).Error("networks cannot be created and containers cannot join until this is mended and the plugin started again")
+		d.log.WithError(d.fault).Error("networks cannot be created and containers cannot join until this is mended")
 		return
 	}
 	for _, n := range d.networksLocked() {

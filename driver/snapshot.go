@@ -19,10 +19,10 @@ func (d *Driver) Networks() []status.Network {
 		}
 		s := status.Network{
 			ID: n.rec.ID, Name: n.rec.Name, Overlay: n.rec.Overlay, MTU: n.rec.MTU, Local: n.rec.Overlay == "",
-			Encryption: n.rec.Encryption,
+			Encryption: n.rec.Encryption, Guard: n.rec.Guard,
 		}
-		if n.fault != nil {
-			s.Fault = n.fault.Error()
+		if err := n.faultLocked(); err != nil {
+			s.Fault = err.Error()
 		}
 		for _, id := range slices.Sorted(maps.Keys(n.endpoints)) {
 			s.Endpoints = append(s.Endpoints, n.endpoints[id].statusLocked())

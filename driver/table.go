@@ -28,6 +28,15 @@ type dockerNetwork struct {
 	endpoints map[string]*dockerEndpoint
 	gone      bool  // not in the table any more: look again
 	fault     error // why the plane does not have it, or not all of it
+	apart     error // why it cannot be in the overlay of its name, so that it stays local
+}
+
+// faultLocked returns what keeps the network from being as it should be.
+func (n *dockerNetwork) faultLocked() error {
+	if n.fault != nil {
+		return n.fault
+	}
+	return n.apart
 }
 
 // dockerEndpoint is an endpoint in the driver's table.
@@ -40,6 +49,7 @@ type dockerEndpoint struct {
 	rec     endpointRecord
 	gone    bool // not in the table any more: look again
 	inPlane bool
+	claims  []claimRecord // what the container has claimed; soon in rec
 }
 
 const (

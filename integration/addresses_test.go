@@ -29,24 +29,8 @@ func testAddresses(t *testing.T, d *scenario.Deployment) {
 
 	t.Run("taken and free again", func(t *testing.T) {
 		const addr = "10.47.200.1"
-		run(t, a, "first", n.Name, "--ip", addr)
-		awaitOwner(t, n, addr, a, b, c)
-		exec(t, c, name(c, n), "ping", "-c", "1", "-W", "3", addr)
-
-		mac := strings.TrimSpace(exec(t, a, "first", "cat", "/sys/class/net/eth0/address"))
-		for what, args := range map[string][]string{"address " + addr: {"--ip", addr}, "MAC address " + mac: {"--mac-address", mac}} {
-			err := b.RunContainer(within(t, 30*time.Second), "second", n.Name, args...)
-			docker(t, b, "rm", "-f", "second")
-			if err == nil {
-				t.Fatalf("two containers have one %s", what)
-			}
-			t.Log(err)
-			for _, part := range []string{": " + what + " belongs to ", a.Account.JID, "at site " + a.Name()} {
-				if !strings.Contains(err.Error(), part) {
-					t.Errorf("%q does not name %s", err, part)
-				}
-			}
-		}
+		taken(t, n, a, b, addr)
+		awaitOwner(t, n, addr, a, c)
 		exec(t, c, name(c, n), "ping", "-c", "1", "-W", "3", addr)
 
 		docker(t, a, "rm", "-f", "first")
@@ -61,6 +45,29 @@ func testAddresses(t *testing.T, d *scenario.Deployment) {
 	t.Run("partition", func(t *testing.T) { conflictOfPartition(t, d, n) })
 	t.Run("ranges", func(t *testing.T) { overlappingRanges(t, d) })
 	t.Logf("all of it took %v", time.Since(began).Round(time.Millisecond))
+}
+
+// taken gives an address to a container named first, and sees that another site refuses it and the
+// container's MAC address with a sentence that names the owner.
+func taken(t *testing.T, n scenario.Network, owner, other *scenario.Site, addr string) {
+	t.Helper()
+	run(t, owner, "first", n.Name, "--ip", addr)
+	awaitOwner(t, n, addr, owner, owner, other)
+	exec(t, other, name(other, n), "ping", "-c", "1", "-W", "3", addr)
+	mac := strings.TrimSpace(exec(t, owner, "first", "cat", "/sys/class/net/eth0/address"))
+	for what, args := range map[string][]string{"address " + addr: {"--ip", addr}, "MAC address " + mac: {"--mac-address", mac}} {
+		err := other.RunContainer(within(t, 30*time.Second), "second", n.Name, args...)
+		docker(t, other, "rm", "-f", "second")
+		if err == nil {
+			t.Fatalf("two containers have one %s", what)
+		}
+		t.Log(err)
+		for _, part := range []string{": " + what + " belongs to ", owner.Account.JID, "at site " + owner.Name()} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not name %s", err, part)
+			}
+		}
+	}
 }
 
 // conflictOfPartition cuts a off while b gives an address of a's to a container.
@@ -150,7 +157,15 @@ func conflictOfPartition(t *testing.T, d *scenario.Deployment, n scenario.Networ
 	if all, err := conflicts(within(t, 5*time.Second), a, n); err != nil || len(all) > 0 {
 		t.Errorf("a still shows %+v, %v", all, err)
 	}
-	logged(t, d, a, addr+" is this engine's again", 1)
+	again := addr + " is this engine's again"
+	until(t, 75*time.Second, func() error { // of one key the log tells once a minute
+		log, err := os.ReadFile(filepath.Join(d.Lab.LogDir(), a.Name()+"-dockerd.log"))
+		if err == nil && !strings.Contains(string(log), again) {
+			err = fmt.Errorf("a has not logged %q", again)
+		}
+		return err
+	})
+	logged(t, d, a, again, 1)
 }
 
 // overlappingRanges has two sites hand out the same addresses.
@@ -188,7 +203,8 @@ func overlappingRanges(t *testing.T, d *scenario.Deployment) {
 		}
 	}
 	docker(t, b, "network", "rm", "ranges")
-	docker(t, b, "network", "create", "-d", "evio", "-o", "evio.overlay=ranges", "--subnet", "10.48.1.0/24", "ranges")
+	// One subnet within the other: a site without a common one would be a fault of its own.
+	docker(t, b, "network", "create", "-d", "evio", "-o", "evio.overlay=ranges", "--subnet", "10.48.0.0/16", "--ip-range", "10.48.1.0/24", "ranges")
 	await(t, 20*time.Second, func(ctx context.Context) error {
 		doc, err := a.Status(ctx)
 		if err == nil && len(doc.Faults) > 0 {

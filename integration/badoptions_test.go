@@ -49,6 +49,13 @@ var badOptions = map[string][]badOption{
 		{"unknown", []string{"-o", "evio.encryption=off"}, []string{"evio.encryption", "off", "required"}},
 		{"mistyped", []string{"-o", "evio.encription=required"}, []string{"did you mean evio.encryption?"}},
 	},
+	"evio.guard": {
+		{"empty", []string{"-o", "evio.guard="}, []string{"evio.guard", "strict", "claim", "open"}},
+		{"too long", []string{"-o", "evio.guard=" + strings.Repeat("x", 5000)}, []string{"evio.guard", "strict", "claim", "open"}},
+		{"unknown", []string{"-o", "evio.guard=off"}, []string{"evio.guard", "off", "strict", "claim", "open"}},
+		{"in capitals", []string{"-o", "evio.guard=OPEN"}, []string{"evio.guard", "OPEN", "open"}},
+		{"mistyped", []string{"-o", "guard=open"}, []string{"did you mean evio.guard?"}},
+	},
 	"com.docker.network.driver.mtu": {
 		{"empty", []string{"-o", "com.docker.network.driver.mtu="}, []string{"mtu", "576 to 9000"}},
 		{"too long", []string{"-o", "com.docker.network.driver.mtu=" + strings.Repeat("1", 5000)}, []string{"mtu", "576 to 9000"}},
@@ -57,8 +64,30 @@ var badOptions = map[string][]badOption{
 		{"too small", []string{"-o", "com.docker.network.driver.mtu=575"}, []string{"575", "576 to 9000"}},
 		{"too large", []string{"-o", "com.docker.network.driver.mtu=9001"}, []string{"9001", "576 to 9000"}},
 		{"mistyped", []string{"-o", "mtu=1400"}, []string{"did you mean com.docker.network.driver.mtu?"}},
+		{"of evio", []string{"-o", "evio.mtu=1400"}, []string{"evio.mtu", "did you mean com.docker.network.driver.mtu?"}},
 		{"contradictory", []string{"--ipv6", "--subnet", "fd00:28::/64", "-o", "com.docker.network.driver.mtu=1000"}, []string{"1000", "IPv6", "1280"}},
 	},
+	"com.docker.network.container_iface_prefix": {
+		{"empty", []string{"-o", "com.docker.network.container_iface_prefix="}, []string{"container_iface_prefix", "1 to 12"}},
+		{"too long", []string{"-o", "com.docker.network.container_iface_prefix=" + strings.Repeat("x", 13)}, []string{"container_iface_prefix", "1 to 12"}},
+		{"malformed", []string{"-o", "com.docker.network.container_iface_prefix=a/b"}, []string{"a/b", "1 to 12"}},
+		{"mistyped", []string{"-o", "com.docker.network.container_interface_prefix=lan"}, []string{"did you mean com.docker.network.container_iface_prefix?"}},
+	},
+}
+
+// dockersOptions are options of Docker's that are of no use with evio, and what is.
+var dockersOptions = map[string][]string{
+	"com.docker.network.internal=true":                 {"use --internal"},
+	"com.docker.network.internal=maybe":                {"true or false", "--internal"},
+	"com.docker.network.bridge.name=br0":               {"names its bridges itself"},
+	"com.docker.network.bridge.enable_icc=false":       {"a network of their own"},
+	"com.docker.network.bridge.of_tomorrow=1":          {"Docker's bridge driver", "leave it out"},
+	"com.docker.network.host_ipv4=192.0.2.1":           {"docker_gwbridge"},
+	"com.docker.network.endpoint.ifname=lan0":          {"belongs to a container's attachment", "--driver-opt"},
+	"com.docker.network.driver.overlay.vxlanid_list=1": {"no VXLAN"},
+	"encrypted":              {"encrypts everything"},
+	"evio.internal=true":     {"did you mean --internal?"},
+	"evio.subnet=10.0.0.0/8": {"did you mean --subnet?"},
 }
 
 // testBadOptions: every option of a network and of an attachment, over Docker.
@@ -77,13 +106,30 @@ func testBadOptions(t *testing.T, s *scenario.Site) {
 			})
 		}
 	}
-	// An attachment has none, and those of a network do not belong there.
+	for option, want := range dockersOptions {
+		name, _, _ := strings.Cut(option, "=")
+		t.Run("docker/"+name, func(t *testing.T) {
+			refused(t, s, append(slices.Clone(create), "-o", option, "wrong"), append(want, name)...)
+		})
+	}
+	t.Run("docker/--internal twice", func(t *testing.T) {
+		docker(t, s, append(slices.Clone(create), "--internal", "-o", "com.docker.network.internal=true", "inside")...)
+		defer docker(t, s, "network", "rm", "inside")
+		if out := docker(t, s, "run", "--rm", "--network", "inside", "--entrypoint", "ip", testbed.Image, "route", "show", "default"); out != "" {
+			t.Errorf("a way out of an internal network: %s", out)
+		}
+	})
+	// Options of a network do not belong to an attachment.
 	for option, want := range map[string][]string{
-		"evio.mac=x":                       {"unknown option", "evio.mac", "leave it away"},
-		"evio.overlay=x":                   {"evio.overlay", "belongs to the network", "docker network create"},
-		"evio.overlay=":                    {"evio.overlay", "belongs to the network"},
-		"evio.gateway=y":                   {"evio.gateway", "belongs to the network"},
-		"x.y=" + strings.Repeat("z", 5000): {"unknown option", "x.y"},
+		"evio.mac=x":                                  {"unknown option", "evio.mac", "did you mean --mac-address of docker run?"},
+		"com.docker.network.endpoint.ifname=a/b":      {"a/b", "such as lan0"},
+		"com.docker.network.endpoint.ifnam=lan0":      {"unknown option", "did you mean com.docker.network.endpoint.ifname?"},
+		"com.docker.network.endpoint.of_tomorrow=1":   {"unknown option", "leave it out"},
+		"com.docker.network.container_iface_prefix=x": {"belongs to the network"},
+		"evio.overlay=x":                              {"evio.overlay", "belongs to the network", "docker network create"},
+		"evio.overlay=":                               {"evio.overlay", "belongs to the network"},
+		"evio.gateway=y":                              {"evio.gateway", "belongs to the network"},
+		"x.y=" + strings.Repeat("z", 5000):            {"unknown option", "x.y", "leave it out"},
 	} {
 		name, _, _ := strings.Cut(option, "=")
 		t.Run("attachment/"+name, func(t *testing.T) {

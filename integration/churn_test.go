@@ -187,7 +187,7 @@ func composeTwenty(t *testing.T, api engineAPI) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Logf("docker-compose up of %d services: %v", services, time.Since(began).Round(time.Millisecond))
-	exec(t, s, "twenty_s0_1", "sh", "-euc", `for s in `+strings.Join(names, " ")+`; do ping -q -c 1 -W 3 "$s"; done`)
+	exec(t, s, "twenty-s0-1", "sh", "-euc", `for s in `+strings.Join(names, " ")+`; do ping -q -c 1 -W 3 "$s"; done`)
 	if out, err := s.Compose(within(t, 2*time.Minute), dir, "down", "-t", "1"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -42,7 +42,7 @@ func (e engineAPI) call(ctx context.Context, method, path string, body any) erro
 	if err != nil {
 		return fail(err)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://docker/v1.41"+path, bytes.NewReader(text))
+	request, err := http.NewRequestWithContext(ctx, method, "http://docker"+path, bytes.NewReader(text))
 	if err != nil {
 		return fail(err)
 	}

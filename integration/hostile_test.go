@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -129,13 +130,19 @@ func (f *federation) newMember(t *testing.T) {
 	for _, s := range []*scenario.Site{f.a, f.b} {
 		awaitSession(t, 20*time.Second, s, open.Name, f.mallory.JID)
 	}
-	f.claim(t)
+	f.claim(t, party{open, "claim", f.member, f.mallory.JID})
 }
 
 func (f *federation) startMember(t *testing.T, state string) {
 	t.Helper()
-	f.member = newHand(t, f.host, "member", "hostile-member", "-state", state, "-overlay", open.Name,
-		"-server", f.Lab.Internet().XMPP.StartTLSAddress(), "-jid", f.mallory.JID, "-password", f.mallory.Password, "-ca", "/root/ca.pem")
+	f.member = f.newMemberOf(t, "member", state, f.mallory, open)
+}
+
+// newMemberOf starts a hostile member of an overlay.
+func (f *federation) newMemberOf(t *testing.T, name, state string, account testbed.Account, o scenario.Overlay) *hand {
+	t.Helper()
+	return newHand(t, f.host, name, "hostile-member", "-state", state, "-overlay", o.Name, "-port", strconv.Itoa(14750+o.Net),
+		"-server", f.Lab.Internet().XMPP.StartTLSAddress(), "-jid", account.JID, "-password", account.Password, "-ca", "/root/ca.pem")
 }
 
 // logOf is what the evio of a site has logged.

@@ -228,9 +228,12 @@ func newHand(t *testing.T, m *testbed.Machine, name string, args ...string) *han
 	return h
 }
 
+// stop ends it, also when the test is over.
 func (h *hand) stop(t *testing.T) {
 	t.Helper()
-	if err := h.process.Stop(within(t, 20*time.Second), "TERM"); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+	defer cancel()
+	if err := h.process.Stop(ctx, "TERM"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -119,15 +119,16 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, key := bytes.Clone(honest), bytes.Clone(honest)
+	from, key, signature := bytes.Clone(honest), bytes.Clone(honest), bytes.Clone(honest)
 	id := node[f.b]
 	copy(from[envelopeFrom:], id[:])
 	copy(key[envelopeFrom:], id[:])
 	copy(key[envelopeKey:], keyOfB)
+	signature[len(signature)-1] ^= 1
 	for _, c := range []struct {
 		name, counter string
 		envelope      []byte
-	}{{"its node ID", "envelope-identity", from}, {"its node ID and key", "envelope-signature", key}} {
+	}{{"its node ID", "envelope-identity", from}, {"its node ID and key", "envelope-identity", key}, {"a signature of nobody", "envelope-signature", signature}} {
 		t.Run(c.name, func(t *testing.T) {
 			moves(t, f.a, ofOverlay(open.Name, c.counter), 1, func() {
 				h.ask(t, "POST /message", map[string]string{"jid": full[f.a.Account.JID].JID, "payload": hex.EncodeToString(c.envelope)}, nil)
@@ -151,7 +152,7 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 // has a pin of its own and while it has none.
 func (f *federation) keyOfAnother(t *testing.T, h *hand, forged, copied []byte) {
 	identityOf := func(account testbed.Account) string { // with what is offered in its place
-		if columns := strings.Fields(f.peersLine(t, f.a, account)); len(columns) == 5 {
+		if columns := strings.Fields(peersLine(t, f.a, account)); len(columns) == 5 {
 			return columns[1] + " " + columns[3]
 		}
 		return ""
@@ -311,12 +312,13 @@ func (f *federation) changedIdentity(t *testing.T) {
 	if s := sessionWith(t, f.b, open.Name, f.mallory.JID); s != nil && s.Node == seen.Node {
 		t.Errorf("it has a session: %+v", s)
 	}
-	line := f.peersLine(t, f.b, f.mallory)
+	line := peersLine(t, f.b, f.mallory)
 	t.Log(line)
-	if columns := strings.Fields(line); len(columns) < 5 || columns[3] == "-" {
-		t.Error("peers list does not show the other identity")
+	columns := strings.Fields(line)
+	if len(columns) < 5 || columns[3] == "-" {
+		t.Fatal("peers list does not show the other identity")
 	}
-	peers(t, f.b, "accept", f.mallory.JID)
+	peers(t, f.b, "accept", f.mallory.JID, columns[3])
 	if s := awaitSession(t, 30*time.Second, f.b, open.Name, f.mallory.JID); s.Node != seen.Node {
 		t.Errorf("the session is with %s, want %s", s.Node, seen.Node)
 	}
@@ -334,7 +336,7 @@ func peers(t *testing.T, s *scenario.Site, args ...string) string {
 
 // peersLine is what a site's `evio peers list` says of an account: JID, pinned identity, since when,
 // another identity that it has shown, and when, or "-" twice.
-func (f *federation) peersLine(t *testing.T, s *scenario.Site, account testbed.Account) string {
+func peersLine(t *testing.T, s *scenario.Site, account testbed.Account) string {
 	t.Helper()
 	for line := range strings.Lines(peers(t, s, "list")) {
 		if strings.HasPrefix(line, account.JID) {

@@ -8,7 +8,7 @@
 #
 # The repository and /tmp are visible at their own paths.
 set -eu
-EVIO_TREE=${EVIO_TREE:-/var/cache/evio/tree}
+EVIO_TREE=${EVIO_TREE:-/var/cache/evio/trixie}
 EVIO_REPO=$(cd "$(dirname "$0")/.." && pwd)
 export EVIO_TREE EVIO_REPO
 [ -x "$EVIO_TREE/bin/sh" ] || { echo "inroot: no tree at $EVIO_TREE: run integration/tree.sh first" >&2; exit 1; }

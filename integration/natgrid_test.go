@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"golang.org/x/sync/errgroup"
 
 	"evio/driver/status"
@@ -266,6 +267,7 @@ func checkWay(t *testing.T, c *cell, s *scenario.Site, end status.Session) {
 	if end.Path.Kind != kind {
 		t.Errorf("%s: the path is %q, want %q: %+v", s.Name(), end.Path.Kind, kind, end.Path)
 	}
+	checkCandidates(t, s, end)
 	blocked := s.Router.NAT() == testbed.UDPBlocked
 	switch used := end.Path.RelayTransport; {
 	case kind == "direct" && used != "",
@@ -273,6 +275,26 @@ func checkWay(t *testing.T, c *cell, s *scenario.Site, end status.Session) {
 		t.Errorf("%s: the relay is reached by %q, want %q: %+v", s.Name(), used, c.Way, end.Path)
 	case blocked && used == "":
 		t.Errorf("%s: UDP is blocked, and yet it uses no relay of its own: %+v", s.Name(), end.Path)
+	}
+}
+
+// checkCandidates: both ends have told lines of RFC 8839, and the far end of the path is one
+// of them, unless only the packets have shown it.
+func checkCandidates(t *testing.T, s *scenario.Site, end status.Session) {
+	t.Helper()
+	for _, line := range slices.Concat(end.Candidates, end.PeerCandidates) {
+		if _, err := ice.UnmarshalCandidate(line); err != nil || !strings.HasPrefix(line, "candidate:") {
+			t.Errorf("%s: %q is no candidate: %v", s.Name(), line, err)
+		}
+	}
+	remote, err := netip.ParseAddrPort(end.Path.Remote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := fmt.Sprintf(" %s %d typ %s", remote.Addr(), remote.Port(), end.Path.RemoteType)
+	if len(end.Candidates) == 0 || end.Path.RemoteType != "prflx" &&
+		!slices.ContainsFunc(end.PeerCandidates, func(line string) bool { return strings.Contains(line, told) }) {
+		t.Errorf("%s: own candidates %q; the peer's are %q, want%s among them", s.Name(), end.Candidates, end.PeerCandidates, told)
 	}
 }
 

@@ -25,7 +25,8 @@ func TestSpeed(t *testing.T) {
 	t.Run("first answer", func(t *testing.T) { answerSpeed(t, a) })
 }
 
-// createSpeed: docker network create takes a second at most.
+// createSpeed: docker network create takes a second at most, and three when the host
+// stands still for a moment.
 func createSpeed(t *testing.T, s *scenario.Site) {
 	const times, limit = 11, time.Second
 	took := map[string][]time.Duration{}
@@ -40,8 +41,8 @@ func createSpeed(t *testing.T, s *scenario.Site) {
 	for driver, list := range took {
 		t.Logf("docker network create -d %s: %s", driver, spread(list))
 	}
-	if most := percentile(took["evio"], 100); most > limit {
-		t.Errorf("docker network create took up to %v, want %v at most", most, limit)
+	if half, most := percentile(took["evio"], 50), percentile(took["evio"], 100); half > limit || most > 3*limit {
+		t.Errorf("docker network create took %v, and up to %v; want %v at most, and up to %v", half, most, limit, 3*limit)
 	}
 }
 

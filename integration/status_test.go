@@ -83,7 +83,7 @@ func testStatus(t *testing.T, d *scenario.Deployment) {
 	docker(t, a, "plugin", "disable", "-f", scenario.PluginName)
 	away, code := ask()
 	t.Logf("plugin disabled: %s", away)
-	if code != 1 || !strings.Contains(away, "run this as root while the plugin is enabled") {
+	if code != 1 || !strings.Contains(away, "run this as root, and check that the plugin is enabled") {
 		t.Errorf("exit code %d", code)
 	}
 	docker(t, a, "plugin", "enable", scenario.PluginName)

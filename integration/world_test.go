@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,11 +123,15 @@ func (w *world) converse(t *testing.T, spots []scenario.Spot) {
 	both.Wait()
 }
 
+// entered counts programs in containers: each has a log of its own, so that none is taken for
+// what another one has printed.
+var entered atomic.Int64
+
 // enter starts a program of the site's host in a container's namespaces; it is ended
 // with the test, or with the container.
 func enter(t *testing.T, s scenario.Spot, args ...string) job {
 	t.Helper()
-	p, err := s.Site.Start(within(t, 10*time.Second), fmt.Sprintf("%s-%s-%d", s.Container, args[0], s.PID), s.Inside(args...)...)
+	p, err := s.Site.Start(within(t, 10*time.Second), fmt.Sprintf("%s-%s-%d-%d", s.Container, args[0], s.PID, entered.Add(1)), s.Inside(args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

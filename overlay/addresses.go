@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -28,6 +27,27 @@ func (n *Node) Keep(ctx context.Context, addrs []netip.Addr, mac MAC) error {
 	return n.take(ctx, addrs, mac, n.keep)
 }
 
+// Take is Claim for one address, or with the zero one for the MAC alone, that a
+// container took by itself. It may have taken effect also where the context ended
+// first. It leaves what Docker handed out as it is.
+func (n *Node) Take(ctx context.Context, addr netip.Addr, mac MAC) error {
+	return n.askAs(ctx, source{kind: ofContainers}, func() error {
+		now := time.Now()
+		u, err := n.directory.Take(addr, mac, now)
+		n.directoryChanged(u, now)
+		return n.explain(err)
+	})
+}
+
+// GiveUp gives up what Take took; it does not wait. It takes effect before what Take is
+// asked for after it, since another container may take the same at once.
+func (n *Node) GiveUp(addr netip.Addr, mac MAC) {
+	n.mail.post(source{kind: ofContainers}, func() {
+		now := time.Now()
+		n.directoryChanged(n.directory.GiveUp(addr, mac, now), now)
+	})
+}
+
 // Check returns the error that Claim would return now, as far as this node knows, and
 // takes nothing.
 func (n *Node) Check(ctx context.Context, addrs []netip.Addr, mac MAC) error {
@@ -43,9 +63,7 @@ func (n *Node) Check(ctx context.Context, addrs []netip.Addr, mac MAC) error {
 
 func (n *Node) take(ctx context.Context, addrs []netip.Addr, mac MAC, how func([]netip.Addr, MAC, time.Time) error) error {
 	err := n.ask(ctx, func() error {
-		err := how(orNone(addrs), mac, time.Now())
-		n.publish()
-		return err
+		return how(orNone(addrs), mac, time.Now())
 	})
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		n.Withdraw(addrs, mac)
@@ -55,8 +73,12 @@ func (n *Node) take(ctx context.Context, addrs []netip.Addr, mac MAC, how func([
 
 // ask runs f on the node's goroutine. After the end of the context f may still run.
 func (n *Node) ask(ctx context.Context, f func() error) error {
+	return n.askAs(ctx, source{kind: ofEngine}, f)
+}
+
+func (n *Node) askAs(ctx context.Context, s source, f func() error) error {
 	result := make(chan error, 1)
-	if !n.mail.put(func() { result <- f() }) {
+	if !n.mail.post(s, func() { result <- f() }) {
 		return errEnded
 	}
 	select {
@@ -99,6 +121,9 @@ func (n *Node) explain(err error) error {
 	}
 	named := *conflict
 	named.Name = n.called(conflict.Owner)
+	if conflict.Reserved && conflict.Owner.IsZero() {
+		named.Name = n.reservedAccount(conflict.Key.Addr)
+	}
 	return &named
 }
 
@@ -126,34 +151,32 @@ func orNone(addrs []netip.Addr) []netip.Addr {
 func (n *Node) directoryChanged(u directory.Update, now time.Time) {
 	for _, l := range u.Lost {
 		n.drops.lost.Add(1)
-		n.log.Errorf("%v with MAC address %s is of %s too, which keeps it: the container here has no traffic with it until that one gives it up; give one of the two another address",
-			l.Key, net.HardwareAddr(l.MAC[:]), n.called(l.Owner))
+		if n.keyLog.lost(l, now) {
+			n.logLost(l)
+		}
 	}
 	for _, k := range u.Regained {
-		n.log.Warnf("%v is this engine's again: the other node gave it up or is out of reach", k)
+		if n.keyLog.regained(k, now) {
+			n.logRegained(k)
+		}
 	}
 	for _, p := range n.peers {
 		if p.serving != nil {
-			n.announce(p.serving, u.Announce, now)
+			p.outbox.add(u.Announce)
+			n.tellClaims(p, now)
 		}
 	}
-	n.changed = n.changed || len(u.Changes) > 0
+	for _, c := range u.Changes {
+		n.changed(c)
+	}
+	n.stirred = n.stirred || len(u.Changes)+len(u.Announce) > 0
 }
 
-// publish makes the directory visible to everybody if it has changed. It is called
-// once for all that waited together, and before anything that looks at the table.
-func (n *Node) publish() {
-	if !n.changed {
-		return
+// tellClaims tells a peer what it may be told by now of what is ours.
+func (n *Node) tellClaims(p *peer, now time.Time) {
+	if p.serving != nil && len(p.outbox.queue) > 0 {
+		n.announce(p.serving, p.outbox.take(now), now)
 	}
-	n.changed = false
-	known := n.directory.Entries()
-	entries := make([]Entry, len(known))
-	for i, e := range known {
-		entries[i] = Entry{Addr: e.Addr, MAC: e.MAC, Node: e.Node}
-	}
-	n.table.Store(NewTable(entries))
-	n.cfg.Fabric.DirectoryChanged()
 }
 
 // announce sends records to one peer, as many to a message as fit: each behind its

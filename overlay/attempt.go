@@ -3,7 +3,6 @@ package overlay
 import (
 	"errors"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"evio/overlay/control"
@@ -20,13 +19,11 @@ type attempt struct {
 	number  uint64
 	session Session
 	control *control.Conn
-	fault   error        // why the node has closed it, nil: it ends by itself
-	waiting atomic.Int32 // calls with input that wait for the node
+	fault   error // why the node has closed it, nil: it ends by itself
 }
 
-// maxSessionWaiting is how many calls with input of one session wait for the node: a
-// peer that sends more than can be taken leaves room for the others.
-const maxSessionWaiting = maxWaiting / 8
+// maxSessionWaiting is how many control frames of one peer wait for the node.
+const maxSessionWaiting = 512
 
 // current returns the attempt's peer unless either has been given up.
 func (a *attempt) current() *peer {
@@ -39,7 +36,7 @@ func (a *attempt) current() *peer {
 // Parameters implements SessionEvents.
 func (a *attempt) Parameters(b []byte) {
 	b = slices.Clone(b)
-	a.node.mail.put(func() {
+	a.node.mail.post(from(a.peer), func() {
 		p := a.current()
 		if p == nil {
 			return
@@ -57,7 +54,7 @@ func (a *attempt) Parameters(b []byte) {
 
 // Established implements SessionEvents.
 func (a *attempt) Established() {
-	a.node.mail.put(func() {
+	a.node.mail.post(from(a.peer), func() {
 		if p := a.current(); p != nil {
 			now := time.Now()
 			a.node.do(p, p.contact.Established(a.number, now), now)
@@ -68,7 +65,7 @@ func (a *attempt) Established() {
 
 // Closed implements SessionEvents.
 func (a *attempt) Closed(err error) {
-	a.node.mail.put(func() {
+	a.node.mail.post(from(a.peer), func() {
 		p := a.current()
 		if p == nil {
 			return
@@ -94,54 +91,46 @@ func (a *attempt) Closed(err error) {
 
 // Control implements SessionEvents.
 func (a *attempt) Control(frames [][]byte) {
-	a.offer(frames, func(frame []byte) {
-		p := a.current()
-		if p == nil {
-			return
+	for _, f := range frames {
+		f = slices.Clone(f)
+		if !a.node.mail.offer(from(a.peer), func() { a.heard(f) }, maxSessionWaiting) {
+			a.node.drops.peerQueue.Add(1)
 		}
-		now := time.Now()
-		messages, out, err := a.control.Receive(frame, now)
-		if err != nil {
-			a.node.drops.control.Add(1)
-			return
-		}
-		a.sendControl(out)
-		for _, m := range messages {
-			a.node.control(p, a, m, now)
-		}
-	})
+	}
+}
+
+func (a *attempt) heard(frame []byte) {
+	if a.current() == nil {
+		return
+	}
+	messages, out, err := a.control.Receive(frame, time.Now())
+	if err != nil {
+		a.node.drops.control.Add(1)
+		return
+	}
+	a.sendControl(out)
+	var parts []control.Message
+	for _, m := range messages {
+		parts = append(parts, byRecord(m)...)
+	}
+	a.deal(parts)
+}
+
+// deal takes one part of what a frame said and leaves the rest for the peer's next turns:
+// to check a signature takes longer than all else.
+func (a *attempt) deal(parts []control.Message) {
+	p := a.current()
+	if p == nil || len(parts) == 0 {
+		return
+	}
+	if len(parts) > 1 {
+		a.node.mail.next(from(a.peer), func() { a.deal(parts[1:]) })
+	}
+	a.node.control(p, a, parts[0], time.Now())
 }
 
 // Flood implements SessionEvents.
-func (a *attempt) Flood(frames [][]byte) {
-	a.offer(frames, func(frame []byte) {
-		if a.current() != nil {
-			a.node.receiveFlood(a.peer, frame, time.Now())
-		}
-	})
-}
-
-// offer hands copies of frames to the node's goroutine.
-func (a *attempt) offer(frames [][]byte, f func([]byte)) {
-	if a.waiting.Add(1) > maxSessionWaiting {
-		a.waiting.Add(-1)
-		a.node.drops.peerQueue.Add(uint64(len(frames)))
-		return
-	}
-	held := make([][]byte, len(frames))
-	for i := range frames {
-		held[i] = slices.Clone(frames[i])
-	}
-	if !a.node.offer(func() {
-		a.waiting.Add(-1)
-		for _, frame := range held {
-			f(frame)
-		}
-	}) {
-		a.waiting.Add(-1)
-		a.node.drops.queue.Add(uint64(len(frames)))
-	}
-}
+func (a *attempt) Flood(frames [][]byte) { a.node.floodsCame(a.peer, frames) }
 
 func (a *attempt) tick(now time.Time) { a.sendControl(a.control.Tick(now)) }
 

@@ -24,9 +24,10 @@ func (l *lab) steady(what string, always, ok func() bool) {
 	})
 }
 
-// Both claim an address while they do not reach each other. Afterwards one has it, and
-// nobody who talked to that one notices; the other one tells its operator, and takes
-// the address when it is free, whichever way that happens.
+// One claims an address while its holder is out of reach, for longer than a claim holds.
+// Afterwards the new holder keeps it, and nobody who talked to that one notices; the other
+// one tells its operator, and takes the address when it is free, whichever way that
+// happens.
 func TestConflictMadeDuringAPartition(t *testing.T) {
 	for name, c := range map[string]struct {
 		macs  [2]byte // of the container that had the address, and of the one that got it
@@ -55,6 +56,7 @@ func TestConflictMadeDuringAPartition(t *testing.T) {
 				}
 				l.until("a is dead for the others", func() bool { return b.claim(contested, c.macs[1]) == nil })
 				l.until("seen by the third", func() bool { return third.sees(contested, b) })
+				pass(31 * time.Minute)
 				for _, other := range []*site{b, third} {
 					l.wire.setCut(a.id, other.id, false)
 				}
@@ -75,14 +77,44 @@ func TestConflictMadeDuringAPartition(t *testing.T) {
 					t.Errorf("%d losses, logged %q", a.drop("address-lost"), told)
 				}
 
+				for _, s := range l.sites {
+					if blamed := s.log.with("it claims what"); len(blamed) != 0 {
+						t.Errorf("%s blames an honest one: %q", s.jid, blamed)
+					}
+				}
+
 				c.leave(l, b)
 				l.until("a has it again", func() bool { return a.sees(contested, a) && third.sees(contested, a) })
+				pass(keyPause)
 				if len(a.conflicts()) != 0 || len(a.log.with(contested+" is this engine's again")) != 1 {
 					t.Errorf("conflicts %+v, logged %q", a.conflicts(), a.log.with("again"))
 				}
 			})
 		})
 	}
+}
+
+// What was taken while its holder was out of reach for a while goes back to it.
+func TestAddressGoesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 3)
+		a, third, b := l.sites[0], l.sites[1], l.sites[2]
+		l.until("connected", l.connected)
+		a.mustClaim(contested, 1)
+		l.until("seen", func() bool { return b.sees(contested, a) && third.sees(contested, a) })
+		pass(time.Minute)
+		for _, other := range []*site{b, third} {
+			l.wire.setCut(a.id, other.id, true)
+		}
+		l.until("a is dead for the others", func() bool { return b.claim(contested, 2) == nil })
+		l.until("seen by the third", func() bool { return third.sees(contested, b) })
+		pass(10 * time.Minute)
+		for _, other := range []*site{b, third} {
+			l.wire.setCut(a.id, other.id, false)
+		}
+		l.steady("b has given it back", func() bool { return a.sees(contested, a) && len(a.conflicts()) == 0 },
+			func() bool { return third.sees(contested, a) && b.sees(contested, a) && len(b.conflicts()) == 1 })
+	})
 }
 
 // Two sites that claim at one moment end with one owner; who has it keeps it.

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,9 +64,7 @@ func TestFloodCopiesOnASettledRing(t *testing.T) {
 func received(l *lab) uint64 {
 	var sum uint64
 	for _, s := range l.sites {
-		got := make(chan uint64, 1)
-		s.node.After(func() { got <- s.node.flood.Stats().Received })
-		sum += <-got
+		sum += s.node.floods.stats().Received
 	}
 	return sum
 }
@@ -98,9 +97,7 @@ func TestFloodInAnothersName(t *testing.T) {
 		a.mustClaim("10.0.0.1", 1)
 		l.until("settled", func() bool { return l.settled() && b.sees("10.0.0.1", a) && c.sees("10.0.0.1", a) })
 		stolen := frameOf(hw(1), 1000)
-		sent := make(chan flood.Header, 1)
-		a.node.After(func() { sent <- a.node.flood.Originate(a.node.ring.Neighbours(), time.Now())[0].Header })
-		h := <-sent
+		h := a.originate()
 		h.ArcEnd = after(c.id) // the arc of c alone
 		for range 3000 {
 			h.Seq++
@@ -161,19 +158,193 @@ func TestBlameForALateFlood(t *testing.T) {
 	})
 }
 
-func TestFloodQueueIsBounded(t *testing.T) {
+// originate returns the header of a flood of the site that nobody is sent.
+func (s *site) originate() flood.Header {
+	f := s.node.floods
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.core.Originate(f.view.Load().neighbours, time.Now())[0].Header
+}
+
+// Floods that a node cannot keep up with wait up to a bound, and nothing else waits for
+// them. What is lost is counted to the frame, and what waited keeps its order.
+func TestFloodsThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, 1)
-		s := l.sites[0]
-		hold, held := make(chan struct{}), make(chan struct{})
-		s.node.After(func() { close(held); <-hold })
-		<-held
-		for range maxWaiting + 10 {
+		l := newLab(t, 2)
+		l.until("settled", l.settled)
+		a, b := l.sites[0], l.sites[1]
+		release := b.fabric.hold()
+		const sent = 6 * 1250
+		for i := range sent {
+			if i%1250 == 0 {
+				pass(time.Second) // what a node floods in a second is half as much again
+			}
+			a.node.Flood(frameOf(hw(1), uint32(i)))
+		}
+		pass(time.Second)
+		b.mustClaim("10.0.0.2", 2)
+		a.mustClaim("10.0.0.1", 1)
+		l.until("control is taken", func() bool { return b.sees("10.0.0.1", a) && a.sees("10.0.0.2", b) })
+		release()
+		l.until("the frames are taken", func() bool { return len(b.fabric.frames()) > maxFloods })
+		pass(time.Second)
+		came := b.fabric.frames()
+		for i, f := range came {
+			if !bytes.Equal(f, frameOf(hw(1), uint32(i))) {
+				t.Fatalf("frame %d is %x", i, f)
+			}
+		}
+		if lost := b.drop("flood-queue-full"); uint64(len(came))+lost != sent || lost == 0 {
+			t.Errorf("%d frames came and %d are counted of %d: %v", len(came), lost, sent, b.status().Drops)
+		}
+	})
+}
+
+// A node floods a second's worth of frames at once neither in small nor in large ones, and
+// what it does not flood is counted to the frame.
+func TestOwnLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 3)
+		l.until("settled", l.settled)
+		const sent = 5000
+		a := l.sites[0]
+		for i := range sent {
+			a.node.Flood(frameOf(hw(1), uint32(i)))
+		}
+		pass(time.Second)
+		for _, s := range l.sites[1:] {
+			if came, lost := len(s.fabric.frames()), a.drop("flood-own-limit"); came != 1250+100 || came+int(lost) != sent {
+				t.Errorf("%d frames came, %d are counted", came, lost)
+			}
+		}
+	})
+}
+
+// One container's flood keeps neither another's frames nor what the node itself says from
+// the others, and alone it may send nearly all that the node may.
+func TestContainerLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 3)
+		l.until("settled", l.settled)
+		const seconds, greedy, modest = 4, 20_000, 200
+		a := l.sites[0]
+		refused, honest := 0, 0
+		for i := range seconds * greedy {
+			if !a.node.FloodFrom(hw(1), frameOf(hw(1), uint32(i))) {
+				refused++
+			}
+			if i%(greedy/modest) == 0 {
+				if !a.node.FloodFrom(hw(2), frameOf(hw(2), uint32(i))) {
+					t.Fatalf("a frame of another container is refused after %d", i)
+				}
+				honest++
+			}
+			if i%(greedy/10) == 0 {
+				a.node.Flood(frameOf(hw(3), uint32(i)))
+			}
+			pass(time.Second / greedy)
+		}
+		pass(time.Second)
+		for _, s := range l.sites[1:] {
+			came := map[MAC]int{}
+			for _, f := range s.fabric.frames() {
+				came[MAC(f[6:12])]++
+			}
+			if came[hw(2)] != honest || came[hw(3)] != seconds*10 {
+				t.Errorf("%d of %d frames of another container came, %d of %d of the node itself", came[hw(2)], honest, came[hw(3)], seconds*10)
+			}
+			if least := seconds * (2500 - modest - 10); came[hw(1)] < least || came[hw(1)]+refused != seconds*greedy {
+				t.Errorf("%d frames of the greedy container came, at least %d may; %d were refused of %d", came[hw(1)], least, refused, seconds*greedy)
+			}
+		}
+		if lost := a.drop("flood-container-limit"); int(lost) != refused || a.drop("flood-own-limit") != 0 {
+			t.Errorf("%d are counted, %d were refused", lost, refused)
+		}
+	})
+}
+
+// What nobody else is there to get uses no budget, and is not lost.
+func TestFloodAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newLab(t, 1).sites[0]
+		pass(time.Second)
+		for range 5000 {
 			s.node.Flood(frameOf(hw(1), 1))
 		}
+		if drops := s.status().Drops; len(drops) > 0 {
+			t.Errorf("drops %v", drops)
+		}
+	})
+}
+
+// By default each of 16 nodes may flood all that it may at the same time, and every other
+// one gets each frame.
+func TestAllFloodAllTheyMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const nodes, each = MaxNodes, 50
+		l := newLab(t, nodes)
+		l.until("settled", l.settled)
+		pass(5 * time.Second)
+		for i := range each {
+			for j, s := range l.sites {
+				s.node.Flood(frameOf(hw(byte(j+1)), uint32(i)))
+			}
+			if i%5 == 4 {
+				pass(2 * time.Millisecond)
+			}
+		}
+		pass(time.Second)
+		for _, s := range l.sites {
+			if came := len(s.fabric.frames()); came != each*(nodes-1) {
+				t.Errorf("%s: %d frames came, want %d: %v", s.jid, came, each*(nodes-1), s.status().Drops)
+			}
+		}
+	})
+}
+
+// An origin's frames stay in order, also when one is faster than the record of its source
+// address.
+func TestFloodsStayInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 2)
+		l.until("settled", l.settled)
+		a, b := l.sites[0], l.sites[1]
+		hold, held := make(chan struct{}), make(chan struct{})
+		b.fabric.refuse(frameOf(hw(1), 1))
+		b.node.After(func() { close(held); <-hold })
+		<-held
+		for i := range uint32(5) {
+			a.node.Flood(frameOf(hw(1), i))
+		}
+		pass(time.Second)
+		if came := len(b.fabric.frames()); came != 1 {
+			t.Errorf("%d frames came before the one that waits, want 1", came)
+		}
 		close(hold)
-		if got := s.drop("node-queue-full"); got != 10 {
-			t.Errorf("%d drops counted, want 10", got)
+		synctest.Wait()
+		came := b.fabric.frames()
+		for i, f := range came {
+			if !bytes.Equal(f, frameOf(hw(1), uint32(i))) {
+				t.Errorf("frame %d is %x", i, f)
+			}
+		}
+		if len(came) != 5 {
+			t.Errorf("%d frames came, want 5", len(came))
+		}
+		for i := range uint32(maxLate + 10) {
+			b.fabric.refuse(frameOf(hw(1), 100+i))
+		}
+		hold, held = make(chan struct{}), make(chan struct{})
+		b.node.After(func() { close(held); <-hold })
+		<-held
+		for i := range uint32(maxLate + 10) {
+			a.node.Flood(frameOf(hw(1), 100+i))
+		}
+		pass(time.Second)
+		close(hold)
+		synctest.Wait()
+		if lost, came := b.drop("flood-queue-full"), len(b.fabric.frames()); lost != 10 || came != 5+maxLate {
+			t.Errorf("%d frames came and %d were lost of those that wait for their record, want %d and 10", came-5, lost, maxLate)
 		}
 	})
 }

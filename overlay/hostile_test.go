@@ -159,8 +159,8 @@ func TestRefusedFirstContact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		altered := bytes.Clone(old)
-		altered[100] ^= 1
+		altered := envelopeOf(t, b.key, a, now)
+		altered[85] ^= 1 // of the parameters
 		posing := envelopeOf(t, mallory, a, now)
 		copy(posing[17:], b.id[:])
 		before, ever := a.snapshot(), l.wire.openedBy(a.id)
@@ -320,7 +320,7 @@ func lateParameters(t *testing.T, answer error) {
 			if _, err := p.contact.LocalParameters(number, []byte("ours"), now); err != nil {
 				t.Error(err)
 			}
-			e, body, err := contact.Open(envelopeOf(t, b.key, a, now), labOverlay, a.id, now)
+			e, body, err := contact.Open(envelopeOf(t, b.key, a, now), labOverlay, a.id, now, nil)
 			if err != nil {
 				t.Error(err)
 			}

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,10 +32,18 @@ type lab struct {
 	server *overlaytest.Server
 	wire   *wire
 	sites  []*site
+	age    time.Duration // that lists of members may have at sites that are added; 0: any
 }
 
 // site is one engine. Its book and its key outlive its node.
 type site struct {
+	mtu     int                       // of its network
+	subnets []netip.Prefix            // likewise
+	guard   string                    // likewise
+	gateway []netip.Addr              // likewise
+	claims  map[string][]netip.Prefix // of its configuration, from the next start on
+	known   []byte                    // what the next start has of the life before
+	off     atomic.Int64              // how far its clock is off
 	lab     *lab
 	jid     string
 	place   string // what the engine calls its site
@@ -85,10 +95,11 @@ func (l *lab) addCopy(i, of int, started time.Time) *site {
 	l.t.Helper()
 	seed := make([]byte, ed25519.SeedSize)
 	seed[0], seed[1] = byte(of), 1
-	s := &site{lab: l, jid: jidOf(i), place: fmt.Sprintf("place%02d", i), key: ed25519.NewKeyFromSeed(seed), log: &lines{}}
+	s := &site{lab: l, jid: jidOf(i), place: fmt.Sprintf("place%02d", i), mtu: 1400, guard: "claim", key: ed25519.NewKeyFromSeed(seed), log: &lines{}}
+	s.has("10.0.0.0/8", "fd00::/8")
 	s.id = nodeid.FromKey(identity.Public(s.key), labOverlay)
 	var err error
-	s.book, err = member.Open(member.Config{Dir: l.t.TempDir(), Key: s.key, Started: started, Log: s.log.entry()})
+	s.book, err = member.Open(member.Config{Dir: l.t.TempDir(), Key: s.key, Started: started, MaxAge: l.age, Log: s.log.entry()})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -101,13 +112,22 @@ func (l *lab) addCopy(i, of int, started time.Time) *site {
 	return s
 }
 
+// has gives the engine's network its subnets, from the next start on.
+func (s *site) has(subnets ...string) {
+	s.subnets = nil
+	for _, p := range subnets {
+		s.subnets = append(s.subnets, netip.MustParsePrefix(p))
+	}
+}
+
 // start begins a new life of the engine's node.
 func (s *site) start() {
 	s.fabric = &fabric{up: map[nodeid.ID]Session{}}
 	s.node = New(Config{
 		Overlay: labOverlay, Key: s.key, Site: s.place, Book: s.book, Sessions: port{s.lab.wire, s.id},
-		Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
-		Fabric:  s.fabric, Log: s.log.entry(),
+		MTU: s.mtu, Subnets: s.subnets, Claims: s.claims, Known: s.known, Guard: s.guard, Gateways: s.gateway,
+		Fabric: s.fabric, Log: s.log.entry(),
+		Wall: func(now time.Time) time.Time { return now.Add(time.Duration(s.off.Load())) },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	node, done := s.node, make(chan struct{})
@@ -234,6 +254,8 @@ type fabric struct {
 	ups       int
 	changed   int
 	delivered [][]byte
+	held      chan struct{}   // what Deliver waits for, nil: nothing
+	refused   map[string]bool // frames that Deliver does not take
 }
 
 var _ Fabric = (*fabric)(nil)
@@ -251,16 +273,55 @@ func (f *fabric) LinkDown(peer nodeid.ID) {
 	delete(f.up, peer)
 }
 
-func (f *fabric) DirectoryChanged() {
+func (f *fabric) DirectoryChanged([]Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.changed++
 }
 
-func (f *fabric) Deliver(_ nodeid.ID, frame []byte) {
+func (f *fabric) Deliver(origin nodeid.ID, frame []byte) bool {
+	f.mu.Lock()
+	held, refused := f.held, f.refused[string(frame)]
+	f.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+	if !refused {
+		f.DeliverOrHold(origin, frame)
+	}
+	return !refused
+}
+
+func (f *fabric) DeliverOrHold(_ nodeid.ID, frame []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delivered = append(f.delivered, bytes.Clone(frame))
+}
+
+// hold has Deliver wait until release is called.
+func (f *fabric) hold() (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := make(chan struct{})
+	f.held = held
+	return func() { close(held) }
+}
+
+// refuse has Deliver not take a frame.
+func (f *fabric) refuse(frame []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refused == nil {
+		f.refused = map[string]bool{}
+	}
+	f.refused[string(frame)] = true
+}
+
+// frames returns what was delivered.
+func (f *fabric) frames() [][]byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.delivered)
 }
 
 // shown returns how often the directory was shown.
@@ -301,6 +362,9 @@ func (s *site) snapshot() string {
 	links, ups, delivered := maps.Clone(s.fabric.up), s.fabric.ups, len(s.fabric.delivered)
 	s.fabric.mu.Unlock()
 	status := s.status()
+	for i := range status.Members {
+		status.Members[i].Clock = nil // it is measured anew by and by
+	}
 	entries := map[Entry]bool{}
 	for _, e := range s.node.Table().Entries() {
 		entries[e] = true

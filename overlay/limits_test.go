@@ -17,24 +17,22 @@ func TestOnePeerDoesNotFillTheQueue(t *testing.T) {
 		hold := make(chan struct{})
 		a.node.After(func() { <-hold })
 		synctest.Wait() // the node is held
-		flooded := l.wire.between(a.id, b.id)[0].events
+		said := l.wire.between(a.id, b.id)[0].events
 		for range 2 * maxWaiting {
-			flooded.Flood([][]byte{{1}})
+			said.Control([][]byte{{1}})
 		}
-		f := frameOf(hw(3), 1)
-		c.node.Flood(f)
+		c.mustClaim("10.0.0.3", 3)
 		pass(time.Second)
 		close(hold)
-		l.until("the other peer's frame is taken", func() bool { return a.fabric.count(f) == 1 })
+		l.until("what the other peer says is taken", func() bool { return a.sees("10.0.0.3", c) })
 		if got := a.drop("peer-queue-full"); got < 2*maxWaiting-maxSessionWaiting {
 			t.Errorf("%d drops", got)
 		}
 		if got := a.drop("node-queue-full"); got != 0 {
 			t.Errorf("%d drops of the others' input", got)
 		}
-		g := frameOf(hw(2), 2)
-		b.node.Flood(g)
-		l.until("the peer is heard again", func() bool { return a.fabric.count(g) == 1 })
+		b.mustClaim("10.0.0.2", 2)
+		l.until("the peer is heard again", func() bool { return a.sees("10.0.0.2", b) })
 	})
 }
 

@@ -3,6 +3,7 @@ package overlay
 import (
 	"time"
 
+	"evio/overlay/clocks"
 	"evio/overlay/control"
 	"evio/overlay/nodeid"
 	"evio/overlay/symphony"
@@ -21,11 +22,15 @@ func (n *Node) gained(p *peer, a *attempt, now time.Time) {
 	if p.serving != nil {
 		n.ringEffects(n.ring.NodeDown(a.peer, now), now) // the peer may have begun anew and know nothing of our links
 	}
-	p.serving = a
+	p.serving, p.since, n.rewired = a, now, true
 	n.cfg.Fabric.LinkUp(a.peer, a.session)
 	n.directoryChanged(n.directory.NodeReachable(a.peer, now), now)
 	n.tellSite(a, now) // first, so that what the records say can be explained
-	n.announce(a, n.directory.Own(now), now)
+	p.missed = false   // it begins with all there is to say
+	p.clock = clocks.Meter{Wall: n.cfg.Wall}
+	n.forgetClock(a.peer)
+	p.outbox.reset()
+	n.sayAll(p, now)
 	n.ringEffects(n.ring.NodeUp(a.peer, now), now)
 }
 
@@ -34,9 +39,12 @@ func (n *Node) lost(id nodeid.ID, p *peer, now time.Time) {
 	if p.serving == nil {
 		return
 	}
-	p.serving = nil
+	p.serving, n.rewired = nil, true
+	n.compareSite(id)
+	n.forgetClock(id)
 	n.cfg.Fabric.LinkDown(id)
 	n.directory.NodeUnreachable(id, now)
+	n.stirred = true
 	n.ringEffects(n.ring.NodeDown(id, now), now)
 }
 
@@ -58,14 +66,20 @@ func (n *Node) control(p *peer, a *attempt, m control.Message, now time.Time) {
 	switch m.Type {
 	case control.Announce:
 		n.announced(p, a, m.Payload, now)
+	case control.Resync:
+		p.asked = true
+		n.sayAgain(p, now)
 	case control.Site:
 		n.siteTold(p, a.peer, m.Payload, now)
+	case control.Clock:
+		n.clockTold(p, a, m.Payload, now)
+	case control.Move:
+		n.moveCame(p, m.Payload, now)
 	case control.Ring:
-		if !p.ring.left(now, ringRate, ringBurst) {
+		if !p.ring.AllowN(now, 1) {
 			n.drops.ring.Add(1) // it is said again
 			return
 		}
-		p.ring.take()
 		// What was said of the links before a new session took over is void: both
 		// ends have begun anew, and a late word would take the ring back.
 		if p.serving == a {

@@ -78,3 +78,34 @@ func TestRemovedMemberComesBack(t *testing.T) {
 		}
 	})
 }
+
+// Who keeps engines away from the server, so that they do not hear of a removal, keeps nobody
+// in for longer than a list may be old: then the sessions end, and none is opened before the
+// list comes again.
+func TestRemovedDuringOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 0)
+		l.age = time.Minute
+		l.server.Befriend(jids(2)...)
+		a, b := l.add(0), l.add(1)
+		b.mustClaim("10.0.0.2", 2)
+		l.until("seen", func() bool { return a.sees("10.0.0.2", b) })
+		pass(10 * time.Second)
+		l.server.Befriend(jids(2)...) // the whole list, once more
+		began := time.Now()
+		l.server.Down()
+		if !l.within(2*l.age, func() bool { return a.fabric.links() == 0 && b.fabric.links() == 0 && !a.knows("10.0.0.2") }) {
+			t.Fatal("they have a session for twice the age that lists may have")
+		}
+		if took := time.Since(began); took < l.age || took > l.age+time.Second {
+			t.Errorf("it ended after %v, want %v", took, l.age)
+		}
+		ever := l.wire.openedBy(a.id) + l.wire.openedBy(b.id)
+		pass(time.Hour)
+		if got := l.wire.openedBy(a.id) + l.wire.openedBy(b.id) - ever; got > 0 {
+			t.Errorf("%d sessions were opened since", got)
+		}
+		l.server.Up()
+		l.until("seen again", func() bool { return a.sees("10.0.0.2", b) })
+	})
+}

@@ -13,7 +13,6 @@ package overlay
 import (
 	"crypto/ed25519"
 	"errors"
-	"net/netip"
 
 	"evio/overlay/nodeid"
 )
@@ -70,86 +69,22 @@ type SessionEvents interface {
 	Closed(err error) // the last event
 }
 
-// Fabric is the network beneath a node. Its methods are called from the node's
-// goroutine and must not block.
+// Fabric is the network beneath a node. Its methods must not block. But for Deliver they
+// are called from the node's goroutine.
 type Fabric interface {
 	// LinkUp says which session serves the peer from now on.
 	LinkUp(peer nodeid.ID, s Session)
 	LinkDown(peer nodeid.ID)
-	// DirectoryChanged says that Table gives something new.
-	DirectoryChanged()
+	// DirectoryChanged says what Table gives otherwise than when it was called last. Table
+	// itself shows each change at once; this is called at most every 50 ms.
+	DirectoryChanged(changes []Change)
 	// Deliver hands over a flooded frame for the local ports, and the member that it
-	// is from. Whether the frame tells the truth about that member's addresses is for
-	// the Fabric to see; that nobody else holds its source MAC has been seen. It is
-	// valid during the call only.
-	Deliver(origin nodeid.ID, frame []byte)
-}
-
-// Entry is one address of the directory.
-type Entry struct {
-	Addr netip.Addr // zero where the entry says no more than where the MAC is
-	MAC  MAC
-	Node nodeid.ID
-}
-
-// Table is an immutable view of the directory.
-type Table struct {
-	byAddr map[netip.Addr]Entry
-	byMAC  map[MAC]Entry
-	all    []Entry
-}
-
-// Lookup returns who has the address.
-func (t *Table) Lookup(a netip.Addr) (Entry, bool) {
-	if t == nil {
-		return Entry{}, false
-	}
-	e, ok := t.byAddr[a]
-	return e, ok
-}
-
-// LookupMAC returns where the MAC is.
-func (t *Table) LookupMAC(m MAC) (Entry, bool) {
-	if t == nil {
-		return Entry{}, false
-	}
-	e, ok := t.byMAC[m]
-	return e, ok
-}
-
-// MACs calls yield with every MAC and the node it is at.
-func (t *Table) MACs(yield func(MAC, nodeid.ID) bool) {
-	if t == nil {
-		return
-	}
-	for m, e := range t.byMAC {
-		if !yield(m, e.Node) {
-			return
-		}
-	}
-}
-
-// Entries returns all addresses, in no order.
-func (t *Table) Entries() []Entry {
-	if t == nil {
-		return nil
-	}
-	return t.all
-}
-
-// NewTable returns the view of the given entries. One without an address says
-// where a MAC is; one with an address counts only if its MAC is at the same node.
-func NewTable(entries []Entry) *Table {
-	t := &Table{byAddr: make(map[netip.Addr]Entry, len(entries)), byMAC: make(map[MAC]Entry, len(entries)), all: entries}
-	for _, e := range entries {
-		if !e.Addr.IsValid() {
-			t.byMAC[e.MAC] = e
-		}
-	}
-	for _, e := range entries {
-		if e.Addr.IsValid() && t.byMAC[e.MAC].Node == e.Node {
-			t.byAddr[e.Addr] = e
-		}
-	}
-	return t
+	// is from. Whether the frame tells the truth about that member's addresses, by Table
+	// as it is, is for the Fabric to see: it returns false, and has done nothing, if not.
+	// That nobody else holds its source MAC has been seen. The frame is valid during the
+	// call only. It is called from several goroutines.
+	Deliver(origin nodeid.ID, frame []byte) bool
+	// DeliverOrHold is Deliver for a frame behind what was announced before it. One that
+	// a later announcement may put right is kept for that.
+	DeliverOrHold(origin nodeid.ID, frame []byte)
 }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
+	"evio/overlay/clocks"
 	"evio/overlay/contact"
 	"evio/overlay/control"
 	"evio/overlay/member"
@@ -14,13 +18,21 @@ import (
 
 // peer is another member that this node talks to or tries to.
 type peer struct {
-	member   member.Member
-	contact  *contact.Contact
-	attempts map[uint64]*attempt
-	serving  *attempt // the session that carries control, floods and data; nil: none
-	records  bucket   // what its directory records may cost
-	ring     bucket   // what it may say of the ring
-	sites    bucket   // what it may say of its site
+	member                member.Member
+	contact               *contact.Contact
+	attempts              map[uint64]*attempt
+	serving               *attempt      // the session that carries control, floods and data; nil: none
+	since                 time.Time     // when that was established
+	records               *rate.Limiter // what its directory records may cost
+	missed                bool          // some of them were not taken: it is asked for all again
+	outbox                *outbox       // what it is to be told of ours
+	asked                 bool          // it wants to be told all again
+	saidAll               time.Time     // when it last was
+	ring                  *rate.Limiter // what it may say of the ring
+	sites                 *rate.Limiter // what it may say of its site
+	movesSaid, movesHeard moveLimits    // on claims that are to move
+	clock                 clocks.Meter  // measures its clock, over the session that serves
+	clocks                *rate.Limiter // what it may say of clocks
 }
 
 // letter is an envelope on its way through the signalling service.
@@ -54,12 +66,15 @@ func (n *Node) deliverLetters(ctx context.Context) {
 // followMembers compares the book with the members known so far.
 func (n *Node) followMembers(now time.Time) {
 	list := n.cfg.Book.Members(n.cfg.Overlay)
+	n.followAccounts()
 	before := n.members
+	n.rewired = true
 	n.members = make(map[nodeid.ID]member.Member, len(list))
 	for _, m := range list {
 		n.members[m.Node] = m
 	}
 	delete(n.members, n.id)
+	n.arrivals.keep(n.members)
 	for id, m := range before {
 		if _, still := n.members[id]; !still {
 			n.log.WithField("peer", m.JID).Info("no longer a member: its sessions end")
@@ -101,7 +116,10 @@ func (n *Node) addPeer(m member.Member) *peer {
 	delete(n.left, m.Node)
 	p := &peer{
 		member: m, attempts: map[uint64]*attempt{},
-		contact: contact.New(contact.Config{Key: n.cfg.Key, Overlay: n.cfg.Overlay, Peer: m.Node, Rand: n.rand}),
+		contact: contact.New(contact.Config{Key: n.cfg.Key, Overlay: n.cfg.Overlay, Peer: m.Node, Rand: n.rand, Wall: n.cfg.Wall}),
+		records: rate.NewLimiter(recordRate, recordBurst), outbox: newOutbox(), ring: rate.NewLimiter(ringRate, ringBurst), sites: rate.NewLimiter(siteRate, siteBurst),
+		clocks:    rate.NewLimiter(clockRate, clockBurst),
+		movesSaid: newMoveLimits(), movesHeard: newMoveLimits(),
 	}
 	n.peers[m.Node] = p
 	return p
@@ -135,21 +153,31 @@ func (n *Node) dropMember(id nodeid.ID, now time.Time) {
 		delete(n.peers, id)
 	}
 	delete(n.left, id)
-	maps.DeleteFunc(n.blamed, func(b blame, _ time.Time) bool { return b.node == id })
+	n.blamed.forget(id)
 	n.forgetSite(id)
+	n.forgetClock(id)
 	n.directoryChanged(n.directory.DropNode(id, now), now)
 }
 
 // message takes an envelope that the signalling service brought; it is called from
 // the service's goroutine.
 func (n *Node) message(m member.Member, payload []byte) {
-	if !n.offer(func() { n.received(m, payload, time.Now()) }) {
+	if now := time.Now(); !n.arrivals.allow(m.Node, now) {
+		n.drops.envelope.tooMany.Add(1)
+		n.blame(m, errTooMany, "first contacts refused unread", now)
+		return
+	}
+	if !n.mail.offer(source{ofEnvelopes, m.Node}, func() { n.received(m, payload, time.Now()) }, maxEnvelopesWaiting) {
 		n.drops.queue.Add(1)
 	}
 }
 
-// errIdentity is why an envelope is refused though its signature is right.
-var errIdentity = errors.New("it is signed by another identity than the one pinned for the account")
+// Why an envelope is refused whose signature is right, or was not looked at.
+var (
+	errIdentity = errors.New("it is signed by another identity than the one pinned for the account")
+	errTooMany  = errors.New("more of them come in this account's name than an engine sends")
+	errReplayed = errors.New("it was received before")
+)
 
 func (n *Node) received(m member.Member, payload []byte, now time.Time) {
 	if _, known := n.members[m.Node]; !known {
@@ -159,11 +187,21 @@ func (n *Node) received(m member.Member, payload []byte, now time.Time) {
 		n.drops.envelope.stranger.Add(1)
 		return // it left while the message waited
 	}
-	e, body, err := contact.Open(payload, n.cfg.Overlay, n.id, now)
-	if err == nil && (!e.Key.Equal(m.Key) || e.From != m.Node) {
-		err = errIdentity
+	e, body, err := contact.Open(payload, n.cfg.Overlay, n.id, n.cfg.Wall(now), func(e contact.Envelope) error {
+		switch p := n.peers[m.Node]; {
+		case !e.Key.Equal(m.Key) || e.From != m.Node:
+			return errIdentity
+		case p != nil && p.contact.Seen(e):
+			return errReplayed
+		}
+		return nil
+	})
+	if errors.Is(err, errReplayed) {
+		n.drops.envelope.replayed.Add(1)
+		return
 	}
 	if err != nil {
+		n.untimely(m, e, err, now)
 		n.drops.envelope.refused(err)
 		n.blame(m, err, "first contact refused", now)
 		return
@@ -176,30 +214,58 @@ func (n *Node) received(m member.Member, payload []byte, now time.Time) {
 	}
 	if p.contact.Replayed(e, now) {
 		n.drops.envelope.replayed.Add(1)
-		return
+	} else {
+		p.member = m
+		n.timely(m.Node)
 	}
-	p.member = m
 	n.do(p, p.contact.Received(e, body, now), now)
 }
 
 // blame is what the log tells of a member: that it forges, or what else is wrong.
-// Neither keeps the other out.
+// Neither keeps the other out, and nothing of it another reason.
 type blame struct {
 	node   nodeid.ID
+	what   string
 	forges bool
 }
 
-// blamePause is how long the log is spared further wrong input of one member; the
-// counters have it all.
-const blamePause = 10 * time.Second
+// blamed is when the log last told of a member's wrong input.
+type blamed struct {
+	mu sync.Mutex
+	at map[blame]time.Time
+}
 
-// blame logs what was wrong with a member's input.
+// due reports whether the log is told, and notes that it is.
+func (b *blamed) due(what blame, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if last, before := b.at[what]; before && now.Sub(last) < blamePause {
+		return false
+	}
+	if b.at == nil {
+		b.at = map[blame]time.Time{}
+	}
+	b.at[what] = now
+	return true
+}
+
+// forget spares the memory of one that is no member any more.
+func (b *blamed) forget(id nodeid.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.at, func(b blame, _ time.Time) bool { return b.node == id })
+}
+
+// blamePause is how long the log is spared further wrong input of one member for one
+// reason; the counters have it all.
+const blamePause = 10 * time.Minute
+
+// blame logs what was wrong with a member's input; what is one of a few phrases, the
+// reason. Any goroutine may call it.
 func (n *Node) blame(m member.Member, err error, what string, now time.Time) {
-	key := blame{m.Node, errors.Is(err, errForged)}
-	if last, before := n.blamed[key]; before && now.Sub(last) < blamePause {
+	if !n.blamed.due(blame{m.Node, what, errors.Is(err, errForged)}, now) {
 		return
 	}
-	n.blamed[key] = now
 	n.log.WithField("peer", m.JID).WithError(err).Warn(what)
 }
 

@@ -48,10 +48,13 @@ func (s *site) on(f func()) {
 	<-done
 }
 
-// claims signs as the site does, from a directory of its own.
-func (s *site) claims(n int) [][]byte {
+// signs makes records as the site does, from a directory of its own.
+func (s *site) signs(n int) [][]byte {
 	s.lab.t.Helper()
-	d := directory.New(s.id, s.key, labOverlay, directory.Config{})
+	d, err := directory.New(s.id, s.key, labOverlay, directory.Config{}, time.Now())
+	if err != nil {
+		s.lab.t.Fatal(err)
+	}
 	var records [][]byte
 	for i := range n {
 		u, err := d.Claim(netip.MustParseAddr(address(i)), hw(byte(i)), time.Now())
@@ -70,13 +73,13 @@ func TestManyRecordsAreShownOnce(t *testing.T) {
 		l := newLab(t, 2)
 		a, b := l.sites[0], l.sites[1]
 		l.until("settled", l.settled)
-		records := b.claims(34)
+		records := b.signs(31)
 		if size := len(bytes.Join(records, []byte{0, 0})) + 2; size > control.MaxPayload {
 			t.Fatalf("%d bytes are more than one message", size)
 		}
 		shown := a.fabric.shown()
 		b.on(func() { b.node.announce(b.node.peers[a.id].serving, records, time.Now()) })
-		l.until("seen", func() bool { return a.sees(address(33), b) })
+		l.until("seen", func() bool { return a.sees(address(30), b) })
 		if got := a.fabric.shown() - shown; got != 1 {
 			t.Errorf("shown %d times for one message", got)
 		}
@@ -144,8 +147,8 @@ func TestAllOfANodesClaimsPass(t *testing.T) {
 	})
 }
 
-// A peer that has had its share of signature checks gets a new session, in which all
-// is said again.
+// A peer that has had its share of signature checks keeps its session, and is asked for
+// all again when it may say that.
 func TestTooManyRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 2)
@@ -153,13 +156,45 @@ func TestTooManyRecords(t *testing.T) {
 		b.mustClaim("10.0.0.2", 2)
 		l.until("settled", func() bool { return l.settled() && a.sees("10.0.0.2", b) })
 		pass(15 * time.Second)
-		old := a.fabric.link(b.id)
-		a.on(func() { p := a.node.peers[b.id]; p.records = bucket{used: recordBurst + 50, last: time.Now()} })
+		session := a.fabric.link(b.id)
+		a.on(func() {
+			p := a.node.peers[b.id]
+			p.records.ReserveN(time.Now(), recordBurst)
+			p.records.ReserveN(time.Now(), 50) // more than it had
+		})
 		b.mustClaim("10.0.0.3", 3)
-		l.until("another session serves", func() bool { s := a.fabric.link(b.id); return s != nil && s != old })
-		l.until("it said all", func() bool { return a.sees("10.0.0.2", b) && a.sees("10.0.0.3", b) })
+		pass(time.Second)
 		if got := a.drop("directory-limit"); got == 0 {
 			t.Error("not counted")
+		}
+		l.until("it said all", func() bool { return a.sees("10.0.0.2", b) && a.sees("10.0.0.3", b) })
+		if a.fabric.link(b.id) != session {
+			t.Error("the session ended")
+		}
+		if told := a.log.with("to be asked for again"); len(told) != 1 {
+			t.Errorf("logged %q", told)
+		}
+	})
+}
+
+// A peer that asks for all again without an end is told every few seconds.
+func TestAskedForAllAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 2)
+		a, b := l.sites[0], l.sites[1]
+		a.mustClaim("10.0.0.1", 1)
+		l.until("settled", func() bool { return l.settled() && b.sees("10.0.0.1", a) })
+		pass(time.Minute)
+		var before, after uint64
+		b.on(func() { before = b.node.directory.Stats().Repeated })
+		for range 200 {
+			b.on(func() { b.node.peers[a.id].serving.tell(control.Resync, nil, time.Now()) })
+			pass(50 * time.Millisecond)
+		}
+		pass(resyncPause)
+		b.on(func() { after = b.node.directory.Stats().Repeated })
+		if told := (after - before) / 2; told < 2 || told > 4 {
+			t.Errorf("told %d times in 10 s, 2 records each", told)
 		}
 	})
 }
@@ -170,7 +205,7 @@ func TestOnlyCheckedRecordsCount(t *testing.T) {
 		l := newLab(t, 2)
 		a, b := l.sites[0], l.sites[1]
 		l.until("settled", l.settled)
-		good := b.claims(1)
+		good := b.signs(1)
 		forged := bytes.Clone(good[0])
 		forged[len(forged)-1] ^= 1
 		binary.BigEndian.PutUint64(forged[26:], uint64(time.Now().Add(time.Hour).UnixNano()))
@@ -191,10 +226,10 @@ func (s *site) cost(peer *site, record []byte) (taken float64) {
 	s.on(func() {
 		p := s.node.peers[peer.id]
 		now := time.Now()
-		p.records = bucket{used: 100, last: now}
+		before := p.records.TokensAt(now)
 		message := append(binary.BigEndian.AppendUint16(nil, uint16(len(record))), record...)
 		s.node.announced(p, p.serving, message, now)
-		taken = p.records.used - 100
+		taken = before - p.records.TokensAt(now)
 	})
 	return taken
 }

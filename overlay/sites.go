@@ -2,7 +2,6 @@ package overlay
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -20,12 +19,28 @@ const (
 )
 
 // HandOut says from which ranges this engine hands out addresses, and does not wait.
+// Those that are not a whole subnet are claimed.
 func (n *Node) HandOut(ranges []netip.Prefix) {
-	ranges = slices.Clone(ranges)
+	ranges = slices.Clone(ranges[:min(len(ranges), sites.MaxRanges)])
+	own := slices.DeleteFunc(slices.Clone(ranges), func(r netip.Prefix) bool { return slices.Contains(n.cfg.Subnets, r) })
+	n.describe(func(s *sites.Site) { s.Ranges = ranges })
+	n.mail.put(func() {
+		now := time.Now()
+		n.directoryChanged(n.directory.SetRanges(own, now), now)
+	})
+}
+
+// Losing says whether this engine loses frames of the network, and does not wait.
+func (n *Node) Losing(losing bool) {
+	n.describe(func(s *sites.Site) { s.Losing = losing })
+}
+
+// describe changes the description of this site, which others hear if it is news.
+func (n *Node) describe(change func(*sites.Site)) {
 	n.mail.put(func() {
 		now := time.Now()
 		before := n.site
-		n.site.Ranges = ranges[:min(len(ranges), sites.MaxRanges)]
+		change(&n.site)
 		if n.site.Equal(before) {
 			return
 		}
@@ -40,8 +55,8 @@ func (n *Node) HandOut(ranges []netip.Prefix) {
 	})
 }
 
-// Warnings returns a sentence for each member that hands out the same addresses as
-// this engine.
+// Warnings returns a sentence for each thing in which this site and a member's, or their
+// clocks, do not go together.
 func (n *Node) Warnings() []string {
 	if w := n.warnings.Load(); w != nil {
 		return *w
@@ -59,52 +74,115 @@ func (n *Node) siteTold(p *peer, id nodeid.ID, payload []byte, now time.Time) {
 		n.blame(p.member, err, "description of its site refused", now)
 		return
 	}
-	if known, ok := n.sites[id]; ok && known.Equal(s) {
+	known, ok := n.sites[id]
+	if ok && known.Equal(s) {
+		n.compareSite(id) // it has come back
 		return
 	}
-	if !p.sites.left(now, siteRate, siteBurst) {
+	if !p.sites.AllowN(now, 1) {
 		n.drops.site.Add(1)
 		return
 	}
-	p.sites.take()
 	n.sites[id] = s
+	n.directoryChanged(n.directory.SetGateways(id, s.Gateways, now), now)
 	n.compareSite(id)
 }
 
-// compareSite looks for addresses that this engine and a member both hand out, and logs
-// what is new about them.
+// compareSite looks for what does not go together at this site and at that of a member
+// with a session, and logs what is new about it.
 func (n *Node) compareSite(id nodeid.ID) {
-	own, others := n.site.Overlap(n.sites[id])
-	before := n.overlaps[id]
-	if len(own) == 0 {
-		delete(n.overlaps, id)
-	} else {
-		this := "this site"
-		if n.site.Name != "" {
-			this = "site " + n.site.Name
-		}
-		n.overlaps[id] = fmt.Sprintf("overlay %s: %s hands out addresses of %v, %s of %v, so two containers can get one address: create the network with an --ip-range of its own at each site",
-			n.cfg.Overlay, this, own, n.called(id), others)
+	var found []string
+	if p := n.peers[id]; p != nil && p.serving != nil {
+		found = n.mismatches(id)
 	}
-	now := n.overlaps[id]
-	if now == before {
+	if slices.Equal(found, n.mismatched[id]) {
 		return
 	}
-	if now != "" {
-		n.log.Warn(now)
+	n.mismatched[id] = found
+	for _, sentence := range found {
+		if !slices.Contains(n.mentioned[id], sentence) {
+			n.log.Warn(sentence)
+		}
+	}
+	if len(found) > 0 {
+		n.mentioned[id] = found
 	}
 	n.showWarnings()
+}
+
+// mismatches returns a sentence for each thing in which this site and a member's do not
+// go together.
+func (n *Node) mismatches(id nodeid.ID) []string {
+	other := n.sites[id]
+	this, that := "this site", n.called(id)
+	if n.site.Name != "" {
+		this = "site " + n.site.Name
+	}
+	var out []string
+	say := func(format string, args ...any) {
+		out = append(out, "overlay "+n.cfg.Overlay+": "+fmt.Sprintf(format, args...))
+	}
+	if own, others := n.site.Overlap(other); len(own) > 0 {
+		say("%s hands out addresses of %v, %s of %v, so two containers can get one address: remove the network at one of the two and create it again with an --ip-range that no other site uses",
+			this, own, that, others)
+	}
+	if n.site.MTU != 0 && other.MTU != 0 && n.site.MTU != other.MTU {
+		say("the network's MTU is %d at %s and %d at %s, so packets of more than %d bytes are lost between them: remove the network at one of the two and create it again with the other's -o com.docker.network.driver.mtu=BYTES",
+			n.site.MTU, this, other.MTU, that, min(n.site.MTU, other.MTU))
+	}
+	if n.site.Guard != "" && other.Guard != "" && n.site.Guard != other.Guard {
+		say("evio.guard is %s at %s and %s at %s, so the stricter one refuses some of what the other lets its containers send: remove the network at one of the two and create it again with the other's -o evio.guard=MODE",
+			n.site.Guard, this, other.Guard, that)
+	}
+	if other.Losing {
+		say("%s loses frames of this network to limits or queues of its own: run evio status there to see which and what to do", that)
+	}
+	if own, others := n.site.Subnets, other.Subnets; (len(own) == 0) != (len(others) == 0) {
+		has, subnets, not := this, own, that
+		if len(own) == 0 {
+			has, subnets, not = that, others, this
+		}
+		say("the network's subnets are %v at %s and it has none at %s (--ipam-driver null), so %s refuses what containers send with other addresses: remove the network at one of the two and create it again with the other's --subnet or --ipam-driver",
+			subnets, has, not, has)
+	}
+	if own, others := n.site.Apart(other, false); len(own) > 0 {
+		say("the network's IPv4 subnet is %v at %s and %v at %s, so their containers do not reach each other by IPv4: remove the network at one of the two and create it again with the other's --subnet",
+			own, this, others, that)
+	}
+	if own, others := n.site.Apart(other, true); len(own) > 0 {
+		say("the network's IPv6 subnet is %v at %s and %v at %s, so their containers do not reach each other by IPv6: remove the network at one of the two and create it again with the other's IPv6 --subnet; without --subnet each engine chooses its own",
+			own, this, others, that)
+	}
+	return out
 }
 
 // forgetSite forgets what a member said that is none any more.
 func (n *Node) forgetSite(id nodeid.ID) {
+	if _, told := n.sites[id]; told {
+		now := time.Now()
+		n.directoryChanged(n.directory.SetGateways(id, nil, now), now)
+	}
 	delete(n.sites, id)
-	delete(n.overlaps, id)
+	delete(n.mismatched, id)
+	delete(n.mentioned, id)
 	n.showWarnings()
 }
 
 func (n *Node) showWarnings() {
-	all := slices.Sorted(maps.Values(n.overlaps))
+	all := slices.Sorted(func(yield func(string) bool) {
+		for _, found := range n.mismatched {
+			for _, sentence := range found {
+				if !yield(sentence) {
+					return
+				}
+			}
+		}
+		for id := range n.clocks {
+			if sentence := n.clockFault(id); sentence != "" && !yield(sentence) {
+				return
+			}
+		}
+	})
 	n.warnings.Store(&all)
 }
 

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"evio/overlay/control"
+	"evio/overlay/directory"
 	"evio/overlay/sites"
 )
 
@@ -78,6 +80,70 @@ func TestOverlappingRangesAreTold(t *testing.T) {
 	})
 }
 
+// TestNetworksThatDoNotGoTogether: both ends name what differs and what to do, as long as
+// they have a session, and until the network of one was made anew.
+func TestNetworksThatDoNotGoTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 3)
+		a, b, c := l.sites[0], l.sites[1], l.sites[2]
+		l.until("connected", l.connected)
+		again := func(s *site, mtu int, subnets ...string) {
+			s.stop()
+			s.mtu = mtu
+			s.has(subnets...)
+			s.start()
+		}
+		tell := func(want map[*site][]string) {
+			t.Helper()
+			l.until("told", func() bool {
+				return l.connected() && len(a.node.Warnings()) == len(want[a]) && len(b.node.Warnings()) == len(want[b]) && len(c.node.Warnings()) == len(want[c])
+			})
+			for s, parts := range want {
+				for i, w := range s.node.Warnings() {
+					for part := range strings.SplitSeq(parts[i], "…") {
+						if !strings.Contains(w, part) {
+							t.Errorf("%s: %q does not say %q", s.place, w, part)
+						}
+					}
+				}
+			}
+		}
+		again(b, 9000, "10.0.0.0/8", "fd00::/8")
+		differs := "MTU…1400…9000…place01…-o com.docker.network.driver.mtu=BYTES"
+		tell(map[*site][]string{a: {differs}, c: {differs}, b: {differs, differs}})
+		again(b, 1400, "10.0.0.0/8", "fd01::/64")
+		tell(map[*site][]string{})
+		again(a, 1400, "10.0.0.0/8", "fd00::/64")
+		apart := "IPv6 subnet…fd00::/64…fd01::/64…the other's IPv6 --subnet"
+		tell(map[*site][]string{a: {apart}, b: {apart}})
+		again(a, 1400, "192.168.0.0/24", "fd00::/8")
+		apart = "IPv4 subnet…192.168.0.0/24…10.0.0.0/8…the other's --subnet"
+		tell(map[*site][]string{a: {apart, apart}, b: {apart}, c: {apart}})
+		a.stop()
+		l.until("of one with a session only", func() bool { return len(b.node.Warnings())+len(c.node.Warnings()) == 0 })
+		a.has("10.0.0.0/8")
+		a.start()
+		tell(map[*site][]string{})
+		b.node.Losing(true)
+		loses := b.jid + "…" + b.place + "…loses frames…evio status there"
+		tell(map[*site][]string{a: {loses}, c: {loses}})
+		b.node.Losing(false)
+		tell(map[*site][]string{})
+		again(c, 1400)
+		null := "10.0.0.0/8…none…--ipam-driver null"
+		tell(map[*site][]string{a: {null}, b: {null}, c: {null, null}})
+		again(c, 1400, "10.0.0.0/8")
+		tell(map[*site][]string{})
+		a.guard = "open"
+		again(a, 1400, "10.0.0.0/8")
+		guards := "evio.guard…claim…open…refuses…-o evio.guard=MODE"
+		tell(map[*site][]string{a: {guards, guards}, b: {"place00…" + guards[len("evio.guard…"):]}, c: {guards}})
+		if got := c.log.with("MTU"); len(got) != 1 {
+			t.Errorf("logged %d times: %q", len(got), got)
+		}
+	})
+}
+
 // A member that goes on changing its mind is not listened to.
 func TestDescriptionsOfSitesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -108,5 +174,29 @@ func TestDescriptionsOfSitesAreBounded(t *testing.T) {
 		if got := len(a.log.with("hands out addresses")); got > siteBurst {
 			t.Errorf("%d log lines", got)
 		}
+	})
+}
+
+// TestGatewaysOfSitesAreNobodys: what a site tells as its gateway no other node can claim,
+// as long as it is a member's.
+func TestGatewaysOfSitesAreNobodys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 2)
+		a, b := l.sites[0], l.sites[1]
+		a.stop()
+		a.gateway = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}
+		a.start()
+		l.until("connected", l.connected)
+		pass(time.Second)
+		for _, addr := range a.gateway {
+			if err := b.node.Check(t.Context(), []netip.Addr{addr}, hw(1)); !errors.Is(err, directory.ErrNobodys) {
+				t.Errorf("%v at another site: %v", addr, err)
+			}
+			if err := a.node.Check(t.Context(), []netip.Addr{addr}, hw(1)); err != nil {
+				t.Errorf("%v at its own site: %v", addr, err)
+			}
+		}
+		l.server.Remove(a.jid)
+		l.until("free", func() bool { return b.node.Check(t.Context(), a.gateway[:1], hw(1)) == nil })
 	})
 }

@@ -28,6 +28,7 @@ type MemberStatus struct {
 	Online     bool
 	Membership string        // what it is a member by, see member.Member
 	Site       string        // what it calls its place; empty: nothing, or not known
+	Clock      *Clock        // nil: it is not known
 	Contact    contact.State // Idle also for a member that is no peer
 	Err        error         // of the last session with it that ended
 	Session    Session       // the one that serves, nil for none
@@ -66,10 +67,8 @@ func (n *Node) status() Status {
 	if ignored := n.ring.Ignored(); ignored > 0 {
 		s.Drops["ring"] = ignored
 	}
-	for cause, count := range n.flood.Stats().ByCause() {
-		if count > 0 {
-			s.Drops["flood-"+cause] = count
-		}
+	for cause, count := range n.floods.stats().ByCause() {
+		s.Drops["flood-"+cause] = count
 	}
 	for _, l := range n.ring.Links() {
 		if l.Type == symphony.LongDistance || l.Type == symphony.Incoming {
@@ -78,6 +77,9 @@ func (n *Node) status() Status {
 	}
 	for id, m := range n.members {
 		ms := MemberStatus{JID: m.JID, Node: id, Online: m.Online, Membership: m.Membership, Site: n.sites[id].Name}
+		if c, known := n.clocks[id]; known {
+			ms.Clock = &c.Clock
+		}
 		if p := n.peers[id]; p != nil {
 			c := p.contact.Status()
 			ms.Contact, ms.Err = c.State, c.Err

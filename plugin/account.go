@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -17,14 +18,15 @@ type account struct {
 	members *member.Service
 }
 
-func newAccount(s config.Settings, service config.Service, book *member.Book, log *logrus.Entry) (account, error) {
+func newAccount(s config.Settings, service config.Service, book *member.Book, kept offers, names signal.Resolver, log *logrus.Entry) (account, error) {
 	handler, err := book.Service(service.JID, service.Overlays)
 	if err != nil {
 		return account{}, err
 	}
 	c := signal.Config{
 		Server: service.Server, DirectTLS: service.TLS == config.DirectTLS, JID: service.JID,
-		Rooms: handler.Rooms(), Log: log,
+		Rooms: handler.Rooms(), Refresh: refreshEvery(time.Duration(s.MembershipMaxAge) * time.Second),
+		SASL: mechanisms[service.SASL], Offers: kept, Resolver: names, Log: log,
 	}
 	if service.PasswordFile != "" {
 		c.Password = func() (string, error) { return config.ReadPassword(s.HostPath(service.PasswordFile)) }
@@ -45,4 +47,16 @@ func newAccount(s config.Settings, service config.Service, book *member.Book, lo
 	}
 	handler.Attach(client)
 	return account{service: service, client: client, members: handler}, nil
+}
+
+// mechanisms are the values of the setting sasl.
+var mechanisms = map[string]signal.SASL{config.SASLBest: signal.BestSASL, config.SASLScram: signal.ScramSASL, config.SASLAny: signal.AnySASL}
+
+// refreshEvery is how often lists of members are asked for while an account is connected:
+// twice before one that may have an age counts as ageing, which is at a quarter of it.
+func refreshEvery(maxAge time.Duration) time.Duration {
+	if maxAge == 0 {
+		return time.Hour
+	}
+	return min(maxAge/8, time.Hour)
 }

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"evio/datapath/icemux"
 	"evio/datapath/netdev"
 	"evio/driver/network"
+	"evio/wall"
 )
 
 // watchAddresses tells sessions and accounts when this machine is reached by others
@@ -26,4 +28,27 @@ func (p *parts) watchAddresses(ctx context.Context, log *logrus.Entry) {
 			}
 		},
 		func(err error) { log.WithError(err).Warn("changes of addresses are not noticed, trying again") })
+}
+
+// watchClock has connections that wait tried at once when the clock was set: certificates
+// are judged by it.
+func (p *parts) watchClock(ctx context.Context, log *logrus.Entry) {
+	wall.Watch(ctx, nil, func(by time.Duration) {
+		log.Infof("the clock was set by %v: asking for servers anew", by.Round(time.Millisecond))
+		for _, a := range p.accounts {
+			a.client.ClockSet()
+		}
+	})
+}
+
+// watchNames has servers looked for anew when the host resolves their names in another
+// way than before, until the context ends. Accounts that are connected stay so.
+func (p *parts) watchNames(ctx context.Context, log *logrus.Entry) {
+	p.resolver.Watch(ctx, func() {
+		log.Info("resolv.conf or the hosts file of the host has changed: asking for servers anew")
+		p.transport.AddressesChanged()
+		for _, a := range p.accounts {
+			a.client.NamesChanged()
+		}
+	})
 }

@@ -7,11 +7,14 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"evio/driver/spelling"
 	"evio/driver/status"
+	"evio/overlay/member"
 	"evio/plugin/config"
 	"evio/plugin/view"
 )
@@ -21,21 +24,25 @@ const askLimit = 10 * time.Second
 
 const usage = `evio is a network driver for Docker.
 
-  evio [plugin]               serve the Docker engine until SIGTERM or SIGINT
+  evio plugin                 serve the Docker engine until SIGTERM or SIGINT; the engine
+                              starts this itself
   evio status [--json]        print how the plugin is, with --json the whole document
   evio peers list             print the accounts whose identity is pinned
-  evio peers accept ACCOUNT [IDENTITY]
-                              pin the other identity that the account shows;
-                              refused if that is not IDENTITY
-  evio peers forget ACCOUNT   pin whatever identity the account shows next
+  evio peers accept ACCOUNT IDENTITY
+                              pin the other identity that the account shows, if that is
+                              IDENTITY, which its operator sees in evio status there
+  evio peers forget ACCOUNT   remove the pin: what the account shows now, or next, is pinned
   evio version                print the version
-  evio help                   print this
+  evio help                   print this, as does evio alone
 
-Status and peers are asked of the running plugin on its socket, which only root may; it
+Status and peers are asked of the running plugin on its socket, which only root may use; it
 is found by the same configuration file and environment (docs/CONFIGURATION.md).
 
-Exit code: 0 done, and for status: healthy; 1 it could not be done or asked; 2 the
-command is not written like this; 3 status: degraded, and how is printed.
+Exit codes:
+  0  it is done; for status: the plugin is healthy
+  1  it could not be done, or the plugin could not be asked
+  2  the command line is wrong
+  3  status: the plugin is degraded, and the reasons are printed
 `
 
 // usageError says what is wrong with the arguments.
@@ -60,23 +67,33 @@ func exitCode(err error) int {
 	}
 }
 
-// run carries out the command that the arguments name.
+// commands are the words that may follow evio.
+var commands = []string{"plugin", "status", "peers", "version", "help"}
+
+// helpFlags ask for the help wherever they stand first.
+var helpFlags = []string{"-h", "--help"}
+
+// run carries out the command that the arguments name. Without one it prints the help: a
+// second plugin beside the one that the engine runs is never what a user wants.
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
-	name := "plugin"
+	name := "help"
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
+	}
+	if slices.Contains(helpFlags, name) {
+		name = "help"
 	}
 	switch name {
 	case "status":
 		return runStatus(ctx, args, getenv, out)
 	case "peers":
 		return runPeers(ctx, args, getenv, out)
-	case "plugin", "version", "help", "-h", "--help":
+	case "plugin", "version", "help":
 		if len(args) > 0 {
 			return usageError(fmt.Sprintf("%s takes no arguments: see evio help", name))
 		}
 	default:
-		return usageError(fmt.Sprintf("there is no command %.40q: see evio help", name))
+		return usageError(fmt.Sprintf("there is no command %.40q: %ssee evio help", name, meant(name, commands)))
 	}
 	var err error
 	switch name {
@@ -90,8 +107,28 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	return err
 }
 
+// meant asks whether a mistyped word is one of the given ones, for a sentence that goes on.
+func meant(word string, known []string) string {
+	if near, ok := spelling.Nearest(word, known); ok {
+		return "did you mean " + near + "? "
+	}
+	return ""
+}
+
+// meantFirst is meant of the first argument, unless that is known.
+func meantFirst(args, known []string) string {
+	if len(args) == 0 || slices.Contains(known, args[0]) {
+		return ""
+	}
+	return meant(args[0], known)
+}
+
 // runPeers asks the process that serves for its peers, or to change them.
 func runPeers(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+	if len(args) == 1 && slices.Contains(helpFlags, args[0]) {
+		_, err := io.WriteString(out, usage)
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	s, _ := config.Load(getenv) // its faults are told by the process that serves
@@ -103,10 +140,11 @@ func runPeers(ctx context.Context, args []string, getenv func(string) string, ou
 		if list, err = status.FetchPeers(ctx, sock); err == nil {
 			return printPeers(out, list)
 		}
-	case len(args) == 2 && args[0] == "accept", len(args) == 3 && args[0] == "accept" && args[2] != "":
-		var accepted string
-		if accepted, err = status.AcceptPeer(ctx, sock, args[1], strings.Join(args[2:], "")); err == nil {
-			_, err = fmt.Fprintf(out, "identity %s of %s is accepted\n", accepted, args[1])
+	case len(args) == 2 && args[0] == "accept":
+		return usageError("write which identity is accepted: " + member.HowToAccept(args[1]))
+	case len(args) == 3 && args[0] == "accept" && args[2] != "":
+		if err = status.AcceptPeer(ctx, sock, args[1], args[2]); err == nil {
+			_, err = fmt.Fprintf(out, "identity %s of %s is accepted\n", args[2], args[1])
 			return err
 		}
 	case len(args) == 2 && args[0] == "forget":
@@ -115,7 +153,7 @@ func runPeers(ctx context.Context, args []string, getenv func(string) string, ou
 			return err
 		}
 	default:
-		return usageError("write evio peers list, evio peers accept ACCOUNT [IDENTITY] or evio peers forget ACCOUNT")
+		return usageError(meantFirst(args, []string{"list", "accept", "forget"}) + "write evio peers list, evio peers accept ACCOUNT IDENTITY or evio peers forget ACCOUNT")
 	}
 	return notAsked(err, s)
 }
@@ -125,11 +163,11 @@ func runStatus(ctx context.Context, args []string, getenv func(string) string, o
 	plain := len(args) == 0
 	switch {
 	case plain, len(args) == 1 && args[0] == "--json":
-	case len(args) == 1 && (args[0] == "--help" || args[0] == "-h"):
+	case len(args) == 1 && slices.Contains(helpFlags, args[0]):
 		_, err := io.WriteString(out, usage)
 		return err
 	default:
-		return usageError("write evio status or evio status --json")
+		return usageError(meantFirst(args, []string{"--json"}) + "write evio status or evio status --json")
 	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
@@ -153,7 +191,7 @@ func runStatus(ctx context.Context, args []string, getenv func(string) string, o
 func notAsked(err error, s config.Settings) error {
 	switch dial, ok := errors.AsType[*net.OpError](err); {
 	case ok && dial.Op == "dial":
-		return fmt.Errorf("%w: run this as root while the plugin is enabled; another run_dir than %s is set with EVIO_RUN_DIR", err, s.RunDir)
+		return fmt.Errorf("%w: run this as root, and check that the plugin is enabled (docker plugin ls); if its run_dir is not %s, set EVIO_RUN_DIR to it", err, s.RunDir)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: the plugin does not answer, look into its log", err)
 	default:
@@ -168,6 +206,9 @@ func printPeers(out io.Writer, list []status.Peer) error {
 	rows := [][]string{{"ACCOUNT", "IDENTITY", "SINCE", "REFUSED IDENTITY", "SHOWN"}}
 	for _, p := range list {
 		row := []string{p.JID, p.Identity, moment(p.Since), "-", "-"}
+		if p.Identity == "" {
+			row[1], row[2] = "damaged", "-"
+		}
 		if p.Offered != "" {
 			row[3], row[4] = p.Offered, moment(p.OfferedSince)
 		}

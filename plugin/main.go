@@ -1,13 +1,14 @@
 // Command evio is a network driver for Docker whose networks span engines at
 // different sites.
 //
-//	evio [plugin]               serves the engine until SIGTERM or SIGINT
+//	evio plugin                 serves the engine until SIGTERM or SIGINT
 //	evio status [--json]        prints how the plugin is
 //	evio peers list             prints the accounts whose identity is pinned
-//	evio peers accept ACCOUNT [IDENTITY]
+//	evio peers accept ACCOUNT IDENTITY
 //	                            pins the other identity that the account shows
 //	evio peers forget ACCOUNT   pins whatever identity the account shows next
 //	evio version                prints the version
+//	evio help                   prints these, as does evio alone
 //
 // The package opens sockets, reads settings and puts the parts together (wire.go);
 // what the driver does lies below it. Commands ask the process that serves.
@@ -50,14 +51,29 @@ func main() {
 // engine that finds nobody there at its start leaves the plugin disabled. A fault in
 // the settings is no reason to end: the engine would start the process again and
 // again, and nobody would be told.
-func serve(ctx context.Context, getenv func(string) string, out io.Writer) (err error) {
+//
+// Before that, and so before it hears of anybody, a managed plugin gives up what it does not
+// use, which runs the program anew.
+//
+// A state folder that could not be used at the start is tried again, and everything is made
+// anew when it can be.
+func serve(ctx context.Context, getenv func(string) string, out io.Writer) error {
+	events := &lastErrors{}
+	for {
+		if err := serveOnce(ctx, getenv, events, out); !errors.Is(err, errMended) {
+			return err
+		}
+	}
+}
+
+func serveOnce(ctx context.Context, getenv func(string) string, events *lastErrors, out io.Writer) (err error) {
 	s, faults := config.Load(getenv)
 	log, err := newLogger(out, s.Log)
 	if err != nil {
 		return err
 	}
-	events := &lastErrors{}
 	log.Logger.AddHook(events)
+	unconfined := confined(s)
 	managed, err := socket.Listen(s.Socket)
 	if err != nil {
 		return err
@@ -69,11 +85,14 @@ func serve(ctx context.Context, getenv func(string) string, out io.Writer) (err 
 
 	log.Infof("evio %s serves %s and the names %v", version(), s.Socket, s.V1Names)
 	if v1Err != nil {
-		log.WithError(v1Err).Error("not every name can be served; networks with -d evionet work")
+		log.WithError(v1Err).Error("not every name can be served; what works is the plugin's own, such as -d evionet:latest")
 		s.V1Names = nil // others may serve them
 	}
 	report(log, s, faults)
-	return wire(ctx, s, faults, events, listeners, log)
+	if unconfined != nil {
+		log.Error(unconfined)
+	}
+	return wire(ctx, s, startFaults{faults, unconfined}, events, listeners, log)
 }
 
 // bounded runs f and gives it limit to return once ctx has ended.

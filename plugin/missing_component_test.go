@@ -50,8 +50,13 @@ func TestWhatIsMissing(t *testing.T) {
 		dir := workplace(t)
 		write(t, filepath.Join(dir, "state"), "")
 		p := start(t, dir, nil)
-		p.refused("CreateNetwork", createNetwork(1), filepath.Join(dir, "state"), "enable the plugin again")
-		p.tells(filepath.Join(dir, "state"), "enable the plugin again")
+		p.refused("CreateNetwork", createNetwork(1), filepath.Join(dir, "state"), "tried again")
+		p.tells(filepath.Join(dir, "state"), "tried again")
+		p.must("DeleteNetwork", ids(1, 0))
+		if err := os.Remove(filepath.Join(dir, "state")); err != nil {
+			t.Fatal(err)
+		}
+		p.comesBack()
 		p.must("DeleteNetwork", ids(1, 0))
 	})
 	t.Run("run directory cannot be made", func(t *testing.T) {

@@ -27,11 +27,11 @@ func (p peers) Peers() ([]status.Peer, error) {
 }
 
 // Accept implements status.Peers.
-func (p peers) Accept(jid, identity string) (string, error) {
+func (p peers) Accept(jid, identity string) error {
 	if p.book == nil {
-		return "", errNoPeers
+		return errNoPeers
 	}
-	return p.book.AcceptIdentity(jid, identity)
+	return p.book.Accept(jid, identity)
 }
 
 // Forget implements status.Peers.

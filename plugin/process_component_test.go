@@ -222,6 +222,18 @@ func (p *process) status() (status.Document, error) {
 	return status.Fetch(ctx, filepath.Join(p.dir, "run", "evio.sock"))
 }
 
+// comesBack waits until the process makes a network that it could not make before, without
+// having been started anew; its sockets are away for a moment.
+func (p *process) comesBack() {
+	p.t.Helper()
+	await(p.t, 3*stateRetry+10*time.Second, "the network is made", func() error { return p.ok("CreateNetwork", createNetwork(1)) })
+	select {
+	case <-p.ended:
+		p.t.Fatalf("evio ended: %v", p.err)
+	default:
+	}
+}
+
 // tells waits until the faults have a sentence with all parts.
 func (p *process) tells(parts ...string) {
 	p.t.Helper()

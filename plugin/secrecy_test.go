@@ -13,6 +13,8 @@ import (
 	"github.com/sirupsen/logrus"
 	"pgregory.net/rapid"
 
+	"evio/datapath/proof"
+	"evio/datapath/session"
 	"evio/driver/status"
 	"evio/plugin/config"
 	"evio/plugin/view"
@@ -118,14 +120,14 @@ func tell(t *rapid.T, host string) (string, status.Document) {
 		return map[string]string{"EVIO_HOST_PREFIX": host, "EVIO_UDP_PORT": "0"}[name]
 	})
 	report(log, s, faults)
-	p, fault := assemble(s, faults, time.Now(), log)
+	p, fault := assemble(s, startFaults{settings: faults}, time.Now(), log)
 	defer func() {
 		if err := p.close(); err != nil {
 			t.Error(err)
 		}
 	}()
 	readAll(s, log)
-	doc := source{driver: p.newDriver(fault, log), parts: p, settings: s, events: events}.Status(t.Context())
+	doc := source{driver: p.newDriver(fault, log), parts: p, settings: s, events: events, losses: &status.Losses{}}.Status(t.Context())
 	doc.Health = status.Judge(doc)
 	if text, err := json.Marshal(doc); err != nil {
 		t.Fatal(err)
@@ -154,15 +156,17 @@ func readAll(s config.Settings, log *logrus.Entry) {
 			note(err)
 		}
 	}
-	for _, server := range turnServers(s) {
-		for _, read := range []func() (string, error){server.Password, server.Secret} {
+	for _, server := range iceServers(s) {
+		access, _ := server.Credential.(session.TURNAccess) // none of STUN servers
+		for _, read := range []func() (string, error){access.Password, access.Secret} {
 			if read != nil {
 				_, err := read()
 				note(err)
 			}
 		}
 	}
-	for _, read := range overlaySecrets(s) {
+	quick := func(string, []byte) proof.Secret { return proof.Secret{} }
+	for _, read := range readersOf(s, quick) {
 		_, err := read()
 		note(err)
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"evio/datapath/session"
 	"evio/driver"
 	"evio/driver/status"
 	"evio/plugin/config"
@@ -21,6 +23,7 @@ type source struct {
 	parts    parts
 	settings config.Settings
 	events   *lastErrors
+	losses   *status.Losses
 }
 
 // pingLimit is how long Docker's API has to answer.
@@ -28,15 +31,17 @@ const pingLimit = time.Second
 
 // Status implements status.Source.
 func (s source) Status(ctx context.Context) status.Document {
+	begun := time.Now()
 	d := status.Document{
 		Version: version(), Started: s.started.UTC(), Process: status.ThisProcess(),
-		Calls: s.driver.Calls(), Collected: s.driver.Collected(), Faults: s.driver.Faults(),
+		Calls: s.driver.Calls(), Collected: s.driver.Collected(), Reach: reach(s.settings),
+		Faults: append(s.driver.Faults(), s.parts.faults.reach...),
 	}
 	s.addOperation(ctx, &d)
 	if s.parts.plane == nil {
 		return d
 	}
-	d.Membership.Faults = s.parts.book.Faults()
+	d.Membership = status.Membership{Identity: s.parts.book.Identity(), Faults: s.parts.book.Faults()}
 	d.Faults = append(d.Faults, d.Membership.Faults...)
 	d.Faults = append(d.Faults, s.parts.plane.Faults()...)
 	var err error
@@ -45,14 +50,21 @@ func (s source) Status(ctx context.Context) status.Document {
 		d.Faults = append(d.Faults, d.Switch.Error)
 	}
 	d.Networks = merge(s.driver.Networks(), s.parts.plane.Networks(ctx))
+	for i := range d.Networks {
+		d.Networks[i].Elsewhere = s.elsewhere(d, d.Networks[i])
+	}
+	for _, n := range d.Networks {
+		for _, narrow := range n.NarrowPaths() {
+			d.Faults = append(d.Faults, "network "+n.Label()+": "+narrow)
+		}
+	}
 	t := s.parts.transport.Stats()
 	d.Transport = status.Transport{
-		Port: t.Port, Datagrams: t.Socket.Received, Drops: t.Drops, Sessions: t.Sessions, Agents: t.Agents,
+		Port: t.Port, Datagrams: t.Socket.Received, Drops: transportDrops(t), Sessions: t.Sessions, Agents: t.Agents,
 	}
-	for cause, count := range map[string]uint64{"truncated": t.Socket.Truncated, "buffer-full": t.Socket.Overflow} {
-		if count > 0 {
-			d.Transport.Drops[cause] += count
-		}
+	if err := s.parts.transport.Fault(); err != nil {
+		d.Transport.Error = "sessions with other sites wait for the UDP port, which is asked for again each second: " + err.Error()
+		d.Faults = append(d.Faults, d.Transport.Error)
 	}
 	for _, r := range t.Relays {
 		d.Transport.Relays = append(d.Transport.Relays, status.Relay{
@@ -62,11 +74,45 @@ func (s source) Status(ctx context.Context) status.Document {
 	for _, a := range s.parts.accounts {
 		st := a.client.Status()
 		d.Signalling = append(d.Signalling, status.Signalling{
-			Server: a.service.Server, JID: a.service.JID, Connected: st.Connected, Since: st.Since, LastError: st.LastError,
-			Failures: st.Failures, Strangers: a.members.Strangers(), Drops: stanzaDrops(a),
+			Server: cmp.Or(a.service.Server, st.Server), JID: a.service.JID, Connected: st.Connected, Since: st.Since, LastError: st.LastError,
+			Failures: st.Failures, Strangers: a.members.Strangers(), Drops: stanzaDrops(a), Lists: lists(a),
 		})
+		d.Faults = append(d.Faults, a.client.Faults()...)
 	}
+	s.losses.Note(&d, begun, time.Now())
 	return d
+}
+
+// elsewhere returns the members that are online, if none of them is in a network's
+// overlay.
+func (s source) elsewhere(d status.Document, n status.Network) []status.Elsewhere {
+	if n.Local || !n.Running {
+		return nil
+	}
+	var out []status.Elsewhere
+	for _, e := range s.parts.book.Elsewhere(n.Overlay, d.Resembling(n)) {
+		out = append(out, status.Elsewhere{JID: e.JID, Overlays: e.Unknown, Fits: e.Fits})
+	}
+	return out
+}
+
+// counters is the part of the document that losses are seen in.
+func (s source) counters(ctx context.Context) status.Document {
+	return status.Document{
+		Transport: status.Transport{Drops: transportDrops(s.parts.transport.Stats())},
+		Networks:  s.parts.plane.Counters(ctx),
+	}
+}
+
+// transportDrops joins what the transport and its socket have dropped.
+func transportDrops(t session.Stats) map[string]uint64 {
+	drops := t.Drops
+	for cause, count := range map[string]uint64{"truncated": t.Socket.Truncated, "buffer-full": t.Socket.Overflow} {
+		if count > 0 {
+			drops[cause] += count
+		}
+	}
+	return drops
 }
 
 // addOperation adds what an operator has to do with: settings, state, engine, log.
@@ -91,6 +137,15 @@ func (s source) addOperation(ctx context.Context, d *status.Document) {
 	if err := s.parts.engine.Ping(ctx); err != nil {
 		d.Docker.Error = err.Error()
 	}
+}
+
+// lists are when those of the account were last complete.
+func lists(a account) []status.List {
+	out := []status.List{}
+	for _, l := range a.members.Lists() {
+		out = append(out, status.List(l))
+	}
+	return out
 }
 
 // stanzaDrops joins what the session and the membership have dropped; their causes

@@ -49,23 +49,23 @@ func TestFaultsHaveParts(t *testing.T) {
 		},
 	} {
 		s := load(t, `{}`)
-		wrong := change(&s)
+		settings := change(&s)
 		logger, _ := test.NewNullLogger()
 		log := logger.WithField("part", "plugin")
-		p, fault := assemble(s, wrong, time.Now(), log)
+		p, fault := assemble(s, startFaults{settings: settings}, time.Now(), log)
 		t.Cleanup(func() {
 			if err := p.close(); err != nil {
 				t.Error(err)
 			}
 		})
-		d := source{driver: p.newDriver(fault, log), parts: p, settings: s, events: &lastErrors{}}.Status(t.Context())
+		d := source{driver: p.newDriver(fault, log), parts: p, settings: s, events: &lastErrors{}, losses: &status.Losses{}}.Status(t.Context())
 		d.Docker.Error = "" // nobody serves it here
 		var degraded []string
 		for _, g := range status.Judge(d).Degraded {
 			degraded = append(degraded, g.Part)
 		}
 		want := []string{part}
-		if n := len(wrong); n > 1 {
+		if n := len(settings); n > 1 {
 			want = append(want, part)
 		}
 		if diff := cmp.Diff(want, degraded); diff != "" {
@@ -82,7 +82,7 @@ func TestDockerIsAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	logger, _ := test.NewNullLogger()
-	d := source{driver: p.newDriver(nil, logger.WithField("part", "driver")), parts: *p, settings: s, events: &lastErrors{}}.Status(t.Context())
+	d := source{driver: p.newDriver(nil, logger.WithField("part", "driver")), parts: *p, settings: s, events: &lastErrors{}, losses: &status.Losses{}}.Status(t.Context())
 	if d.Docker.Socket != "/run/docker.sock" || !strings.Contains(d.Docker.Error, filepath.Join(s.HostPrefix, "run/docker.sock")) {
 		t.Errorf("%+v", d.Docker)
 	}

@@ -22,7 +22,7 @@ func TestStatusCommand(t *testing.T) {
 	}{
 		{
 			"healthy", status.Document{Version: "v1", Started: began, Time: began.Add(time.Hour)}, 0,
-			"evio v1 since 2026-11-21T01:02:03Z, 1h00m\nhealthy\n  note: no signalling service is configured: networks are of this engine only\n",
+			"evio v1 since 2026-11-21T01:02:03Z, 1h00m\nhealthy\n  note: no signalling service is configured: networks are of this engine only; to reach other sites,\n        name one in the configuration file\n",
 		},
 		{
 			"degraded", status.Document{Version: "v1", Started: began, Switch: status.Switch{Error: "no tun: load the module"}}, 3,
@@ -59,7 +59,7 @@ func TestStatusNotAsked(t *testing.T) {
 		var out bytes.Buffer
 		err := run(t.Context(), args, getenv, &out)
 		if code := exitCode(err); code != 1 || out.Len() != 0 ||
-			!strings.HasSuffix(err.Error(), "run this as root while the plugin is enabled; another run_dir than /run/evio is set with EVIO_RUN_DIR") {
+			!strings.HasSuffix(err.Error(), "run this as root, and check that the plugin is enabled (docker plugin ls); if its run_dir is not /run/evio, set EVIO_RUN_DIR to it") {
 			t.Errorf("exit code %d, %v, printed %q", code, err, &out)
 		}
 	}

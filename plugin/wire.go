@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -20,9 +21,11 @@ import (
 	"evio/driver/socket"
 	"evio/driver/status"
 	"evio/driver/store"
-	"evio/overlay/identity"
 	"evio/overlay/member"
 	"evio/plugin/config"
+	"evio/plugin/confine"
+	"evio/plugin/resolver"
+	"evio/wall"
 )
 
 // schemaFile describes the database of the plugin's own Open vSwitch; it is part
@@ -34,8 +37,10 @@ const schemaFile = "/usr/share/openvswitch/vswitch.ovsschema"
 type parts struct {
 	key       ed25519.PrivateKey
 	store     *store.Store
+	memory    memory
 	engine    *driver.DockerEngine
 	book      *member.Book
+	resolver  *resolver.Resolver
 	plane     *network.Plane
 	transport *session.Transport
 	accounts  []account
@@ -44,26 +49,49 @@ type parts struct {
 }
 
 // faults are why parts are missing, by what is to be mended.
-type faults struct{ settings, state, transport []string }
+type faults struct{ settings, state, transport, reach []string }
+
+// startFaults are what went wrong before there were parts: faults of settings, and why the plugin
+// could not give up what it does not use.
+type startFaults struct {
+	settings   config.Faults
+	unconfined error
+}
 
 // wire puts the parts together and serves the engine on the listeners until ctx
-// ends. wrong is what is wrong with the settings; every call that needs them is
-// answered with it.
-func wire(ctx context.Context, s config.Settings, wrong config.Faults, events *lastErrors, listeners []net.Listener, log *logrus.Entry) error {
-	started := time.Now()
+// ends. What is wrong with the settings every call that needs them is answered with. A
+// state folder that could not be used and can be ends it with errMended.
+func wire(ctx context.Context, s config.Settings, wrong startFaults, events *lastErrors, listeners []net.Listener, log *logrus.Entry) error {
+	started := wall.Now()
 	p, fault := assemble(s, wrong, started, log) //nolint:contextcheck // opens a socket, which takes no time
 	d := p.newDriver(fault, log)
 	below, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	running := p.run(below, log)
-	running.Go(func() error {
-		return serveStatus(below, s, source{started: started, driver: d, parts: p, settings: s, events: events}, log)
-	})
+	told := source{started: started, driver: d, parts: p, settings: s, events: events, losses: &status.Losses{}}
+	running.Go(func() error { return serveStatus(below, s, told, log) })
+	if p.plane != nil {
+		running.Go(func() error {
+			told.losses.Watch(below, told.counters, func(d status.Document) {
+				for _, n := range d.Networks {
+					p.plane.Losing(n.ID, len(n.Losses) > 0)
+				}
+			})
+			return nil
+		})
+	}
 	group, serving := errgroup.WithContext(ctx)
 	for _, l := range listeners {
 		group.Go(func() error { return d.Serve(l) })
 	}
 	d.Start(below)
+	if len(p.faults.state) > 0 {
+		try := func() error { return tryState(s, log) }
+		if errors.Is(wrong.unconfined, confine.ErrState) {
+			try = func() error { return confine.MakeState(folders(s)) } // the rest is for the confined plugin
+		}
+		group.Go(func() error { return awaitState(serving, try, log) })
+	}
 	group.Go(func() error {
 		<-serving.Done()
 		return d.Close(context.WithoutCancel(ctx))
@@ -74,15 +102,23 @@ func wire(ctx context.Context, s config.Settings, wrong config.Faults, events *l
 }
 
 // assemble makes the parts, as many as it can, and returns what is wrong.
-func assemble(s config.Settings, wrong config.Faults, started time.Time, log *logrus.Entry) (p parts, fault error) {
-	for _, f := range wrong {
+func assemble(s config.Settings, wrong startFaults, started time.Time, log *logrus.Entry) (p parts, fault error) {
+	for _, f := range wrong.settings {
 		p.faults.settings = append(p.faults.settings, f.Error())
 	}
-	err := p.openState(s, log)
+	var err error
+	if errors.Is(wrong.unconfined, confine.ErrState) {
+		err = fmt.Errorf("%w: %s", wrong.unconfined, stateAdvice) // nothing is heard from outside before
+	} else {
+		if wrong.unconfined != nil {
+			p.faults.reach = append(p.faults.reach, wrong.unconfined.Error())
+		}
+		err = p.openState(s, log)
+	}
 	if err != nil {
 		p.faults.state = append(p.faults.state, err.Error())
 	}
-	if fault = errors.Join(wrong.Err(), err); fault != nil {
+	if fault = errors.Join(wrong.settings.Err(), err); fault != nil {
 		return p, fault
 	}
 	if fault = p.build(s, started, log); fault != nil {
@@ -91,42 +127,40 @@ func assemble(s config.Settings, wrong config.Faults, started time.Time, log *lo
 	return p, fault
 }
 
-// openState opens what is kept on disk.
-func (p *parts) openState(s config.Settings, log *logrus.Entry) (err error) {
-	state := s.HostPath(s.StateDir)
-	if p.key, err = identity.Load(state); err != nil {
-		return err
-	}
-	p.store, err = store.Open(filepath.Join(state, "docker"), log, driver.Kinds()...)
-	return err
-}
-
 // build makes everything that needs settings without a fault; it takes no time.
 func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) error {
 	var err error
 	p.book, err = member.Open(member.Config{
-		Dir: filepath.Join(s.HostPath(s.StateDir), "peers"), Key: p.key, Started: started, Log: log,
+		Dir: peersDir(s), Key: p.key, Started: started, Log: log,
+		MaxAge: time.Duration(s.MembershipMaxAge) * time.Second, Ledger: ledger{p.memory.store},
 	})
 	if err != nil {
 		p.faults.state = append(p.faults.state, err.Error())
 		return err
 	}
+	p.resolver = resolver.New(s.HostPrefix)
 	if err = p.useSettings(s, log); err != nil {
 		p.faults.settings = append(p.faults.settings, err.Error())
 		return err
 	}
+	accounts := p.accounts
 	p.transport, err = session.Listen(session.Config{
-		Port: s.UDPPort, Key: p.key, STUN: s.STUN, TURN: turnServers(s),
+		Reopened: func() {
+			for _, a := range accounts {
+				a.client.Reconnect()
+			}
+		},
+		Port: s.UDPPort, Key: p.key, ICEServers: iceServers(s), Lookup: p.resolver.LookupNetIP,
 		RekeyEvery: time.Duration(s.RekeySeconds) * time.Second, ExcludeInterface: network.OwnInterface, Log: log,
 	})
 	if err != nil {
-		err = fmt.Errorf("%w: choose another udp_port, or 0 for any free one", err)
 		p.faults.transport = append(p.faults.transport, err.Error())
 		return err
 	}
 	run := filepath.Join(s.HostPath(s.RunDir), "ovs")
 	p.plane = network.New(network.Config{
 		Key: p.key, Book: p.book, Transport: p.transport, Secrets: overlaySecrets(s), Site: s.Site, Log: log,
+		Claims: s.Reserved(), Memory: p.memory,
 		OVS: ovs.Config{HostRunDir: hostOVS(s), RunDir: run, StateDir: run, SchemaFile: schemaFile, Log: log},
 	})
 	return nil
@@ -135,7 +169,7 @@ func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) e
 // useSettings makes what fails by settings alone.
 func (p *parts) useSettings(s config.Settings, log *logrus.Entry) (err error) {
 	for _, service := range s.Signalling {
-		a, err := newAccount(s, service, p.book, log)
+		a, err := newAccount(s, service, p.book, offers{p.memory.store, strings.ToLower(service.JID)}, p.resolver, log)
 		if err != nil {
 			return fmt.Errorf("signalling service %s: %w", service.JID, err)
 		}
@@ -171,8 +205,21 @@ func (p *parts) run(ctx context.Context, log *logrus.Entry) *errgroup.Group {
 		p.watchAddresses(ctx, log)
 		return nil
 	})
+	group.Go(func() error {
+		p.watchNames(ctx, log)
+		return nil
+	})
+	group.Go(func() error {
+		p.watchClock(ctx, log)
+		return nil
+	})
 	for _, a := range p.accounts {
 		group.Go(func() error {
+			select {
+			case <-p.transport.Opened(): // peers would send to where nobody listens
+			case <-ctx.Done():
+				return nil
+			}
 			if err := a.client.Run(ctx); err != nil && ctx.Err() == nil {
 				log.WithError(err).WithField("jid", a.service.JID).Error("signalling ended")
 			}

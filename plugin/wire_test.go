@@ -67,7 +67,7 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	logger, _ := test.NewNullLogger()
-	d := source{driver: p.newDriver(nil, logger.WithField("part", "driver")), parts: *p, settings: s, events: &lastErrors{}}.Status(t.Context())
+	d := source{driver: p.newDriver(nil, logger.WithField("part", "driver")), parts: *p, settings: s, events: &lastErrors{}, losses: &status.Losses{}}.Status(t.Context())
 	var relays []status.Relay
 	for _, r := range d.Transport.Relays {
 		relays = append(relays, status.Relay{State: r.State, Allocations: r.Allocations})
@@ -75,7 +75,10 @@ func TestBuild(t *testing.T) {
 	if diff := cmp.Diff([]status.Relay{{State: "unused"}}, relays); diff != "" {
 		t.Errorf("relays: %s", diff)
 	}
-	want := []status.Signalling{{JID: "a@example.org"}, {JID: "b@example.org"}}
+	want := []status.Signalling{
+		{JID: "a@example.org", Lists: []status.List{{Members: "group:blue"}, {Members: "room:all@rooms.example.org"}}},
+		{JID: "b@example.org", Lists: []status.List{{Members: "roster"}}},
+	}
 	if diff := cmp.Diff(want, d.Signalling, cmpopts.IgnoreFields(status.Signalling{}, "Since", "Drops")); diff != "" {
 		t.Errorf("signalling: %s", diff)
 	}

@@ -5,16 +5,17 @@
 #   rootfs/build.sh --binary EVIO --out DIR [--source ROOT] [--limit MB]
 #
 # ROOT is a Debian root with openvswitch-switch and ca-certificates in it: / on a
-# machine that has them, or an unpacked tree (integration/tree.sh). Without --source
-# the tree is taken where there is one, else /. Any ROOT but / needs to be root, for
-# chroot. DIR is replaced as a whole, and left as it was if anything goes wrong.
+# machine that has them, or an unpacked tree (integration/tree.sh), also one of another
+# architecture (rootfs/foreign.sh): nothing in it is run. Without --source the tree is
+# taken where there is one, else /. DIR is replaced as a whole, and left as it was if
+# anything goes wrong.
 # The same inputs and SOURCE_DATE_EPOCH give the same bytes, names and times.
 set -euo pipefail
 export LC_ALL=C
 umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
-tree=${EVIO_TREE:-/var/cache/evio/tree}
+tree=${EVIO_SWITCH_TREE:-/var/cache/evio/switch}
 binary='' out='' source='' limit=80
 
 programs=(
@@ -53,23 +54,70 @@ if [ -z "$source" ]; then
 fi
 source=${source%/}
 
-in_source() { if [ -z "$source" ]; then "$@"; else chroot "$source" "$@"; fi; }
+command -v readelf >/dev/null || die "there is no readelf: install binutils"
+
+# resolve PATH: the path in the source of the file that PATH leads to there; a link with
+# an absolute target does not lead out of it. Fails if there is no such file.
+resolve() {
+  local rest=$1 at='' part link hops=0
+  while [ -n "$rest" ]; do
+    part=${rest%%/*}
+    case $rest in */*) rest=${rest#*/} ;; *) rest='' ;; esac
+    case $part in '' | .) continue ;; ..) at=${at%/*} && continue ;; esac
+    if [ ! -L "$source$at/$part" ]; then
+      at=$at/$part
+      continue
+    fi
+    [ $((hops += 1)) -le 40 ] || return 1
+    link=$(readlink "$source$at/$part")
+    case $link in /*) at='' ;; esac
+    rest=$link/$rest
+  done
+  [ -e "$source$at" ] && printf '%s\n' "$at"
+}
 
 # copy PATH: PATH of the source, links followed, to the same place in the new tree.
 copy() {
   local real to=$1
-  real=$(in_source readlink -e "$1") || die "${source:-this machine} has no $1: install openvswitch-switch and ca-certificates there, or run make tree"
+  real=$(resolve "$1") || die "${source:-this machine} has no $1: install openvswitch-switch and ca-certificates there, or run make tree"
   # Debian's /bin, /lib, ... are links into /usr, here too.
   case $to in /bin/* | /sbin/* | /lib*) to=/usr$to ;; esac
   [ -e "$new$to" ] || install -D -p -m "$(stat -c %a "$source$real")" "$source$real" "$new$to"
 }
 
-# libraries PROGRAM...: the closure that the dynamic linker names, one path a line.
+# machine FILE: the processor that a program or library is for.
+machine() { readelf --file-header "$1" | sed -n 's/^ *Machine: *//p'; }
+
+processor=$(machine "$binary")
+case $processor in
+  *X86-64) triplet=x86_64-linux-gnu ;;
+  AArch64) triplet=aarch64-linux-gnu ;;
+  *) die "$binary is for the machine '$processor': make it for amd64 or arm64" ;;
+esac
+
+# libraries PROGRAM...: the paths of the libraries that the programs need, and those need,
+# and of the dynamic linker, in the folders where Debian's linker looks for them.
 libraries() {
-  local listing
-  listing=$(in_source ldd "$@") || die "ldd cannot read one of: $*"
-  if grep -F 'not found' <<<"$listing" >&2; then die "the source lacks libraries"; fi
-  awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// && $2 ~ /^\(/ { print $1 }' <<<"$listing" | sort -u
+  local queue=("$@") seen=' ' file real needs name folder path
+  while [ ${#queue[@]} -gt 0 ]; do
+    file=${queue[0]} queue=("${queue[@]:1}")
+    real=$(resolve "$file") || die "${source:-this machine} has no $file"
+    [ "$(machine "$source$real")" = "$processor" ] || die "$source$real is not for $processor, as $binary is"
+    needs=$(readelf --wide --dynamic --program-headers "$source$real" |
+      sed -nE 's/.*\(NEEDED\).*\[(.*)\]$/\1/p; s/.*program interpreter: (.*)\]$/\1/p')
+    for name in $needs; do
+      case $seen in *" ${name##*/} "*) continue ;; esac
+      seen+="${name##*/} "
+      for folder in "/lib/$triplet" "/usr/lib/$triplet" /lib /usr/lib none; do
+        path=$folder/${name##*/}
+        case $name in /*) path=$name ;; esac # the dynamic linker
+        if resolve "$path" >/dev/null; then break; fi
+      done
+      [ "$folder" != none ] || die "${source:-this machine} has no $name, which $file needs"
+      echo "$path"
+      queue+=("$path")
+    done
+  done
 }
 
 new=$out.new
@@ -83,7 +131,7 @@ for d in bin sbin lib; do ln -s "usr/$d" "$new/$d"; done
 if [ -e "$source/lib64" ]; then mkdir "$new/usr/lib64" && ln -s usr/lib64 "$new/lib64"; fi
 
 for f in "${programs[@]}" "${files[@]}"; do copy "$f"; done
-closure=$(libraries "${programs[@]}")
+closure=$(libraries "${programs[@]}" | sort -u)
 while read -r f; do copy "$f"; done <<<"$closure"
 cp -r "$here/static/." "$new/"
 install -m 0755 "$binary" "$new/usr/bin/evio"

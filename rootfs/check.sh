@@ -54,9 +54,10 @@ run ovs-vsctl --timeout=10 add-br br0 -- set bridge br0 datapath_type=netdev fai
 ip link add v0 type veth peer name v1
 run ovs-vsctl --timeout=10 add-port br0 v0
 run ovs-ofctl --bundle -O OpenFlow14 add-flow br0 'in_port=1,actions=drop'
-run ovs-ofctl -O OpenFlow14 dump-flows br0 | grep -q actions=drop || die "the flow is not in the bridge"
-version=$(run ovs-appctl version | head -n 1)
-say "$version: bridge, port and flow stand"
+flows=$(run ovs-ofctl -O OpenFlow14 dump-flows br0)
+grep -qF actions=drop <<<"$flows" || die "the flow is not in the bridge"
+version=$(run ovs-appctl version)
+say "${version%%$'\n'*}: bridge, port and flow stand"
 run ovs-vsctl --timeout=10 del-br br0
 run ovs-appctl --timeout=10 exit
 run ovs-appctl --timeout=10 -t ovsdb-server exit
@@ -73,7 +74,11 @@ mount -t tmpfs tmpfs "$r/host/var/lib"
 # call METHOD BODY
 call() { curl -sS --max-time 30 --unix-socket "$r/host/run/docker/plugins/evio.sock" -d "$2" "http://plugin/NetworkDriver.$1" | tr -d '\n'; }
 # status TEXT: whether TEXT is in the status document.
-status() { curl -sS --max-time 5 --unix-socket "$r/host/run/evio/evio.sock" http://evio/status 2>/dev/null | grep -qF "$1"; }
+status() {
+  local document
+  document=$(curl -sS --max-time 5 --unix-socket "$r/host/run/evio/evio.sock" http://evio/status 2>/dev/null) &&
+    grep -qF "$1" <<<"$document"
+}
 network='{"NetworkID": "check0123456789", "Options": {"com.docker.network.generic": {"evio.overlay": "check"}},
   "IPv4Data": [{"AddressSpace": "LocalDefault", "Pool": "10.9.0.0/24", "Gateway": "10.9.0.1/24"}], "IPv6Data": []}'
 for state in missing broken; do
@@ -94,7 +99,7 @@ for state in missing broken; do
     [ "$answer" = '{}' ] || die "DeleteNetwork: $answer"
   else
     case $answer in *'correct the JSON there'*) ;; *) die "CreateNetwork with a broken file: $answer" ;; esac
-    status 'correct the JSON there' || die "the status does not tell of the broken file"
+    await 5 "the status of the broken file" status 'correct the JSON there'
   fi
   start=$(date +%s%N)
   kill -TERM "$pid"

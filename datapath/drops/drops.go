@@ -21,6 +21,7 @@ const (
 	STUNUsername    // no agent with this local ufrag
 	STUNLocal       // arrived at an address that is no candidate of the agent
 	STUNSource      // a request from one address too many
+	STUNIntegrity   // a request from an unknown address by who does not know the session's parameters
 	STUNTransaction // a response to no request of ours
 	STUNQueue       // the agent does not read fast enough
 
@@ -28,6 +29,7 @@ const (
 	HandshakeIndex // no session is connecting under this index
 	HandshakeTag   // not made from the two parameter sets of this session
 	HandshakeQueue
+	HandshakeProof // a message of the proof of the overlay's secret that is malformed, or another than before
 
 	RecordShort
 	RecordIndex    // no session under this index
@@ -45,6 +47,7 @@ const (
 	SliceExpired // the rest did not come in time
 
 	ProbeUnknown // an answer to no probe of ours, or an unknown operation
+	PathSize     // a large probe without an answer, while a small one had one
 	PathLimit    // a record from one address too many, whose route is not tried; an event too many
 
 	RekeyStale // of a rekey that is over, or of none
@@ -53,6 +56,7 @@ const (
 	SendSize      // a frame larger than its kind allows
 	SendPath      // no path to send on
 	SendSocket    // refused by the kernel
+	SendRelay     // a TURN server takes them too slowly
 	SendExhausted // the keys have protected all the records they may
 
 	Causes // number of causes
@@ -74,12 +78,14 @@ var names = [Causes]string{
 	STUNUsername:    "stun_username",
 	STUNLocal:       "stun_local",
 	STUNSource:      "stun_source",
+	STUNIntegrity:   "stun_integrity",
 	STUNTransaction: "stun_transaction",
 	STUNQueue:       "stun_queue",
 	HandshakeShort:  "handshake_short",
 	HandshakeIndex:  "handshake_index",
 	HandshakeTag:    "handshake_tag",
 	HandshakeQueue:  "handshake_queue",
+	HandshakeProof:  "handshake_proof",
 	RecordShort:     "record_short",
 	RecordIndex:     "record_index",
 	RecordKeys:      "record_keys",
@@ -94,12 +100,14 @@ var names = [Causes]string{
 	SliceEvicted:    "slice_evicted",
 	SliceExpired:    "slice_expired",
 	ProbeUnknown:    "probe_unknown",
+	PathSize:        "path_size",
 	PathLimit:       "path_limit",
 	RekeyStale:      "rekey_stale",
 	RekeyQueue:      "rekey_queue",
 	SendSize:        "send_size",
 	SendPath:        "send_path",
 	SendSocket:      "send_socket",
+	SendRelay:       "send_relay",
 	SendExhausted:   "send_exhausted",
 }
 

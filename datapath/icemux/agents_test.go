@@ -1,6 +1,7 @@
 package icemux
 
 import (
+	"crypto/rand"
 	"net/netip"
 	"sync"
 	"testing"
@@ -36,10 +37,11 @@ func TestTwoOverlaysOfTheSameTwoEngines(t *testing.T) {
 		ufrag, password string
 	}
 	start := func(m *Mux, host netip.AddrPort) side {
-		s := side{}
+		s := side{ufrag: rand.Text()[:12], password: rand.Text()}
 		var err error
 		s.agent, err = ice.NewAgentWithOptions(
-			ice.WithUDPMux(m.View([]netip.AddrPort{host}, nil)),
+			ice.WithUDPMux(m.View([]netip.AddrPort{host}, nil, s.password)),
+			ice.WithLocalCredentials(s.ufrag, s.password),
 			ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
 			ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4}),
 			ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
@@ -55,9 +57,6 @@ func TestTwoOverlaysOfTheSameTwoEngines(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.agent.GracefulClose() })
-		if s.ufrag, s.password, err = s.agent.GetLocalUserCredentials(); err != nil {
-			t.Fatal(err)
-		}
 		return s
 	}
 	var wait sync.WaitGroup

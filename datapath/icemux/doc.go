@@ -20,7 +20,9 @@
 // An agent takes every address that a request comes from for a candidate of its
 // peer and checks it, and whoever sees one request can replay it from forged
 // addresses. So each agent hears the candidates that its peer has told and a few
-// other addresses; a request from any further one is dropped.
+// other addresses; a request from any further one is dropped. An address gets one of
+// these places only with a request that is made with the agent's password: who does
+// not know the session's parameters takes no place away from the peer.
 //
 // Receive is called by the readers of socket and relays; everything else may be called by
 // any goroutine at any time. Tables are bounded by what our own agents open; of

@@ -93,45 +93,53 @@ func (m *Mux) receive(at place, from netip.AddrPort, datagram []byte) {
 		m.drops.Add(drops.STUNMalformed)
 		return
 	}
-	to, cause := m.route(msg, at, from)
+	to, stranger, cause := m.route(msg, at, from)
 	if to == nil {
 		m.drops.Add(cause)
 		return
 	}
+	if stranger != nil {
+		if cause, admitted := stranger.admit(from, datagram); !admitted {
+			m.drops.Add(cause)
+			return
+		}
+	}
 	to.receive(from, datagram, msg)
 }
 
-func (m *Mux) route(msg message, at place, remote netip.AddrPort) (receiver, drops.Cause) {
+// route returns whom a message is for, and the view that has to admit its source if that
+// is not known there.
+func (m *Mux) route(msg message, at place, remote netip.AddrPort) (to receiver, stranger *View, cause drops.Cause) {
 	switch msg.typ {
 	case typeBindingRequest:
 		ufrag, ok := msg.ufrag()
 		if !ok {
-			return nil, drops.STUNUsername
+			return nil, nil, drops.STUNUsername
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		a := m.agents[ufrag]
 		if a == nil {
-			return nil, drops.STUNUsername
+			return nil, nil, drops.STUNUsername
 		}
 		c := a.conns[at]
 		if c == nil {
-			return nil, drops.STUNLocal
+			return nil, nil, drops.STUNLocal
 		}
-		if !c.view.admits(remote) {
-			return nil, drops.STUNSource
+		if !c.view.knows(remote) {
+			return c, c.view, 0
 		}
-		return c, 0
+		return c, nil, 0
 	case typeBindingSuccess, typeBindingError:
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		to := m.requests[msg.transaction]
 		if to == nil {
-			return nil, drops.STUNTransaction
+			return nil, nil, drops.STUNTransaction
 		}
-		return to, 0
+		return to, nil, 0
 	default:
-		return nil, drops.STUNUnsupported
+		return nil, nil, drops.STUNUnsupported
 	}
 }
 

@@ -56,7 +56,7 @@ func newMux(t testing.TB) (*Mux, *memory, *drops.Counters) {
 
 func getConn(t testing.TB, m *Mux, ufrag string, host netip.AddrPort, peers ...netip.AddrPort) net.PacketConn {
 	t.Helper()
-	c, err := m.View([]netip.AddrPort{host}, peers).GetConn(ufrag, net.UDPAddrFromAddrPort(host))
+	c, err := m.View([]netip.AddrPort{host}, peers, "password").GetConn(ufrag, net.UDPAddrFromAddrPort(host))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestTablesAreBounded(t *testing.T) {
 	if got := counters.Get(drops.STUNQueue); got != 3 {
 		t.Errorf("%d were dropped for a full queue, want 3", got)
 	}
-	view := m.View([]netip.AddrPort{hostA}, nil)
+	view := m.View([]netip.AddrPort{hostA}, nil, "password")
 	var err error
 	for i := range maxAgents {
 		if _, err = view.GetConn(fmt.Sprint("agent", i), net.UDPAddrFromAddrPort(hostA)); err != nil {
@@ -215,6 +215,34 @@ func TestRequestsFromManyAddressesAreBounded(t *testing.T) {
 	}
 }
 
+// TestPlacesAreForWhoKnowsThePassword: requests that are not made with the agent's password
+// take no place, from however many addresses they come, and reach the agent only from the
+// peer's own candidates, where it looks at them itself.
+func TestPlacesAreForWhoKnowsThePassword(t *testing.T) {
+	m, _, counters := newMux(t)
+	told := netip.MustParseAddrPort("203.0.113.5:61000")
+	red := getConn(t, m, "red", hostA, told)
+	receive := func(from netip.AddrPort, signed ...stun.Setter) {
+		setters := append([]stun.Setter{stun.BindingRequest, stun.TransactionID, stun.NewUsername("red:x")}, signed...)
+		m.Receive(udp.Datagram{Local: hostA.Addr(), Remote: from, Data: build(t, setters...).Raw})
+	}
+	stranger := func(i int) netip.AddrPort { return netip.AddrPortFrom(hostB.Addr(), uint16(1024+i)) }
+	for i := range maxSources {
+		receive(stranger(2 * i))
+		receive(stranger(2*i+1), stun.NewShortTermIntegrity("another password"), stun.Fingerprint)
+	}
+	if got := counters.Get(drops.STUNIntegrity); got != 2*maxSources || waiting(red) != 0 {
+		t.Errorf("%d were dropped for their integrity, want %d", got, 2*maxSources)
+	}
+	receive(told, stun.NewShortTermIntegrity("another password"), stun.Fingerprint)
+	for i := range maxSources {
+		receive(stranger(1000+i), stun.NewShortTermIntegrity("password"), stun.Fingerprint)
+	}
+	if got := waiting(red); got != 1+maxSources || counters.Get(drops.STUNSource) != 0 {
+		t.Errorf("%d arrived, want %d: from the peer's candidate, and from as many addresses as there are places", got, 1+maxSources)
+	}
+}
+
 func TestRemovedAgentIsWokenAndForgotten(t *testing.T) {
 	m, _, _ := newMux(t)
 	c := getConn(t, m, "red", hostA)
@@ -245,7 +273,7 @@ func TestRemovedAgentIsWokenAndForgotten(t *testing.T) {
 
 func TestConnIsAPacketConn(t *testing.T) {
 	m, socket, _ := newMux(t)
-	view := m.View([]netip.AddrPort{hostA, hostB}, nil)
+	view := m.View([]netip.AddrPort{hostA, hostB}, nil, "password")
 	if got := view.GetListenAddresses(); len(got) != 2 || got[0].String() != hostA.String() {
 		t.Errorf("listen addresses = %v", got)
 	}

@@ -29,7 +29,7 @@ func TestRelayedAgentSharesItsUfrag(t *testing.T) {
 	m, socket, counters := newMux(t)
 	direct := getConn(t, m, "red", hostA)
 	relay := &allocation{addr: netip.AddrPortFrom(hostA.Addr(), 50000)} // the server is on this machine
-	view := m.RelayView(relay, nil)
+	view := m.RelayView(relay, nil, "password")
 	relayed, err := view.GetConn("red", view.GetListenAddresses()[0])
 	if err != nil {
 		t.Fatal(err)

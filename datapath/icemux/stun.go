@@ -7,7 +7,8 @@ import (
 )
 
 // STUN as far as routing needs it (RFC 8489): header, USERNAME and
-// XOR-MAPPED-ADDRESS. Integrity is verified by the agent.
+// XOR-MAPPED-ADDRESS. Integrity is verified by the agent, and for an address that is
+// not known by its view.
 const (
 	stunHeaderSize = 20
 	stunCookie     = 0x2112A442

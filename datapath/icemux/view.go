@@ -7,15 +7,19 @@ import (
 	"slices"
 
 	"github.com/pion/ice/v4"
+	"github.com/pion/stun/v4"
+
+	"evio/datapath/drops"
 )
 
 // View is the mux as one agent sees it: with the host candidates that its
 // session has told the peer, even if interfaces have changed since, and the
 // candidates that the peer has told.
 type View struct {
-	mux   *Mux
-	hosts []netip.AddrPort
-	relay Relay // nil: the view of the socket
+	mux       *Mux
+	hosts     []netip.AddrPort
+	integrity stun.MessageIntegrity // of requests to the agent, which know its password
+	relay     Relay                 // nil: the view of the socket
 
 	// Guarded by the mux's mutex.
 	peers   []netip.AddrPort            // candidates of the peer, never shut out
@@ -30,18 +34,22 @@ type Relay interface {
 	Send(to netip.AddrPort, datagram []byte) error
 }
 
-// View makes a view with the given host candidates and candidates of the peer.
-// Requests from the latter always reach the agent, those from other addresses
-// as long as there are few.
-func (m *Mux) View(hosts, peers []netip.AddrPort) *View {
-	return &View{mux: m, hosts: hosts, peers: peers, sources: make(map[netip.AddrPort]struct{})}
+// View makes a view of an agent with this password, with the given host candidates and
+// candidates of the peer. Requests from the latter always reach the agent, those from other
+// addresses as long as there are few, and only if the first of an address knows the
+// password.
+func (m *Mux) View(hosts, peers []netip.AddrPort, password string) *View {
+	return &View{
+		mux: m, hosts: hosts, peers: peers, integrity: stun.NewShortTermIntegrity(password),
+		sources: make(map[netip.AddrPort]struct{}),
+	}
 }
 
 // RelayView makes a view whose one host candidate is a relayed address. An agent
 // at it may share ufrag and password with one at the socket: to the peer the two
 // are one agent with more candidates.
-func (m *Mux) RelayView(relay Relay, peers []netip.AddrPort) *View {
-	v := m.View([]netip.AddrPort{relay.Addr()}, peers)
+func (m *Mux) RelayView(relay Relay, peers []netip.AddrPort, password string) *View {
+	v := m.View([]netip.AddrPort{relay.Addr()}, peers, password)
 	v.relay = relay
 	return v
 }
@@ -53,17 +61,37 @@ func (v *View) Admit(peers []netip.AddrPort) {
 	v.peers = peers
 }
 
-// admits tells whether a request from this address may reach the agent, and
-// gives a new address its place.
-func (v *View) admits(remote netip.AddrPort) bool {
-	if _, known := v.sources[remote]; known || slices.Contains(v.peers, remote) {
-		return true
+// knows tells whether requests from this address may reach the agent, whatever is in
+// them: it looks at that itself. The mux's mutex is held.
+func (v *View) knows(remote netip.AddrPort) bool {
+	_, known := v.sources[remote]
+	return known || slices.Contains(v.peers, remote)
+}
+
+// admit gives an address its place, or returns why a request from it may not reach the
+// agent. It does not hold the mux's mutex while it looks who made the request: a place that
+// is for whoever has the session's parameters is not for a stranger to take.
+func (v *View) admit(remote netip.AddrPort, request []byte) (drops.Cause, bool) {
+	if !v.hasRoom() {
+		return drops.STUNSource, false
 	}
-	if len(v.sources) == maxSources {
-		return false
+	var m stun.Message
+	if stun.Decode(request, &m) != nil || v.integrity.Check(&m) != nil {
+		return drops.STUNIntegrity, false
+	}
+	v.mux.mu.Lock()
+	defer v.mux.mu.Unlock()
+	if len(v.sources) >= maxSources && !v.knows(remote) {
+		return drops.STUNSource, false
 	}
 	v.sources[remote] = struct{}{}
-	return true
+	return 0, true
+}
+
+func (v *View) hasRoom() bool {
+	v.mux.mu.Lock()
+	defer v.mux.mu.Unlock()
+	return len(v.sources) < maxSources
 }
 
 func (v *View) place(local netip.AddrPort) place {

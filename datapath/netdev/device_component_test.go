@@ -32,15 +32,6 @@ func TestDevicesBearMarks(t *testing.T) {
 	if d := all["cont0"]; d.Ready || d.Mark != "" || d.Index == 0 {
 		t.Errorf("the container's end: %+v", d)
 	}
-	if there, err := Shielded(all["host0"]); there || err != nil {
-		t.Errorf("a shield that nobody made: %v", err)
-	}
-	if err := Shield("host0"); err != nil {
-		t.Fatal(err)
-	}
-	if there, err := Shielded(all["host0"]); !there || err != nil {
-		t.Errorf("no shield: %v", err)
-	}
 }
 
 // A device that has taken the name of one that was to be deleted stays.

@@ -1,6 +1,6 @@
 // Package netdev makes and configures the network devices beneath a bridge: veth
 // pairs to containers, and the host's side of TAPs. It is the one place that
-// speaks rtnetlink.
+// speaks rtnetlink and nftables.
 //
 // Every function works in the network namespace of the process; none enters
 // another one, so callers need no locked thread. There is no state: each call
@@ -11,6 +11,7 @@ package netdev
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -75,8 +76,12 @@ func remove(h *netlink.Handle, name string) error {
 	return nil
 }
 
-// SetUp sets the MTU of a device of the host's side, keeps the host from speaking
-// on it, and sets it up.
+// queue is how many frames a device keeps for its reader: the burst of an origin of
+// floods, and some more.
+const queue = 2000
+
+// SetUp sets the MTU of a device of the host's side and how many frames it keeps for its
+// reader, keeps the host from speaking on it, and sets it up.
 func SetUp(name string, mtu int) error {
 	return with("set up device "+name, func(h *netlink.Handle) error {
 		if err := CheckMTU(mtu); err != nil {
@@ -89,6 +94,9 @@ func SetUp(name string, mtu int) error {
 		if err := h.LinkSetMTU(link, mtu); err != nil {
 			return fmt.Errorf("MTU %d: %w", mtu, err)
 		}
+		if err := h.LinkSetTxQLen(link, queue); err != nil {
+			return fmt.Errorf("queue of %d frames: %w", queue, err)
+		}
 		return quietUp(h, link)
 	})
 }
@@ -96,6 +104,14 @@ func SetUp(name string, mtu int) error {
 // quietUp sets a device up on which the host itself must be silent: no link-local
 // address, hence no router solicitation and no neighbour message, and no ARP.
 func quietUp(h *netlink.Handle, link netlink.Link) error {
+	if err := quiet(h, link); err != nil {
+		return err
+	}
+	return h.LinkSetUp(link)
+}
+
+// quiet is quietUp without the end.
+func quiet(h *netlink.Handle, link netlink.Link) error {
 	// Without IPv6 in the kernel or on the device there is nothing to silence.
 	if err := h.LinkSetIP6AddrGenMode(link, addrGenModeNone); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
 		return fmt.Errorf("no link-local address: %w", err)
@@ -103,7 +119,15 @@ func quietUp(h *netlink.Handle, link netlink.Link) error {
 	if err := h.LinkSetARPOff(link); err != nil {
 		return fmt.Errorf("no ARP: %w", err)
 	}
-	return h.LinkSetUp(link)
+	refuseAdvertisements(link.Attrs().Name)
+	return nil
+}
+
+// refuseAdvertisements keeps the host from taking routers' advertisements on a device,
+// where the settings can be written: in a managed plugin they cannot, rtnetlink has no
+// word for it, and what drops all that comes in by the device has to do (Shields).
+func refuseAdvertisements(name string) {
+	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_ra", []byte("0"), 0) // a device's name has no slash
 }
 
 // Index returns the kernel's number of a device, 0 if it does not exist. A device

@@ -117,50 +117,6 @@ func TestWaitCarrier(t *testing.T) {
 	}
 }
 
-func TestDisableTxChecksum(t *testing.T) {
-	if err := CreateVeth("host0", "cont0", 1400, testMAC); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = Delete("host0") })
-	read := func(cmd uint32) uint32 {
-		v, err := ethtool("cont0", cmd, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-	if read(unix.ETHTOOL_GTXCSUM) != 1 {
-		t.Fatal("it is off before")
-	}
-	for range 2 {
-		if err := DisableTxChecksum("cont0"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if read(unix.ETHTOOL_GTXCSUM) != 0 || read(unix.ETHTOOL_GTSO) != 0 {
-		t.Error("it is still on")
-	}
-	if err := DisableTxChecksum("nosuch"); !errors.Is(err, unix.ENODEV) {
-		t.Error(err)
-	}
-}
-
-func TestShieldTwice(t *testing.T) {
-	if err := CreateVeth("host0", "cont0", 1400, testMAC); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = Delete("host0") })
-	for range 2 {
-		if err := Shield("host0"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	filters, err := netlink.FilterList(link(t, "host0"), netlink.HANDLE_MIN_INGRESS)
-	if err != nil || len(filters) != 1 {
-		t.Errorf("filters %v, %v", filters, err)
-	}
-}
-
 // TestListWhileLinksChange makes dumps that the kernel interrupts.
 func TestListWhileLinksChange(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -189,7 +145,7 @@ func TestListWhileLinksChange(t *testing.T) {
 }
 
 func TestErrorsNameTheDevice(t *testing.T) {
-	for _, err := range []error{SetUp("nosuch", 1400), Shield("nosuch")} {
+	for _, err := range []error{SetUp("nosuch", 1400), putFilter(Device{Name: "nosuch", Index: 1 << 30})} {
 		if err == nil || !strings.Contains(err.Error(), "nosuch") {
 			t.Error(err)
 		}

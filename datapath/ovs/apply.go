@@ -18,18 +18,23 @@ type bridgeState struct {
 
 	// The rest belongs to who has the turn.
 	memory
-	doubted    bool // somebody has changed the bridge: look at everything
+	shut       map[string]bool // devices that were set down for want of a shield
+	doubted    bool            // somebody has changed the bridge: look at everything
 	lastOfport int
 }
 
-// memory is what an Apply has left; its maps and slices are never changed again.
+// memory is what an Apply has left; its maps and slices are never changed again, but for
+// applied and reach, which Move changes.
 type memory struct {
-	bridge     Bridge
-	applied    map[string]entry // flows that are there; nil: not known
-	ofports    map[string]int   // of the ports that work
-	index      map[string]int   // of their devices
-	generation uint64           // of the switch
-	serial     uint64           // of the Apply
+	bridge     Bridge           // without what reach says
+	applied    map[string]entry // flows that are there, but for those of reach; nil: not known
+	reach      reach
+	local      map[MAC]bool    // of containers with flows
+	meters     map[uint16]bool // that are there
+	ofports    map[string]int  // of the ports that work
+	index      map[string]int  // of their devices
+	generation uint64          // of the switch
+	serial     uint64          // of the Apply
 }
 
 // Apply makes the bridge as described: bridge, ports, flows, in this order, each
@@ -64,6 +69,7 @@ func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge) err
 	}
 	problems := broken{}
 	index := devices(b, problems)
+	s.shieldNew(st, b, index, check != "", problems)
 	o, err := s.programs.read(ctx)
 	if err != nil {
 		return err
@@ -76,7 +82,7 @@ func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge) err
 	// A switch that goes on under a database made anew still has the flows of a bridge
 	// that it had before.
 	known := st.bridge.Name != ""
-	applied := st.applied
+	before := st.memory
 	st.applied = nil // until the end is reached
 	if len(t.args) > 0 {
 		st.lastOfport = t.last
@@ -88,7 +94,7 @@ func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge) err
 		}
 	}
 	if t.created && !known {
-		applied = map[string]entry{}
+		before.applied, before.reach = map[string]entry{}, nil
 	}
 	ofports := numbers(b, o, index, problems)
 	if check != "" {
@@ -96,15 +102,19 @@ func (s *Switch) applyLocked(ctx context.Context, st *bridgeState, b Bridge) err
 			return problems.beside(err)
 		}
 	}
-	s.shield(ofports, t.opened, check != "") // before flows lead to them
-	wanted, err := s.applyFlows(ctx, b, ofports, applied)
-	if err != nil {
+	// Both before flows lead to them.
+	opened := openedPorts(ofports, t.opened, check != "")
+	for name, err := range s.shield(opened, index) { // the switch has removed a filter
+		st.shutDown(name, err, problems)
+		delete(ofports, name)
+	}
+	s.equip(b, opened, index)
+	now := memory{bridge: withoutReach(b), ofports: ofports, index: index, generation: generation}
+	if err := s.applyFlows(ctx, b, &before, &now); err != nil {
 		return problems.beside(err)
 	}
-	b.Ports = slices.Clone(b.Ports)
-	st.memory = memory{
-		bridge: b, applied: wanted, ofports: ofports, index: index, generation: generation, serial: s.serial.Add(1),
-	}
+	now.serial = s.serial.Add(1)
+	st.memory = now
 	st.doubted = false
 	return problems.err()
 }
@@ -118,21 +128,37 @@ func (st *bridgeState) recognise(name string, o *observed) {
 	}
 }
 
-// ready sets up the devices of ports that somebody has set down or given another MTU.
-// Ports of which that fails are taken from ofports and added to the problems.
+// ready sets up the devices of ports that somebody has set down or given another MTU, and
+// takes off the addresses that somebody has given them or the bridge's own device. Ports of
+// which that fails are taken from ofports and added to the problems.
 func ready(b Bridge, ofports map[string]int, problems broken) error {
 	all, err := netdev.Devices()
 	if err != nil {
 		return err
 	}
+	addresses, err := netdev.HostAddresses()
+	if err != nil {
+		return err
+	}
 	for name := range ofports {
-		if d := all[name]; d.Ready && d.MTU == b.MTU {
-			continue
+		d := all[name]
+		var err error
+		mtu := b.mtuOf(name)
+		changed := !d.Ready || d.MTU != mtu
+		if changed {
+			err = netdev.SetUp(name, mtu)
 		}
-		if err := netdev.SetUp(name, b.MTU); err != nil {
+		// The kernel begins anew with IPv6 on a device whose MTU was too small for it.
+		if err == nil && (changed || len(addresses[d.Index]) > 0) {
+			err = netdev.Silence(name)
+		}
+		if err != nil {
 			problems[name] = err
 			delete(ofports, name)
 		}
+	}
+	if len(addresses[all[b.Name].Index]) > 0 {
+		return netdev.Silence(b.Name)
 	}
 	return nil
 }
@@ -173,26 +199,15 @@ func numbers(b Bridge, o *observed, index map[string]int, problems broken) map[s
 	return ofports
 }
 
-// shield protects the host's stack from ports that a switch in user space opened.
-func (s *Switch) shield(ofports map[string]int, opened []string, all bool) {
-	if s.info.Datapath != datapathNetdev {
-		return
-	}
+// openedPorts names the ports that work and were opened, or all.
+func openedPorts(ofports map[string]int, opened []string, all bool) []string {
+	var names []string
 	for name := range ofports {
-		if !all && !slices.Contains(opened, name) {
-			continue
-		}
-		if err := netdev.Shield(name); err != nil {
-			if index, e := netdev.Index(name); e == nil && index == 0 {
-				continue
-			}
-			s.unshielded.Store(true)
-			s.shieldWarning.Do(func() {
-				s.log.WithError(err).WithField("port", name).
-					Warn("the host's own network stack sees frames of containers: the kernel does not take the filter that prevents it")
-			})
+		if all || slices.Contains(opened, name) {
+			names = append(names, name)
 		}
 	}
+	return names
 }
 
 // Delete removes a bridge and all its ports. One that is gone is fine; one that is
@@ -213,6 +228,7 @@ func (s *Switch) Delete(ctx context.Context, name string) error {
 	b, ok := o.bridges[name]
 	if !ok {
 		st.memory = memory{}
+		s.forgetSockets(name)
 		return nil
 	}
 	if !b.ours {
@@ -222,5 +238,6 @@ func (s *Switch) Delete(ctx context.Context, name string) error {
 	if err := s.programs.vsctl(ctx, "--if-exists", "del-br", name); err != nil {
 		return fmt.Errorf("delete bridge %s: %w", name, err)
 	}
+	s.forgetSockets(name)
 	return nil
 }

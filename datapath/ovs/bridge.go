@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"evio/datapath/filter"
 	"evio/datapath/netdev"
 )
 
@@ -21,6 +22,7 @@ const (
 	Container Role = iota + 1 // a container: its own addresses only
 	Link                      // a peer: frames from the addresses of that node, to one of ours
 	Fabric                    // the evio process: trusted
+	Asking                    // the evio process: decides what the flows do not, see Port.Tag
 )
 
 // String returns the name that is stored with the port.
@@ -32,6 +34,8 @@ func (r Role) String() string {
 		return "link"
 	case Fabric:
 		return "fabric"
+	case Asking:
+		return "asking"
 	}
 	return fmt.Sprintf("role %d", uint8(r))
 }
@@ -41,12 +45,19 @@ type Port struct {
 	// Name of the device, which must exist.
 	Name string
 	Role Role
-	// MACs is a container's one address, or what the directory gives to the node
-	// at the other end of a link. Others than unicast addresses are left out for
-	// links.
+	// MACs is a container's address and those that it has taken beside it, or what the
+	// directory gives to the node at the other end of a link. Others than unicast
+	// addresses are left out for links.
 	MACs []MAC
 	// Addrs are a container's addresses, of both families.
 	Addrs []netip.Addr
+	// Taken are addresses that a container has taken by itself.
+	Taken []netip.Addr
+	// Tag, 1 to 4094, names a container to the asking port: a frame that this decides
+	// about comes there with an outer tag 0x88a8 of that VLAN, and may be put back in the
+	// same form, after which the container's flows as they are then decide. Zero: this
+	// container's frames are not asked about.
+	Tag uint16
 	// Lost are addresses that a container has and a peer owns: it neither sends nor gets
 	// anything with them.
 	Lost []netip.Addr
@@ -63,8 +74,29 @@ type Bridge struct {
 	Network, Engine string
 	// MTU of the bridge device.
 	MTU int
+	// Guard says what containers may send, and what is delivered to them.
+	Guard *filter.Guard
+	// Elsewhere are addresses that nobody here holds, but somebody else; they only count
+	// for a guard that asks what others hold.
+	Elsewhere []netip.Addr
 	// Ports are all there shall be; others are removed.
 	Ports []Port
+
+	unmetered bool // the switch does not limit what is asked about
+}
+
+// tagLen is the length of the tag in front of frames of the asking port.
+const tagLen = 4
+
+// mtuOf returns the MTU that the device of a port shall have: frames of the asking port are
+// longer by a tag, which the kernel counts.
+func (b Bridge) mtuOf(port string) int {
+	for _, p := range b.Ports {
+		if p.Name == port && p.Role == Asking {
+			return b.MTU + tagLen
+		}
+	}
+	return b.MTU
 }
 
 // Validate reports everything that is wrong with the description.
@@ -73,7 +105,10 @@ func (b Bridge) Validate() error {
 	if b.Network == "" {
 		errs = append(errs, errors.New("no network: give the network's identifier"))
 	}
-	names, owners, fabric := map[string]bool{b.Name: true}, map[MAC]string{}, ""
+	if b.Guard == nil {
+		errs = append(errs, errors.New("no guard: say what containers may send"))
+	}
+	names, owners, one := map[string]bool{b.Name: true}, map[MAC]string{}, map[Role]string{}
 	for _, p := range b.Ports {
 		errs = append(errs, netdev.CheckName(p.Name), p.validate())
 		if names[p.Name] {
@@ -92,11 +127,11 @@ func (b Bridge) Validate() error {
 				}
 				owners[m] = p.Name
 			}
-		case Fabric:
-			if fabric != "" {
-				errs = append(errs, fmt.Errorf("port %s: %s is the fabric port already", p.Name, fabric))
+		case Fabric, Asking:
+			if other := one[p.Role]; other != "" {
+				errs = append(errs, fmt.Errorf("port %s: %s is the %s port already", p.Name, other, p.Role))
 			}
-			fabric = p.Name
+			one[p.Role] = p.Name
 		case Link:
 		}
 	}
@@ -109,19 +144,25 @@ func (b Bridge) Validate() error {
 func (p Port) validate() error {
 	switch p.Role {
 	case Container:
-		if len(p.MACs) != 1 || !unicast(p.MACs[0]) {
-			return fmt.Errorf("port %s: a container has exactly one unicast MAC address", p.Name)
+		if len(p.MACs) == 0 || slices.ContainsFunc(p.MACs, func(m MAC) bool { return !unicast(m) }) {
+			return fmt.Errorf("port %s: a container has unicast MAC addresses only, and one at least", p.Name)
 		}
-		for _, a := range slices.Concat(p.Addrs, p.Lost) {
+		if p.Tag > maxTag {
+			return fmt.Errorf("port %s: tag %d is above %d", p.Name, p.Tag, maxTag)
+		}
+		for _, a := range slices.Concat(p.Addrs, p.Taken, p.Lost) {
 			if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || a.Zone() != "" {
 				return fmt.Errorf("port %s: %s is no address of a container", p.Name, a)
 			}
 		}
 		return nil
-	case Link, Fabric:
+	case Link, Fabric, Asking:
 		return nil
 	}
 	return fmt.Errorf("port %s: unknown %s", p.Name, p.Role)
 }
+
+// maxTag is the highest VLAN of a frame.
+const maxTag = 4094
 
 func unicast(m MAC) bool { return m[0]&1 == 0 && m != MAC{} }

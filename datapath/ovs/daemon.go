@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,8 +40,9 @@ type daemon struct {
 	// quit asks the process to end; nil or failing: SIGTERM.
 	quit func(ctx context.Context) error
 
-	mu   sync.Mutex // guards last
-	last error      // why it last ended
+	pid  atomic.Int64 // of the process; 0: none runs
+	mu   sync.Mutex   // guards last
+	last error        // why it last ended
 }
 
 // run keeps the daemon alive until the context ends, then ends it and waits for it.
@@ -84,7 +86,13 @@ func (d *daemon) live(ctx context.Context, isAgain bool) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		cmd.WaitDelay = stopTimeout
 		cmd.Cancel = func() error { return d.end(ctx, cmd) }
-		ended <- cmd.Run()
+		err := cmd.Start()
+		if err == nil {
+			d.pid.Store(int64(cmd.Process.Pid))
+			err = cmd.Wait()
+			d.pid.Store(0)
+		}
+		ended <- err
 	}()
 	if isAgain && d.again != nil {
 		d.again(alive)

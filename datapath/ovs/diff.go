@@ -26,7 +26,9 @@ type entry struct {
 }
 
 // key is what identifies a flow within a bridge (OpenFlow 1.4 section 6.4).
-func (e entry) key() string { return fmt.Sprintf("%d %d %s", e.Table, e.Priority, e.Match) }
+func (e entry) key() string {
+	return strconv.Itoa(e.Table) + " " + strconv.Itoa(e.Priority) + " " + e.Match
+}
 
 // same reports whether two entries do the same and came from the same description.
 func (e entry) same(o entry) bool {
@@ -34,7 +36,7 @@ func (e entry) same(o entry) bool {
 }
 
 // words maps what ovs-ofctl accepts to what it shows.
-var words = map[string]string{"icmpv6_type": "icmp_type", "udp_src": "tp_src", "udp_dst": "tp_dst"}
+var words = map[string]string{"ip_frag": "nw_frag", "icmpv6_type": "icmp_type", "udp_src": "tp_src", "udp_dst": "tp_dst"}
 
 // parseFlow reads one flow, as ovs-ofctl shows it or as it is given to ovs-ofctl.
 func parseFlow(line string) (entry, error) {
@@ -127,10 +129,11 @@ func parseDump(out []byte) ([]entry, error) {
 
 // want marks each flow with a cookie of its own, made from what identifies it, so
 // that it can be deleted exactly: a bundle's delete is not strict and by match it
-// would take narrower flows with it. The result maps keys to entries.
-func want(flows []*openflow.Flow) (map[string]entry, map[uint64]*openflow.Flow, error) {
+// would take narrower flows with it. The result maps keys to entries, and cookies to
+// flows as ovs-ofctl reads them.
+func want(flows []*openflow.Flow) (map[string]entry, map[uint64][]byte, error) {
 	entries := make(map[string]entry, len(flows))
-	byCookie := make(map[uint64]*openflow.Flow, len(flows))
+	byCookie := make(map[uint64][]byte, len(flows))
 	for _, f := range flows {
 		text, err := f.MarshalText()
 		if err != nil {
@@ -144,9 +147,7 @@ func want(flows []*openflow.Flow) (map[string]entry, map[uint64]*openflow.Flow, 
 			return nil, nil, fmt.Errorf("two flows for %q", e.key())
 		}
 		e.Cookie = cookie(e.key())
-		marked := *f
-		marked.Cookie = e.Cookie
-		entries[e.key()], byCookie[e.Cookie] = e, &marked
+		entries[e.key()], byCookie[e.Cookie] = e, fmt.Appendf(nil, "cookie=0x%x,%s", e.Cookie, text)
 	}
 	if len(byCookie) != len(entries) {
 		return nil, nil, errors.New("two flows with one cookie")
@@ -154,11 +155,12 @@ func want(flows []*openflow.Flow) (map[string]entry, map[uint64]*openflow.Flow, 
 	return entries, byCookie, nil
 }
 
-// cookie hashes a key; zero stays free for flows of others.
+// cookie hashes a key; zero stays free for flows of others, and one bit for those of a
+// reach.
 func cookie(key string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key)) // never fails
-	return max(h.Sum64(), 1)
+	return max(h.Sum64()&^reachFlag, 1)
 }
 
 // change is what turns one flow table into another: first everything with the

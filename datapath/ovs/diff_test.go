@@ -71,8 +71,8 @@ func wanted(t testing.TB, b Bridge, ofports map[string]int) map[string]entry {
 		t.Fatal(err)
 	}
 	for c, f := range flows {
-		if f.Cookie != c {
-			t.Fatalf("flow %v has cookie %x", f, c)
+		if e, err := parseFlow(string(f)); err != nil || e.Cookie != c {
+			t.Fatalf("flow %s has cookie %x: %v", f, c, err)
 		}
 	}
 	return entries

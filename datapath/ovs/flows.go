@@ -8,43 +8,39 @@ import (
 	"slices"
 
 	openflow "github.com/digitalocean/go-openvswitch/ovs"
+
+	"evio/datapath/filter"
 )
 
 // Tables of the pipeline. Every frame starts in the first; what no flow of a table
-// takes is dropped there, in a flow of its own so that drops are counted by cause.
+// takes is dropped there or goes on. Frames that are refused end in a table of their
+// cause, so that they are counted by it.
 const (
-	tableOrigin  = 0 // is it a port, and does the MAC address belong to it?
-	tableSource  = 1 // a container's frame: is the source address its own?
-	tableClaim   = 2 // a container's frame: does it tell the truth about neighbours?
-	tableForward = 3 // a container's frame: where to?
-	tableDeliver = 4 // a frame from a peer: to which container?
-
-	tables = 5
+	tableOrigin  = 0                                // from which kind of port?
+	tableStage   = 1                                // a container's frame: the stages of the guard
+	tableAsk     = tableStage + filter.MaxStages    // a container's frame that the process decides about
+	tableForward = tableAsk + 1                     // a container's frame: where to?
+	tableDeliver = tableForward + 1                 // a frame from a peer: to which container?
+	tableReceive = tableDeliver + 1                 // a frame for a container: may it have it?
+	tableOutput  = tableReceive + 1                 // a frame for a container
+	tableRefuse  = tableOutput + 1                  // and one table for each cause
+	tables       = tableRefuse + int(filter.Causes) // how many there are
 )
 
 // Priorities within a table; they only need to be ordered.
 const (
 	priorityMiss   = 0
 	priorityAny    = 10  // what no rule speaks of
-	priorityRefuse = 50  // what a rule speaks of and nothing allowed
+	priorityGroup  = 50  // to groups
 	priorityAllow  = 100 // what is allowed
-	priorityLost   = 120 // what is for a peer's address, at a container that has it as well
-	priorityTag    = 150 // tagged frames, before looking inside
 	priorityNever  = 200 // what nobody may send
+	priorityOfRule = 1000
 )
 
 const (
 	group         = "01:00:00:00:00:00/01:00:00:00:00:00"
 	unicastOnly   = "00:00:00:00:00:00/01:00:00:00:00:00"
 	linkConstrain = "01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0" // IEEE 802.1Q table 8-1
-	linkLocal     = "fe80::/10"
-	noMAC         = "00:00:00:00:00:00"
-
-	neighbourSolicitation  = 135
-	neighbourAdvertisement = 136
-
-	portDHCPServer = 67
-	portDHCPClient = 68
 )
 
 // Flows returns the flow table of a bridge, given the OpenFlow number of each of
@@ -52,32 +48,20 @@ const (
 // a pure function: equal bridges give equal tables, whatever the order of their
 // ports.
 //
-// A container sends from its own MAC address only; ARP and IPv4 from its own
-// addresses, from 0.0.0.0 for probes and DHCP; IPv6 from its own, link-local or
-// the unspecified address; neighbour advertisements for its own or link-local
-// targets and with its own MAC address; everything else, tagged frames included,
-// by MAC address alone. Frames tagged with VLAN 0 are refused, because receivers
-// take the tag off and see what was not looked at.
-//
-// A container whose address a peer owns neither sends nor gets anything with it, and
-// one whose MAC address a peer owns nothing at all.
+// What a container sends, and what it gets, is for the bridge's guard to say. A
+// container whose MAC address a peer owns sends and gets nothing at all.
 //
 // A link delivers unicast from that node's MAC addresses to local containers, and
-// nothing else. The fabric port delivers to local containers, groups included.
+// nothing else. The fabric port delivers to local containers, groups included. What
+// the asking port puts back is looked at as if it came from its container.
 func Flows(b Bridge, ofports map[string]int) []*openflow.Flow {
 	t := newTable(b, ofports)
-	t.refuse()
-	for _, c := range t.containers {
-		t.admitContainer(c)
-	}
-	for _, l := range t.links {
-		t.admitLink(l)
-	}
+	t.admit()
+	t.guard(b.Guard)
+	t.ask()
 	t.forward()
 	t.deliver()
-	for n := range tables {
-		t.add(n, priorityMiss, flow{actions: drop})
-	}
+	t.refuse()
 	return t.flows
 }
 
@@ -99,19 +83,28 @@ type member struct {
 	number int
 }
 
+// addresses returns all that a container has.
+func (m member) addresses() []netip.Addr { return addresses(slices.Concat(m.Addrs, m.Taken)) }
+
 // table collects the flows of one bridge.
 type table struct {
 	containers, links []member
-	fabric            int // 0: none
+	fabric, asking    int // 0: none
+	metered           bool
 	local             map[MAC]bool
+	held              []netip.Addr // by anybody
 	flows             []*openflow.Flow
 }
 
 func newTable(b Bridge, ofports map[string]int) *table {
-	t := &table{local: map[MAC]bool{}}
+	t := &table{local: map[MAC]bool{}, held: slices.Clone(b.Elsewhere), metered: !b.unmetered}
 	for _, p := range b.Ports {
+		if p.validate() != nil {
+			continue
+		}
+		t.held = append(append(t.held, p.Addrs...), p.Taken...)
 		number := ofports[p.Name]
-		if number <= 0 || p.validate() != nil {
+		if number <= 0 {
 			continue
 		}
 		switch p.Role {
@@ -119,14 +112,20 @@ func newTable(b Bridge, ofports map[string]int) *table {
 			if p.Mute {
 				continue
 			}
+			p.MACs = hardware(p.MACs)
 			t.containers = append(t.containers, member{p, number})
-			t.local[p.MACs[0]] = true
+			for _, m := range p.MACs {
+				t.local[m] = true
+			}
 		case Link:
 			t.links = append(t.links, member{p, number})
 		case Fabric:
 			t.fabric = number
+		case Asking:
+			t.asking = number
 		}
 	}
+	t.held = addresses(t.held)
 	byName := func(a, b member) int { return cmp.Compare(a.Name, b.Name) }
 	slices.SortFunc(t.containers, byName)
 	slices.SortFunc(t.links, byName)
@@ -139,72 +138,20 @@ func (t *table) add(table, priority int, f flow) {
 	})
 }
 
-// refuse adds what holds for all ports.
-func (t *table) refuse() {
-	t.add(tableOrigin, priorityNever, flow{matches: match(openflow.DataLinkDestination(linkConstrain)), actions: drop})
-	t.add(tableOrigin, priorityNever, flow{matches: match(openflow.DataLinkSource(group)), actions: drop})
+// admit lets frames in by the ports.
+func (t *table) admit() {
 	if t.fabric != 0 {
 		t.add(tableOrigin, priorityAllow, flow{in: t.fabric, actions: next(tableDeliver)})
+		t.add(tableOrigin, priorityNever+1, flow{in: t.fabric, matches: match(openflow.DataLinkDestination(linkConstrain)), actions: next(tableRefuse + int(filter.Malformed))})
+		t.add(tableOrigin, priorityNever, flow{in: t.fabric, matches: match(openflow.DataLinkSource(group)), actions: next(tableRefuse + int(filter.Station))})
 	}
-	// Containers' frames: tagged ones by MAC address alone.
-	t.add(tableSource, priorityNever, flow{matches: match(openflow.FieldMatch("dl_vlan", "0")), actions: drop})
-	t.add(tableSource, priorityTag, flow{matches: match(openflow.VLANTCI(0x1000, 0x1000)), actions: next(tableForward)})
-	for _, p := range []openflow.Protocol{openflow.ProtocolARP, openflow.ProtocolIPv4, openflow.ProtocolIPv6} {
-		t.add(tableSource, priorityRefuse, flow{protocol: p, actions: drop})
+	for _, c := range t.containers {
+		t.add(tableOrigin, priorityAllow, flow{in: c.number, actions: next(tableStage)})
 	}
-	t.add(tableSource, priorityAny, flow{actions: next(tableForward)})
-	for _, kind := range []uint8{neighbourSolicitation, neighbourAdvertisement} {
-		t.add(tableClaim, priorityRefuse, flow{
-			protocol: openflow.ProtocolICMPv6, matches: match(openflow.ICMP6Type(kind)), actions: drop,
-		})
+	for _, l := range t.links {
+		t.admitLink(l)
 	}
-	t.add(tableClaim, priorityAny, flow{actions: next(tableForward)})
-}
-
-// admitContainer adds what one container may send.
-func (t *table) admitContainer(c member) {
-	hw := net.HardwareAddr(c.MACs[0][:])
-	t.add(tableOrigin, priorityAllow, flow{
-		in: c.number, matches: match(openflow.DataLinkSource(hw.String())), actions: next(tableSource),
-	})
-	source := func(p openflow.Protocol, to int, m ...openflow.Match) {
-		t.add(tableSource, priorityAllow, flow{protocol: p, in: c.number, matches: m, actions: next(to)})
-	}
-	sender := openflow.ARPSourceHardwareAddress(hw)
-	source(openflow.ProtocolARP, tableForward, openflow.ARPSourceProtocolAddress("0.0.0.0"), sender)
-	source(openflow.ProtocolUDPv4, tableForward, openflow.NetworkSource("0.0.0.0"),
-		openflow.UDPSourcePort(portDHCPClient), openflow.UDPDestinationPort(portDHCPServer))
-	source(openflow.ProtocolIPv6, tableClaim, openflow.IPv6Source(linkLocal))
-	source(openflow.ProtocolICMPv6, tableClaim, openflow.IPv6Source("::"))
-
-	targets := []string{linkLocal}
-	for _, a := range addresses(c.Addrs) {
-		if a.Is4() {
-			source(openflow.ProtocolARP, tableForward, openflow.ARPSourceProtocolAddress(a.String()), sender)
-			source(openflow.ProtocolIPv4, tableForward, openflow.NetworkSource(a.String()))
-			continue
-		}
-		source(openflow.ProtocolIPv6, tableClaim, openflow.IPv6Source(a.String()))
-		targets = append(targets, a.String())
-	}
-	t.admitClaims(c.number, hw, targets)
-}
-
-// admitClaims lets a container ask as itself and answer for what is its own: the
-// link-layer option must be its own MAC address or missing.
-func (t *table) admitClaims(in int, hw net.HardwareAddr, targets []string) {
-	claim := func(m ...openflow.Match) {
-		t.add(tableClaim, priorityAllow, flow{
-			protocol: openflow.ProtocolICMPv6, in: in, matches: m, actions: next(tableForward),
-		})
-	}
-	for _, mac := range []string{hw.String(), noMAC} {
-		claim(openflow.ICMP6Type(neighbourSolicitation), openflow.FieldMatch("nd_sll", mac))
-		for _, target := range targets {
-			claim(openflow.ICMP6Type(neighbourAdvertisement),
-				openflow.NeighborDiscoveryTarget(target), openflow.FieldMatch("nd_tll", mac))
-		}
-	}
+	t.add(tableOrigin, priorityMiss, flow{actions: drop})
 }
 
 // admitLink lets unicast in from the MAC addresses of the node at the other end,
@@ -215,9 +162,8 @@ func (t *table) admitLink(l member) {
 			continue
 		}
 		t.add(tableOrigin, priorityAllow, flow{
-			in: l.number,
-			matches: match(openflow.DataLinkSource(net.HardwareAddr(m[:]).String()),
-				openflow.DataLinkDestination(unicastOnly)),
+			in:      l.number,
+			matches: match(openflow.DataLinkSource(macText(m)), openflow.DataLinkDestination(unicastOnly)),
 			actions: next(tableDeliver),
 		})
 	}
@@ -228,15 +174,16 @@ func (t *table) admitLink(l member) {
 func (t *table) forward() {
 	taken := map[MAC]bool{}
 	for _, c := range t.containers {
-		taken[c.MACs[0]] = true
-		t.unicast(tableForward, c.MACs[0], c.number)
-		t.withhold(tableForward, c)
+		for _, m := range c.MACs {
+			taken[m] = true
+			t.unicast(tableForward, m, next(tableReceive))
+		}
 	}
 	for _, l := range t.links {
 		for _, m := range hardware(l.MACs) {
 			if !taken[m] {
 				taken[m] = true
-				t.unicast(tableForward, m, l.number)
+				t.unicast(tableForward, m, output(l.number))
 			}
 		}
 	}
@@ -248,41 +195,39 @@ func (t *table) forward() {
 		t.add(tableForward, priorityAny, flow{actions: []openflow.Action{fabric}})
 	}
 	t.groups(tableForward, all)
+	t.add(tableForward, priorityMiss, flow{actions: drop})
 }
 
-// deliver adds the ways of frames from peers.
+// deliver adds the ways of frames from peers, and the last step of all that is for
+// containers.
 func (t *table) deliver() {
 	for _, c := range t.containers {
-		t.unicast(tableDeliver, c.MACs[0], c.number)
-		t.withhold(tableDeliver, c)
+		for _, m := range c.MACs {
+			t.unicast(tableDeliver, m, next(tableReceive))
+			t.unicast(tableOutput, m, output(c.number))
+		}
 	}
 	t.groups(tableDeliver, t.allContainers())
+	t.add(tableDeliver, priorityMiss, flow{actions: drop})
 }
 
-// withhold keeps from a container what is for addresses that a peer owns: who has talked
-// to the container may still think that they are behind its MAC address.
-func (t *table) withhold(table int, c member) {
-	to := openflow.DataLinkDestination(net.HardwareAddr(c.MACs[0][:]).String())
-	for _, a := range addresses(c.Lost) {
-		f := flow{protocol: openflow.ProtocolIPv4, matches: match(to, openflow.NetworkDestination(a.String())), actions: drop}
-		if a.Is6() {
-			f.protocol, f.matches = openflow.ProtocolIPv6, match(to, openflow.IPv6Destination(a.String()))
-		}
-		t.add(table, priorityLost, f)
+// refuse adds the ends of what is refused.
+func (t *table) refuse() {
+	for c := filter.None + 1; c < filter.Causes; c++ {
+		t.add(tableRefuse+int(c), priorityMiss, flow{actions: drop})
 	}
 }
 
-func (t *table) unicast(table int, to MAC, port int) {
-	t.add(table, priorityAllow, flow{
-		matches: match(openflow.DataLinkDestination(net.HardwareAddr(to[:]).String())),
-		actions: []openflow.Action{openflow.Output(port)},
-	})
+func (t *table) unicast(table int, to MAC, actions []openflow.Action) {
+	t.add(table, priorityAllow, flow{matches: match(openflow.DataLinkDestination(macText(to))), actions: actions})
 }
+
+func output(port int) []openflow.Action { return []openflow.Action{openflow.Output(port)} }
 
 // groups sends broadcast and multicast frames out of ports, if there are any.
 func (t *table) groups(table int, ports []openflow.Action) {
 	if len(ports) > 0 {
-		t.add(table, priorityRefuse, flow{matches: match(openflow.DataLinkDestination(group)), actions: ports})
+		t.add(table, priorityGroup, flow{matches: match(openflow.DataLinkDestination(group)), actions: ports})
 	}
 }
 
@@ -295,6 +240,8 @@ func (t *table) allContainers() []openflow.Action {
 }
 
 func match(m ...openflow.Match) []openflow.Match { return m }
+
+func macText(m MAC) string { return net.HardwareAddr(m[:]).String() }
 
 // hardware returns the unicast addresses among macs, sorted, each once.
 func hardware(macs []MAC) []MAC {

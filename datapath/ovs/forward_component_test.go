@@ -20,7 +20,7 @@ import (
 
 func TestContainersReachEachOther(t *testing.T) {
 	s := start(t)
-	if info := s.Info(); !info.Own || info.Datapath != datapathNetdev || !strings.HasPrefix(info.Version, "3.") {
+	if info := s.Info(); !info.Own || info.Datapath != DatapathNetdev || !strings.HasPrefix(info.Version, "3.") {
 		t.Errorf("info %+v", info)
 	}
 	a, b := newBox(t, "a", 1), newBox(t, "b", 2)
@@ -97,7 +97,7 @@ func newScene(t *testing.T, s *Switch, suffix string) *scene {
 		Port{Name: sc.link.Name(), Role: Link, MACs: []MAC{sc.peer}},
 		Port{Name: sc.fabric.Name(), Role: Fabric})
 	apply(t, s, sc.bridge)
-	sc.atA, sc.atB = openPacket(t, "eth0", &sc.a), openPacket(t, "eth0", &sc.b)
+	sc.atA, sc.atB = openPacket(t, &sc.a), openPacket(t, &sc.b)
 	return sc
 }
 
@@ -107,61 +107,30 @@ type attempt struct {
 	at    string // letters of observers
 }
 
-// TestContainerSendsOnlyAsItself sends everything a container must not send, and
-// what it may, and looks who receives what.
-func TestContainerSendsOnlyAsItself(t *testing.T) {
+// TestContainerSends sends to everybody and everything, and looks who receives what. What
+// of it a guard refuses is tested where the rules are.
+func TestContainerSends(t *testing.T) {
 	s := start(t)
 	sc := newScene(t, s, "0")
-	me, victim := hw(1), hw(2)
-	to := func(m string) frame { return newFrame(me, victim, m) }
+	me, neighbour := hw(1), hw(2)
 	all := func(m string) frame { return newFrame(me, everybody, m) }
-	const own4, own6, their4, their6 = "10.1.0.1", "fd00::1", "10.1.0.2", "fd00::2"
+	const own4, their4 = "10.1.0.1", "10.1.0.2"
 
 	attempts := []attempt{
-		{to("unicast").udp4(t, own4, their4, 1, 2), "B"},
-		{all("broadcast").udp4(t, own4, "10.1.0.255", 1, 2), "BF"},
-		{newFrame(me, MAC{1, 0, 0x5e, 0, 0, 7}, "multicast").udp4(t, own4, "224.0.0.7", 1, 2), "BF"},
-		{newFrame(me, hw(77), "unknown unicast").udp4(t, own4, "10.1.0.77", 1, 2), "F"},
-		{newFrame(me, sc.peer, "peer").udp4(t, own4, "10.1.0.9", 1, 2), "L"},
-		{newFrame(me, me, "to itself").udp4(t, own4, own4, 1, 2), ""},
+		{newFrame(me, neighbour, "unicast").udp4(t, own4, their4, 2), "B"},
+		{all("broadcast").udp4(t, own4, "10.1.0.255", 2), "BF"},
+		{newFrame(me, MAC{1, 0, 0x5e, 0, 0, 7}, "multicast").udp4(t, own4, "224.0.0.7", 2), "BF"},
+		{newFrame(me, hw(77), "unknown unicast").udp4(t, own4, "10.1.0.77", 2), "F"},
+		{newFrame(me, sc.peer, "peer").udp4(t, own4, "10.1.0.9", 2), "L"},
+		{newFrame(me, me, "to itself").udp4(t, own4, own4, 2), ""},
 		{all("other type").other(t), "BF"},
+		{newFrame(me, neighbour, "VLAN 5").tagged(5).udp4(t, own4, their4, 2), "B"},
 
-		{newFrame(hw(66), victim, "foreign MAC").udp4(t, own4, their4, 1, 2), ""},
-		{newFrame(victim, everybody, "victim's MAC").udp4(t, own4, their4, 1, 2), ""},
+		{newFrame(hw(66), neighbour, "foreign MAC").udp4(t, own4, their4, 2), ""},
+		{newFrame(neighbour, everybody, "neighbour's MAC").udp4(t, own4, their4, 2), ""},
 		{newFrame(hw(66), everybody, "foreign MAC, other type").other(t), ""},
-		{newFrame(MAC{3, 0, 0, 0, 0, 1}, victim, "multicast source").other(t), ""},
-		{newFrame(me, MAC{1, 0x80, 0xc2, 0, 0, 2}, "control").other(t), ""},
-		{newFrame(me, MAC{1, 0x80, 0xc2, 0, 0, 0x0f}, "control 15").other(t), ""},
-
-		{to("foreign IPv4").udp4(t, their4, their4, 1, 2), ""},
-		{to("no IPv4").udp4(t, "0.0.0.0", their4, 1, 2), ""},
-		{all("DHCP").udp4(t, "0.0.0.0", "255.255.255.255", 68, 67), "BF"},
-		{to("foreign IPv6").udp6(t, their6, their6), ""},
-		{to("IPv6").udp6(t, own6, their6), "B"},
-		{to("link-local IPv6").udp6(t, "fe80::1", "fe80::2"), "B"},
-		{to("no IPv6").udp6(t, "::", their6), ""},
-
-		{all("ARP").arp(t, me, own4, their4), "BF"},
-		{all("ARP probe").arp(t, me, "0.0.0.0", own4), "BF"},
-		{all("ARP as victim").arp(t, me, their4, "10.1.0.3"), ""},
-		{all("ARP for another MAC").arp(t, hw(66), own4, their4), ""},
-		{all("ARP probe for another MAC").arp(t, hw(66), "0.0.0.0", own4), ""},
-
-		{all("NS").neighbour(t, neighbourSolicitation, own6, their6, me), "BF"},
-		{all("DAD").neighbour(t, neighbourSolicitation, "::", own6, MAC{}), "BF"},
-		{all("NS as victim").neighbour(t, neighbourSolicitation, their6, "fd00::3", me), ""},
-		{all("NS for another MAC").neighbour(t, neighbourSolicitation, own6, their6, hw(66)), ""},
-		{all("NA").neighbour(t, neighbourAdvertisement, own6, own6, me), "BF"},
-		{all("NA link-local").neighbour(t, neighbourAdvertisement, "fe80::1", "fe80::1", me), "BF"},
-		{all("NA without option").neighbour(t, neighbourAdvertisement, own6, own6, MAC{}), "BF"},
-		{all("NA for victim").neighbour(t, neighbourAdvertisement, own6, their6, me), ""},
-		{all("NA for victim from link-local").neighbour(t, neighbourAdvertisement, "fe80::1", their6, me), ""},
-		{all("NA as victim").neighbour(t, neighbourAdvertisement, their6, own6, me), ""},
-		{all("NA for another MAC").neighbour(t, neighbourAdvertisement, own6, own6, hw(66)), ""},
-
-		{to("VLAN 5").tagged(5).udp4(t, their4, their4, 1, 2), "B"},
-		{to("VLAN 0").tagged(0).udp4(t, their4, their4, 1, 2), ""},
-		{newFrame(hw(66), victim, "VLAN 5, foreign MAC").tagged(5).udp4(t, own4, their4, 1, 2), ""},
+		{newFrame(MAC{3, 0, 0, 0, 0, 1}, neighbour, "multicast source").other(t), ""},
+		{newFrame(hw(66), neighbour, "VLAN 5, foreign MAC").tagged(5).udp4(t, own4, their4, 2), ""},
 	}
 	for _, a := range attempts {
 		sc.atA.send(t, a.frame)
@@ -181,8 +150,7 @@ func TestContainerSendsOnlyAsItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := drops["wrong-mac-address"] + drops["wrong-source-address"] + drops["wrong-neighbour-message"]
-		return n >= uint64(refused)
+		return drops["source-not-owned"] >= uint64(refused)
 	})
 }
 
@@ -224,11 +192,11 @@ func TestLinkPassesOnlyItsNode(t *testing.T) {
 	sc := newScene(t, start(t), "0")
 	a := hw(1)
 	attempts := []attempt{
-		{newFrame(sc.peer, a, "unicast").udp4(t, "10.1.0.9", "10.1.0.1", 1, 2), "A"},
-		{newFrame(sc.peer, a, "any address").udp4(t, "10.9.9.9", "10.1.0.1", 1, 2), "A"},
-		{newFrame(hw(66), a, "foreign MAC").udp4(t, "10.1.0.9", "10.1.0.1", 1, 2), ""},
-		{newFrame(hw(2), a, "a local container's MAC").udp4(t, "10.1.0.2", "10.1.0.1", 1, 2), ""},
-		{newFrame(sc.peer, everybody, "broadcast").udp4(t, "10.1.0.9", "10.1.0.255", 1, 2), ""},
+		{newFrame(sc.peer, a, "unicast").udp4(t, "10.1.0.9", "10.1.0.1", 2), "A"},
+		{newFrame(sc.peer, a, "any address").udp4(t, "10.9.9.9", "10.1.0.1", 2), "A"},
+		{newFrame(hw(66), a, "foreign MAC").udp4(t, "10.1.0.9", "10.1.0.1", 2), ""},
+		{newFrame(hw(2), a, "a local container's MAC").udp4(t, "10.1.0.2", "10.1.0.1", 2), ""},
+		{newFrame(sc.peer, everybody, "broadcast").udp4(t, "10.1.0.9", "10.1.0.255", 2), ""},
 		{newFrame(sc.peer, MAC{1, 0, 0x5e, 0, 0, 7}, "multicast").other(t), ""},
 		{newFrame(sc.peer, hw(77), "unknown unicast").other(t), ""},
 		{newFrame(sc.peer, sc.peer, "back").other(t), ""},
@@ -245,7 +213,7 @@ func TestLinkPassesOnlyItsNode(t *testing.T) {
 func TestFabricDelivers(t *testing.T) {
 	sc := newScene(t, start(t), "0")
 	attempts := []attempt{
-		{newFrame(hw(50), hw(1), "unicast").udp4(t, "10.1.0.50", "10.1.0.1", 1, 2), "A"},
+		{newFrame(hw(50), hw(1), "unicast").udp4(t, "10.1.0.50", "10.1.0.1", 2), "A"},
 		{newFrame(hw(50), everybody, "broadcast").arp(t, hw(50), "10.1.0.50", "10.1.0.1"), "AB"},
 		{newFrame(hw(50), MAC{0x33, 0x33, 0, 0, 0, 1}, "multicast").udp6(t, "fd00::50", "ff02::1"), "AB"},
 		{newFrame(hw(50), hw(77), "unknown unicast").other(t), ""},
@@ -269,8 +237,8 @@ func TestBridgesAreSeparate(t *testing.T) {
 	for i, sc := range scenes {
 		m := strconv.Itoa(i) + ": "
 		sc.atA.send(t, newFrame(hw(1), everybody, m+"broadcast").arp(t, hw(1), "10.1.0.1", "10.1.0.2"))
-		sc.atA.send(t, newFrame(hw(1), hw(2), m+"unicast").udp4(t, "10.1.0.1", "10.1.0.2", 1, 2))
-		sc.atB.send(t, newFrame(hw(2), hw(1), m+"unicast back").udp4(t, "10.1.0.2", "10.1.0.1", 1, 2))
+		sc.atA.send(t, newFrame(hw(1), hw(2), m+"unicast").udp4(t, "10.1.0.1", "10.1.0.2", 2))
+		sc.atB.send(t, newFrame(hw(2), hw(1), m+"unicast back").udp4(t, "10.1.0.2", "10.1.0.1", 2))
 		sc.atA.send(t, newFrame(hw(1), hw(77), m+"unknown").other(t))
 		sc.atA.send(t, newFrame(hw(1), sc.peer, m+"to peer").other(t))
 		sc.link.send(t, newFrame(sc.peer, hw(1), m+"from peer").other(t))
@@ -318,8 +286,8 @@ func TestHostIsShielded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close() //nolint:errcheck // nothing to lose
-	send := openPacket(t, "eth0", &a)
-	frame := newFrame(a.mac, everybody, "x").udp4(t, "10.1.0.1", "10.77.0.1", 1, 7777)
+	send := openPacket(t, &a)
+	frame := newFrame(a.mac, everybody, "x").udp4(t, "10.1.0.1", "10.77.0.1", 7777)
 	hears := func() bool {
 		send.send(t, frame)
 		_ = host.SetReadDeadline(time.Now().Add(200 * time.Millisecond))

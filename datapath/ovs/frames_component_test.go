@@ -4,7 +4,6 @@ package ovs
 
 import (
 	"net"
-	"net/netip"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -46,24 +45,14 @@ func (f frame) other(t *testing.T) []byte {
 	return f.build(t, 0x88b5, gopacket.Payload("local experiment"))
 }
 
-func (f frame) udp4(t *testing.T, src, dst string, sport, dport uint16) []byte {
+func (f frame) udp4(t *testing.T, src, dst string, dport uint16) []byte {
 	ip := &layers.IPv4{
 		Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: net.ParseIP(src).To4(), DstIP: net.ParseIP(dst).To4(),
 	}
-	udp := &layers.UDP{SrcPort: layers.UDPPort(sport), DstPort: layers.UDPPort(dport)}
+	udp := &layers.UDP{SrcPort: 1, DstPort: layers.UDPPort(dport)}
 	_ = udp.SetNetworkLayerForChecksum(ip)
 	return f.build(t, layers.EthernetTypeIPv4, ip, udp, gopacket.Payload("hello"))
 }
-
-func (f frame) udp6(t *testing.T, src, dst string) []byte {
-	ip := &layers.IPv6{
-		Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: net.ParseIP(src), DstIP: net.ParseIP(dst),
-	}
-	udp := &layers.UDP{SrcPort: 1000, DstPort: 2000}
-	_ = udp.SetNetworkLayerForChecksum(ip)
-	return f.build(t, layers.EthernetTypeIPv6, ip, udp, gopacket.Payload("hello"))
-}
-
 func (f frame) arp(t *testing.T, sha MAC, spa, tpa string) []byte {
 	return f.build(t, layers.EthernetTypeARP, &layers.ARP{
 		AddrType: 1, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: 1,
@@ -71,27 +60,11 @@ func (f frame) arp(t *testing.T, sha MAC, spa, tpa string) []byte {
 		DstHwAddress: make([]byte, 6), DstProtAddress: net.ParseIP(tpa).To4(),
 	})
 }
-
-// neighbour makes a solicitation or an advertisement; no link-layer option if hw
-// is zero.
-func (f frame) neighbour(t *testing.T, kind uint8, src, target string, hw MAC) []byte {
-	dst := netip.MustParseAddr("ff02::1").AsSlice()
+func (f frame) udp6(t *testing.T, src, dst string) []byte {
 	ip := &layers.IPv6{
-		Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: net.ParseIP(src), DstIP: dst,
+		Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: net.ParseIP(src), DstIP: net.ParseIP(dst),
 	}
-	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(kind, 0)}
-	_ = icmp.SetNetworkLayerForChecksum(ip)
-	option := layers.ICMPv6OptSourceAddress
-	if kind == neighbourAdvertisement {
-		option = layers.ICMPv6OptTargetAddress
-	}
-	var options layers.ICMPv6Options
-	if hw != (MAC{}) {
-		options = layers.ICMPv6Options{{Type: option, Data: hw[:]}}
-	}
-	var body gopacket.SerializableLayer = &layers.ICMPv6NeighborSolicitation{TargetAddress: net.ParseIP(target), Options: options}
-	if kind == neighbourAdvertisement {
-		body = &layers.ICMPv6NeighborAdvertisement{TargetAddress: net.ParseIP(target), Options: options}
-	}
-	return f.build(t, layers.EthernetTypeIPv6, ip, icmp, body)
+	udp := &layers.UDP{SrcPort: 1000, DstPort: 2000}
+	_ = udp.SetNetworkLayerForChecksum(ip)
+	return f.build(t, layers.EthernetTypeIPv6, ip, udp, gopacket.Payload("hello"))
 }

@@ -71,7 +71,7 @@ func TestHostSwitchIsAdopted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Stop()
-	if got, want := s.Info(), (Info{Datapath: datapathNetdev, Version: "3.1.0"}); got != want {
+	if got, want := s.Info(), (Info{Datapath: DatapathNetdev, Version: "3.1.0"}); got != want {
 		t.Errorf("info %+v, want %+v", got, want)
 	}
 	if _, err := os.Stat(filepath.Join(h.dir, "unused")); !errors.Is(err, os.ErrNotExist) {
@@ -79,7 +79,7 @@ func TestHostSwitchIsAdopted(t *testing.T) {
 	}
 	a, b := newBox(t, "a", 1), newBox(t, "b", 2)
 	for _, x := range []box{a, b} {
-		x.enter(t, func() error { return netdev.DisableTxChecksum("eth0") })
+		x.enter(t, func() error { return netdev.LimitOffloads("eth0", netdev.NoOffloads) })
 	}
 	br := network("br0", a.port(), b.port())
 	apply(t, s, br)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -21,7 +22,9 @@ const (
 	DriftPort     Kind = "port"     // one was taken off, added or changed
 	DriftFlows    Kind = "flows"    // some were deleted, added or changed
 	DriftDevice   Kind = "device"   // one of a port was set down or given another MTU
-	DriftShield   Kind = "shield"   // the filter between a device and the host's stack was removed
+	DriftAddress  Kind = "address"  // the host was given one on a port's device, or on the bridge's own
+	DriftShield   Kind = "shield"   // what keeps the host's stack from a device was removed; not found by Inspect
+	DriftSocket   Kind = "socket"   // the own switch opened a device anew
 	// DriftMissing: a port's device is gone, or another has its name. Apply says so or
 	// takes the new one; it is the caller's to make one.
 	DriftMissing Kind = "missing"
@@ -45,7 +48,7 @@ type Findings struct {
 }
 
 // Inspect compares all bridges that were applied with what is there, and changes
-// nothing. It costs one read of the database and of the kernel's list of devices, and
+// nothing. It costs one read of the database and of the kernel's lists of devices and addresses, and
 // one start of a program per bridge; nobody waits for it. Bridges on which somebody
 // works meanwhile are left out. The error is about what could not be looked at; what
 // could is in the findings all the same.
@@ -63,6 +66,10 @@ func (s *Switch) Inspect(ctx context.Context) (*Findings, error) {
 	if f.Devices, err = netdev.Devices(); err != nil {
 		return nil, fmt.Errorf("inspect bridges: %w", err)
 	}
+	addresses, err := netdev.HostAddresses()
+	if err != nil {
+		return nil, fmt.Errorf("inspect bridges: %w", err)
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.bridges)) {
 		if b := o.bridges[name]; b.ours {
 			f.Bridges = append(f.Bridges, Owned{Name: name, Network: b.network, Engine: b.engine})
@@ -71,6 +78,7 @@ func (s *Switch) Inspect(ctx context.Context) (*Findings, error) {
 	var errs []error
 	for _, m := range known {
 		drifts := m.compare(s.info.Datapath, o, f.Devices)
+		drifts = append(drifts, m.compareAddresses(f.Devices, addresses)...)
 		if _, ok := o.bridges[m.bridge.Name]; ok {
 			have, err := s.dump(ctx, m.bridge.Name)
 			if err != nil {
@@ -78,7 +86,11 @@ func (s *Switch) Inspect(ctx context.Context) (*Findings, error) {
 				continue
 			}
 			drifts = append(drifts, m.compareFlows(have)...)
-			drifts = append(drifts, s.compareShields(m, f.Devices)...)
+			opened, err := s.compareSockets(m)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("inspect bridge %s: %w", m.bridge.Name, err))
+			}
+			drifts = append(drifts, opened...)
 		}
 		if len(drifts) > 0 && s.doubt(m) {
 			f.Drifted[m.bridge.Name] = drifts
@@ -99,7 +111,9 @@ func (s *Switch) memories() []memory {
 			continue
 		}
 		if st.applied != nil && !st.doubted && st.generation == s.generation.Load() {
-			all = append(all, st.memory)
+			m := st.memory
+			m.reach, m.applied = maps.Clone(st.reach), maps.Clone(st.applied) // Move goes on with these
+			all = append(all, m)
 		}
 		s.release(name, st)
 	}
@@ -156,7 +170,7 @@ func (m *memory) compare(datapath string, o *observed, devices map[string]netdev
 		case i.ofport != number || i.role != p.Role.String() || i.problem != "":
 			add(DriftPort, p.Name, "port %s was changed", p.Name)
 		}
-		if !d.Ready || d.MTU != m.bridge.MTU {
+		if !d.Ready || d.MTU != m.bridge.mtuOf(p.Name) {
 			add(DriftDevice, p.Name, "device %s was set down, or its MTU or flags were changed", p.Name)
 		}
 	}
@@ -168,32 +182,29 @@ func (m *memory) compare(datapath string, o *observed, devices map[string]netdev
 	return found
 }
 
+// compareAddresses finds addresses of the host on devices of the bridge, on which it has to
+// be silent.
+func (m *memory) compareAddresses(devices map[string]netdev.Device, addresses map[int][]netip.Prefix) []Drift {
+	var found []Drift
+	for _, name := range append(slices.Sorted(maps.Keys(m.ofports)), m.bridge.Name) {
+		d, ok := devices[name]
+		index, port := m.index[name]
+		if !ok || port && index != d.Index || len(addresses[d.Index]) == 0 {
+			continue
+		}
+		text := fmt.Sprintf("device %s was given addresses of the host: %s", name, strings.Trim(fmt.Sprint(addresses[d.Index]), "[]"))
+		found = append(found, Drift{Kind: DriftAddress, Port: name, Text: text})
+	}
+	return found
+}
+
 // compareFlows finds what differs in the flow table.
 func (m *memory) compareFlows(have []entry) []Drift {
-	c := diff(have, m.applied)
+	c := diff(have, m.reach.entries(m.applied))
 	if c.empty() {
 		return nil
 	}
 	return []Drift{{
 		Kind: DriftFlows, Text: fmt.Sprintf("flows were changed: %d had to be deleted, %d to be added", len(c.del), len(c.add)),
 	}}
-}
-
-// compareShields finds the ports whose shield is gone. A filter that cannot be asked for
-// is taken for present.
-func (s *Switch) compareShields(m memory, devices map[string]netdev.Device) []Drift {
-	if s.info.Datapath != datapathNetdev || s.unshielded.Load() {
-		return nil
-	}
-	var found []Drift
-	for _, name := range slices.Sorted(maps.Keys(m.ofports)) {
-		d := devices[name]
-		if d.Index == 0 || d.Index != m.index[name] {
-			continue
-		}
-		if there, err := netdev.Shielded(d); err == nil && !there {
-			found = append(found, Drift{Kind: DriftShield, Port: name, Text: "the filter of " + name + " was removed"})
-		}
-	}
-	return found
 }

@@ -1,6 +1,7 @@
 package ovs
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/digitalocean/go-openvswitch/ovsdb"
@@ -62,6 +63,42 @@ func TestCompare(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// TestCompareAddresses: addresses on a port that works and on the bridge itself, and on nothing else.
+func TestCompareAddresses(t *testing.T) {
+	m := memory{
+		bridge:  Bridge{Name: "br", Ports: []Port{{Name: "c1"}, {Name: "new"}, {Name: "broken"}}},
+		ofports: map[string]int{"c1": 1, "new": 2}, index: map[string]int{"c1": 10, "new": 11, "broken": 12},
+	}
+	devices := map[string]netdev.Device{
+		"c1": {Name: "c1", Index: 10}, "new": {Name: "new", Index: 21}, "broken": {Name: "broken", Index: 12}, "br": {Name: "br", Index: 13}, "eth0": {Name: "eth0", Index: 2},
+	}
+	on := func(index int, texts ...string) map[int][]netip.Prefix {
+		all := map[int][]netip.Prefix{}
+		for _, text := range texts {
+			all[index] = append(all[index], netip.MustParsePrefix(text))
+		}
+		return all
+	}
+	for _, c := range []struct {
+		addresses map[int][]netip.Prefix
+		want      []Drift
+	}{
+		{addresses: on(2, "192.0.2.1/24")},
+		{addresses: on(21, "192.0.2.1/24")}, // another device than the one of the port
+		{addresses: on(12, "192.0.2.1/24")},
+		{addresses: on(10, "169.254.77.1/16", "fe80::1/64"), want: []Drift{
+			{Kind: DriftAddress, Port: "c1", Text: "device c1 was given addresses of the host: 169.254.77.1/16 fe80::1/64"},
+		}},
+		{addresses: on(13, "fe80::1/64"), want: []Drift{
+			{Kind: DriftAddress, Port: "br", Text: "device br was given addresses of the host: fe80::1/64"},
+		}},
+	} {
+		if d := cmp.Diff(c.want, m.compareAddresses(devices, c.addresses)); d != "" {
+			t.Error(d)
+		}
 	}
 }
 

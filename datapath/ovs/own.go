@@ -49,6 +49,7 @@ func (s *Switch) startOwn(ctx context.Context, c Config) error {
 
 	// Ended in the other order: the switch takes its devices down while the
 	// database is still there.
+	s.vswitchd = o.vswitch
 	lifetime := context.WithoutCancel(ctx)
 	stopDatabase := supervise(lifetime, o.database)
 	if err := o.configure(ctx); err != nil {
@@ -178,7 +179,7 @@ func (o *own) configure(ctx context.Context) error {
 		}
 	}
 	args := []string{"init"}
-	if o.s.info.Datapath == datapathNetdev {
+	if o.s.info.Datapath == DatapathNetdev {
 		args = append(args, "--", "set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true")
 	}
 	return o.s.programs.vsctlNow(ctx, args...)

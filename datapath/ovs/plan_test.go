@@ -178,7 +178,7 @@ func FuzzRows(f *testing.F) {
 			}
 		}
 		wanted := Bridge{Name: "br", Network: "n", MTU: 1400}
-		if _, err := plan(wanted, datapathNetdev, o, nil, 0, ""); (err != nil) != (hasKey(o.bridges, "br") && !o.bridges["br"].ours) {
+		if _, err := plan(wanted, DatapathNetdev, o, nil, 0, ""); (err != nil) != (hasKey(o.bridges, "br") && !o.bridges["br"].ours) {
 			t.Errorf("plan: %v, bridges %+v", err, o.bridges)
 		}
 	})

@@ -24,6 +24,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/vishvananda/netlink"
+
+	"evio/datapath/netdev"
 )
 
 const (
@@ -31,9 +33,12 @@ const (
 	commandTimeout = 20 * time.Second
 	// applyTimeout bounds one Apply or Delete.
 	applyTimeout = 25 * time.Second
+)
 
-	datapathSystem = "system"
-	datapathNetdev = "netdev"
+// Values of Info.Datapath.
+const (
+	DatapathSystem = "system" // in the kernel
+	DatapathNetdev = "netdev" // in user space
 )
 
 // Config says which Open vSwitch to use.
@@ -50,6 +55,8 @@ type Config struct {
 	// SchemaFile is the database's schema; default
 	// /usr/share/openvswitch/vswitch.ovsschema.
 	SchemaFile string
+	// Engine tells this engine's shields from those of others on the same host.
+	Engine string
 	// Log is required.
 	Log *logrus.Entry
 }
@@ -70,7 +77,7 @@ func (c Config) withDefaults() (Config, error) {
 // Info describes a running switch.
 type Info struct {
 	Own      bool   // database and switch are children of this process
-	Datapath string // "system": in the kernel; "netdev": in user space
+	Datapath string // DatapathSystem or DatapathNetdev
 	Version  string // of Open vSwitch, "unknown" where it does not say
 }
 
@@ -85,11 +92,15 @@ type Switch struct {
 	// generation counts the switch's starts; its flows do not outlive one.
 	generation    atomic.Uint64
 	serial        atomic.Uint64 // of the last Apply that ended well
-	shieldWarning sync.Once
-	unshielded    atomic.Bool // the kernel does not take the shield
+	shields       *netdev.Shields
+	socketWarning sync.Once
+	unequipped    atomic.Bool // the kernel does not share the switch's sockets
+	unmetered     atomic.Bool // it has no meters
+	vswitchd      *daemon     // of our own switch
 
-	mu      sync.Mutex // guards bridges and users in it
+	mu      sync.Mutex // guards bridges and users in it, and sockets
 	bridges map[string]*bridgeState
+	sockets map[string]*sockets // by bridge
 }
 
 // Start finds the host's Open vSwitch, or starts one of our own and waits until it
@@ -99,9 +110,17 @@ func Start(ctx context.Context, c Config) (*Switch, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Switch{log: c.Log, restarted: make(chan struct{}, 1), bridges: map[string]*bridgeState{}}
+	s := &Switch{
+		log: c.Log, restarted: make(chan struct{}, 1), bridges: map[string]*bridgeState{}, sockets: map[string]*sockets{},
+		shields: netdev.NewShields(c.Engine),
+	}
 	s.programs.starts = new(atomic.Uint64)
 	s.info.Datapath = datapathType()
+	if s.info.Datapath != DatapathNetdev { // it was another one before, maybe
+		if err := s.shields.Remove(); err != nil {
+			return nil, fmt.Errorf("start Open vSwitch: %w", err)
+		}
+	}
 	if c.HostRunDir != "" {
 		err := s.awaitHost(ctx, c.HostRunDir)
 		if err == nil {
@@ -122,13 +141,13 @@ func Start(ctx context.Context, c Config) (*Switch, error) {
 func datapathType() string {
 	h, err := netlink.NewHandle()
 	if err != nil {
-		return datapathNetdev
+		return DatapathNetdev
 	}
 	defer h.Close()
 	if _, err := h.GenlFamilyGet("ovs_datapath"); err != nil {
-		return datapathNetdev
+		return DatapathNetdev
 	}
-	return datapathSystem
+	return DatapathSystem
 }
 
 // Info describes the switch.

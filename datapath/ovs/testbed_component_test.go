@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"evio/datapath/filter"
 	"evio/datapath/netdev"
 	"evio/datapath/tap"
 )
@@ -38,7 +39,12 @@ func start(t *testing.T) *Switch {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Stop)
+	t.Cleanup(func() {
+		s.Stop()
+		if err := s.shields.Remove(); err != nil { // the kernel puts a chain on a later device of the same name
+			t.Error(err)
+		}
+	})
 	return s
 }
 
@@ -174,17 +180,26 @@ func apply(t *testing.T, s *Switch, b Bridge) {
 }
 
 func network(name string, ports ...Port) Bridge {
-	return Bridge{Name: name, Network: "net-" + name, MTU: testMTU, Ports: ports}
+	return Bridge{Name: name, Network: "net-" + name, MTU: testMTU, Guard: ownMAC, Ports: ports}
 }
 
-// packetSocket is a raw socket on a device.
+// ownMAC lets containers send everything from their own MAC addresses.
+var ownMAC = filter.New([]filter.Stage{{
+	{Match: filter.Match{Source: filter.Stations{Of: filter.Self}}},
+	{Then: filter.Refuse, Cause: filter.Station},
+}}, filter.Stage{
+	{Match: filter.Match{Kind: filter.IPv4, To: filter.Addresses{Of: filter.Self}}, Then: filter.Pass},
+	{Match: filter.Match{Kind: filter.IPv6, To: filter.Addresses{Of: filter.Self}}, Then: filter.Pass},
+})
+
+// packetSocket is a raw socket on a container's device.
 type packetSocket struct{ fd int }
 
-func openPacket(t *testing.T, device string, in *box) *packetSocket {
+func openPacket(t *testing.T, in *box) *packetSocket {
 	t.Helper()
 	p := &packetSocket{}
 	open := func() error {
-		ifi, err := net.InterfaceByName(device)
+		ifi, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
 		}
@@ -198,11 +213,7 @@ func openPacket(t *testing.T, device string, in *box) *packetSocket {
 			unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv),
 			unix.Bind(p.fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifi.Index}))
 	}
-	if in != nil {
-		in.enter(t, open)
-	} else if err := open(); err != nil {
-		t.Fatal(err)
-	}
+	in.enter(t, open)
 	t.Cleanup(func() { _ = unix.Close(p.fd) })
 	return p
 }

@@ -315,7 +315,6 @@ func TestNothingIsAllocated(t *testing.T) {
 			buf = packet.Announce(buf[:0], q.Target, owner)
 			packet.Claims(buf)
 			packet.Probe(f)
-			packet.Sender(f)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -343,12 +342,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(ndFrame(f, solicitation, none6, solicited, ip6b, zero, nil))
 	f.Add(ndFrame(f, advertisement, ip6a, ip6b, ip6a, asker, nil))
 	f.Add(ndFrame(f, 134, ip6a, ip6b, ip6a, zero, nil))
-	f.Add(udp(f, false, 67, 68, nil))
-	f.Add(udp(f, true, 547, 546, nil))
-	f.Add(behind(f, 60, append(header(17, 0), dhcp...)))
-	f.Add(behind(f, 44, append(piece(0, 0, true), header(17, 0)...)))
 	f.Fuzz(func(t *testing.T, frame []byte) {
-		packet.Sender(frame)
 		_, probed := packet.Probe(frame)
 		if _, claims := packet.Claims(frame); claims && probed {
 			t.Errorf("%x is both a claim and a probe", frame)

@@ -9,7 +9,7 @@ import (
 // Secrets are what the keys of a session are made from.
 type Secrets struct {
 	Exporter []byte   // keying material of the handshake (RFC 5705)
-	Salt     []byte   // the overlay's secret; nil stands for zeros (RFC 5869 section 2.2)
+	Salt     []byte   // what the proof of the overlay's secret has given; nil stands for zeros (RFC 5869 section 2.2)
 	Binding  [32]byte // hash of both parameter sets, in the order of node IDs
 	AEAD     AEAD
 	Lower    bool   // this end has the lower node ID

@@ -14,7 +14,7 @@ const (
 	// with a VLAN tag at an MTU of 9,216 and the header of a flood.
 	MaxFrame = 9216 + 18 + 238
 
-	maxPart     = MaxPlain - sliceHeader
+	maxPart     = MaxPlain - sliceHeader // of a record of MaxSize bytes
 	wholeHeader = 2
 	sliceHeader = wholeHeader + 8
 
@@ -60,6 +60,29 @@ func Parse(plain []byte) (Plain, error) {
 	return p, nil
 }
 
+// Fits reports whether a frame travels whole in a record of at most limit bytes.
+func Fits(frame, limit int) bool { return frame <= LargestFrame(limit) }
+
+// LargestFrame returns the length of the largest frame that travels whole in a record of
+// limit bytes.
+func LargestFrame(limit int) int { return limit - Overhead - wholeHeader }
+
+// Largest returns the size of the largest record that a frame becomes where records may
+// have MaxSize bytes.
+func Largest(frame int) int {
+	if Fits(frame, MaxSize) {
+		return Overhead + wholeHeader + frame
+	}
+	return Overhead + sliceHeader + partOf(frame, MaxSize)
+}
+
+// partOf returns the length of the parts into which a frame is cut, but for the last.
+func partOf(frame, limit int) int {
+	most := maxPart - (MaxSize - limit)
+	parts := (frame + most - 1) / most
+	return (frame + parts - 1) / parts
+}
+
 // AppendWhole appends the plaintext of a frame of at most MaxWhole bytes.
 func AppendWhole(dst []byte, kind uint8, frame []byte) []byte {
 	dst = append(dst, kind, 0)
@@ -67,12 +90,10 @@ func AppendWhole(dst []byte, kind uint8, frame []byte) []byte {
 }
 
 // AppendSlice appends the plaintext of the part of a frame that starts at
-// offset, and returns the offset of the next part; the last one returns the
-// length of the frame. Parts are of nearly equal length.
-func AppendSlice(dst []byte, kind uint8, id uint32, frame []byte, offset int) (plain []byte, next int) {
-	parts := (len(frame) + maxPart - 1) / maxPart
-	size := (len(frame) + parts - 1) / parts
-	next = min(offset+size, len(frame))
+// offset, for a record of at most limit bytes, and returns the offset of the next part;
+// the last one returns the length of the frame. Parts are of nearly equal length.
+func AppendSlice(dst []byte, kind uint8, id uint32, frame []byte, offset, limit int) (plain []byte, next int) {
+	next = min(offset+partOf(len(frame), limit), len(frame))
 	dst = append(dst, kind, flagSlice)
 	dst = binary.BigEndian.AppendUint32(dst, id)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(offset))

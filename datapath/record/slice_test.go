@@ -18,7 +18,7 @@ func cut(kind uint8, id uint32, frame []byte) [][]byte {
 	var slices [][]byte
 	for offset := 0; offset < len(frame); {
 		var plain []byte
-		plain, offset = AppendSlice(nil, kind, id, frame, offset)
+		plain, offset = AppendSlice(nil, kind, id, frame, offset, MaxSize)
 		slices = append(slices, plain)
 	}
 	return slices

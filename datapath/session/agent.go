@@ -79,7 +79,7 @@ func (s *Session) start(agent *ice.Agent, peer Parameters) error {
 // addRemote gives the agent candidates of the peer; those it has change nothing.
 func (s *Session) addRemote(agent *ice.Agent, peer Parameters) error {
 	for _, c := range peer.Candidates {
-		candidate, err := iceCandidate(c)
+		candidate, err := c.ICE(1).ToICE()
 		if err == nil {
 			err = agent.AddRemoteCandidate(candidate)
 		}
@@ -88,26 +88,6 @@ func (s *Session) addRemote(agent *ice.Agent, peer Parameters) error {
 		}
 	}
 	return nil
-}
-
-func iceCandidate(c Candidate) (ice.Candidate, error) {
-	const component = 1
-	switch c.Type {
-	case Host:
-		return ice.NewCandidateHost(&ice.CandidateHostConfig{
-			Network: "udp", Address: c.Addr.Addr().String(), Port: int(c.Addr.Port()), Component: component,
-		})
-	case Relayed:
-		return ice.NewCandidateRelay(&ice.CandidateRelayConfig{
-			Network: "udp", Address: c.Addr.Addr().String(), Port: int(c.Addr.Port()), Component: component,
-		})
-	case Reflexive:
-		return ice.NewCandidateServerReflexive(&ice.CandidateServerReflexiveConfig{
-			Network: "udp", Address: c.Addr.Addr().String(), Port: int(c.Addr.Port()), Component: component,
-		})
-	default:
-		return nil, fmt.Errorf("candidate of type %d", c.Type)
-	}
 }
 
 // awaitPair waits until a pair is nominated.

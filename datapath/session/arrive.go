@@ -38,12 +38,20 @@ func (s *Session) receiveProbe(p record.Plain, by route, via relay) {
 			s.drops.Add(drops.ProbeUnknown)
 			return
 		}
-		candidates = s.transport.usable(candidates)
+		candidates = s.usable(candidates)
 		if s.tell(event{kind: peerCandidates, sequence: sequence, candidates: candidates}) {
 			s.answer(by, via, func(dst []byte) []byte { return appendReceived(dst, sequence) })
 		}
 	case operation == opReceived && len(p.Body) == sequenceSize:
 		s.tell(event{kind: receipt, sequence: binary.BigEndian.Uint32(p.Body[1:])})
+	case operation == opSized && len(p.Body) > requestSize:
+		token := binary.BigEndian.Uint64(p.Body[1:])
+		// By the own path and not by that of the request: it is what has to take the size.
+		s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte { return appendPadded(dst, opSizeCame, token, len(p.Body)) })
+	case operation == opNarrow && len(p.Body) == 1:
+		s.large.Store(true) // it is worth asking
+	case operation == opSizeCame && len(p.Body) > requestSize:
+		s.tell(event{kind: sizeCame, token: binary.BigEndian.Uint64(p.Body[1:])})
 	default:
 		s.drops.Add(drops.ProbeUnknown)
 	}

@@ -66,28 +66,40 @@ func (a *attempt) run(ctx context.Context) {
 		conn.muted.Store(true) // no close_notify: the peer's attempt ends by records
 		s.release("handshake", secure.Close)
 	}()
-	err = a.agree(ctx, conn, secure)
+	proved, err := a.agree(ctx, conn, secure)
 	if ctx.Err() != nil {
 		return
 	}
 	a.keyed <- err
-	<-ctx.Done()
+	proved.serve(ctx)
 }
 
-// agree waits for the path, runs the handshake on it and puts the keys in place.
-func (a *attempt) agree(ctx context.Context, conn *handshakeConn, secure *dtls.Conn) error {
+// agree waits for the path, runs the handshake on it and puts the keys in place, once the
+// overlay's secret is proved.
+func (a *attempt) agree(ctx context.Context, conn *handshakeConn, secure *dtls.Conn) (*proving, error) {
 	p, err := a.finder.wait(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	conn.path.Store(p)
 	secret, err := exported(ctx, secure)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	s := a.session
+	if s.shown.Load() >= maxProofs {
+		return nil, errUnproved
+	}
+	proved, err := s.prove(ctx, secure, secret, a.want.binding)
+	if err != nil {
+		return nil, err
+	}
+	if s.shown.Swap(0) > 0 {
+		s.doubt() // another handshake was left undone first
 	}
 	secrets := record.Secrets{
 		Exporter: secret,
-		Salt:     a.session.options.Secret,
+		Salt:     proved.salt(),
 		Binding:  a.want.binding,
 		AEAD:     a.want.aead,
 		Lower:    a.session.lower,
@@ -95,10 +107,10 @@ func (a *attempt) agree(ctx context.Context, conn *handshakeConn, secure *dtls.C
 	}
 	keys, err := record.Derive(secrets)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	a.session.install(p, keys, secrets)
-	return nil
+	s.install(p, keys, secrets, proved)
+	return proved, nil
 }
 
 // release closes what holds nothing that could be lost.

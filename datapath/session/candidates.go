@@ -15,19 +15,10 @@ const (
 
 var errCandidates = errors.New("candidates are malformed")
 
-// append encodes a candidate: {type (1), address (4 or 16), port (2)}.
-func (c Candidate) append(dst []byte) []byte {
-	dst = append(append(dst, byte(c.Type)), c.Addr.Addr().AsSlice()...)
-	return binary.BigEndian.AppendUint16(dst, c.Addr.Port())
-}
-
 // appendCandidates encodes a candidates record.
 func appendCandidates(dst []byte, sequence uint32, candidates []Candidate) []byte {
 	dst = binary.BigEndian.AppendUint32(append(dst, opCandidates), sequence)
-	for _, c := range candidates {
-		dst = appendField(dst, fieldCandidate, c.append(nil))
-	}
-	return dst
+	return appendCandidateFields(dst, candidates)
 }
 
 // parseCandidates decodes one. Fields of later versions are skipped.
@@ -35,7 +26,6 @@ func parseCandidates(b []byte) (sequence uint32, candidates []Candidate, err err
 	if len(b) < sequenceSize || b[0] != opCandidates {
 		return 0, nil, errCandidates
 	}
-	var p Parameters
 	sequence = binary.BigEndian.Uint32(b[1:])
 	for b = b[sequenceSize:]; len(b) > 0; {
 		if len(b) < 3 || int(binary.BigEndian.Uint16(b[1:])) > len(b)-3 {
@@ -46,11 +36,11 @@ func parseCandidates(b []byte) (sequence uint32, candidates []Candidate, err err
 		if typ != fieldCandidate {
 			continue
 		}
-		if err := p.addCandidate(value); err != nil {
+		if candidates, err = addCandidate(candidates, value); err != nil {
 			return 0, nil, err
 		}
 	}
-	return sequence, p.Candidates, nil
+	return sequence, candidates, nil
 }
 
 // appendReceived encodes that a candidates record has come.

@@ -15,5 +15,6 @@ var (
 	ErrFrameSize      = errors.New("frame is empty or larger than its kind allows")
 	ErrKind           = errors.New("not a kind that callers send")
 	ErrSecret         = errors.New("overlay secrets differ")
+	ErrUnproved       = errors.New("peer has not proved the overlay's secret")
 	ErrExhausted      = errors.New("session has used up its keys")
 )

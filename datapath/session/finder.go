@@ -99,7 +99,7 @@ func (f *finder) run(ctx context.Context, s *Session, peer Parameters) {
 			}
 		})
 	}
-	start(s.transport.mux.View(s.hosts, addresses(peer.Candidates)), nil)
+	start(s.transport.mux.View(s.hosts, addresses(peer.Candidates), s.own.Password), nil)
 	for {
 		select {
 		case <-ctx.Done():
@@ -114,7 +114,7 @@ func (f *finder) run(ctx context.Context, s *Session, peer Parameters) {
 			if f.isDone() {
 				continue
 			}
-			start(s.transport.mux.RelayView(r, addresses(peer.Candidates)), r)
+			start(s.transport.mux.RelayView(r, addresses(peer.Candidates), s.own.Password), r)
 		case peer = <-f.newer:
 			for _, found := range searchers {
 				found.view.Admit(addresses(peer.Candidates))

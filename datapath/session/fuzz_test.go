@@ -15,7 +15,7 @@ type idle struct{ closed chan struct{} }
 
 func (i idle) Source(addr netip.Addr) udp.Source             { return udp.Source{Addr: addr} }
 func (i idle) Send(udp.Source, netip.AddrPort, []byte) error { return nil }
-func (i idle) Run(func([]udp.Datagram)) error                { <-i.closed; return udp.ErrClosed }
+func (i idle) Run(func([]udp.Datagram), func(error)) error   { <-i.closed; return udp.ErrClosed }
 func (i idle) Port() int                                     { return 1 }
 func (i idle) Stats() udp.Stats                              { return udp.Stats{} }
 func (i idle) Close() error                                  { close(i.closed); return nil }
@@ -29,7 +29,7 @@ func (i idle) deliver(t *Transport, d []byte) {
 func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 	tb.Helper()
 	socket := idle{make(chan struct{})}
-	t, err := newTransport(Config{Key: newKey(tb)}, socket, nil)
+	t, err := newTransport(Config{Key: newKey(tb)}, socket, nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -109,6 +109,9 @@ func FuzzPlaintext(f *testing.F) {
 	f.Add([]byte{byte(Probe), 0, opGoodbye})
 	f.Add(appendCandidates([]byte{byte(Probe), 0}, 7, sample().Candidates))
 	f.Add(appendReceived([]byte{byte(Probe), 0}, 7))
+	f.Add(appendPadded([]byte{byte(Probe), 0}, opSized, 7, record.MaxWhole))
+	f.Add(appendPadded([]byte{byte(Probe), 0}, opSizeCame, 7, record.MaxWhole))
+	f.Add([]byte{byte(Probe), 0, opNarrow})
 	f.Add([]byte{byte(Rekey), 0, opFlight, 0, 0, 0, 1, 22, 254, 253})
 	f.Add([]byte{byte(Rekey), 0, opAsk, 0, 0, 0, 0})
 	f.Add([]byte{77, 0, 1})

@@ -4,13 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pion/stun/v4"
+	"github.com/pion/webrtc/v4"
 
 	"evio/datapath/icemux"
 )
@@ -50,7 +51,8 @@ func (s *Session) gather(ctx context.Context) bool {
 		if f.err != nil {
 			s.log.WithError(f.err).Warn("no candidates: this session will not connect")
 		}
-		s.hosts, s.own.Candidates = f.hosts, f.all
+		s.hosts = f.hosts
+		s.setCandidates(f.all)
 	}()
 	select {
 	case <-found:
@@ -84,11 +86,12 @@ func (t *Transport) candidates(ctx context.Context) (f found) {
 	bases := make([]netip.Addr, len(f.hosts))
 	for i, host := range f.hosts {
 		bases[i] = host.Addr()
-		f.all = append(f.all, Candidate{Type: Host, Addr: host})
+		f.all = append(f.all, Candidate{Type: webrtc.ICECandidateTypeHost, Addr: host})
 	}
 	for _, m := range t.reflexive.ask(ctx, t, bases) {
-		if m.Mapped.Addr() != m.Base && len(f.all) < MaxCandidates {
-			f.all = append(f.all, Candidate{Type: Reflexive, Addr: m.Mapped})
+		c := Candidate{Type: webrtc.ICECandidateTypeSrflx, Addr: m.Mapped}
+		if m.Mapped.Addr() != m.Base && fits(f.all, c) {
+			f.all = append(f.all, c)
 		}
 	}
 	return f
@@ -120,15 +123,21 @@ func (s *Session) setCandidates(candidates []Candidate) {
 	s.own.Candidates = candidates
 }
 
-// withRelay puts a relayed candidate in the place of an earlier one. It always finds
-// room.
+// setPeer keeps what the peer has told, for Info.
+func (s *Session) setPeer(candidates []Candidate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peer = candidates
+}
+
+// withRelay puts a relayed candidate in the place of an earlier one. The others leave
+// room for it.
 func withRelay(candidates []Candidate, relayed netip.AddrPort) []Candidate {
-	candidates = withoutRelay(candidates)
-	return append(candidates[:min(len(candidates), MaxCandidates-1)], Candidate{Type: Relayed, Addr: relayed})
+	return append(withoutRelay(candidates), Candidate{Type: webrtc.ICECandidateTypeRelay, Addr: relayed})
 }
 
 func withoutRelay(candidates []Candidate) []Candidate {
-	return slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return c.Type == Relayed })
+	return slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return c.Type == webrtc.ICECandidateTypeRelay })
 }
 
 // tellRelay hands the own parameters to the handler again, with a relayed
@@ -159,7 +168,7 @@ type reflexive struct {
 // ask returns the mappings of the bases, which are asked for once by all who
 // want them at the same time.
 func (r *reflexive) ask(ctx context.Context, t *Transport, bases []netip.Addr) []icemux.Mapping {
-	if len(t.config.STUN) == 0 {
+	if len(t.reflectors) == 0 {
 		return nil
 	}
 	select {
@@ -183,7 +192,7 @@ func (r *reflexive) ask(ctx context.Context, t *Transport, bases []netip.Addr) [
 	if silent := len(found) == 0; silent != r.silent {
 		r.silent = silent
 		if silent {
-			t.log.WithField("servers", t.config.STUN).Warn("no STUN server answers: peers behind other NATs may not reach this node")
+			t.log.WithField("servers", hostPorts(t.reflectors)).Warn("no STUN server answers: peers behind other NATs may not reach this node")
 		}
 	}
 	r.asked, r.bases, r.found = time.Now(), bases, found
@@ -198,14 +207,14 @@ func (r *reflexive) drop() { r.stale.Store(true) }
 func (t *Transport) resolveSTUN(ctx context.Context) []netip.AddrPort {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	names := t.config.STUN[:min(len(t.config.STUN), maxSTUN)]
-	found := make([][]netip.AddrPort, len(names))
+	asked := t.reflectors[:min(len(t.reflectors), maxSTUN)]
+	found := make([][]netip.AddrPort, len(asked))
 	var lookups sync.WaitGroup
-	for i, name := range names {
+	for i, server := range asked {
 		lookups.Go(func() {
 			var err error
-			if found[i], err = t.resolve(ctx, name); err != nil {
-				t.log.WithError(err).Warnf("STUN server %s cannot be resolved", name)
+			if found[i], err = t.resolve(ctx, server); err != nil {
+				t.log.WithError(err).Warnf("STUN server %s cannot be resolved", hostPort(server))
 			}
 		})
 	}
@@ -214,16 +223,8 @@ func (t *Transport) resolveSTUN(ctx context.Context) []netip.AddrPort {
 }
 
 // resolve returns the first address of each family of a server.
-func (t *Transport) resolve(ctx context.Context, server string) ([]netip.AddrPort, error) {
-	host, portName, err := net.SplitHostPort(server)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.ParseUint(portName, 10, 16)
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := t.lookup(ctx, "ip", host)
+func (t *Transport) resolve(ctx context.Context, server *stun.URI) ([]netip.AddrPort, error) {
+	addrs, err := t.lookup(ctx, "ip", server.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +237,7 @@ func (t *Transport) resolve(ctx context.Context, server string) ([]netip.AddrPor
 			seen = &v4
 		}
 		if !*seen {
-			servers = append(servers, netip.AddrPortFrom(addr, uint16(port)))
+			servers = append(servers, netip.AddrPortFrom(addr, uint16(server.Port)))
 		}
 		*seen = true
 	}

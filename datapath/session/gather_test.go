@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pion/stun/v4"
+	"github.com/pion/webrtc/v4"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 )
@@ -23,7 +24,14 @@ var (
 func (e *end) names(servers ...string) *logtest.Hook {
 	log, hook := logtest.NewNullLogger()
 	e.transport.log = logrus.NewEntry(log)
-	e.transport.config.STUN = servers
+	e.transport.reflectors = nil
+	for _, server := range servers {
+		uri, err := stun.ParseURI("stun:" + server)
+		if err != nil {
+			panic(err)
+		}
+		e.transport.reflectors = append(e.transport.reflectors, uri)
+	}
 	e.transport.lookup = func(ctx context.Context, _, host string) ([]netip.Addr, error) {
 		switch host {
 		case "good":
@@ -82,7 +90,7 @@ func TestSlowNamesDoNotTakeTheOthersAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := (Candidate{Reflexive, mapped}); !slices.Contains(own.Candidates, want) {
+			if want := (Candidate{webrtc.ICECandidateTypeSrflx, mapped}); !slices.Contains(own.Candidates, want) {
 				t.Errorf("candidates = %v, want %v among them", own.Candidates, want)
 			}
 			a.session.Close()

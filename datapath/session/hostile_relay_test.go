@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	"evio/datapath/record"
 	"evio/datapath/udp"
 )
@@ -17,7 +19,7 @@ import (
 func strangers(list int) (candidates []Candidate) {
 	for i := range MaxCandidates {
 		at := netip.MustParseAddrPort(fmt.Sprintf("198.18.%d.%d:4000", list, i))
-		candidates = append(candidates, Candidate{Type: Host, Addr: at})
+		candidates = append(candidates, Candidate{Type: webrtc.ICECandidateTypeHost, Addr: at})
 	}
 	return candidates
 }
@@ -73,7 +75,7 @@ func TestCandidatesAreTakenAtAPace(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *network, a, b *end) {
 		establish(t, a, b)
 		const records = 200
-		last := append(strangers(255), Candidate{Type: Relayed, Addr: b.addr()})[1:]
+		last := append(strangers(255), Candidate{Type: webrtc.ICECandidateTypeRelay, Addr: b.addr()})[1:]
 		for i := range records {
 			list := strangers(i)
 			if i == records-1 {

@@ -5,6 +5,10 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"evio/datapath/record"
 )
 
 // Info is a session's part of the status document.
@@ -19,6 +23,8 @@ type Info struct {
 	LocalType      string         `json:"local_type,omitempty"`      // host, srflx, prflx or relay; what the peer sees
 	RemoteType     string         `json:"remote_type,omitempty"`     //
 	Observed       netip.AddrPort `json:"observed"`                  // own address as the peer sees it
+	Candidates     []string       `json:"candidates"`                // own, as they are told (RFC 8839)
+	PeerCandidates []string       `json:"peer_candidates"`           // the peer's that are used
 	AEAD           string         `json:"aead,omitempty"`
 	RTT            time.Duration  `json:"rtt_ns"` // smoothed (RFC 6298), 0 before the first answer
 
@@ -30,13 +36,17 @@ type Info struct {
 	Rekeyed    time.Time `json:"rekeyed"`    // when they replaced others, zero for the first
 	Rekeys     uint64    `json:"rekeys"`     // how often keys were replaced
 
-	TxRecords uint64 `json:"tx_records"`
-	RxRecords uint64 `json:"rx_records"`
-	TxFrames  uint64 `json:"tx_frames"` // of callers; probes are records only
-	RxFrames  uint64 `json:"rx_frames"`
-	TxBytes   uint64 `json:"tx_bytes"` // of those frames
-	RxBytes   uint64 `json:"rx_bytes"`
-	OffPath   uint64 `json:"off_path"` // valid records that came from another address than the path's
+	TxRecords  uint64 `json:"tx_records"`
+	RxRecords  uint64 `json:"rx_records"`
+	TxFrames   uint64 `json:"tx_frames"` // of callers; probes are records only
+	RxFrames   uint64 `json:"rx_frames"`
+	TxBytes    uint64 `json:"tx_bytes"` // of those frames
+	RxBytes    uint64 `json:"rx_bytes"`
+	FullRecord int    `json:"full_record"` // size of the records that the largest frames of containers become
+	Record     int    `json:"record"`      // size of the largest records that the path takes, if less than that
+	WholeFrame int    `json:"whole_frame"` // length of the largest frames that go whole in such a record
+
+	OffPath uint64 `json:"off_path"` // valid records that came from another address than the path's
 
 	Drops map[string]uint64 `json:"drops,omitempty"`
 }
@@ -53,10 +63,12 @@ type traffic struct {
 func (s *Session) Info() Info {
 	s.mu.Lock()
 	state, established := s.state, s.established
+	own, peer := s.own.Candidates, s.peer
 	s.mu.Unlock()
 	info := Info{
-		State:       state,
-		Observed:    s.pinger.observed(),
+		State:      state,
+		Observed:   s.pinger.observed(),
+		Candidates: lines(own), PeerCandidates: lines(peer),
 		RTT:         s.pinger.roundTrip(),
 		Opened:      s.opened,
 		Established: established,
@@ -69,6 +81,10 @@ func (s *Session) Info() Info {
 		RxBytes:     s.traffic.rxBytes.Load(),
 		OffPath:     s.traffic.offPath.Load(),
 		Drops:       s.drops.Map(),
+	}
+	info.FullRecord = s.full
+	if limit := int(s.limit.Load()); limit < record.MaxSize {
+		info.Record, info.WholeFrame = limit, record.LargestFrame(limit)
 	}
 	if since := s.lastReceived.Load(); since != 0 {
 		info.LastReceived = s.transport.epoch.Add(time.Duration(since))
@@ -92,11 +108,11 @@ func (s *Session) Info() Info {
 func (s *Session) localType(p *path, observed netip.AddrPort) string {
 	switch {
 	case p.relayed:
-		return Relayed.String()
+		return webrtc.ICECandidateTypeRelay.String()
 	case !observed.IsValid(), observed.Addr() == p.local.Addr():
-		return Host.String()
-	case slices.Contains(s.candidates(), Candidate{Type: Reflexive, Addr: observed}):
-		return Reflexive.String()
+		return webrtc.ICECandidateTypeHost.String()
+	case slices.Contains(s.candidates(), Candidate{Type: webrtc.ICECandidateTypeSrflx, Addr: observed}):
+		return webrtc.ICECandidateTypeSrflx.String()
 	}
-	return peerReflexive.String()
+	return webrtc.ICECandidateTypePrflx.String()
 }

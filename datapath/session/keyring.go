@@ -27,7 +27,7 @@ type keyring struct {
 type keyset struct {
 	current, pending, previous *record.Keys
 
-	terms    record.Secrets // what all keys of the session have in common: no exporter's secret
+	terms    record.Secrets // what all keys of the session have in common: neither exporter's secret nor salt
 	switches uint64         // how many keys have become current after the first
 	switched time.Time      // when the last of them did
 }
@@ -73,7 +73,7 @@ func (s *keyset) of(generation uint8) *record.Keys {
 func (r *keyring) begin(keys *record.Keys, secrets record.Secrets) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	secrets.Exporter = nil
+	secrets.Exporter, secrets.Salt = nil, nil
 	r.set.Store(&keyset{current: keys, terms: secrets})
 }
 

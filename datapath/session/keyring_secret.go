@@ -1,12 +1,13 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 )
 
-// minUnopened is how many records of the peer do not open when its keys are taken
-// for others. A single one may be anybody's.
-const minUnopened = 3
+// errUnproved is why a session ends whose peer has got the proof of this node and has given
+// none. It may be for a path that loses much, or for a peer that tries a guess.
+var errUnproved = fmt.Errorf("%w: the handshake was done and this node has proved the overlay's secret, but the peer has not", ErrUnproved)
 
 // errSecret says that one end alone has an overlay secret.
 func errSecret(own bool) error {
@@ -17,19 +18,18 @@ func errSecret(own bool) error {
 	return fmt.Errorf("%w: %s has a secret for the overlay and %s has none; give both the same, or none", ErrSecret, with, without)
 }
 
-// unopenedFrom is called by the reader with the route of a record that does not open.
-func (s *Session) unopenedFrom(by route) {
-	if p := s.path.Load(); p != nil && by.remote == p.remote {
-		s.unopened.Add(1)
+// unproved makes the reason for a session's end one that tells of a guess, whoever ended it
+// and how, if the peer has got what lets it test one and has proved nothing.
+func (s *Session) unproved(reason error) error {
+	if s.shown.Load() == 0 || errors.Is(reason, ErrSecret) || errors.Is(reason, ErrUnproved) {
+		return reason
 	}
+	return fmt.Errorf("%w: %w", errUnproved, reason)
 }
 
-// unconfirmed says why a connection was not established in time. Where the handshake
-// was done and what the peer sends then by the path does not open, both ends are who
-// they say they are but have made other keys: only the overlay secret can differ.
-func (s *Session) unconfirmed() error {
-	if s.keys.load() == nil || s.unopened.Load() < minUnopened {
-		return ErrTimeout
+// doubt tells that the peer has proved a secret, and may have tested a guess of another.
+func (s *Session) doubt() {
+	if s.options.Doubt != nil {
+		s.options.Doubt()
 	}
-	return fmt.Errorf("%w: the handshake was done, but the peer's keys are others; compare the overlay's secret on both nodes", ErrSecret)
 }

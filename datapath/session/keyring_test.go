@@ -96,7 +96,7 @@ func TestKeyringSendsUnderCurrentAndOpensUnderAll(t *testing.T) {
 
 func TestSecretOfOneEndIsRefusedAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *network, a, b *end) {
-		a.open(t, b, func(o *Options) { o.Secret = []byte("of this overlay only") })
+		a.open(t, b, func(o *Options) { o.Secrets = secretsOf("of this overlay only") })
 		b.open(t, a, nil)
 		for e, peer := range map[*end]*end{a: b, b: a} {
 			err := e.session.Connect(peer.own, bind(a, b))
@@ -109,7 +109,7 @@ func TestSecretOfOneEndIsRefusedAtOnce(t *testing.T) {
 
 func TestCommonSecretEstablishesAndRekeys(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		secret := func(o *Options) { o.Secret = []byte("of both ends") }
+		secret := func(o *Options) { o.Secrets = secretsOf("of both ends") }
 		a.transport.config.RekeyEvery, b.transport.config.RekeyEvery = rekeyRest, rekeyRest
 		a.open(t, b, secret)
 		b.open(t, a, secret)
@@ -129,12 +129,12 @@ func TestCommonSecretEstablishesAndRekeys(t *testing.T) {
 // before there are keys makes the secret look wrong.
 func TestForgedRecordsDoNotMakeATimeoutOfAnotherKind(t *testing.T) {
 	s := &Session{}
-	if err := s.unconfirmed(); !errors.Is(err, ErrTimeout) {
+	if err := s.unproved(ErrTimeout); !errors.Is(err, ErrTimeout) {
 		t.Errorf("without keys: %v, want %v", err, ErrTimeout)
 	}
 	own, _ := ringKeys(t, 0)
 	s.keys.begin(own, record.Secrets{})
-	if err := s.unconfirmed(); !errors.Is(err, ErrTimeout) {
+	if err := s.unproved(ErrTimeout); !errors.Is(err, ErrTimeout) {
 		t.Errorf("with keys and silence: %v, want %v", err, ErrTimeout)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+	"github.com/pion/webrtc/v4"
 	"github.com/sirupsen/logrus"
 	"github.com/vishvananda/netns"
 
@@ -177,7 +178,7 @@ func (l *lab) site(ns string) *end {
 	key := newKey(l.t)
 	var transport *Transport
 	err := enter(ns, func() error {
-		config := Config{Key: key, STUN: []string{stunServer}, Log: labLog(l.t)}
+		config := Config{Key: key, ICEServers: []webrtc.ICEServer{{URLs: []string{"stun:" + stunServer}}}, Log: labLog(l.t)}
 		s, err := udp.Listen(0)
 		if err != nil {
 			return err
@@ -185,7 +186,7 @@ func (l *lab) site(ns string) *end {
 		transport, err = newTransport(config, s, func(filter icemux.HostFilter) (hosts []netip.Addr, err error) {
 			e := enter(ns, func() error { hosts, err = icemux.Hosts(filter); return err })
 			return hosts, e
-		})
+		}, nil)
 		return err
 	})
 	if err != nil {

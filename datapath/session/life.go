@@ -130,7 +130,7 @@ func (s *Session) connect(ctx context.Context) (_ *pilot, err error) {
 
 		case <-deadline:
 			s.transport.reflexive.drop() // what was told may be true no more
-			return nil, s.unconfirmed()
+			return nil, ErrTimeout
 
 		case <-s.confirmed:
 			return newPilot(s, peer, hired, rented), nil
@@ -191,13 +191,13 @@ func (s *Session) takeWanted() *connection {
 // install puts path and keys of an attempt in the place of those of an earlier
 // one, which have served until now: a record under them shows that the peer has
 // settled on that attempt. It does nothing if such a record has come.
-func (s *Session) install(p *path, keys *record.Keys, secrets record.Secrets) {
+func (s *Session) install(p *path, keys *record.Keys, secrets record.Secrets, proved *proving) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == Connecting {
 		s.path.Store(p)
-		s.unopened.Store(0)
 		s.keys.begin(keys, secrets)
+		proved.keep()
 	}
 }
 
@@ -222,6 +222,7 @@ func (s *Session) confirm(keys *record.Keys) bool {
 
 // finish takes leave of the peer and of the handler.
 func (s *Session) finish(reason error) {
+	reason = s.unproved(reason)
 	if s.State() == Established && !errors.Is(reason, ErrPeerClosed) {
 		s.sendGoodbye()
 	}

@@ -76,8 +76,8 @@ func TestPortRestrictedSitesConnectDirectly(t *testing.T) {
 			if err := await(t, e.closed, "Closed"); !errors.Is(err, ErrPeerDead) {
 				t.Errorf("closed with %v, want %v", err, ErrPeerDead)
 			}
-			if took := time.Since(cut); took > 4*time.Second {
-				t.Errorf("closed %v after the cut, want at most 4 s", took)
+			if took := time.Since(cut); took > 12*time.Second { // TestCutPathIsNoticed has the exact time
+				t.Errorf("closed %v after the cut, want at most 12 s", took)
 			}
 			e.check(t)
 		}

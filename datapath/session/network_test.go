@@ -165,7 +165,7 @@ func (s *memorySocket) Send(source udp.Source, remote netip.AddrPort, datagram [
 	return nil
 }
 
-func (s *memorySocket) Run(deliver func([]udp.Datagram)) error {
+func (s *memorySocket) Run(deliver func([]udp.Datagram), _ func(error)) error {
 	for {
 		select {
 		case d := <-s.queue:
@@ -192,7 +192,7 @@ func (n *network) join(t testing.TB, addrs ...string) *end {
 	socket, key := n.listen(parse(addrs)...), newKey(t)
 	transport, err := newTransport(Config{Key: key}, socket, func(icemux.HostFilter) ([]netip.Addr, error) {
 		return socket.hosts(), nil
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package session
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/pion/webrtc/v4"
 )
 
 // own tells whether the own end of a route is there.
@@ -15,21 +17,23 @@ func (p *paths) own(r route) bool {
 
 // tells tells whether an address is known to be the peer's.
 func (p *paths) tells(remote netip.AddrPort) bool {
-	return remote == p.current.remote || slices.Contains(p.seen, remote) || p.typeOf(remote) != 0
+	return remote == p.current.remote || slices.Contains(p.seen, remote) || p.typeOf(remote) != webrtc.ICECandidateTypePrflx
 }
 
-// typeOf returns what the peer calls an address, 0 if it has not told it.
-func (p *paths) typeOf(remote netip.AddrPort) CandidateType {
+// typeOf returns what the peer calls an address: peer-reflexive if it has not told it.
+func (p *paths) typeOf(remote netip.AddrPort) webrtc.ICECandidateType {
 	for _, c := range p.known {
 		if c.Addr == remote {
 			return c.Type
 		}
 	}
-	return 0
+	return webrtc.ICECandidateTypePrflx
 }
 
 // relayed tells whether a relay of either end carries a route.
-func (p *paths) relayed(r route) bool { return r.relayed || p.typeOf(r.remote) == Relayed }
+func (p *paths) relayed(r route) bool {
+	return r.relayed || p.typeOf(r.remote) == webrtc.ICECandidateTypeRelay
+}
 
 func (p *paths) better(a, b route) bool { return !p.relayed(a) && p.relayed(b) }
 
@@ -38,14 +42,14 @@ func (p *paths) better(a, b route) bool { return !p.relayed(a) && p.relayed(b) }
 func (p *paths) pairs() []route {
 	var direct, indirect []netip.AddrPort // addresses of the peer
 	for _, c := range p.known {
-		if c.Type == Relayed {
+		if c.Type == webrtc.ICECandidateTypeRelay {
 			indirect = append(indirect, c.Addr)
 		} else {
 			direct = append(direct, c.Addr)
 		}
 	}
 	direct = append(direct, p.seen...)
-	if r := p.current.remote; p.typeOf(r) == 0 && !slices.Contains(direct, r) {
+	if r := p.current.remote; p.typeOf(r) == webrtc.ICECandidateTypePrflx && !slices.Contains(direct, r) {
 		direct = append(direct, r)
 	}
 	var relay []netip.AddrPort

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"evio/datapath/record"
 )
@@ -41,38 +40,6 @@ const (
 	EncryptionPreferred Encryption = 0
 	EncryptionRequired  Encryption = 1 // never a path in clear text
 )
-
-// CandidateType is the ICE type of a candidate (RFC 8445 section 4).
-type CandidateType uint8
-
-// Candidate types. A peer-reflexive one is found, never told.
-const (
-	peerReflexive CandidateType = 0
-
-	Host      CandidateType = 1
-	Reflexive CandidateType = 2
-	Relayed   CandidateType = 3
-)
-
-// String returns the name of the type in the status document.
-func (c CandidateType) String() string {
-	switch c {
-	case Host:
-		return "host"
-	case Reflexive:
-		return "srflx"
-	case Relayed:
-		return "relay"
-	default:
-		return "prflx"
-	}
-}
-
-// Candidate is an address at which a node may be reached.
-type Candidate struct {
-	Type CandidateType
-	Addr netip.AddrPort
-}
 
 // Parameters are what one end tells the other before they connect.
 type Parameters struct {
@@ -113,9 +80,7 @@ func (p Parameters) Append(dst []byte) []byte {
 	dst = appendField(dst, fieldIndex, b[:])
 	dst = appendField(dst, fieldUfrag, []byte(p.Ufrag))
 	dst = appendField(dst, fieldPassword, []byte(p.Password))
-	for _, c := range p.Candidates {
-		dst = appendField(dst, fieldCandidate, c.append(nil))
-	}
+	dst = appendCandidateFields(dst, p.Candidates)
 	aeads := make([]byte, len(p.AEADs))
 	for i, a := range p.AEADs {
 		aeads[i] = byte(a)
@@ -132,6 +97,9 @@ func (p Parameters) Append(dst []byte) []byte {
 	dst = appendField(dst, fieldSecret, []byte{secret})
 	return dst
 }
+
+// fieldHead is in front of each field.
+const fieldHead = 1 + 2
 
 func appendField(dst []byte, typ byte, value []byte) []byte {
 	dst = append(dst, typ)
@@ -174,7 +142,7 @@ func ParseParameters(b []byte) (Parameters, error) {
 	return p, nil
 }
 
-func (p *Parameters) set(typ byte, value []byte) error {
+func (p *Parameters) set(typ byte, value []byte) (err error) {
 	bad := func() error { return fmt.Errorf("parameter %d has a bad value", typ) }
 	switch typ {
 	case fieldVersions:
@@ -203,7 +171,9 @@ func (p *Parameters) set(typ byte, value []byte) error {
 		}
 		p.Password = string(value)
 	case fieldCandidate:
-		return p.addCandidate(value)
+		if p.Candidates, err = addCandidate(p.Candidates, value); err != nil {
+			return fmt.Errorf("parameter %d: %w", typ, err)
+		}
 	case fieldAEADs:
 		if len(value) == 0 || len(value) > maxAEADs {
 			return bad()
@@ -227,28 +197,6 @@ func (p *Parameters) set(typ byte, value []byte) error {
 		}
 		p.Secret = value[0] == 1
 	}
-	return nil
-}
-
-// addCandidate reads {type (1), address (4 or 16), port (2)}. Candidates of
-// types that are not known are skipped.
-func (p *Parameters) addCandidate(value []byte) error {
-	if len(value) != 1+4+2 && len(value) != 1+16+2 {
-		return fmt.Errorf("parameter %d has a bad value", fieldCandidate)
-	}
-	typ := CandidateType(value[0])
-	if typ < Host || typ > Relayed {
-		return nil
-	}
-	addr, _ := netip.AddrFromSlice(value[1 : len(value)-2])
-	port := binary.BigEndian.Uint16(value[len(value)-2:])
-	if port == 0 || addr.Is4In6() {
-		return fmt.Errorf("parameter %d has a bad value", fieldCandidate)
-	}
-	if len(p.Candidates) == MaxCandidates {
-		return fmt.Errorf("parameters have more than %d candidates", MaxCandidates)
-	}
-	p.Candidates = append(p.Candidates, Candidate{Type: typ, Addr: netip.AddrPortFrom(addr, port)})
 	return nil
 }
 

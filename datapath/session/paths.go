@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/pion/webrtc/v4"
 )
 
 const (
@@ -295,7 +297,7 @@ func (p *paths) isSettled(now time.Duration, r route) bool {
 
 // remember keeps an address of the peer that it has not told.
 func (p *paths) remember(remote netip.AddrPort) {
-	if p.typeOf(remote) == 0 && !slices.Contains(p.seen, remote) {
+	if p.typeOf(remote) == webrtc.ICECandidateTypePrflx && !slices.Contains(p.seen, remote) {
 		p.seen = append(p.seen, remote)
 		p.seen = p.seen[max(0, len(p.seen)-maxSeen):]
 	}

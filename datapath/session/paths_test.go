@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/webrtc/v4"
 	"pgregory.net/rapid"
 )
 
@@ -32,7 +33,7 @@ const patient = 300 * time.Millisecond // a grace
 func twoUplinks(current route) *paths {
 	p := &paths{
 		hosts: []netip.AddrPort{ownA, ownB},
-		known: []Candidate{{Host, peerHost}, {Reflexive, peerOther}, {Relayed, peerRelay}},
+		known: []Candidate{{webrtc.ICECandidateTypeHost, peerHost}, {webrtc.ICECandidateTypeSrflx, peerOther}, {webrtc.ICECandidateTypeRelay, peerRelay}},
 	}
 	p.begin(0, current)
 	return p
@@ -124,10 +125,10 @@ func TestDirectRoutesAreTriedLessAndLess(t *testing.T) {
 }
 
 func TestSearchCoversAllPairsWithinItsBound(t *testing.T) {
-	p := &paths{relay: ownRelay, known: []Candidate{{Relayed, peerRelay}}}
+	p := &paths{relay: ownRelay, known: []Candidate{{webrtc.ICECandidateTypeRelay, peerRelay}}}
 	for i := range 10 {
 		p.hosts = append(p.hosts, addr("192.0.2.%d:4000", i+1), addr("[2001:db8::%d]:4000", i+1))
-		p.known = append(p.known, Candidate{Host, addr("198.51.100.%d:4000", i+1)}, Candidate{Host, addr("[2001:db8:1::%d]:4000", i+1)})
+		p.known = append(p.known, Candidate{webrtc.ICECandidateTypeHost, addr("198.51.100.%d:4000", i+1)}, Candidate{webrtc.ICECandidateTypeHost, addr("[2001:db8:1::%d]:4000", i+1)})
 	}
 	p.begin(0, route{local: p.hosts[0], remote: p.known[1].Addr})
 	routes := p.pairs()
@@ -180,7 +181,7 @@ func TestNewCandidatesAreChallengedWithinABound(t *testing.T) {
 	for i := range 100 {
 		var known []Candidate
 		for j := range MaxCandidates {
-			known = append(known, Candidate{Host, addr("198.18.%d.%d:1", i, j+1)})
+			known = append(known, Candidate{webrtc.ICECandidateTypeHost, addr("198.18.%d.%d:1", i, j+1)})
 		}
 		sent += len(p.setKnown(time.Second+time.Duration(i)*time.Millisecond, known).challenge)
 	}

@@ -2,9 +2,11 @@ package session
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
+	"evio/datapath/drops"
 	"evio/datapath/record"
 )
 
@@ -16,6 +18,7 @@ type event struct {
 	took       time.Duration // answer: since its request
 	sequence   uint32        // candidates, receipt
 	candidates []Candidate
+	token      uint64 // sizeCame
 }
 
 type eventKind uint8
@@ -25,6 +28,7 @@ const (
 	probeAnswer                     // an answer came by the route of its request
 	peerCandidates                  // the peer tells new ones
 	receipt                         // of our candidates
+	sizeCame                        // a large probe was answered
 )
 
 // maxEvents is how many events wait: the answers to one search.
@@ -37,6 +41,7 @@ type pilot struct {
 	s        *Session
 	paths    paths
 	alive    liveness
+	sizes    sizing
 	telling  telling
 	answered time.Duration // when the last answer on the path came
 	hearing  hearing       // of the peer's candidates
@@ -65,6 +70,8 @@ func newPilot(s *Session, peer []Candidate, hired *tenant, rented relay) *pilot 
 		m.hired = nil
 	}
 	m.paths.begin(now, p.route)
+	m.sizes.full = s.full
+	m.sizes.restart(now)
 	return m
 }
 
@@ -79,7 +86,7 @@ func (m *pilot) close() {
 
 // next is when tick is due.
 func (m *pilot) next() time.Duration {
-	next := m.alive.next
+	next := min(m.alive.next, m.sizes.next)
 	if at, due := m.paths.next(m.grace()); due {
 		next = min(next, at)
 	}
@@ -122,6 +129,9 @@ func (m *pilot) tick(ctx context.Context) bool {
 			m.gather(ctx)
 		}
 	}
+	if now >= m.sizes.next {
+		m.askSize(now)
+	}
 	if m.telling.tick(now) {
 		m.s.sendOwn(m.s.keys.sending(), Probe, func(dst []byte) []byte {
 			return appendCandidates(dst, m.telling.sequence, m.telling.candidates)
@@ -137,6 +147,35 @@ func (m *pilot) tick(ctx context.Context) bool {
 	return true
 }
 
+// askSize asks whether the path takes large records, if it is time. A small probe goes
+// along, which tells a path that takes none from one that takes nothing.
+func (m *pilot) askSize(now time.Duration) {
+	token := rand.Uint64() | 1 //nolint:gosec // tells answers apart, hides nothing
+	size, lost := m.sizes.tick(now, m.answered, m.s.pinger.roundTrip(), m.s.large.Swap(false), token)
+	if lost {
+		m.s.drops.Add(drops.PathSize)
+	}
+	if size > 0 {
+		m.s.sendProbe()
+		m.s.askSize(token, size)
+	}
+	m.limit()
+	if size > 0 && m.sizes.level > 0 { // the peer, which may send nothing large, shall find out too
+		m.s.sendOwn(m.s.keys.sending(), Probe, func(dst []byte) []byte { return append(dst, opNarrow) })
+	}
+}
+
+// limit makes records as large as the path takes them.
+func (m *pilot) limit() {
+	limit := m.sizes.limit()
+	switch before := int(m.s.limit.Swap(int32(limit))); {
+	case limit < before && before == record.MaxSize:
+		m.s.log.Warnf("the path takes no records of %d bytes: they are cut smaller", m.s.full)
+	case limit > before:
+		m.s.log.Info("the path takes full records again")
+	}
+}
+
 // handle takes an event of the reader.
 func (m *pilot) handle(e event) {
 	now := m.s.transport.now()
@@ -150,6 +189,9 @@ func (m *pilot) handle(e event) {
 		m.do(m.paths.answered(now, e.took, m.grace(), e.route))
 	case receipt:
 		m.telling.received(e.sequence)
+	case sizeCame:
+		m.sizes.answer(now, e.token)
+		m.limit()
 	case peerCandidates:
 		if m.hearing.hear(e.sequence, e.candidates) {
 			m.s.limited()
@@ -163,6 +205,7 @@ func (m *pilot) hear(now time.Duration) {
 	if !m.hearing.tick(now) {
 		return
 	}
+	m.s.setPeer(m.hearing.candidates)
 	m.do(m.paths.setKnown(now, m.hearing.candidates))
 	if m.hired != nil {
 		m.hired.permit(m.hearing.candidates)
@@ -255,6 +298,8 @@ func (m *pilot) do(o orders) {
 	m.place(m.nextSlot())
 	m.answered, m.relaying = now, now
 	m.alive.restart(now)
+	m.sizes.restart(now)
+	m.limit()
 	p := m.s.path.Load()
 	m.s.log.WithField("path", p.kind()).Infof("session has moved to %s → %s", p.local, p.remote)
 }

@@ -15,12 +15,18 @@ import (
 //	goodbye     {3}
 //	candidates  {4, sequence (4), candidates as in parameters}
 //	received    {5, sequence (4)}
+//	sized       {6, token (8), zeros}
+//	size came   {7, token (8), zeros}, as long as the request
+//	narrow      {8}
 const (
 	opRequest    = 1
 	opAnswer     = 2
 	opGoodbye    = 3
 	opCandidates = 4
 	opReceived   = 5
+	opSized      = 6
+	opSizeCame   = 7
+	opNarrow     = 8
 
 	requestSize  = 1 + 8
 	answerSize   = requestSize + 16 + 2
@@ -66,6 +72,12 @@ func appendAnswer(dst, request []byte, from netip.AddrPort) []byte {
 	addr := from.Addr().As16()
 	dst = append(dst, addr[:]...)
 	return binary.BigEndian.AppendUint16(dst, from.Port())
+}
+
+// appendPadded appends a request or an answer of size bytes that asks for a size.
+func appendPadded(dst []byte, op byte, token uint64, size int) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, op), token)
+	return append(dst, make([]byte, size-requestSize)...)
 }
 
 // answer takes an answer that has come by a route and returns its probe, done if it

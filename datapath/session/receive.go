@@ -90,15 +90,11 @@ func (t *Transport) receiveRecord(d *udp.Datagram, via relay) {
 		s.drops.Add(drops.RecordKeys)
 		return
 	}
-	by := t.routeOf(d, via)
 	if err != nil {
-		cause := openCause(err)
-		s.drops.Add(cause)
-		if cause == drops.RecordForged {
-			s.unopenedFrom(by)
-		}
+		s.drops.Add(openCause(err))
 		return
 	}
+	by := t.routeOf(d, via)
 	if !s.received(by, keys) {
 		s.drops.Add(drops.RecordKeys)
 		return
@@ -127,7 +123,7 @@ func (t *Transport) routeOf(d *udp.Datagram, via relay) route {
 	if via != nil {
 		return route{local: via.Addr(), relayed: true, remote: d.Remote}
 	}
-	return route{local: netip.AddrPortFrom(d.Local, t.port), remote: d.Remote}
+	return route{local: netip.AddrPortFrom(d.Local, uint16(t.Port())), remote: d.Remote}
 }
 
 func openCause(err error) drops.Cause {

@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	rekeyEvery      = time.Hour             // unless the configuration says otherwise
-	rekeyTimeout    = 15 * time.Second      // of a handshake, then of the confirmation of its keys
-	rekeyRetry      = 30 * time.Second      // after a rekey that failed
-	rekeySpread     = 20                    // one part in so many is taken off waits at random
-	rekeyAsk        = 5 * time.Second       // between two askings
-	rekeyRest       = 10 * time.Second      // that keys serve at least if the peer asks for others
-	rekeyGap        = 50 * time.Millisecond // between two that the higher end takes part in: each is work
+	rekeyEvery      = time.Hour        // unless the configuration says otherwise
+	rekeyTimeout    = 15 * time.Second // of a handshake, then of the confirmation of its keys
+	rekeyRetry      = 30 * time.Second // after a rekey that failed
+	rekeySpread     = 20               // one part in so many is taken off waits at random
+	rekeyAsk        = 5 * time.Second  // between two askings
+	rekeyRest       = 10 * time.Second // that keys serve at least if the peer asks for others
+	rekeyEarly      = 4                // the higher end takes part in one that comes by one part in so many of that early
 	rekeyConfirm    = 200 * time.Millisecond
 	rekeyPersist    = 5 * time.Second // as rekeyConfirm, once rekeyTimeout is over
 	previousKeysFor = 30 * time.Second
@@ -87,6 +87,7 @@ const (
 // newRekeying returns the machine of a session whose first keys are in use.
 func newRekeying(lower bool, every, now time.Duration) *rekeying {
 	m := &rekeying{lower: lower, every: every, deadline: never, pulse: never, wiping: never}
+	m.open = now + m.gap()
 	m.rest(now)
 	return m
 }
@@ -143,8 +144,15 @@ func (m *rekeying) begin(id uint32, now time.Duration) {
 	m.deadline = now + rekeyTimeout
 	if !m.lower {
 		m.deadline += rekeyTimeout
-		m.open = now + rekeyGap
+		m.open = now + m.gap()
 	}
+}
+
+// gap is the time between two rekeys that the higher end takes part in: each is work, and
+// lets the peer test a guess of a secret. The lower end keeps a longer one by itself.
+func (m *rekeying) gap() time.Duration {
+	rest := min(m.every, rekeyRest)
+	return rest - rest/rekeyEarly
 }
 
 // free returns the number of the next rekey: its generation is in no use.

@@ -21,8 +21,9 @@ type exchange struct {
 }
 
 type exchanged struct {
-	keys *record.Keys
-	err  error
+	keys   *record.Keys
+	proved *proving
+	err    error
 }
 
 // exchange starts the handshake of a rekey; stop ends it.
@@ -41,18 +42,18 @@ func (s *Session) exchange(ctx context.Context, id uint32, terms record.Secrets)
 
 // stop ends the exchange, if there is one, and waits for all that it started. It
 // returns the keys if nobody has received them yet.
-func (x *exchange) stop() *record.Keys {
+func (x *exchange) stop() exchanged {
 	if x == nil {
-		return nil
+		return exchanged{}
 	}
 	x.muted.Store(true)
 	x.cancel()
 	<-x.done
 	select {
 	case end := <-x.ended:
-		return end.keys
+		return end
 	default:
-		return nil
+		return exchanged{err: context.DeadlineExceeded}
 	}
 }
 
@@ -66,17 +67,23 @@ func (x *exchange) run(ctx context.Context, s *Session, terms record.Secrets) {
 		x.muted.Store(true) // no close_notify: records show the peer that it is over
 		s.release("rekey", secure.Close)
 	}()
-	keys, err := renewed(ctx, secure, terms)
-	x.ended <- exchanged{keys, err}
-	<-ctx.Done()
+	keys, proved, err := s.renewed(ctx, secure, terms)
+	x.ended <- exchanged{keys, proved, err}
+	proved.serve(ctx)
 }
 
-// renewed runs the handshake and makes keys as the first ones were made.
-func renewed(ctx context.Context, secure *dtls.Conn, terms record.Secrets) (*record.Keys, error) {
+// renewed runs the handshake and makes keys as the first ones were made, by one of the
+// secrets that the overlay has now.
+func (s *Session) renewed(ctx context.Context, secure *dtls.Conn, terms record.Secrets) (*record.Keys, *proving, error) {
 	secret, err := exported(ctx, secure)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	terms.Exporter = secret
-	return record.Derive(terms)
+	proved, err := s.prove(ctx, secure, secret, terms.Binding)
+	if err != nil {
+		return nil, nil, err
+	}
+	terms.Exporter, terms.Salt = secret, proved.salt()
+	keys, err := record.Derive(terms)
+	return keys, proved, err
 }

@@ -150,7 +150,7 @@ func TestGenerationsInUseAreSkipped(t *testing.T) {
 	if _, taken := higher.flight(260, time.Minute); !taken {
 		t.Error("a rekey whose generation is in no use was refused")
 	}
-	if _, taken := higher.flight(261, time.Minute+rekeyGap-1); taken {
+	if _, taken := higher.flight(261, time.Minute+higher.gap()-1); taken {
 		t.Error("a further rekey was begun at once")
 	}
 	if _, taken := higher.flight(259, 2*time.Minute); taken {

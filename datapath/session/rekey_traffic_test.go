@@ -128,8 +128,8 @@ func count(e *end, records uint64) {
 func soon(e *end) { count(e, 1<<40) }
 
 // ofRekey tells whether a datagram is a record of a rekey, by its size: it is no
-// traffic, request or answer.
+// traffic, request or answer, and none that asks for a size.
 func ofRekey(d []byte) bool {
 	const overhead = record.Overhead + 2
-	return udp.Classify(d) == udp.Record && len(d) != trafficRecord && len(d) > overhead+answerSize
+	return udp.Classify(d) == udp.Record && len(d) != trafficRecord && len(d) > overhead+answerSize && len(d) < record.MaxSize
 }

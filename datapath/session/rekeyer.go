@@ -2,7 +2,10 @@ package session
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -17,13 +20,20 @@ type rekeyer struct {
 	machine *rekeying
 	inbox   chan rekeyMessage // capacity handshakeInbox: flights of one handshake
 	wake    chan struct{}     // capacity 1: pending keys have become current
+	secrets chan struct{}     // capacity 1: the overlay has other secrets than before
+	lapse   time.Duration     // when the session ends, its secret being out of use; never if it is not
+	refused error             // the peer has no secret of today
 
 	exchange *exchange // at work, nil if there is none
+	proved   *proving  // by which the newest keys were made
 	switches uint64    // of the keys, as far as the machine knows them
 
 	cancel context.CancelFunc
 	done   chan struct{}
 }
+
+// errLapsed is why a session ends that nobody has proved a secret of today for.
+var errLapsed = fmt.Errorf("%w: the one that this session was made with is not in the file of this node any more, and the peer has proved none that is", ErrSecret)
 
 // startRekeying is called once the first keys are confirmed.
 func (s *Session) startRekeying(ctx context.Context) {
@@ -37,6 +47,8 @@ func (s *Session) startRekeying(ctx context.Context) {
 		machine: newRekeying(s.lower, every, s.transport.now()),
 		inbox:   make(chan rekeyMessage, handshakeInbox),
 		wake:    make(chan struct{}, 1),
+		secrets: make(chan struct{}, 1),
+		lapse:   never,
 		cancel:  cancel,
 		done:    make(chan struct{}),
 	}
@@ -97,7 +109,8 @@ func (s *Session) sendRekey(m rekeyMessage) {
 }
 
 func (r *rekeyer) run(ctx context.Context) {
-	defer func() { r.exchange.stop() }()
+	defer r.stop()
+	r.lookAtSecret()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -114,6 +127,8 @@ func (r *rekeyer) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		case <-r.wake:
+		case <-r.secrets:
+			r.lookAtSecret()
 		case <-keys.current.Soon():
 			r.machine.soon(r.now())
 		case m := <-r.inbox:
@@ -124,8 +139,12 @@ func (r *rekeyer) run(ctx context.Context) {
 			r.ended(ctx, end)
 		}
 		r.confirmed(ctx)
+		if r.now() >= r.lapse {
+			r.session.end(cmp.Or(r.refused, errLapsed))
+			return
+		}
 		r.work(ctx, r.machine.tick(r.now()))
-		timer.Reset(r.machine.next() - r.now())
+		timer.Reset(min(r.machine.next(), r.lapse) - r.now())
 	}
 }
 
@@ -140,6 +159,23 @@ func (r *rekeyer) confirmed(ctx context.Context) {
 	}
 	r.switches = keys.switches
 	r.work(ctx, r.machine.confirmed(r.now()))
+	r.proved.keep()
+	r.lookAtSecret()
+}
+
+// lookAtSecret has the keys replaced if they come from a secret that is out of use, and
+// sees to it that they are in time.
+func (r *rekeyer) lookAtSecret() {
+	switch {
+	case r.refused != nil:
+		return
+	case !r.session.lapsed():
+		r.lapse = never
+		return
+	case r.lapse == never:
+		r.lapse = r.now() + proofLapse
+	}
+	r.machine.soon(r.now())
 }
 
 func (r *rekeyer) receive(ctx context.Context, m rekeyMessage) {
@@ -164,11 +200,31 @@ func (r *rekeyer) receive(ctx context.Context, m rekeyMessage) {
 func (r *rekeyer) ended(ctx context.Context, end exchanged) {
 	if end.keys == nil {
 		r.session.log.WithError(end.err).Debug("handshake for new keys")
+		r.judge(end.err)
 		r.work(ctx, r.machine.failed(r.now()))
 		return
 	}
 	r.session.keys.expect(end.keys)
+	r.proved = end.proved
 	r.work(ctx, r.machine.done(r.now()))
+}
+
+// judge ends the session if the peer has been refused, or leaves proofs undone.
+func (r *rekeyer) judge(err error) {
+	switch {
+	case r.refused != nil:
+		return
+	case errors.Is(err, ErrSecret):
+	case r.session.shown.Load() >= maxProofs:
+		err = errUnproved
+	default:
+		return
+	}
+	r.refused, r.lapse = err, r.now()
+	r.session.refused.Store(&err)
+	if !r.session.lower {
+		r.lapse += proofInterval // the peer, which is told so now, hears of it first
+	}
 }
 
 // work carries out what the machine wants.
@@ -183,7 +239,7 @@ func (r *rekeyer) work(ctx context.Context, effects []rekeyEffect) {
 		case rekeyBegin:
 			r.exchange = s.exchange(ctx, r.machine.newest, keys.terms)
 		case rekeyExpire:
-			r.ended(ctx, exchanged{keys: r.stop(), err: context.DeadlineExceeded})
+			r.ended(ctx, r.stop())
 		case rekeyStop:
 			r.stop()
 		case rekeyProbe:
@@ -204,8 +260,9 @@ func (r *rekeyer) work(ctx context.Context, effects []rekeyEffect) {
 	}
 }
 
-func (r *rekeyer) stop() *record.Keys {
-	keys := r.exchange.stop()
+func (r *rekeyer) stop() exchanged {
+	end := r.exchange.stop()
 	r.exchange = nil
-	return keys
+	r.judge(end.err) // also where a further rekey has ended this one
+	return end
 }

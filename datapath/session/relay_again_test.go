@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/pion/webrtc/v4"
 )
 
 // awaitOffer waits until an end tells parameters with a relayed candidate, and
@@ -46,7 +48,7 @@ func TestRelayLostWhileConnectingIsAskedForAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := own.Candidates[len(own.Candidates)-1]
-		if len(own.Candidates) != 2 || last.Type != Relayed || last.Addr == lost {
+		if len(own.Candidates) != 2 || last.Type != webrtc.ICECandidateTypeRelay || last.Addr == lost {
 			t.Errorf("the peer is told %v, want the host and another relayed address than %v", own.Candidates, lost)
 		}
 		await(t, a.established, "Established")

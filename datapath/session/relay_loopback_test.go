@@ -9,12 +9,11 @@ import (
 
 	"github.com/pion/logging"
 	pion "github.com/pion/turn/v5"
-
-	"evio/datapath/turn"
+	"github.com/pion/webrtc/v4"
 )
 
 // serveTURN starts a TURN server on loopback for the user evio.
-func serveTURN(t *testing.T) turn.Server {
+func serveTURN(t *testing.T) webrtc.ICEServer {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -35,10 +34,10 @@ func serveTURN(t *testing.T) turn.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	return turn.Server{
-		URI:      "turn:" + conn.LocalAddr().String() + "?transport=udp",
-		Username: "evio",
-		Password: func() (string, error) { return "right", nil },
+	return webrtc.ICEServer{
+		URLs:       []string{"turn:" + conn.LocalAddr().String() + "?transport=udp"},
+		Username:   "evio",
+		Credential: TURNAccess{Password: func() (string, error) { return "right", nil }},
 	}
 }
 
@@ -46,7 +45,7 @@ func serveTURN(t *testing.T) turn.Server {
 // the allocation of one is a way.
 func TestSessionOverARealRelay(t *testing.T) {
 	server := serveTURN(t)
-	a := newLoopbackEnd(t, func(c *Config) { c.TURN = []turn.Server{server} })
+	a := newLoopbackEnd(t, func(c *Config) { c.ICEServers = []webrtc.ICEServer{server} })
 	b := newLoopbackEnd(t)
 	a.open(t, b, nil)
 	b.open(t, a, nil)
@@ -58,7 +57,7 @@ func TestSessionOverARealRelay(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, c := range peer.Candidates {
-				if c.Type != Relayed {
+				if c.Type != webrtc.ICECandidateTypeRelay {
 					peer.Candidates[i].Addr = nowhere
 				}
 			}

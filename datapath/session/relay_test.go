@@ -52,7 +52,7 @@ func (p *pool) Acquire(context.Context) (relay, error) {
 						p.deliver(r, d.Remote, d.Data)
 					}
 				}
-			})
+			}, nil)
 		}()
 		p.current = r
 	}

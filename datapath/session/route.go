@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/pion/webrtc/v4"
+
 	"evio/datapath/turn"
 	"evio/datapath/udp"
 )
@@ -27,11 +29,11 @@ type path struct {
 	route
 	out        outlet
 	slot       int
-	remoteType CandidateType // what the peer calls its end, 0 if it has not told it
+	remoteType webrtc.ICECandidateType // what the peer calls its end
 }
 
 // isRelayed tells whether a relay of either end carries the path.
-func (p *path) isRelayed() bool { return p.relayed || p.remoteType == Relayed }
+func (p *path) isRelayed() bool { return p.relayed || p.remoteType == webrtc.ICECandidateTypeRelay }
 
 // kind names the path in the status document.
 func (p *path) kind() string {

@@ -1,7 +1,9 @@
 package session
 
 import (
+	"errors"
 	"fmt"
+	"net"
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
@@ -15,13 +17,20 @@ func (s *Session) sendFrame(kind Kind, frame []byte) error {
 	}
 	buffer := s.transport.buffers.Get().(*record.Buffer)
 	defer s.transport.buffers.Put(buffer)
-	if len(frame) <= record.MaxWhole {
+	limit := int(s.limit.Load())
+	if kind == Control {
+		limit = min(limit, s.full) // no larger than what the path is asked about
+	}
+	if len(frame) > sizeable && !s.large.Load() {
+		s.large.Store(true)
+	}
+	if record.Fits(len(frame), limit) {
 		return s.sendRecord(buffer, len(record.AppendWhole(buffer.Plain(), uint8(kind), frame)))
 	}
 	id := s.frameID.Add(1)
 	for offset := 0; offset < len(frame); {
 		var plain []byte
-		plain, offset = record.AppendSlice(buffer.Plain(), uint8(kind), id, frame, offset)
+		plain, offset = record.AppendSlice(buffer.Plain(), uint8(kind), id, frame, offset, limit)
 		if err := s.sendRecord(buffer, len(plain)); err != nil {
 			return err
 		}
@@ -56,10 +65,19 @@ func (s *Session) sendOn(p *path, keys *record.Keys, buffer *record.Buffer, n in
 	return nil
 }
 
-// sendDatagram sends on a path. What the kernel refuses is counted and lost,
+// sendDatagram sends on a path. What the kernel or a relay refuses is counted and lost,
 // like everything that happens on the way.
 func (s *Session) sendDatagram(p *path, datagram []byte) {
-	if err := p.out.Send(p.remote, datagram); err != nil {
+	err := p.out.Send(p.remote, datagram)
+	if err == nil {
+		return
+	}
+	switch current := s.path.Load(); {
+	case errors.Is(err, net.ErrClosed), current != nil && p.route != current.route:
+		s.drops.Add(drops.SendPath) // a path that has ended, or a route on trial: nothing of a container was in it
+	case p.relayed:
+		s.drops.Add(drops.SendRelay)
+	default:
 		s.drops.Add(drops.SendSocket)
 	}
 }
@@ -96,4 +114,11 @@ func (s *Session) sendOwnOn(p *path, keys *record.Keys, kind Kind, body func(dst
 	defer s.transport.buffers.Put(buffer)
 	plain := body(record.AppendWhole(buffer.Plain(), uint8(kind), nil))
 	_ = s.sendOn(p, keys, buffer, len(plain))
+}
+
+// askSize asks whether a record of a size arrives, and comes back.
+func (s *Session) askSize(token uint64, size int) {
+	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte {
+		return appendPadded(dst, opSized, token, size-record.Overhead-len(dst))
+	})
 }

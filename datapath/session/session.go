@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"evio/datapath/drops"
+	"evio/datapath/proof"
 	"evio/datapath/record"
 )
 
@@ -29,7 +30,8 @@ type Handler interface {
 	// from the reader of the socket.
 	Receive(s *Session, kind Kind, frames [][]byte)
 	// Closed is the last call, made exactly once. After Close the error is
-	// ErrClosed.
+	// ErrClosed. It is ErrSecret or ErrUnproved, beside what else it is, whenever the peer
+	// has got what lets it test a guess of the overlay's secret and has not proved one.
 	Closed(s *Session, err error)
 }
 
@@ -38,11 +40,19 @@ type Options struct {
 	Local, Remote [16]byte          // node IDs; the lower one is ICE controlling and DTLS client
 	RemoteKey     ed25519.PublicKey // identity of the peer
 	Overlay       string            // for logs
-	Secret        []byte            // overlay secret, mixed into the keys; nil for none
-	Encryption    Encryption        // told to the peer and bound to the keys
-	Location      string            // likewise
-	Handler       Handler
-	Log           *logrus.Entry // nil: the transport's
+	// Secrets gives the overlay's secrets as they are now, the one to use first, at most
+	// two; nil: the overlay has none. It is asked at each handshake, from goroutines of
+	// the session, must not block, and always gives one at least.
+	Secrets func() []proof.Secret
+	// Doubt is told, from goroutines of the session, of a proof that is done and may have let
+	// the peer test a guess of another secret than the one that it has. It must not block; nil:
+	// nobody wants to know.
+	Doubt      func()
+	Encryption Encryption // told to the peer and bound to the keys
+	Location   string     // likewise
+	Frames     []int      // lengths of the largest frames of each kind that the network sends, but for control
+	Handler    Handler
+	Log        *logrus.Entry // nil: the transport's
 }
 
 func (o Options) validate() error {
@@ -60,6 +70,18 @@ func (o Options) validate() error {
 		faults = append(faults, fmt.Errorf("location has %d bytes, at most %d are allowed", len(o.Location), maxLocation))
 	}
 	return errors.Join(faults...)
+}
+
+// largestRecord is the size of the largest records that the network's frames become.
+func (o Options) largestRecord() int {
+	size := 0
+	for _, frame := range o.Frames {
+		size = max(size, record.Largest(frame))
+	}
+	if size == 0 {
+		return record.MaxSize
+	}
+	return size
 }
 
 // connection is what Connect asks for.
@@ -81,11 +103,12 @@ type Session struct {
 	hosts     []netip.AddrPort
 	opened    time.Time
 
-	mu          sync.Mutex // guards state, established, wanted, newest and own.Candidates
+	mu          sync.Mutex // guards state, established, wanted, newest, peer and own.Candidates
 	state       State
 	established time.Time
 	wanted      *connection // newest request of Connect that the owner has not taken
 	newest      [32]byte    // its binding, also when it was taken
+	peer        []Candidate // of the peer, those told last
 
 	wake        chan struct{} // capacity 1: wanted was set
 	confirmed   chan struct{} // closed when the session is established
@@ -99,7 +122,9 @@ type Session struct {
 	ended bool
 
 	keys      keyring
-	unopened  atomic.Uint32 // records of the peer that its first keys did not open
+	shown     atomic.Int32                 // handshakes in which the peer got what lets it test a guess of the secret and proved nothing; those before the session was established count until it proves one
+	proved    atomic.Pointer[proof.Secret] // that the keys in use were made with, nil for none
+	refused   atomic.Pointer[error]        // why the session ends soon: a secret was not proved again
 	path      atomic.Pointer[path]
 	handshake atomic.Pointer[handshakeConn]
 	rekeyer   atomic.Pointer[rekeyer] // while the session is established
@@ -111,9 +136,15 @@ type Session struct {
 	lastReceived atomic.Int64 // transport time of the last valid record
 	relayHeard   atomic.Int64 // transport time of the last one that came by an own relay
 	moves        atomic.Uint64
+	full         int          // size of the largest records that are sent
+	limit        atomic.Int32 // how large records may be on the present path
+	large        atomic.Bool  // frames that make large records were sent since the owner looked
 	traffic      traffic
 	drops        drops.Counters
 }
+
+// sizeable is the length from which on a frame may make records that a path does not take.
+const sizeable = 400
 
 // Open makes a session and starts to gather candidates.
 func (t *Transport) Open(options Options) (*Session, error) {
@@ -130,6 +161,7 @@ func (t *Transport) Open(options Options) (*Session, error) {
 		log:       log,
 		lower:     bytes.Compare(options.Local[:], options.Remote[:]) < 0,
 		opened:    time.Now(),
+		full:      options.largestRecord(),
 		wake:      make(chan struct{}, 1),
 		confirmed: make(chan struct{}),
 
@@ -138,6 +170,7 @@ func (t *Transport) Open(options Options) (*Session, error) {
 
 		ending: make(chan struct{}),
 	}
+	s.limit.Store(record.MaxSize)
 	ufrag, password, err := credentials()
 	if err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
@@ -154,7 +187,7 @@ func (t *Transport) Open(options Options) (*Session, error) {
 		AEADs:      record.Supported(),
 		Encryption: options.Encryption,
 		Location:   options.Location,
-		Secret:     len(options.Secret) > 0,
+		Secret:     options.Secrets != nil,
 	}
 	go s.run() // ends with the session; Transport.Close waits for it
 	return s, nil
@@ -171,7 +204,6 @@ func (s *Session) Connect(remote []byte, binding [32]byte) error {
 	if err != nil {
 		return fmt.Errorf("connect session: %w", err)
 	}
-	peer.Candidates = s.transport.usable(peer.Candidates)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {
@@ -183,6 +215,7 @@ func (s *Session) Connect(remote []byte, binding [32]byte) error {
 		return fmt.Errorf("connect session: %w", ErrClosed)
 	default: // ready, or connecting with older parameters
 	}
+	peer.Candidates = s.usable(peer.Candidates)
 	if s.state == Connecting && s.newest == binding {
 		return nil
 	}
@@ -191,6 +224,7 @@ func (s *Session) Connect(remote []byte, binding [32]byte) error {
 		return fmt.Errorf("connect session: %w", err)
 	}
 	s.wanted = &connection{peer: peer, aead: aead, binding: binding}
+	s.peer = peer.Candidates
 	s.newest, s.state = binding, Connecting
 	select {
 	case s.wake <- struct{}{}:
@@ -235,6 +269,9 @@ func (s *Session) Close() { s.end(ErrClosed) }
 
 // end asks the owner to end the session; the first reason counts.
 func (s *Session) end(reason error) {
+	if why := s.refused.Load(); why != nil && errors.Is(reason, ErrPeerClosed) {
+		reason = *why // which is why the peer does
+	}
 	s.endOnce.Do(func() {
 		s.endReason = reason
 		close(s.ending)

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/stun/v4"
+	"github.com/pion/webrtc/v4"
 	"github.com/sirupsen/logrus"
 
 	"evio/datapath/drops"
@@ -31,12 +33,14 @@ type Config struct {
 	Port int
 	// Key is the identity of this engine.
 	Key ed25519.PrivateKey
-	// STUN lists the servers (host:port) that tell the addresses NATs show. At
-	// most four are asked.
-	STUN []string
-	// TURN lists the relays for peers that cannot be reached directly, in the order
-	// in which they are tried.
-	TURN []turn.Server
+	// ICEServers lists the servers with stun: URLs that tell the addresses NATs show, of
+	// which four are asked at most, and those with turn: and turns: URLs, relays for
+	// peers that cannot be reached directly, in the order in which they are tried. The
+	// Credential of the latter is a TURNAccess.
+	ICEServers []webrtc.ICEServer
+	// Lookup resolves the names of ICE servers, for network "ip"; nil: the system's
+	// resolver.
+	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	// RekeyEvery is how long keys of a session are used, 0 for an hour.
 	RekeyEvery time.Duration
 	// ExcludeInterface names interfaces whose addresses are no candidates, such
@@ -46,6 +50,9 @@ type Config struct {
 	// IncludeLoopback makes loopback addresses candidates, for tests of several
 	// transports on one machine.
 	IncludeLoopback bool
+	// Reopened is called each time the socket is open again after it had failed, from the
+	// goroutine that reads from it; nil: nobody is told.
+	Reopened func()
 	// Log receives what the transport has to say; nil discards it.
 	Log *logrus.Entry
 }
@@ -58,18 +65,14 @@ func (c Config) validate() error {
 	if c.RekeyEvery < 0 {
 		faults = append(faults, fmt.Errorf("keys cannot be used for %v: give a time above zero", c.RekeyEvery))
 	}
-	for _, server := range c.STUN {
-		if _, _, err := net.SplitHostPort(server); err != nil {
-			faults = append(faults, fmt.Errorf("STUN server %q: write it as host:port", server))
-		}
-	}
-	return errors.Join(faults...)
+	_, _, err := iceServers(c.ICEServers)
+	return errors.Join(append(faults, err)...)
 }
 
 // socket is what a transport needs of package udp.
 type socket interface {
 	icemux.Socket
-	Run(deliver func([]udp.Datagram)) error
+	Run(deliver func([]udp.Datagram), changed func(error)) error
 	Port() int
 	Stats() udp.Stats
 	Close() error
@@ -77,21 +80,22 @@ type socket interface {
 
 // Transport is the UDP socket of the process with all its sessions.
 type Transport struct {
-	config      Config
-	log         *logrus.Entry
-	socket      socket
-	port        uint16 // of the socket
-	mux         *icemux.Mux
-	filter      icemux.HostFilter
-	hosts       func(icemux.HostFilter) ([]netip.Addr, error)
-	lookup      func(ctx context.Context, network, host string) ([]netip.Addr, error) // of STUN servers
-	reflexive   reflexive
-	relays      relays // nil: none
-	guests      guests // of the relayed address
-	certificate tls.Certificate
-	epoch       time.Time // zero of the times that sessions keep
-	drops       drops.Counters
-	buffers     sync.Pool // of *record.Buffer
+	config       Config
+	log          *logrus.Entry
+	socket       socket
+	mux          *icemux.Mux
+	filter       icemux.HostFilter
+	hosts        func(icemux.HostFilter) ([]netip.Addr, error)
+	lookup       func(ctx context.Context, network, host string) ([]netip.Addr, error) // of STUN servers
+	reflectors   []*stun.URI                                                           // STUN servers
+	relayServers []turn.Server
+	reflexive    reflexive
+	relays       relays // nil: none
+	guests       guests // of the relayed address
+	certificate  tls.Certificate
+	epoch        time.Time // zero of the times that sessions keep
+	drops        drops.Counters
+	buffers      sync.Pool // of *record.Buffer
 
 	reading sync.Mutex // makes one reader of those of the socket and of the relays
 	vector  vector     // of the reader
@@ -100,26 +104,33 @@ type Transport struct {
 	closed   bool
 	sessions atomic.Pointer[map[uint32]*Session] // replaced, never changed
 
+	fault  atomic.Pointer[error] // why the socket is not open, nil: it is
+	opened chan struct{}         // closed when it is for the first time
+
 	owners sync.WaitGroup // one for each session's goroutine
 	reader chan struct{}  // closed when the reader has ended
 }
 
-// Listen opens the socket and starts to read from it.
+// Listen opens the socket and starts to read from it. A port that cannot be had at present
+// is no error: it is asked for until it can, see Fault and Opened, and no session works
+// before.
 func Listen(config Config) (*Transport, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	s, err := udp.Listen(config.Port)
+	s, err := udp.New(config.Port)
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTransport(config, s, icemux.Hosts)
+	fault := s.Open()
+	t, err := newTransport(config, s, icemux.Hosts, fault)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if len(config.TURN) > 0 {
+	if len(t.relayServers) > 0 {
 		pool, err := turn.New(turn.Config{
-			Servers:       config.TURN,
+			Servers:       t.relayServers,
+			Resolve:       func(ctx context.Context, host string) ([]netip.Addr, error) { return t.lookup(ctx, "ip", host) },
 			Log:           t.log,
 			AllowLoopback: config.IncludeLoopback,
 			Deliver: func(a *turn.Allocation, from netip.AddrPort, datagram []byte) {
@@ -134,27 +145,41 @@ func Listen(config Config) (*Transport, error) {
 	return t, nil
 }
 
-func newTransport(config Config, s socket, hosts func(icemux.HostFilter) ([]netip.Addr, error)) (*Transport, error) {
+// newTransport makes the transport of a socket that is open, unless fault says why not.
+func newTransport(config Config, s socket, hosts func(icemux.HostFilter) ([]netip.Addr, error), fault error) (*Transport, error) {
 	certificate, err := selfSigned(config.Key)
 	if err != nil {
 		return nil, err
 	}
+	reflectors, relayServers, err := iceServers(config.ICEServers)
+	if err != nil {
+		return nil, err
+	}
 	t := &Transport{
-		config:      config,
-		log:         orDiscard(config.Log),
-		socket:      s,
-		port:        uint16(s.Port()),
-		filter:      icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
-		hosts:       hosts,
-		lookup:      net.DefaultResolver.LookupNetIP,
+		config:     config,
+		log:        orDiscard(config.Log),
+		socket:     s,
+		opened:     make(chan struct{}),
+		filter:     icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
+		hosts:      hosts,
+		lookup:     config.Lookup,
+		reflectors: reflectors, relayServers: relayServers,
 		reflexive:   reflexive{turn: make(chan struct{}, 1)},
 		certificate: certificate,
 		epoch:       time.Now(),
 		buffers:     sync.Pool{New: func() any { return new(record.Buffer) }},
 		reader:      make(chan struct{}),
 	}
+	if t.lookup == nil {
+		t.lookup = net.DefaultResolver.LookupNetIP
+	}
 	t.mux = icemux.New(s, &t.drops)
 	t.sessions.Store(&map[uint32]*Session{})
+	if fault == nil {
+		close(t.opened)
+	} else {
+		t.fault.Store(&fault)
+	}
 	go t.read() // ended by Close
 	return t, nil
 }
@@ -170,12 +195,45 @@ func orDiscard(log *logrus.Entry) *logrus.Entry {
 
 func (t *Transport) read() {
 	defer close(t.reader)
-	if err := t.socket.Run(t.deliver); err != nil && !errors.Is(err, udp.ErrClosed) {
-		t.log.WithError(err).Error("UDP socket has failed: no session will work until the plugin is restarted")
+	if err := t.socket.Run(t.deliver, t.socketChanged); err != nil && !errors.Is(err, udp.ErrClosed) {
+		t.log.WithError(err).Error("UDP socket has ended: no session will work until the plugin is restarted")
 	}
 }
 
-// Port returns the UDP port.
+// socketChanged is told of each reason why the socket is not open, and with nil that it is.
+func (t *Transport) socketChanged(fault error) {
+	if fault != nil {
+		t.fault.Store(&fault)
+		t.log.WithError(fault).Error("sessions with other sites wait for the UDP port, which is asked for again until it can be had; networks of this engine work meanwhile")
+		return
+	}
+	t.fault.Store(nil)
+	t.log.WithField("port", t.Port()).Info("the UDP port is open")
+	select {
+	case <-t.opened:
+	default:
+		close(t.opened)
+		return
+	}
+	t.AddressesChanged()
+	if t.config.Reopened != nil {
+		t.config.Reopened()
+	}
+}
+
+// Fault returns why the socket is not open at present, nil if it is.
+func (t *Transport) Fault() error {
+	if fault := t.fault.Load(); fault != nil {
+		return *fault
+	}
+	return nil
+}
+
+// Opened is closed when the socket has been open once. Before that there is nothing to tell
+// peers.
+func (t *Transport) Opened() <-chan struct{} { return t.opened }
+
+// Port returns the UDP port; while it is not open, the one that is asked for.
 func (t *Transport) Port() int { return t.socket.Port() }
 
 // now is the time that sessions keep.

@@ -12,8 +12,9 @@ type Device interface {
 	Name() string
 	// ReadFrames blocks for at least one frame and puts as many as there are into
 	// bufs, their lengths into sizes, and returns how many; sizes is as long as
-	// bufs. A buffer must hold a frame of the device's MTU with its header and
-	// two tags; longer frames are dropped and counted. Only one goroutine may read.
+	// bufs. A buffer must hold more than a frame of the device's MTU with its
+	// header and two tags; longer frames, and those that fill a buffer, are dropped and
+	// counted. Only one goroutine may read.
 	// After Close the error is os.ErrClosed.
 	ReadFrames(bufs [][]byte, sizes []int) (n int, err error)
 	// WriteFrames writes the frames in order and returns how many were taken.

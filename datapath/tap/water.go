@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,17 +14,17 @@ import (
 	"evio/datapath/netdev"
 )
 
-// overhead is what a frame may have beyond the MTU: a header and two tags.
-const overhead = 14 + 8
-
-// minFrame is an Ethernet header.
-const minFrame = 14
+const (
+	minFrame = 14 // an Ethernet header
+	tagLen   = 4
+	maxTags  = 2
+)
 
 // device is a TAP that moves one frame per system call.
 type device struct {
 	name string
 	file *os.File
-	max  int // longest frame
+	mtu  int
 
 	readFrames, readBytes       atomic.Uint64
 	writtenFrames, writtenBytes atomic.Uint64
@@ -63,7 +64,7 @@ func Open(name string, mtu int) (Device, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("open TAP %s: the library gives no file", name), tap.Close())
 	}
-	d := &device{name: name, file: file, max: mtu + overhead, close: sync.OnceValue(file.Close)}
+	d := &device{name: name, file: file, mtu: mtu, close: sync.OnceValue(file.Close)}
 	if err := errors.Join(closeOnExec(file), netdev.SetUp(name, mtu)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open TAP %s: %w", name, err), d.Close())
 	}
@@ -113,7 +114,7 @@ func (d *device) ReadFrames(bufs [][]byte, sizes []int) (int, error) {
 		}
 		// The kernel cuts a frame that does not fit; one that fills the buffer to
 		// the last byte may be such.
-		if n < minFrame || n > d.max || (n == len(bufs[0]) && n < d.max) {
+		if n == len(bufs[0]) || !d.fits(bufs[0][:n]) {
 			d.badLength.Add(1)
 			continue
 		}
@@ -126,7 +127,7 @@ func (d *device) ReadFrames(bufs [][]byte, sizes []int) (int, error) {
 
 func (d *device) WriteFrames(frames [][]byte) (int, error) {
 	for i, f := range frames {
-		if len(f) < minFrame || len(f) > d.max {
+		if !d.fits(f) {
 			d.badLength.Add(1)
 			continue
 		}
@@ -144,6 +145,25 @@ func (d *device) WriteFrames(frames [][]byte) (int, error) {
 		}
 	}
 	return len(frames), nil
+}
+
+// fits reports whether a frame is whole and within the MTU, to which tags are added.
+func (d *device) fits(f []byte) bool {
+	if len(f) < minFrame {
+		return false
+	}
+	longest := d.mtu + minFrame
+	for i := range maxTags {
+		at := minFrame - 2 + i*tagLen
+		if len(f) < at+2 {
+			break
+		}
+		if kind := binary.BigEndian.Uint16(f[at:]); kind != unix.ETH_P_8021Q && kind != unix.ETH_P_8021AD {
+			break
+		}
+		longest += tagLen
+	}
+	return len(f) <= longest
 }
 
 func (d *device) Stats() Stats {

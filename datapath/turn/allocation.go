@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"evio/wall"
 )
 
 // ErrReleased is the end of an allocation that nobody needed any more.
@@ -45,7 +47,7 @@ type Allocation struct {
 
 func newAllocation(p *Pool, s *server, l *link) *Allocation {
 	return &Allocation{
-		pool: p, server: s, link: l, made: time.Now().Round(0), // expiry goes by the wall clock
+		pool: p, server: s, link: l, made: wall.Now(), // the server judges by it
 		suspect: make(chan struct{}, 1), parting: make(chan struct{}), done: make(chan struct{}),
 		permissions: make(map[netip.Addr]*permission),
 		channels:    make(map[netip.AddrPort]*binding),
@@ -129,7 +131,7 @@ func (a *Allocation) refresh() error {
 
 // aged tells whether credentials that were made for it are about to expire.
 func (a *Allocation) aged(now time.Time) bool {
-	return a.server.config.Secret != nil && now.Round(0).Sub(a.made) >= CredentialUse
+	return a.server.config.Secret != nil && wall.At(now).Sub(a.made) >= CredentialUse
 }
 
 // end closes everything and waits for it.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"evio/wall"
 )
 
 var errExpired = fmt.Errorf("the credentials made of its secret are valid for %.0f h and have expired; the next relayed address gets new ones", CredentialLife.Hours())
@@ -23,7 +25,7 @@ func (s Server) credentials(now time.Time) (username, password string, err error
 	if err != nil {
 		return "", "", fmt.Errorf("read its secret: %w", err)
 	}
-	username, password = fromSecret(secret, s.Username, now.Add(CredentialLife))
+	username, password = fromSecret(secret, s.Username, wall.At(now).Add(CredentialLife))
 	return username, password, nil
 }
 

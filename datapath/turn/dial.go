@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"evio/wall"
 )
 
 // maxAddresses bounds the addresses of one server that are tried.
@@ -84,7 +86,7 @@ func (p *Pool) connect(ctx context.Context, s *server, to netip.AddrPort) (net.C
 	if err != nil || s.uri.Transport == TCP {
 		return conn, err
 	}
-	config := &tls.Config{ServerName: s.uri.Host, MinVersion: tls.VersionTLS12}
+	config := &tls.Config{ServerName: s.uri.Host, MinVersion: tls.VersionTLS12, Time: wall.Now}
 	if s.config.RootCAs != nil {
 		if config.RootCAs, err = s.config.RootCAs(); err != nil {
 			_ = conn.Close() // nothing was sent

@@ -1,13 +1,13 @@
 package udp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
-	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +27,9 @@ const (
 // ErrClosed is returned by Run and Send after Close.
 var ErrClosed = errors.New("UDP socket is closed")
 
+// ErrNotOpen is returned by Send while the port cannot be had.
+var ErrNotOpen = errors.New("UDP socket is not open")
+
 // Datagram is a datagram with its path.
 type Datagram struct {
 	Local  netip.Addr     // the address it was sent to
@@ -42,98 +45,100 @@ type Stats struct {
 	Overflow  uint64            `json:"overflow"` // found the kernel's buffer full
 }
 
-// Socket is a UDP socket on all addresses of both families.
+// Socket is a UDP socket on all addresses of both families. It lives longer than what the
+// kernel has for it: a port that cannot be had is asked for again, and one that fails is
+// opened anew, see Run.
 type Socket struct {
-	conn   *net.UDPConn
-	family int
-	port   int
+	wanted int // the port asked for
+	conn   atomic.Pointer[net.UDPConn]
+	family atomic.Int32
+	port   atomic.Int32 // bound at present, or last
 
 	received, sent      [Classes]atomic.Uint64
 	truncated, overflow atomic.Uint64
-	closed              atomic.Bool
-}
+	overflowBefore      uint64 // what earlier sockets of the kernel have counted; of Run
 
-// Listen binds the port, any free one if it is 0.
-func Listen(port int) (*Socket, error) {
-	if port < 0 || port > 65535 {
-		return nil, fmt.Errorf("UDP port %d: choose one from 1 to 65535, or 0 for any", port)
-	}
-	s := &Socket{}
-	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var err error
-		if e := raw.Control(func(fd uintptr) { s.family, err = configure(int(fd)) }); e != nil {
-			return e
-		}
-		return err
-	}}
-	conn, err := config.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", port))
-	if err != nil {
-		return nil, fmt.Errorf("listen on UDP port %d: %w", port, err)
-	}
-	s.conn = conn.(*net.UDPConn) // "udp" gives nothing else
-	s.port = s.conn.LocalAddr().(*net.UDPAddr).Port
-	return s, nil
+	mu     sync.Mutex // guards closed, and conn against it
+	closed bool
+	ended  chan struct{} // closed by Close
 }
-
-// configure sets the options of a fresh socket and tells its family. The
-// destination address is indispensable; larger buffers, DF off (no path MTU is
-// probed yet) and the overflow count are had where the kernel grants them.
-func configure(fd int) (family int, err error) {
-	if family, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil {
-		return 0, fmt.Errorf("socket family: %w", err)
-	}
-	if family == unix.AF_INET6 {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
-	} else {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("ask for destination addresses: %w", err)
-	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, kernelBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, kernelBuffer)
-	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, kernelBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, kernelBuffer)
-	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
-	if family == unix.AF_INET6 {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
-	}
-	return family, nil
-}
-
-// Port returns the port the socket is bound to.
-func (s *Socket) Port() int { return s.port }
 
 // Source returns what Send needs to send from a local address. The zero Addr
 // leaves the choice to the kernel.
-func (s *Socket) Source(local netip.Addr) Source { return newSource(s.family, local) }
+func (s *Socket) Source(local netip.Addr) Source { return newSource(int(s.family.Load()), local) }
 
 // Run delivers datagrams until Close and returns ErrClosed then. The vector and
 // the bytes in it are valid during the call of deliver only, which may change
 // the bytes.
-func (s *Socket) Run(deliver func([]Datagram)) error {
+//
+// A port that cannot be had is asked for again, after a second at most. A socket that fails
+// is opened anew, at the port that it had. Run tells changed of each reason why there is no
+// socket, once, and then with nil that there is one. Both are called from its goroutine.
+func (s *Socket) Run(deliver func([]Datagram), changed func(error)) error {
+	var pause pause
+	told := ""
+	for {
+		conn := s.conn.Load()
+		if conn == nil {
+			if err := s.open(); err != nil {
+				if errors.Is(err, ErrClosed) {
+					return err
+				}
+				if err.Error() != told {
+					told = err.Error()
+					changed(err)
+				}
+				if !pause.wait(s.ended) {
+					return ErrClosed
+				}
+				continue
+			}
+			if told != "" {
+				told = ""
+				changed(nil)
+			}
+			continue
+		}
+		began := time.Now()
+		err := s.read(conn, deliver)
+		if errors.Is(err, ErrClosed) {
+			return err
+		}
+		s.conn.Store(nil)
+		_ = conn.Close() // it has failed
+		s.overflowBefore = s.overflow.Load()
+		told = err.Error()
+		changed(err)
+		if time.Since(began) > longestPause {
+			pause = 0 // it has worked
+		}
+		if !pause.wait(s.ended) {
+			return ErrClosed
+		}
+	}
+}
+
+// read delivers what comes by one socket of the kernel until that fails or is closed.
+func (s *Socket) read(conn *net.UDPConn, deliver func([]Datagram)) error {
 	var (
 		buffer  [MaxDatagram]byte
 		control [controlSpace]byte
 		vector  [1]Datagram
 	)
 	for {
-		n, cn, flags, remote, err := s.conn.ReadMsgUDPAddrPort(buffer[:], control[:])
+		n, cn, flags, remote, err := conn.ReadMsgUDPAddrPort(buffer[:], control[:])
 		switch {
-		case s.closed.Load():
+		case s.isClosed():
 			return ErrClosed
 		case err != nil:
 			if transient(err) {
 				continue
 			}
-			return fmt.Errorf("receive from UDP port %d: %w", s.port, err)
+			return fmt.Errorf("receive from UDP port %d: %w", s.Port(), err)
 		}
 		local, overflow := readControl(control[:cn])
 		if overflow != 0 {
-			s.overflow.Store(uint64(overflow))
+			s.overflow.Store(s.overflowBefore + uint64(overflow))
 		}
 		if flags&unix.MSG_TRUNC != 0 {
 			s.truncated.Add(1)
@@ -160,9 +165,16 @@ func transient(err error) bool {
 
 // Send sends one datagram. It waits only for room in the local queue.
 func (s *Socket) Send(source Source, remote netip.AddrPort, datagram []byte) error {
-	_, _, err := s.conn.WriteMsgUDPAddrPort(datagram, source.control, remote)
+	conn := s.conn.Load()
+	if conn == nil {
+		if s.isClosed() {
+			return ErrClosed
+		}
+		return fmt.Errorf("send to %s: %w", remote, ErrNotOpen)
+	}
+	_, _, err := conn.WriteMsgUDPAddrPort(datagram, source.control, remote)
 	if err != nil {
-		if s.closed.Load() {
+		if s.isClosed() {
 			return ErrClosed
 		}
 		return fmt.Errorf("send to %s: %w", remote, err)
@@ -188,8 +200,28 @@ func (s *Socket) Stats() Stats {
 
 // Close releases the port and ends Run. It may be called again.
 func (s *Socket) Close() error {
-	if s.closed.Swap(true) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
 		return nil
 	}
-	return s.conn.Close()
+	s.closed = true
+	close(s.ended)
+	conn := s.conn.Load()
+	if conn == nil {
+		return nil
+	}
+	if err := conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func (s *Socket) isClosed() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
 }

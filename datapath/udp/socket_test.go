@@ -34,7 +34,7 @@ func listen(t *testing.T) (*Socket, <-chan delivered) {
 			for _, d := range batch {
 				arrived <- delivered{d.Local, d.Remote, string(d.Data)}
 			}
-		})
+		}, func(err error) { t.Errorf("socket: %v", err) })
 	}()
 	t.Cleanup(func() {
 		for range 2 {

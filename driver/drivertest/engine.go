@@ -23,11 +23,27 @@ type Engine struct {
 	Change func(ctx context.Context, l *collector.List) error
 
 	mu        sync.Mutex
+	version   string
 	names     map[string]string
 	ranges    map[string][]netip.Prefix
 	endpoints map[string]string // ID → network
+	plugins   []string
 	asked     int
 	lists     int
+}
+
+// SetVersion makes the version of the engine known, which has none before.
+func (e *Engine) SetVersion(version string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.version = version
+}
+
+// Version implements driver.Engine.
+func (e *Engine) Version(context.Context) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.version, nil
 }
 
 // Range makes the ranges of a network known.
@@ -76,6 +92,20 @@ func (e *Engine) Forget(id string) {
 	defer e.mu.Unlock()
 	delete(e.names, id)
 	delete(e.endpoints, id)
+}
+
+// Install makes these the managed plugins, in place of others.
+func (e *Engine) Install(plugins ...string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.plugins = plugins
+}
+
+// Plugins implements driver.Engine.
+func (e *Engine) Plugins(context.Context) ([]string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.plugins), nil
 }
 
 // NetworkName implements driver.Engine.

@@ -38,6 +38,7 @@ type Plane struct {
 	violations []string
 	log        []string
 	owners     func() map[string][]string
+	kept       func(networkID, endpointID string, claims []driver.Claim)
 }
 
 func endpointKey(network, id string) string { return network + "/" + id }
@@ -171,6 +172,24 @@ func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 // so.
 func (p *Plane) CheckEndpoint(ctx context.Context, spec driver.EndpointSpec) error {
 	return p.call(ctx, Call{Op: "CheckEndpoint", Network: spec.NetworkID, Endpoint: spec.ID}, func() error { return nil })
+}
+
+// KeepClaims implements driver.Plane.
+func (p *Plane) KeepClaims(kept func(networkID, endpointID string, claims []driver.Claim)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept != nil || len(p.networks) > 0 {
+		p.violations = append(p.violations, "KeepClaims called twice or late")
+	}
+	p.kept = kept
+}
+
+// Claimed is what the plane says when a container has claimed something.
+func (p *Plane) Claimed(networkID, endpointID string, claims ...driver.Claim) {
+	p.mu.Lock()
+	kept := p.kept
+	p.mu.Unlock()
+	kept(networkID, endpointID, claims)
 }
 
 // AddEndpoint implements driver.Plane.

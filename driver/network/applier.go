@@ -18,11 +18,13 @@ var errClosed = errors.New("the network, or the plugin, ended meanwhile")
 // applier runs one function at a time to bring a bridge to its desired state.
 // Requests that come while it runs are served together by one further run.
 type applier struct {
-	do   func(context.Context) error
-	log  *logrus.Entry
-	wake chan struct{}
+	do     func(context.Context) error
+	partly func(context.Context) error // what serves change; nil: do
+	log    *logrus.Entry
+	wake   chan struct{}
 
 	mu      sync.Mutex
+	whole   bool // what change does is not enough
 	waiters []chan error
 	done    bool
 	reason  string // why the last run failed, "" if it did not
@@ -34,6 +36,14 @@ func newApplier(log *logrus.Entry, do func(context.Context) error) *applier {
 
 // request asks for a run and does not wait for it.
 func (a *applier) request() {
+	a.mu.Lock()
+	a.whole = true
+	a.mu.Unlock()
+	a.change()
+}
+
+// change asks for a run of partly, which is enough unless somebody asks for more.
+func (a *applier) change() {
 	select {
 	case a.wake <- struct{}{}:
 	default: // one is due already and will see the newest state
@@ -48,9 +58,9 @@ func (a *applier) wait(ctx context.Context) error {
 		a.mu.Unlock()
 		return errClosed
 	}
-	a.waiters = append(a.waiters, result)
+	a.waiters, a.whole = append(a.waiters, result), true
 	a.mu.Unlock()
-	a.request()
+	a.change()
 	select {
 	case err := <-result:
 		return err
@@ -68,19 +78,27 @@ func (a *applier) run(ctx context.Context) {
 	}
 	defer a.finish()
 	for {
+		again := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.wake:
 		case <-retry.C:
+			again = true
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		a.mu.Lock()
-		waiters := a.waiters
-		a.waiters = nil
+		waiters, whole := a.waiters, a.whole || again || a.partly == nil
+		a.waiters, a.whole = nil, false
 		a.mu.Unlock()
+		if !whole {
+			if err := a.partly(ctx); err != nil {
+				a.request()
+			}
+			continue // what else is wrong is still so
+		}
 		retry.Stop()
 		err := a.do(ctx)
 		for _, w := range waiters {

@@ -185,3 +185,43 @@ func TestApplierEnds(t *testing.T) {
 		s.request()
 	})
 }
+
+// What has changed is enough unless somebody asks for all, and where it does not do all is
+// done.
+func TestPartOfARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		parts, fails := 0, false
+		s.partly = func(context.Context) error {
+			if parts++; fails {
+				return errors.New("it does not do")
+			}
+			return nil
+		}
+		s.change()
+		synctest.Wait()
+		if parts != 1 || len(s.began) != 0 {
+			t.Errorf("%d parts and %d runs for a change", parts, len(s.began))
+		}
+		fails = true
+		s.change()
+		<-s.began
+		s.end <- errors.New("broken")
+		synctest.Wait()
+		fails = false
+		s.change()
+		synctest.Wait()
+		if parts != 3 || s.fault() != "broken" {
+			t.Errorf("%d parts, fault %q", parts, s.fault())
+		}
+		<-time.After(retryAfter) // all is tried again
+		<-s.began
+		s.end <- nil
+		got := s.waits(t.Context())
+		<-s.began
+		s.end <- nil
+		if err := <-got; err != nil || parts != 3 || s.fault() != "" {
+			t.Errorf("%v, %d parts, fault %q", err, parts, s.fault())
+		}
+	})
+}

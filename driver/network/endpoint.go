@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"evio/datapath/netdev"
+	"evio/datapath/ovs"
 	"evio/datapath/packet"
 	"evio/driver"
 )
@@ -28,6 +29,7 @@ type endpoint struct {
 	life   context.Context //nolint:containedctx // ends its announcements
 	cancel context.CancelFunc
 	gone   atomic.Bool // its interface went away, which was logged
+	tag    uint16      // names it to the asking port; 0: it is not asked about
 
 	attached bool // the bridge shall have its interface; guarded by the network's mu
 	onBridge bool // it was put there; guarded likewise
@@ -60,6 +62,7 @@ func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (er
 	if err := n.makeInterface(spec); err != nil {
 		return err
 	}
+	n.beginClaims(spec)
 	if err := n.claim(ctx, spec); err != nil {
 		return err
 	}
@@ -126,9 +129,10 @@ func (n *network) reserve(spec driver.EndpointSpec) (*endpoint, error) {
 	if err := n.takenLocked(spec); err != nil {
 		return nil, err
 	}
-	e := &endpoint{spec: spec}
+	e := &endpoint{spec: spec, tag: n.freeTagLocked()}
 	e.life, e.cancel = context.WithCancel(n.ctx)
 	n.endpoints[spec.ID] = e
+	n.ownLocked(spec, 1)
 	return e, nil
 }
 
@@ -156,6 +160,9 @@ func (n *network) release(e *endpoint) {
 		return
 	}
 	delete(n.endpoints, e.spec.ID)
+	n.forgetLoop(e.spec.ID)
+	n.ownLocked(e.spec, -1)
+	n.endClaims(e.spec.ID)
 	if node := n.currentNode(); node != nil {
 		node.Withdraw(e.spec.Addrs, e.spec.MAC)
 	}
@@ -179,13 +186,21 @@ func (n *network) makeInterface(spec driver.EndpointSpec) error {
 	if err := n.markInterface(spec); err != nil {
 		return err
 	}
-	if n.shared {
-		// The host's switch may not complete checksums, and its settings are not ours.
-		if err := netdev.DisableTxChecksum(spec.ContainerIf); err != nil {
-			return fmt.Errorf("switch checksum offload off: %w", err)
-		}
+	return n.limitOffloads(spec.ContainerIf)
+}
+
+// limitOffloads keeps a container from leaving to its interface what the switch cannot
+// do. The kernel's own datapath can do everything.
+func (n *network) limitOffloads(device string) error {
+	info := n.sw.Info()
+	if info.Datapath != ovs.DatapathNetdev {
+		return nil
 	}
-	return nil
+	keep := netdev.TCPOffloads
+	if !info.Own { // it may not complete sums, and its settings are not ours
+		keep = netdev.NoOffloads
+	}
+	return netdev.LimitOffloads(device, keep)
 }
 
 func (n *network) markInterface(spec driver.EndpointSpec) error {
@@ -203,6 +218,7 @@ func (n *network) adopt(endpoints []driver.EndpointSpec) {
 		if err != nil {
 			continue
 		}
+		n.beginClaims(spec)
 		n.mu.Lock()
 		e.attached = true
 		n.mu.Unlock()

@@ -59,8 +59,12 @@ func (n *network) readFabric() {
 		if err != nil {
 			return
 		}
+		n.loops.frames.Add(uint64(count))
 		for i := range count {
 			frame := bufs[i][:sizes[i]]
+			if n.answerCame(frame) {
+				continue
+			}
 			node := n.currentNode()
 			if node == nil {
 				continue
@@ -74,26 +78,10 @@ func (n *network) readFabric() {
 				one[0] = frame
 				n.sendTo(e.Node, one)
 			case toAll:
-				n.learnLinkLocal(node.Table(), node.ID(), frame)
-				node.Flood(frame)
+				n.broadcast(node, frame)
 			case discard:
 			}
 		}
-	}
-}
-
-// learnLinkLocal remembers a link-local address that a container here tells of, or
-// probes, before any peer can claim it.
-func (n *network) learnLinkLocal(t *overlay.Table, self nodeid.ID, frame []byte) {
-	c, ok := packet.Claims(frame)
-	if !ok {
-		c, ok = packet.Probe(frame)
-	}
-	if !ok || !isLinkLocal6(c.Addr) {
-		return
-	}
-	if e, known := t.LookupMAC(c.MAC); known && e.Node == self {
-		n.linkLocals.learn(t, c.Addr, c.MAC)
 	}
 }
 
@@ -101,6 +89,6 @@ func (n *network) learnLinkLocal(t *overlay.Table, self nodeid.ID, frame []byte)
 func (n *network) inject(frame []byte) {
 	one := [][]byte{frame}
 	if _, err := n.fabric.WriteFrames(one); err != nil {
-		n.count(&n.drops.fabricWrite)
+		n.refused(err, &n.drops.fabricWrite)
 	}
 }

@@ -28,6 +28,15 @@ type heldFrame struct {
 	until time.Time
 }
 
+// floodedNow takes a flooded frame of a node if it is right by the directory as it is.
+func (n *network) floodedNow(origin nodeid.ID, frame []byte) bool {
+	right := n.frameFault(n.currentNode().Table(), origin, frame).cause == nil
+	if right {
+		n.inject(frame)
+	}
+	return right
+}
+
 // flooded takes a flooded frame of a node. It is called by the node's goroutine.
 func (n *network) flooded(t *overlay.Table, origin nodeid.ID, frame []byte, now time.Time) {
 	n.expire(now)
@@ -35,7 +44,7 @@ func (n *network) flooded(t *overlay.Table, origin nodeid.ID, frame []byte, now 
 	switch {
 	case f.cause == nil:
 		n.inject(frame)
-	case f.final || f.taken || len(n.held[origin]) >= heldMost:
+	case f.Final || f.Taken || len(n.held[origin]) >= heldMost:
 		n.count(f.cause)
 	default:
 		if n.held == nil {
@@ -52,14 +61,13 @@ func (n *network) flooded(t *overlay.Table, origin nodeid.ID, frame []byte, now 
 // by the node's goroutine.
 func (n *network) settle(t *overlay.Table, now time.Time) {
 	n.expire(now)
-	n.linkLocals.sweep(t)
 	for origin := range n.held {
 		n.sift(origin, func(h heldFrame) bool {
 			f := n.frameFault(t, origin, h.frame)
 			switch {
 			case f.cause == nil:
 				n.inject(h.frame)
-			case f.final || f.taken:
+			case f.Final || f.Taken:
 				n.count(f.cause)
 			default:
 				return false

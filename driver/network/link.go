@@ -2,7 +2,6 @@ package network
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"sync/atomic"
 
@@ -35,7 +34,8 @@ func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
 	l.session.Store(s)
 	dev, err := openPort(portConfig{
 		name: deviceName(linkPrefix, n.plane.engine, n.spec.ID, peer.String()), mtu: n.spec.MTU,
-		mark: deviceMark(n.plane.engine, n.spec.ID, markPeer, peer.String()), log: n.log, again: func() { n.linkAgain(l) },
+		mark: deviceMark(n.plane.engine, n.spec.ID, markPeer, peer.String()), log: n.log, shield: n.sw.Shield,
+		again: func() { n.linkAgain(l) },
 	})
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (n *network) receive(peer nodeid.ID, frames [][]byte) {
 		n.count(&n.drops.noSession)
 		return
 	}
-	accepted, t := *n.accepted.Load(), node.Table()
+	t := node.Table()
 	one := make([][]byte, 1)
 	for _, f := range frames {
 		if len(f) < packet.HeaderLen || packet.IsMulticast(packet.Destination(f)) {
@@ -105,10 +105,10 @@ func (n *network) receive(peer nodeid.ID, frames [][]byte) {
 			continue
 		}
 		src := packet.Source(f)
-		if l != nil && accepted[src] == l && n.contentFault(t, peer, f).cause == nil {
+		if n.accepted.lets(src, l) && n.frameFault(t, peer, f).cause == nil {
 			one[0] = f
 			if _, err := l.dev.WriteFrames(one); err != nil {
-				n.count(&n.drops.linkWrite)
+				n.refused(err, &n.drops.linkWrite)
 			}
 			continue
 		}
@@ -125,12 +125,12 @@ func (n *network) receiveFirst(node *overlay.Node, peer nodeid.ID, frame []byte)
 	case f.cause == nil:
 		n.inject(frame)
 		return
-	case f.final:
+	case f.Final:
 		n.count(f.cause)
 		return
 	}
 	held := append([]byte(nil), frame...)
-	if !node.After(func() {
+	if !node.AfterPeer(peer, func() {
 		if f := n.frameFault(node.Table(), peer, held); f.cause != nil {
 			n.count(f.cause)
 			return
@@ -168,6 +168,7 @@ func (n *network) linkUp(peer nodeid.ID, s *session.Session) {
 
 // linkDown takes a peer's port off the bridge.
 func (n *network) linkDown(peer nodeid.ID) {
+	n.takeLosses() // its device's counters go with it
 	n.mu.Lock()
 	l := n.links[peer]
 	delete(n.links, peer)
@@ -184,15 +185,12 @@ func (n *network) linkDown(peer nodeid.ID) {
 // linkAgain is called when the port of a link was opened anew. Until its flows are there
 // its frames take the way of first frames.
 func (n *network) linkAgain(l *link) {
-	n.mu.Lock()
-	accepted := maps.Clone(*n.accepted.Load())
-	maps.DeleteFunc(accepted, func(_ overlay.MAC, of *link) bool { return of == l })
-	n.accepted.Store(&accepted)
-	n.mu.Unlock()
+	n.accepted.forget(l)
 	n.portAgain(l.dev.Name())
 }
 
-func bufferSize(mtu int) int { return mtu + packet.HeaderLen + vlanRoom }
+// bufferSize is one byte more than the longest frame: what fills a buffer was cut.
+func bufferSize(mtu int) int { return mtu + packet.HeaderLen + vlanRoom + 1 }
 
 func buffers(mtu int) ([][]byte, []int) {
 	bufs := make([][]byte, batch)

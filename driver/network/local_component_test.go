@@ -92,13 +92,13 @@ func TestManyAtOnce(t *testing.T) {
 		if err := errors.Join(together((*box).join)...); err != nil {
 			t.Fatal(err)
 		}
-		if got := len(r.ports()); got != n+1 {
-			t.Errorf("%d ports, want %d", got, n+1)
+		if got := len(r.ports()); got != n+2 {
+			t.Errorf("%d ports, want those of %d containers and two of the network", got, n)
 		}
 		if err := errors.Join(together((*box).leave)...); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.ports(); len(got) != 1 {
+		if got := r.ports(); len(got) != 2 {
 			t.Errorf("ports left: %v", got)
 		}
 	}

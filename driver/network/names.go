@@ -16,6 +16,7 @@ const (
 	bridgePrefix = "evb" // Open vSwitch bridge of a network
 	fabricPrefix = "evf" // TAP through which the bridge hands frames to this process
 	linkPrefix   = "evl" // TAP of a link to one peer
+	askingPrefix = "eva" // TAP through which the bridge asks whether a container may send a frame
 )
 
 func deviceName(prefix string, parts ...string) string {

@@ -9,13 +9,16 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
+	"evio/datapath/proof"
 	"evio/datapath/tap"
 	"evio/driver"
+	"evio/driver/network/admission"
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
@@ -29,7 +32,6 @@ type network struct {
 	engine string
 	bridge string
 	fabric tap.Device
-	shared bool // the switch is the host's, in user space: it may not complete checksums
 	log    *logrus.Entry
 
 	ctx    context.Context //nolint:containedctx // the lifetime of the network's goroutines, ended by close
@@ -39,22 +41,34 @@ type network struct {
 	node     atomic.Pointer[overlay.Node]
 	switched *applier
 	drops    drops
+	losses   losses
+	loops    loops
+	guesses  guesses // of the overlay's secret
 
-	linkLocals linkLocals
+	rules   *admission.Rules
+	asking  tap.Device
+	claimer *claimer
+	stormed map[overlay.MAC]time.Time // when the log named a container; belongs to the fabric reader
 
 	mu        sync.Mutex
 	overlay   string
-	secretErr error // why there is no overlay secret for a new session
+	secret    []proof.Secret // of the overlay, as they were when they could be read last
+	secretErr error          // why there is no overlay secret for a new session
+	knownErr  error          // why what is known of claims is not kept, or was not
 	closed    bool
 	ranges    []netip.Prefix // from which Docker hands out addresses, as far as known
 	held      held           // belongs to the node's goroutine, not guarded by mu
 	moved     moved          // likewise
 	endpoints map[string]*endpoint
+	lastTag   uint16 // that was given to an endpoint
 	links     map[nodeid.ID]*link
-	drifted   []ovs.Drift       // found and not put right yet
-	repairs   map[string]uint64 // put right, by kind
-	// accepted is which source MACs the installed flows let in by which link.
-	accepted atomic.Pointer[map[overlay.MAC]*link]
+	own       own
+	remote    remote
+	moving    pendingMoves
+	elsewhere map[netip.Addr]struct{} // addresses of other nodes, if the flows have to know them
+	drifted   []ovs.Drift             // found and not put right yet
+	repairs   map[string]uint64       // put right, by kind
+	accepted  accepted
 }
 
 func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, err error) {
@@ -65,21 +79,36 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, 
 		links:     map[nodeid.ID]*link{},
 		log:       p.log.WithField("network", short(spec.ID)),
 	}
-	info := sw.Info()
-	n.shared = !info.Own && info.Datapath == "netdev"
-	n.accepted.Store(&map[overlay.MAC]*link{})
+	mode, err := admission.ParseMode(spec.Guard)
+	if err != nil {
+		return nil, err
+	}
+	n.rules = newRules(mode, n)
+	if mode == admission.Open {
+		n.elsewhere = map[netip.Addr]struct{}{}
+	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	fabric := deviceName(fabricPrefix, p.engine, spec.ID)
 	n.fabric, err = openPort(portConfig{
-		name: fabric, mtu: spec.MTU, mark: deviceMark(p.engine, spec.ID), log: n.log, again: func() { n.portAgain(fabric) },
+		name: fabric, mtu: spec.MTU, mark: deviceMark(p.engine, spec.ID), log: n.log, shield: sw.Shield, again: func() { n.portAgain(fabric) },
 	})
 	if err != nil {
 		n.cancel()
 		return nil, fmt.Errorf("open fabric port: %w", err)
 	}
 	n.switched = newApplier(n.log, n.apply)
+	n.claimer = newClaimer(n, mode)
+	if err := n.openAsking(); err != nil {
+		n.cancel()
+		return nil, errors.Join(err, n.fabric.Close())
+	}
+	n.wg.Go(n.readAsking)
+	n.wg.Go(func() { n.claimer.run(n.ctx) })
+	n.wg.Go(func() { n.claimer.installed(n.ctx) })
+	n.switched.partly = n.applyMoves
 	n.wg.Go(func() { n.switched.run(n.ctx) })
 	n.wg.Go(n.readFabric)
+	n.startLoops()
 	return n, nil
 }
 
@@ -93,7 +122,7 @@ func (n *network) close() {
 	}
 	n.mu.Unlock()
 	n.cancel()
-	closeErr := n.fabric.Close()
+	closeErr := errors.Join(n.fabric.Close(), n.asking.Close())
 	n.wg.Wait()
 	n.mu.Lock()
 	links := n.links
@@ -120,11 +149,12 @@ func (n *network) apply(ctx context.Context) error {
 
 func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.Bridge) error) error {
 	for {
+		n.takeMoving() // it is in what is desired
 		want, accepted := n.desired()
-		n.narrow(accepted)
+		n.accepted.narrow(accepted)
 		err := apply(ctx, want)
 		if leaveOut(accepted, err) {
-			n.accepted.Store(&accepted)
+			n.accepted.set(accepted)
 		}
 		if err == nil {
 			return nil
@@ -132,20 +162,6 @@ func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.B
 		if newest, _ := n.desired(); ctx.Err() != nil || slices.Equal(portNames(want), portNames(newest)) {
 			return err
 		}
-	}
-}
-
-// narrow takes from what is accepted what flows to come do not let in, before they are
-// there: then its frames take the way of first frames, and none runs into a flow that has
-// just gone.
-func (n *network) narrow(coming map[overlay.MAC]*link) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	before := *n.accepted.Load()
-	accepted := maps.Clone(before)
-	maps.DeleteFunc(accepted, func(mac overlay.MAC, l *link) bool { return coming[mac] != l })
-	if len(accepted) < len(before) {
-		n.accepted.Store(&accepted)
 	}
 }
 
@@ -182,28 +198,26 @@ func portNames(b ovs.Bridge) []string {
 // desired returns the bridge as it should be, and the source MACs that its flows
 // will accept by each link.
 func (n *network) desired() (ovs.Bridge, map[overlay.MAC]*link) {
-	b := ovs.Bridge{Name: n.bridge, Network: n.spec.ID, Engine: n.engine, MTU: n.spec.MTU}
-	b.Ports = append(b.Ports, ovs.Port{Name: n.fabric.Name(), Role: ovs.Fabric})
-	at := map[nodeid.ID][]ovs.MAC{}
+	b := ovs.Bridge{Name: n.bridge, Network: n.spec.ID, Engine: n.engine, MTU: n.spec.MTU, Guard: n.rules.Guard}
+	b.Ports = append(b.Ports, ovs.Port{Name: n.fabric.Name(), Role: ovs.Fabric}, ovs.Port{Name: n.asking.Name(), Role: ovs.Asking})
 	accepted := map[overlay.MAC]*link{}
-	if node := n.node.Load(); node != nil {
-		for mac, owner := range node.Table().MACs {
-			at[owner] = append(at[owner], mac)
-		}
-	}
 	n.mu.Lock()
 	attached := slices.DeleteFunc(slices.Collect(maps.Values(n.endpoints)), func(e *endpoint) bool { return !e.attached })
 	n.mu.Unlock()
+	// As one, or a MAC address that moves between two containers meanwhile is at both.
+	claimed := *n.claimer.granted.Load()
 	for _, e := range attached {
 		if n.there(e) {
-			b.Ports = append(b.Ports, n.containerPort(e.spec))
+			b.Ports = append(b.Ports, n.containerPort(e, claimed[e.spec.ID]))
 		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	b.Elsewhere = slices.Collect(maps.Keys(n.elsewhere))
 	for peer, l := range n.links {
-		b.Ports = append(b.Ports, ovs.Port{Name: l.dev.Name(), Role: ovs.Link, MACs: at[peer]})
-		for _, mac := range at[peer] {
+		macs := slices.Collect(maps.Keys(n.remote[peer]))
+		b.Ports = append(b.Ports, ovs.Port{Name: l.dev.Name(), Role: ovs.Link, MACs: macs})
+		for _, mac := range macs {
 			accepted[mac] = l
 		}
 	}
@@ -232,8 +246,15 @@ func (n *network) currentNode() *overlay.Node { return n.node.Load() }
 // stays there.
 func (n *network) join(name string) {
 	n.mu.Lock()
+	settled := n.closed || n.overlay != "" || name == ""
+	n.mu.Unlock()
+	if settled {
+		return
+	}
+	known := n.remember(name)
+	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed || n.overlay != "" || name == "" {
+	if n.closed || n.overlay != "" {
 		return
 	}
 	n.overlay = name
@@ -243,12 +264,22 @@ func (n *network) join(name string) {
 		return
 	}
 	node := overlay.New(overlay.Config{
-		Overlay: name, Key: n.plane.key, Site: n.plane.site, Subnets: usableSubnets(n.spec.Subnets), Book: n.plane.book,
-		Sessions: sessions{n}, Fabric: fabric{n}, Log: log,
+		Overlay: name, Key: n.plane.key, Site: n.plane.site, MTU: n.spec.MTU, Guard: n.spec.Guard,
+		Subnets: usableSubnets(n.spec.Subnets), Gateways: n.spec.Gateways, Book: n.plane.book,
+		Claims: n.plane.claims, Known: known,
+		Sessions: sessions{n}, Fabric: fabric{n}, Moves: moving{n}, Log: log,
 	})
 	node.HandOut(n.ranges)
 	n.node.Store(node)
+	n.claimer.put(func(now time.Time) { n.claimer.carry(n.claimer.core.Joined(now)) })
 	n.wg.Go(func() { node.Run(n.ctx) })
+	n.wg.Go(func() { n.claimProbes(node) })
+	n.wg.Go(func() {
+		if err := node.Forgot(); err != nil {
+			n.forgot(name, err)
+		}
+		n.keepKnown(n.ctx, node)
+	})
 	for _, e := range n.endpoints {
 		n.wg.Go(func() {
 			if err := node.Keep(n.ctx, e.spec.Addrs, e.spec.MAC); err != nil && n.ctx.Err() == nil {

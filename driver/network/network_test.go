@@ -15,6 +15,7 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/tap"
 	"evio/driver"
+	"evio/driver/network/admission"
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
@@ -32,12 +33,13 @@ func (idle) Stats() tap.Stats                          { return tap.Stats{} }
 func bare(t *testing.T) *network {
 	t.Helper()
 	n := &network{
-		bridge: "evb0", fabric: idle("evf0"), log: quiet(),
+		bridge: "evb0", fabric: idle("evf0"), asking: idle("eva0"), log: quiet(),
 		endpoints: map[string]*endpoint{}, links: map[nodeid.ID]*link{},
 	}
+	n.claimer = newClaimer(n, admission.Claim)
+	n.rules = newRules(admission.Claim, n)
 	n.ctx, n.cancel = context.WithCancel(t.Context())
 	t.Cleanup(n.cancel)
-	n.accepted.Store(&map[overlay.MAC]*link{})
 	return n
 }
 
@@ -61,7 +63,7 @@ func TestApplyForgivesPortsThatNobodyWants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([][]string{{"evf0", "evl1", "evl2"}, {"evf0", "evl2"}}, seen); diff != "" {
+	if diff := cmp.Diff([][]string{{"eva0", "evf0", "evl1", "evl2"}, {"eva0", "evf0", "evl2"}}, seen); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -78,12 +80,14 @@ func TestApplyReportsWhatStays(t *testing.T) {
 // they name, not for one that took its place.
 func TestApplyRecordsWhatFlowsAccept(t *testing.T) {
 	n := bare(t)
-	before := n.accepted.Load()
+	n.remote = remote{there: {theirs: {}}}
+	l := &link{dev: idle("evl1")}
+	n.links[there] = l
 	_ = n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error { return errors.New("broken") })
-	if n.accepted.Load() != before {
+	if n.accepted.lets(theirs, l) {
 		t.Error("recorded though it failed")
 	}
-	if err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error { return nil }); err != nil || n.accepted.Load() == before {
+	if err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error { return nil }); err != nil || !n.accepted.lets(theirs, l) {
 		t.Error("not recorded", err)
 	}
 }
@@ -93,13 +97,13 @@ func TestApplyRecordsWhatFlowsAccept(t *testing.T) {
 func TestApplyAcceptsNothingThatFlowsAreAboutToRefuse(t *testing.T) {
 	n := bare(t)
 	old, stays := &link{dev: idle("evl1")}, &link{dev: idle("evl2")}
-	n.accepted.Store(&map[overlay.MAC]*link{ours: old, theirs: stays, another: old})
-	n.narrow(map[overlay.MAC]*link{theirs: stays, another: stays})
-	if got := *n.accepted.Load(); len(got) != 1 || got[theirs] != stays {
+	n.accepted.set(map[overlay.MAC]*link{ours: old, theirs: stays, another: old})
+	n.accepted.narrow(map[overlay.MAC]*link{theirs: stays, another: stays})
+	if got := n.accepted.by; len(got) != 1 || got[theirs] != stays {
 		t.Errorf("accepted are %v", got)
 	}
 	err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error {
-		if got := *n.accepted.Load(); len(got) != 0 {
+		if got := n.accepted.by; len(got) != 0 {
 			t.Errorf("while flows of no link are made, accepted are %v", got)
 		}
 		return nil
@@ -118,13 +122,13 @@ func TestApplyWithABrokenPort(t *testing.T) {
 	good, bad := &link{dev: idle("evl1")}, &link{dev: idle("evl2")}
 	n.links[nodeid.ID{1}], n.links[nodeid.ID{2}] = good, bad
 	broken := errors.New("Device or resource busy")
-	before := n.accepted.Load()
+	n.remote = remote{nodeid.ID{1}: {theirs: {}}, nodeid.ID{2}: {another: {}}}
 	runs := 0
 	err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error {
 		runs++
 		return fmt.Errorf("apply bridge: %w", &ovs.PortsError{Ports: map[string]error{"evl2": broken}})
 	})
-	if n.accepted.Load() == before || runs != 1 {
+	if !n.accepted.lets(theirs, good) || n.accepted.lets(another, bad) || runs != 1 {
 		t.Errorf("not recorded after %d runs", runs)
 	}
 	if err := ofPort(err, "evl1"); err != nil {
@@ -166,11 +170,11 @@ func TestReservation(t *testing.T) {
 		t.Fatalf("%d containers have one address", len(won))
 	}
 	e := <-won
-	if b, _ := n.desired(); len(b.Ports) != 1 {
+	if b, _ := n.desired(); len(b.Ports) != 2 {
 		t.Errorf("on the bridge before it is attached: %v", portNames(b))
 	}
 	e.attached = true
-	if b, _ := n.desired(); len(b.Ports) != 2 {
+	if b, _ := n.desired(); len(b.Ports) != 3 {
 		t.Errorf("not on the bridge: %v", portNames(b))
 	}
 	n.release(e)

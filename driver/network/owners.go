@@ -9,6 +9,8 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/packet"
 	"evio/driver"
+	"evio/driver/network/admission"
+	"evio/driver/network/claims"
 	"evio/overlay"
 )
 
@@ -28,7 +30,7 @@ func (n *network) check(ctx context.Context, spec driver.EndpointSpec) error {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil
 	}
-	return err
+	return n.advise(asking, node, spec, err)
 }
 
 // claim takes a container's addresses in the overlay. Those of a container that runs
@@ -41,20 +43,30 @@ func (n *network) claim(ctx context.Context, spec driver.EndpointSpec) error {
 	case spec.Adopt:
 		return node.Keep(ctx, spec.Addrs, spec.MAC)
 	default:
-		return node.Claim(ctx, spec.Addrs, spec.MAC)
+		return n.advise(ctx, node, spec, node.Claim(ctx, spec.Addrs, spec.MAC))
 	}
 }
 
 // containerPort describes the port of a container, which has no part in what another
 // node owns.
-func (n *network) containerPort(spec driver.EndpointSpec) ovs.Port {
-	p := ovs.Port{Name: spec.HostIf, Role: ovs.Container, MACs: []ovs.MAC{spec.MAC}}
+func (n *network) containerPort(e *endpoint, claimed []claims.Claim) ovs.Port {
+	spec := e.spec
+	p := ovs.Port{
+		Name: spec.HostIf, Role: ovs.Container, Tag: e.tag, MACs: []ovs.MAC{spec.MAC}, Addrs: []netip.Addr{admission.Made(spec.MAC)}, Mute: n.looped(spec.ID),
+	}
+	for _, c := range claimed {
+		if c.Addr.IsValid() {
+			p.Taken = append(p.Taken, c.Addr)
+		} else {
+			p.MACs = append(p.MACs, c.MAC)
+		}
+	}
 	node := n.currentNode()
 	if node == nil {
-		p.Addrs = spec.Addrs
+		p.Addrs = append(p.Addrs, spec.Addrs...)
 		return p
 	}
-	p.Mute = mute(node, spec)
+	p.Mute = p.Mute || mute(node, spec)
 	for _, a := range spec.Addrs {
 		if lostTo(node, spec, a) {
 			p.Lost = append(p.Lost, a)
@@ -81,42 +93,60 @@ func lostTo(node *overlay.Node, spec driver.EndpointSpec, addr netip.Addr) bool 
 // maxMoved is how many addresses that nobody has any more are remembered.
 const maxMoved = 4096
 
-// moved is the MAC address that each address had last. It belongs to the node's
-// goroutine.
+// moved is the MAC address that each address had which nobody has at present. It belongs
+// to the node's goroutine.
 type moved map[netip.Addr]overlay.MAC
 
 // follow returns the addresses that have another MAC address than before.
-func (m moved) follow(t *overlay.Table) []overlay.Entry {
-	var changed []overlay.Entry
-	answered := 0
-	for _, e := range t.Entries() {
-		if _, ok := t.Lookup(e.Addr); !ok {
-			continue // a MAC address, or one without use
+func (m moved) follow(changes []overlay.Change) []overlay.Entry {
+	var elsewhere []overlay.Entry
+	for _, c := range changes {
+		if !c.Addr.IsValid() {
+			continue
 		}
-		answered++
-		if before, known := m[e.Addr]; known && before != e.MAC {
-			changed = append(changed, e)
+		before, known := m[c.Addr]
+		if !c.Before.Node.IsZero() {
+			before, known = c.Before.MAC, true
 		}
-		m[e.Addr] = e.MAC
+		if c.After.Node.IsZero() {
+			m.remember(c.Addr, before)
+			continue
+		}
+		delete(m, c.Addr)
+		if known && before != c.After.MAC {
+			elsewhere = append(elsewhere, c.After)
+		}
 	}
-	if len(m) > answered+maxMoved {
+	return elsewhere
+}
+
+func (m moved) remember(addr netip.Addr, mac overlay.MAC) {
+	if len(m) >= maxMoved {
 		for a := range m {
-			if _, ok := t.Lookup(a); !ok {
-				delete(m, a)
-			}
+			delete(m, a)
+			break
 		}
 	}
-	return changed
+	m[addr] = mac
 }
 
 // tellMoves tells the containers here which addresses have another MAC address than
 // before, such as one that another engine has taken over: the directory is sure of it,
 // whatever is lost on the way of a flood.
-func (n *network) tellMoves(t *overlay.Table) {
+func (n *network) tellMoves(changes []overlay.Change) {
 	if n.moved == nil {
 		n.moved = moved{}
 	}
-	for _, e := range n.moved.follow(t) {
+	for _, e := range n.moved.follow(changes) {
+		if e.Taken && e.Node == n.currentNode().ID() {
+			// Not to its container, which may still ask whether another has the address.
+			n.claimer.put(func(time.Time) {
+				if id := n.claimant(e.Addr); id != "" {
+					n.announceClaim(id, e.Addr, e.MAC)
+				}
+			})
+			continue
+		}
 		n.inject(packet.Announce(nil, e.Addr, e.MAC))
 	}
 }

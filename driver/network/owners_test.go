@@ -10,6 +10,7 @@ import (
 
 	"evio/datapath/ovs"
 	"evio/driver"
+	"evio/driver/network/admission"
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
@@ -23,8 +24,17 @@ func TestMovedAddresses(t *testing.T) {
 		}
 		return overlay.NewTable(all)
 	}
+	before := overlay.NewTable(nil)
 	told := func(table *overlay.Table) (addrs []string) {
-		for _, e := range m.follow(table) {
+		var changes []overlay.Change
+		for _, a := range []netip.Addr{their4, their6} {
+			x, _ := before.Lookup(a)
+			if y, _ := table.Lookup(a); x != y {
+				changes = append(changes, overlay.Change{Addr: a, Before: x, After: y})
+			}
+		}
+		before = table
+		for _, e := range m.follow(changes) {
 			addrs = append(addrs, e.Addr.String())
 		}
 		return addrs
@@ -47,9 +57,10 @@ func TestMovedAddresses(t *testing.T) {
 		}
 	}
 	for i := range 3 * maxMoved {
-		m[netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})] = ours
+		gone := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+		m.follow([]overlay.Change{{Addr: gone, Before: overlay.Entry{Addr: gone, MAC: ours, Node: here}}})
 	}
-	if told(entries(theirs, there, their4)); len(m) != 1 {
+	if len(m) != maxMoved {
 		t.Errorf("%d addresses are remembered", len(m))
 	}
 }
@@ -58,9 +69,9 @@ func TestMovedAddresses(t *testing.T) {
 func TestContainerPortOfALocalNetwork(t *testing.T) {
 	n := bare(t)
 	spec := driver.EndpointSpec{HostIf: "h", MAC: ours, Addrs: []netip.Addr{our4, our6}}
-	want := ovs.Port{Name: "h", Role: ovs.Container, MACs: []ovs.MAC{ours}, Addrs: []netip.Addr{our4, our6}}
+	want := ovs.Port{Name: "h", Role: ovs.Container, MACs: []ovs.MAC{ours}, Addrs: []netip.Addr{admission.Made(ours), our4, our6}}
 	equal := cmpopts.EquateComparable(netip.Addr{})
-	if diff := cmp.Diff(want, n.containerPort(spec), equal); diff != "" {
+	if diff := cmp.Diff(want, n.containerPort(&endpoint{spec: spec}, nil), equal); diff != "" {
 		t.Error(diff)
 	}
 	if err := n.check(t.Context(), spec); err != nil {
@@ -68,7 +79,7 @@ func TestContainerPortOfALocalNetwork(t *testing.T) {
 	}
 	node := overlay.New(overlay.Config{Overlay: "blue", Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: quiet()})
 	n.node.Store(node)
-	if diff := cmp.Diff(want, n.containerPort(spec), equal); diff != "" {
+	if diff := cmp.Diff(want, n.containerPort(&endpoint{spec: spec}, nil), equal); diff != "" {
 		t.Errorf("before anything is claimed: %s", diff)
 	}
 }

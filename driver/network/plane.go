@@ -20,6 +20,7 @@ import (
 
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
+	"evio/datapath/proof"
 	"evio/datapath/session"
 	"evio/driver"
 	"evio/overlay/member"
@@ -37,13 +38,18 @@ type Config struct {
 	Key       ed25519.PrivateKey // the engine's identity
 	Book      *member.Book
 	Transport *session.Transport
-	// Secrets has a function for each overlay with a secret, which is asked for it at
-	// each session.
-	Secrets map[string]func() ([]byte, error)
+	// Secrets has a function for each overlay with a secret, which gives what is to be
+	// used now, the first one first. It is asked at each session and every few seconds,
+	// and is quick but for after a change.
+	Secrets map[string]func() ([]proof.Secret, error)
 	// Site is what people call the place of this engine; empty: it has no name.
 	Site string
-	OVS  ovs.Config
-	Log  *logrus.Entry
+	// Claims says, by account, whose the addresses within prefixes are.
+	Claims map[string][]netip.Prefix
+	// Memory keeps what is known of claims; nil: nothing does.
+	Memory Memory
+	OVS    ovs.Config
+	Log    *logrus.Entry
 }
 
 // Plane is the data and control plane of the process. Its methods may be called
@@ -54,7 +60,9 @@ type Plane struct {
 	site      string
 	book      *member.Book
 	transport *session.Transport
-	secrets   map[string]func() ([]byte, error)
+	secrets   map[string]func() ([]proof.Secret, error)
+	claims    map[string][]netip.Prefix
+	memory    Memory
 	ovsConfig ovs.Config
 	log       *logrus.Entry
 
@@ -68,15 +76,18 @@ type Plane struct {
 
 	owned  chan struct{} // tells that owners are known
 	owners func() map[string][]string
-	swept  uint64 // bridges and devices that nothing owned
+	kept   func(networkID, endpointID string, claims []driver.Claim) // takes what containers have claimed; nil: nobody keeps it
+	swept  uint64                                                    // bridges and devices that nothing owned
 
 	suspects map[thing]bool // of the last look; belongs to watch
 }
 
 // New returns a plane that waits for Run to bring up its switch.
 func New(c Config) *Plane {
+	c.OVS.Engine = EngineID(c.Key)
 	return &Plane{
-		key: c.Key, engine: EngineID(c.Key), site: c.Site, book: c.Book, transport: c.Transport, secrets: c.Secrets,
+		key: c.Key, engine: c.OVS.Engine, site: c.Site, book: c.Book, transport: c.Transport, secrets: c.Secrets,
+		claims: c.Claims, memory: c.Memory,
 		ovsConfig: c.OVS, log: c.Log, ready: make(chan struct{}), networks: map[string]*network{},
 		swErr: errStarting, owned: make(chan struct{}, 1),
 	}
@@ -95,6 +106,8 @@ func (p *Plane) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() { p.watch(ctx, sw) })
+	watching.Go(func() { p.watchShields(ctx, sw) })
+	watching.Go(func() { p.watchSecrets(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -261,6 +274,7 @@ func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 	}
 	err = p.deleteBridge(ctx, sw, deviceName(bridgePrefix, p.engine, id))
 	if n != nil {
+		err = errors.Join(err, n.forgetKnown())
 		for _, e := range n.endpoints { // nobody adds one any more
 			err = errors.Join(err, removeVeth(e.spec.HostIf))
 		}
@@ -314,4 +328,11 @@ func removeVeth(name string) error {
 		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	return nil
+}
+
+// KeepClaims implements driver.Plane.
+func (p *Plane) KeepClaims(kept func(networkID, endpointID string, claims []driver.Claim)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept = kept
 }

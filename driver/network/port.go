@@ -24,7 +24,8 @@ type portConfig struct {
 	name, mark string
 	mtu        int
 	log        *logrus.Entry
-	again      func() // called by the reader after it was opened anew
+	shield     func(device string) // called before anything comes in by the device
+	again      func()              // called by the reader after it was opened anew
 }
 
 // port is a TAP that its reader opens anew when somebody deletes the device.
@@ -52,6 +53,7 @@ func (p *port) open() (tap.Device, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.shield(p.name)
 	if err := setMark(p.name, p.mark); err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}

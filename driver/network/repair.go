@@ -50,6 +50,50 @@ func (p *Plane) watch(ctx context.Context, sw *ovs.Switch) {
 	}
 }
 
+// shieldEvery is how often is looked whether the host is shielded from all ports: what
+// was removed is put back sooner than anything else.
+const shieldEvery = time.Second
+
+// watchShields looks after the shields of all bridges until the context ends.
+func (p *Plane) watchShields(ctx context.Context, sw *ovs.Switch) {
+	timer := time.NewTimer(shieldEvery)
+	defer timer.Stop()
+	for reason := ""; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		began := time.Now()
+		repaired, err := sw.RepairShields()
+		switch {
+		case err == nil:
+			reason = ""
+		case err.Error() != reason:
+			reason = err.Error()
+			p.log.WithError(err).Warn("it is not known whether the host is shielded from containers, trying again")
+		}
+		p.mu.Lock()
+		running := slices.Collect(maps.Values(p.networks))
+		p.mu.Unlock()
+		for _, n := range running {
+			if drifted, ok := repaired[n.bridge]; ok {
+				n.shieldsRepaired(drifted)
+			}
+		}
+		timer.Reset(max(shieldEvery, lookShare*time.Since(began)))
+	}
+}
+
+// shieldsRepaired counts what was put back; nothing was if the bridge has to be applied.
+func (n *network) shieldsRepaired(drifted []ovs.Drift) {
+	if len(drifted) == 0 {
+		n.switched.request()
+		return
+	}
+	n.repaired(drifted, nil)
+}
+
 // look does both once.
 func (p *Plane) look(ctx context.Context, sw *ovs.Switch) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
@@ -91,7 +135,7 @@ func (n *network) renewPorts(err error) {
 		return
 	}
 	n.mu.Lock()
-	devices := []tap.Device{n.fabric}
+	devices := []tap.Device{n.fabric, n.asking}
 	for _, l := range n.links {
 		devices = append(devices, l.dev)
 	}

@@ -4,6 +4,7 @@ package network
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -239,6 +240,74 @@ func TestDriftByHand(t *testing.T) {
 	}
 	if info, err := a.plane.Switch(); err != nil || info.Swept != uint64(len(gone)) {
 		t.Errorf("status %+v, %v, %d were to be removed", info, err, len(gone))
+	}
+}
+
+// TestHostEndsAreSilent gives the host addresses on each kind of device of a network, as address
+// configuration by itself does, and has the kernel make link-local ones. All go again, and traffic
+// goes on.
+func TestHostEndsAreSilent(t *testing.T) {
+	a, b := pair(t)
+	one, two, far := a.box(1), a.box(2), b.box(3)
+	for _, c := range []*box{one, two, far} {
+		c.attach()
+	}
+	within(t, "at first", 20*time.Second, time.Now(), one, two, far)
+	n := a.network()
+	n.mu.Lock()
+	links := make([]string, 0, 1)
+	for _, l := range n.links {
+		links = append(links, l.dev.Name())
+	}
+	n.mu.Unlock()
+	if len(links) != 1 {
+		t.Fatalf("links %v", links)
+	}
+	kinds := map[string]string{"host end": one.spec.HostIf, "fabric": n.fabric.Name(), "link": links[0], "bridge": a.bridge()}
+	addresses := func(name string) []netip.Prefix {
+		all, err := netdev.HostAddresses()
+		if err != nil {
+			t.Fatal(err)
+		}
+		index, err := netdev.Index(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all[index]
+	}
+	before := n.repairCounts()
+	for kind, name := range kinds {
+		if got := addresses(name); len(got) != 0 {
+			t.Errorf("%s %s has %v from the start", kind, name, got)
+		}
+	}
+	began := time.Now()
+	for _, name := range kinds {
+		run(t, "sysctl", "-q", "-w", "net.ipv6.conf."+name+".disable_ipv6=0", "net.ipv6.conf."+name+".accept_ra=2")
+		run(t, "ip", "address", "add", "169.254.77.1/16", "dev", name)
+		run(t, "ip", "address", "add", "fd00:77::1/64", "dev", name)
+		run(t, "sysctl", "-q", "-w", "net.ipv6.conf."+name+".addr_gen_mode=0")
+		if name == a.bridge() {
+			run(t, "ip", "link", "set", name, "up")
+		}
+	}
+	for kind, name := range kinds {
+		eventually(t, kind+" has no address any more", func() bool { return len(addresses(name)) == 0 })
+		t.Logf("%s %s: no address any more after %v", kind, name, time.Since(began).Round(time.Millisecond))
+	}
+	eventually(t, "the repairs are counted", func() bool { return n.repairCounts()["address"] >= before["address"]+uint64(len(kinds)) })
+	within(t, "afterwards", 20*time.Second, time.Now(), one, two, far)
+	nothingStale(t, a)
+	for kind, name := range kinds { // also when the device is set down and up, which makes the kernel begin anew
+		run(t, "ip", "link", "set", name, "down")
+		run(t, "ip", "link", "set", name, "up")
+		if got := addresses(name); len(got) != 0 {
+			t.Errorf("%s %s: %v", kind, name, got)
+		}
+	}
+	nothingStale(t, a)
+	if got := a.plane.Networks(t.Context())[0].Repairs["address"]; got < uint64(len(kinds)) {
+		t.Errorf("repairs of addresses in the status: %d", got)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
+	"evio/datapath/proof"
 	"evio/datapath/session"
 	"evio/driver"
 	"evio/overlay"
@@ -45,6 +46,7 @@ type rig struct {
 	runDir  string // of its own
 	plane   *Plane
 	account *overlaytest.Account
+	secrets map[string]func() ([]proof.Secret, error)
 	stop    func() // ends the plugin, idempotent
 }
 
@@ -52,7 +54,14 @@ type rig struct {
 // that engine's, because one machine has room for only one in user space.
 func newRig(t *testing.T, server *overlaytest.Server, name string, n byte, host ...*rig) *rig {
 	t.Helper()
+	return newRigWith(t, server, name, n, nil, host...)
+}
+
+// newRigWith is newRig for an engine that has overlays' secrets.
+func newRigWith(t *testing.T, server *overlaytest.Server, name string, n byte, secrets map[string]func() ([]proof.Secret, error), host ...*rig) *rig {
+	t.Helper()
 	r := makeRig(t, server, name, n)
+	r.secrets = secrets
 	for _, h := range host {
 		r.host = h.runDir
 		<-h.plane.ready
@@ -120,7 +129,7 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.plane = New(Config{Key: r.key, Book: book, Transport: transport, OVS: ovs.Config{HostRunDir: r.host, RunDir: r.runDir, Log: log}, Log: log})
+	r.plane = New(Config{Key: r.key, Book: book, Transport: transport, Secrets: r.secrets, OVS: ovs.Config{HostRunDir: r.host, RunDir: r.runDir, Log: log}, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	plane, account, done := r.plane, r.account, make(chan struct{})
 	go func() {
@@ -162,10 +171,15 @@ func (r *rig) restoreNetwork(overlayName string, boxes ...*box) {
 
 func (r *rig) addNetworkAs(id, overlayName string, living ...driver.EndpointSpec) {
 	r.t.Helper()
+	r.addNetworkIn(driver.GuardClaim, id, overlayName, living...)
+}
+
+func (r *rig) addNetworkIn(guard, id, overlayName string, living ...driver.EndpointSpec) {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
 	defer cancel()
 	err := r.plane.AddNetwork(ctx, driver.NetworkSpec{
-		ID: id, Overlay: overlayName, MTU: testMTU,
+		ID: id, Overlay: overlayName, MTU: testMTU, Guard: guard,
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/64")},
 		Adopt:   len(living) > 0, Endpoints: living,
 	})

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"evio/datapath/proof"
 	"evio/driver"
 	"evio/driver/status"
 	"evio/overlay/overlaytest"
@@ -18,19 +19,17 @@ import (
 // says so, and goes on as soon as it can.
 func TestOverlaySecret(t *testing.T) {
 	server := overlaytest.New()
-	a := newRig(t, server, "a", 1)
-	b := newRig(t, server, "b", 2, a)
-	server.Befriend(a.jid(), b.jid())
 	var readable atomic.Bool
-	secret := func() ([]byte, error) {
+	secret := func() ([]proof.Secret, error) {
 		if !readable.Load() {
 			return nil, errors.New("open blue.secret: gone")
 		}
-		return []byte("0123456789abcdef"), nil
+		return named("0123456789abcdef"), nil
 	}
-	always := func() ([]byte, error) { return []byte("0123456789abcdef"), nil }
-	a.plane.secrets = map[string]func() ([]byte, error){"blue": always}
-	b.plane.secrets = map[string]func() ([]byte, error){"blue": secret}
+	always := func() ([]proof.Secret, error) { return named("0123456789abcdef"), nil }
+	a := newRigWith(t, server, "a", 1, map[string]func() ([]proof.Secret, error){"blue": always})
+	b := newRigWith(t, server, "b", 2, map[string]func() ([]proof.Secret, error){"blue": secret}, a)
+	server.Befriend(a.jid(), b.jid())
 	a.addNetwork("blue")
 	b.addNetwork("blue")
 	eventually(t, "b says what is missing", func() bool {
@@ -58,7 +57,7 @@ func TestOverlaySecret(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	network := b.network()
-	want := []string{network.fabric.Name()}
+	want := []string{network.fabric.Name(), network.asking.Name()}
 	network.mu.Lock()
 	for _, l := range network.links {
 		want = append(want, l.dev.Name())
@@ -66,18 +65,18 @@ func TestOverlaySecret(t *testing.T) {
 	network.mu.Unlock()
 	slices.Sort(want)
 	eventually(t, "the switch has the ports", func() bool { return slices.Equal(want, b.plane.Networks(t.Context())[0].Ports) })
-	if p := status.ThisProcess(); p.TAPs != 4 {
-		t.Errorf("%d TAPs, want a fabric port and a link for each of two", p.TAPs)
+	if p := status.ThisProcess(); p.TAPs != 6 {
+		t.Errorf("%d TAPs, want a fabric port, an asking port and a link for each of two", p.TAPs)
 	}
 }
 
 // TestOverlaySecretOfOneAlone: both ends say why there is no session.
 func TestOverlaySecretOfOneAlone(t *testing.T) {
 	server := overlaytest.New()
-	a := newRig(t, server, "a", 1)
+	secrets := map[string]func() ([]proof.Secret, error){"blue": func() ([]proof.Secret, error) { return named("0123456789abcdef"), nil }}
+	a := newRigWith(t, server, "a", 1, secrets)
 	b := newRig(t, server, "b", 2, a)
 	server.Befriend(a.jid(), b.jid())
-	a.plane.secrets = map[string]func() ([]byte, error){"blue": func() ([]byte, error) { return []byte("0123456789abcdef"), nil }}
 	a.addNetwork("blue")
 	b.addNetwork("blue")
 	for r, want := range map[*rig]string{a: "this node has a secret for the overlay", b: "the peer has a secret for the overlay"} {

@@ -1,26 +1,53 @@
 package network
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/sirupsen/logrus/hooks/test"
 
+	"evio/datapath/proof"
 	"evio/overlay"
 )
+
+// named gives a secret a name in place of what it is stretched to.
+func named(names ...string) []proof.Secret {
+	var secrets []proof.Secret
+	for _, name := range names {
+		var s proof.Secret
+		copy(s[:], name)
+		secrets = append(secrets, s)
+	}
+	return secrets
+}
+
+func raw(secrets []proof.Secret) (out [][]byte) {
+	for _, s := range secrets {
+		out = append(out, s[:])
+	}
+	return out
+}
 
 // TestSecret: without its secret an overlay gets no session, and one line says so.
 func TestSecret(t *testing.T) {
 	logger, hook := test.NewNullLogger()
 	var content string
 	var fault error
+	read := func() ([]proof.Secret, error) {
+		if content == "" {
+			return nil, fault
+		}
+		return named(content), fault
+	}
 	p := &Plane{
-		secrets:  map[string]func() ([]byte, error){"blue": func() ([]byte, error) { return []byte(content), fault }},
+		secrets:  map[string]func() ([]proof.Secret, error){"blue": read},
 		networks: map[string]*network{},
 	}
 	n := &network{plane: p, log: logger.WithField("network", "n")}
 	p.networks["n"] = n
+	var last func() []proof.Secret
 	for _, step := range []struct {
 		name, overlay, content string
 		fault                  error
@@ -32,20 +59,30 @@ func TestSecret(t *testing.T) {
 		{"still gone", "blue", "", errors.New("open s: gone"), "no", ""},
 		{"empty", "blue", "", nil, "no", "no session opened, trying again"},
 		{"there", "blue", "0123456789abcdef", nil, "0123456789abcdef", "the secret of overlay blue can be read again"},
-		{"changed", "blue", "fedcba9876543210", nil, "fedcba9876543210", ""},
+		{"changed", "blue", "fedcba9876543210", nil, "fedcba9876543210", "the secrets of overlay blue have changed, there are 1 now"},
+		{"gone again", "blue", "", errors.New("open s: gone"), "no", "no session opened, trying again"},
+		{"back as it was", "blue", "fedcba9876543210", nil, "fedcba9876543210", "the secret of overlay blue can be read again"},
 	} {
 		hook.Reset()
 		content, fault = step.content, step.fault
-		got, err := n.secret(step.overlay)
+		var got string
+		secrets, err := n.secrets(step.overlay)
+		if secrets != nil {
+			last = secrets
+			got = strings.TrimRight(string(bytes.Join(raw(secrets()), nil)), "\x00")
+		}
 		faults := p.Faults()
 		if step.want == "no" {
-			if got != nil || !errors.Is(err, overlay.ErrReported) || step.fault != nil && !errors.Is(err, step.fault) {
+			if secrets != nil || !errors.Is(err, overlay.ErrReported) || step.fault != nil && !errors.Is(err, step.fault) {
 				t.Errorf("%s: %q, %v", step.name, got, err)
 			}
 			if len(faults) != 1 || !strings.HasPrefix(faults[0], "overlay blue gets no new sessions: its secret cannot be read: ") {
 				t.Errorf("%s: faults %q", step.name, faults)
 			}
-		} else if string(got) != step.want || err != nil || len(faults) != 0 {
+			if last != nil && len(last()) == 0 {
+				t.Errorf("%s: a session that is up has no secret", step.name)
+			}
+		} else if got != step.want || err != nil || len(faults) != 0 {
 			t.Errorf("%s: %q, %v, faults %q", step.name, got, err, faults)
 		}
 		var logged string

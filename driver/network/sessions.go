@@ -5,8 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"evio/datapath/packet"
 	"evio/datapath/session"
 	"evio/overlay"
+	"evio/overlay/flood"
 	"evio/overlay/nodeid"
 )
 
@@ -22,16 +24,22 @@ type sessions struct{ n *network }
 
 func (s sessions) Open(peer nodeid.ID, key ed25519.PublicKey, ev overlay.SessionEvents) (overlay.Session, error) {
 	node := s.n.currentNode()
-	secret, err := s.n.secret(node.Overlay())
+	secrets, err := s.n.secrets(node.Overlay())
 	if err != nil {
+		return nil, err
+	}
+	account := s.n.account(peer)
+	if err := s.n.guesses.admit(account, time.Now()); err != nil {
 		return nil, err
 	}
 	opened, err := s.n.plane.transport.Open(session.Options{
 		Local: node.ID(), Remote: peer, RemoteKey: key, Overlay: node.Overlay(),
-		Secret: secret, Encryption: session.EncryptionRequired,
-		Handler: &events{n: s.n, peer: peer, up: ev}, Log: s.n.log.WithField("peer", peer),
+		Secrets: secrets, Doubt: func() { s.n.guesses.doubt(account, time.Now()) }, Encryption: session.EncryptionRequired,
+		Frames:  []int{s.n.spec.MTU + packet.HeaderLen, s.n.spec.MTU + packet.HeaderLen + flood.HeaderLen},
+		Handler: &events{n: s.n, peer: peer, account: account, up: ev}, Log: s.n.log.WithField("peer", peer),
 	})
 	if err != nil {
+		s.n.guesses.ended(account)
 		return nil, err
 	}
 	return carrier{opened}, nil
@@ -71,14 +79,26 @@ func meant(err error) error {
 // events takes what a session tells: data frames go to the bridge, all else to
 // the overlay.
 type events struct {
-	n    *network
-	peer nodeid.ID
-	up   overlay.SessionEvents
+	n       *network
+	peer    nodeid.ID
+	account string
+	up      overlay.SessionEvents
 }
 
 func (e *events) Parameters(_ *session.Session, p []byte) { e.up.Parameters(p) }
-func (e *events) Established(*session.Session)            { e.up.Established() }
-func (e *events) Closed(_ *session.Session, err error)    { e.up.Closed(meant(err)) }
+
+func (e *events) Established(*session.Session) {
+	e.n.guesses.proved(e.account)
+	e.up.Established()
+}
+func (e *events) Closed(_ *session.Session, err error) {
+	if err = meant(err); errors.Is(err, session.ErrSecret) || errors.Is(err, session.ErrUnproved) {
+		e.n.guesses.failed(e.account, err, time.Now())
+	} else {
+		e.n.guesses.ended(e.account)
+	}
+	e.up.Closed(err)
+}
 func (e *events) Receive(_ *session.Session, kind session.Kind, frames [][]byte) {
 	switch kind {
 	case session.Data:
@@ -101,12 +121,14 @@ func (f fabric) LinkUp(peer nodeid.ID, s overlay.Session) {
 	}
 }
 func (f fabric) LinkDown(peer nodeid.ID) { f.n.linkDown(peer) }
-func (f fabric) DirectoryChanged() {
-	f.n.switched.request()
-	t := f.n.currentNode().Table()
-	f.n.settle(t, time.Now())
-	f.n.tellMoves(t)
+func (f fabric) DirectoryChanged(changes []overlay.Change) {
+	f.n.follow(changes)
+	f.n.rules.Follow(changes)
+	f.n.settle(f.n.currentNode().Table(), time.Now())
+	f.n.tellMoves(changes)
+	f.n.claimer.follow(changes)
 }
-func (f fabric) Deliver(origin nodeid.ID, frame []byte) {
+func (f fabric) Deliver(origin nodeid.ID, frame []byte) bool { return f.n.floodedNow(origin, frame) }
+func (f fabric) DeliverOrHold(origin nodeid.ID, frame []byte) {
 	f.n.flooded(f.n.currentNode().Table(), origin, frame, time.Now())
 }

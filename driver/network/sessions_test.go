@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"evio/datapath/session"
 	"evio/overlay"
@@ -29,7 +30,7 @@ func TestErrorsOfSessions(t *testing.T) {
 	} {
 		told := fmt.Errorf("%w: and what to do", err)
 		var heard ears
-		(&events{up: &heard}).Closed(nil, told)
+		(&events{n: &network{}, up: &heard}).Closed(nil, told)
 		for _, name := range names {
 			if errors.Is(heard.closed, name) != (name == want) { //nolint:errorlint // these very ones
 				t.Errorf("%v is %v: %v", told, name, errors.Is(heard.closed, name))
@@ -38,6 +39,12 @@ func TestErrorsOfSessions(t *testing.T) {
 		if !errors.Is(heard.closed, err) || heard.closed.Error() != told.Error() {
 			t.Errorf("%v has become %v", told, heard.closed)
 		}
+	}
+	n := &network{}
+	left := fmt.Errorf("%w: %w", session.ErrUnproved, session.ErrClosed)
+	(&events{n: n, account: "b@example.org", up: &ears{}}).Closed(nil, left)
+	if f := n.guesses.faults("blue", time.Now()); len(f) != 1 {
+		t.Errorf("a session closed here whose proof was left undone: faults %q", f)
 	}
 	if meant(nil) != nil {
 		t.Error("no error has become one")

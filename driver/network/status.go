@@ -7,7 +7,10 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"time"
 
+	"evio/datapath/packet"
+	"evio/datapath/session"
 	"evio/datapath/tap"
 	"evio/driver/status"
 	"evio/overlay"
@@ -39,7 +42,13 @@ func (p *Plane) Faults() []string {
 		if n.secretErr != nil {
 			faults = append(faults, n.secretErr.Error())
 		}
+		if n.knownErr != nil {
+			faults = append(faults, n.knownErr.Error())
+		}
+		name := n.overlay
 		n.mu.Unlock()
+		faults = append(faults, n.guesses.faults(name, time.Now())...)
+		faults = append(faults, n.loopFaults()...)
 		if node := n.currentNode(); node != nil {
 			faults = append(faults, node.Warnings()...)
 		}
@@ -62,9 +71,47 @@ func (p *Plane) Networks(ctx context.Context) []status.Network {
 	return out
 }
 
+// Losing says whether a network loses frames, which its node tells the other sites.
+func (p *Plane) Losing(id string, losing bool) {
+	p.mu.Lock()
+	n := p.networks[id]
+	p.mu.Unlock()
+	if n == nil {
+		return
+	}
+	if node := n.currentNode(); node != nil {
+		node.Losing(losing)
+	}
+}
+
+// Counters returns of every running network what was dropped, as far as that costs no
+// question to the switch.
+func (p *Plane) Counters(ctx context.Context) []status.Network {
+	p.mu.Lock()
+	running := slices.Collect(maps.Values(p.networks))
+	p.mu.Unlock()
+	out := make([]status.Network, 0, len(running))
+	for _, n := range running {
+		s := status.Network{ID: n.spec.ID, Drops: n.drops.byCause()}
+		n.addLosses(ctx, &s)
+		if node := n.node.Load(); node != nil {
+			if told, err := node.Status(ctx); err == nil {
+				maps.Copy(s.Drops, told.Drops)
+				for _, m := range told.Members {
+					if c, ok := m.Session.(carrier); ok {
+						s.Sessions = append(s.Sessions, sessionStatus(m, c))
+					}
+				}
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 func (n *network) status(ctx context.Context) status.Network {
 	n.mu.Lock()
-	s := status.Network{ID: n.spec.ID, Overlay: n.overlay, Bridge: n.bridge, MTU: n.spec.MTU, Local: true, Encryption: n.spec.Encryption, Running: true}
+	s := status.Network{ID: n.spec.ID, Overlay: n.overlay, Bridge: n.bridge, MTU: n.spec.MTU, Local: true, Encryption: n.spec.Encryption, Guard: n.spec.Guard, Running: true}
 	s.Secret = n.plane.secrets[n.overlay] != nil
 	noSecret := n.secretErr
 	n.mu.Unlock()
@@ -72,8 +119,11 @@ func (n *network) status(ctx context.Context) status.Network {
 	if s.Fault == "" && noSecret != nil {
 		s.Fault = noSecret.Error()
 	}
+	n.addClaims(ctx, s.Endpoints)
 	s.Drops = n.drops.byCause()
+	n.addLosses(ctx, &s)
 	s.Repairs = n.repairCounts()
+	s.Warnings, s.Loops = append(n.loopFaults(), n.guesses.faults(s.Overlay, time.Now())...), n.loopCount()
 	refused, err := n.sw.Drops(ctx, n.bridge)
 	if err != nil && s.Fault == "" && len(s.Ports) > 0 {
 		s.Fault = fmt.Sprintf("bridge %s does not answer: %v", n.bridge, err)
@@ -87,7 +137,8 @@ func (n *network) status(ctx context.Context) status.Network {
 	if node == nil {
 		return s
 	}
-	s.Local, s.Node, s.Warnings = false, node.ID().String(), node.Warnings()
+	s.Local, s.Node = false, node.ID().String()
+	s.Warnings = append(s.Warnings, node.Warnings()...)
 	for _, e := range node.Table().Entries() {
 		entry := status.Entry{MAC: net.HardwareAddr(e.MAC[:]).String(), Node: e.Node.String()}
 		if e.Addr.IsValid() {
@@ -167,6 +218,9 @@ func memberStatus(m overlay.MemberStatus) status.Member {
 	if m.Err != nil {
 		out.LastError = m.Err.Error()
 	}
+	if m.Clock != nil {
+		out.Clock = &status.Clock{AheadMillis: m.Clock.Ahead.Milliseconds(), Likely: m.Clock.Likely}
+	}
 	return out
 }
 
@@ -179,9 +233,23 @@ func sessionStatus(m overlay.MemberStatus, c carrier) status.Session {
 			Local: i.Local.String(), Remote: i.Remote.String(), LocalType: i.LocalType, RemoteType: i.RemoteType,
 		},
 		Moves: i.Moves, RTTMillis: float64(i.RTT.Microseconds()) / 1000, Opened: i.Opened, Established: i.Established,
+		Candidates: i.Candidates, PeerCandidates: i.PeerCandidates,
 		AEAD: i.AEAD, Generation: i.Generation, Rekeyed: i.Rekeyed, Rekeys: i.Rekeys,
 		TxFrames: i.TxFrames, TxBytes: i.TxBytes, RxFrames: i.RxFrames, RxBytes: i.RxBytes, OffPath: i.OffPath, Drops: i.Drops,
+		Narrow: narrow(i),
 	}
+}
+
+// narrow describes a path that takes no full packets, nil for one that does.
+func narrow(i session.Info) *status.Narrow {
+	if i.Record == 0 {
+		return nil
+	}
+	headers := 20 + 8
+	if i.Remote.Addr().Is6() {
+		headers = 40 + 8
+	}
+	return &status.Narrow{FullBytes: i.FullRecord + headers, TakesBytes: i.Record + headers, MTU: i.WholeFrame - packet.HeaderLen}
 }
 
 func texts(ids []nodeid.ID) []string {

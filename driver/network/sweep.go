@@ -164,7 +164,7 @@ func (n *network) markBridge(devices map[string]netdev.Device) {
 func (n *network) devices() map[string]bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	used := map[string]bool{n.bridge: true, n.fabric.Name(): true}
+	used := map[string]bool{n.bridge: true, n.fabric.Name(): true, n.asking.Name(): true}
 	for _, e := range n.endpoints {
 		used[e.spec.HostIf] = true
 	}

@@ -3,27 +3,28 @@ package spelling
 
 import "strings"
 
-// maxName bounds the work for an absurd name, in bytes.
-const maxName = 128
+const (
+	// maxName bounds the work for an absurd name, in bytes.
+	maxName = 128
+	// maxEdits is how far a name may be from what was typed: what is farther is
+	// another word, and to name it misleads.
+	maxEdits = 2
+)
 
-// Nearest returns the name that a mistyped one most likely means: the least edit
-// distance, and at most half of the longer name's length. An option without its
-// prefix (mtu, overlay) is taken for the one that ends so.
+// Nearest returns the name that a mistyped one most likely means: the one of the least
+// edit distance, which is at most two and at most half of the longer name's length.
 func Nearest(word string, names []string) (string, bool) {
 	word = strings.ToLower(word)
 	if len(word) > maxName {
 		return "", false
 	}
-	best, least := "", 0
+	best, least := "", maxEdits+1
 	for _, name := range names {
-		if word != "" && strings.HasSuffix(name, "."+word) {
-			return name, true
-		}
-		if d := distance(word, name); best == "" || d < least {
+		if d := distance(word, name); d < least && d*2 <= max(len(word), len(name)) {
 			best, least = name, d
 		}
 	}
-	return best, least*2 <= max(len(word), len(best))
+	return best, least <= maxEdits
 }
 
 // distance is the Levenshtein distance in bytes.

@@ -1,16 +1,20 @@
 package spelling
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func TestNearest(t *testing.T) {
-	names := []string{"evio.overlay", "evio.gateway", "com.docker.network.driver.mtu"}
+	names := []string{"evio.overlay", "evio.gateway", "com.docker.network.driver.mtu", "log", "ovs"}
 	for word, want := range map[string]string{
-		"evio.gatway": "evio.gateway", "EVIO.OVERLAY": "evio.overlay", "gateway": "evio.gateway",
-		"com.docker.network.mtu": "com.docker.network.driver.mtu",
-		"":                       "", "ip": "", strings.Repeat("x", 1000): "",
+		"evio.gatway": "evio.gateway", "EVIO.OVERLAY": "evio.overlay", "evio.gatewya": "evio.gateway",
+		"com.docker.network.driver.mut": "com.docker.network.driver.mtu", "lgo": "", "logs": "log",
+		"com.docker.network.mtu": "", "com.docker.network.bridge.name": "", "gateway": "", "us": "",
+		"": "", "ip": "", strings.Repeat("x", 1000): "",
 	} {
 		got, ok := Nearest(word, names)
 		if ok != (want != "") || ok && got != want {
@@ -20,6 +24,24 @@ func TestNearest(t *testing.T) {
 	if got, ok := Nearest("x", nil); ok && got != "" {
 		t.Errorf("nearest of none: %q", got)
 	}
+}
+
+// TestNearestIsNear: what is farther than two edits, or than half of the word, is never named.
+func TestNearestIsNear(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		word := rapid.StringMatching(`[a-c]{0,6}`).Draw(t, "word")
+		names := rapid.SliceOf(rapid.StringMatching(`[a-c]{1,6}`)).Draw(t, "names")
+		got, ok := Nearest(word, names)
+		least := 7
+		for _, name := range names {
+			if d := distance(word, name); d <= 2 && d*2 <= max(len(word), len(name)) {
+				least = min(least, d)
+			}
+		}
+		if ok != (least < 7) || ok && (distance(word, got) != least || !slices.Contains(names, got)) {
+			t.Errorf("Nearest(%q, %q) = %q, %v", word, names, got, ok)
+		}
+	})
 }
 
 func TestDistance(t *testing.T) {

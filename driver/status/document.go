@@ -32,6 +32,7 @@ type Document struct {
 	State      State      `json:"state"`       // what is kept on disk
 	Membership Membership `json:"membership"`  // who is let into overlays
 	Docker     Docker     `json:"docker"`      // the engine
+	Reach      Reach      `json:"reach"`       // what the process can reach of the host
 	LastErrors []LogEvent `json:"last_errors"` // the latest warnings and errors of the log that differ, oldest first
 }
 
@@ -56,13 +57,30 @@ type State struct {
 
 // Membership is who is let into overlays.
 type Membership struct {
-	Faults []string `json:"faults"` // what keeps this engine or members out, one sentence each
+	Identity string   `json:"identity"` // fingerprint of this engine's own identity, which operators compare
+	Faults   []string `json:"faults"`   // what keeps this engine or members out, one sentence each
 }
 
 // Docker is the engine that the plugin serves.
 type Docker struct {
 	Socket string `json:"socket"`          // of its API, a path on the host
 	Error  string `json:"error,omitempty"` // why its API did not answer just now
+}
+
+// Reach is what the process can reach of the host.
+type Reach struct {
+	Confined     bool     `json:"confined"`        // it has given up what it does not use, and can mount nothing
+	Folders      []Folder `json:"folders"`         // of the host, sorted by path
+	Hidden       []string `json:"hidden"`          // in these folders, what something empty is put on
+	Namespaces   int      `json:"namespaces"`      // of containers' networks, that are mounted in them
+	Capabilities []string `json:"capabilities"`    // that it has or can get, sorted
+	Error        string   `json:"error,omitempty"` // why that cannot be told
+}
+
+// Folder is one of the host.
+type Folder struct {
+	Path     string `json:"path"`
+	Writable bool   `json:"writable"`
 }
 
 // LogEvent is a warning or an error of the log.
@@ -98,6 +116,7 @@ type Transport struct {
 	Port      int               `json:"port"`            // UDP port
 	Datagrams map[string]uint64 `json:"datagrams"`       // received, by class: stun, handshake, record, unknown
 	Drops     map[string]uint64 `json:"drops"`           // received and not used, by cause
+	Losses    []Loss            `json:"losses"`          // which of these mean a loss, and lately
 	Sessions  map[string]int    `json:"sessions"`        // by state, those of all networks
 	Agents    int               `json:"agents"`          // ICE agents at work
 	Relays    []Relay           `json:"relays"`          // the configured TURN servers
@@ -116,7 +135,7 @@ type Relay struct {
 
 // Signalling is one XMPP account.
 type Signalling struct {
-	Server    string    `json:"server"` // host:port
+	Server    string    `json:"server"` // host:port; where none is set, the one that is connected or was tried last
 	JID       string    `json:"jid"`    // bare
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since,omitzero"`       // of the present state
@@ -125,6 +144,13 @@ type Signalling struct {
 	Strangers uint64    `json:"strangers"`            // presences and messages of accounts that are in no list of members, dropped
 
 	Drops map[string]uint64 `json:"drops"` // of stanzas, by cause
+	Lists []List            `json:"lists"` // of members
+}
+
+// List is one list of members of an account.
+type List struct {
+	Members   string    `json:"members"`            // roster, group:NAME or room:ROOM@SERVICE
+	Confirmed time.Time `json:"confirmed,omitzero"` // when it was last complete
 }
 
 // Network is one Docker network and its overlay as this node sees it.
@@ -138,6 +164,7 @@ type Network struct {
 	MTU        int               `json:"mtu"`        // bytes
 	Local      bool              `json:"local"`      // of this engine alone: no overlay (yet)
 	Encryption string            `json:"encryption"` // the option evio.encryption
+	Guard      string            `json:"guard"`      // the option evio.guard: strict, claim or open
 	Secret     bool              `json:"secret"`     // an overlay secret is part of the keys
 	Endpoints  []Endpoint        `json:"endpoints"`
 	Members    []Member          `json:"members"`
@@ -147,9 +174,12 @@ type Network struct {
 	Conflicts  []Conflict        `json:"conflicts"`       // addresses of containers here that another node owns
 	Warnings   []string          `json:"warnings"`        // what works and is going to fail, a sentence each
 	Drops      map[string]uint64 `json:"drops"`           // frames, by cause
+	Losses     []Loss            `json:"losses"`          // which of these, and of the sessions' drops, mean a loss, and lately
+	Elsewhere  []Elsewhere       `json:"elsewhere"`       // members that are online while none is in this overlay
 	Running    bool              `json:"running"`         // it has a bridge; else it is being restored
 	Fault      string            `json:"fault,omitempty"` // what keeps it, its bridge or its sessions from being as they should
-	Repairs    map[string]uint64 `json:"repairs"`         // what others had changed and was put right: bridge, settings, port, flows, device, shield
+	Loops      uint64            `json:"loops"`           // how often the port of a container was muted that led the network back into itself
+	Repairs    map[string]uint64 `json:"repairs"`         // what others had changed and was put right: bridge, settings, port, flows, device, address, shield
 }
 
 // Endpoint is a container's attachment on this engine.
@@ -159,7 +189,26 @@ type Endpoint struct {
 	Addresses []string `json:"addresses"`
 	Interface string   `json:"interface"` // the veth end on the bridge; empty while not joined
 	State     string   `json:"state"`     // one of the constants below
+	Claims    []Claim  `json:"claims,omitempty"`
 }
+
+// Claim is what a container has claimed by itself, or announces without getting it.
+type Claim struct {
+	Address string    `json:"address"` // empty: the MAC address alone
+	MAC     string    `json:"mac"`
+	State   string    `json:"state"` // one of the constants below
+	Since   time.Time `json:"since"` // of the state
+	// Container is the one that has it (held), or that announces it too (claimed).
+	Container string `json:"container,omitempty"`
+}
+
+// States of a claim.
+const (
+	ClaimHas     = "claimed"
+	ClaimHeld    = "held"    // another container has it
+	ClaimLimit   = "limit"   // it is more than the container or the engine may claim
+	ClaimRefused = "refused" // no container may claim it
+)
 
 // States of an endpoint.
 const (
@@ -177,16 +226,31 @@ type Member struct {
 	Membership string `json:"membership"`           // what it is a member by: roster, group:NAME or room:ROOM@SERVICE
 	Site       string `json:"site,omitempty"`       // what it calls its place; empty: nothing, or not known yet
 	LastError  string `json:"last_error,omitempty"` // of the last session with it that was not established or ended
+	Clock      *Clock `json:"clock,omitempty"`      // how its clock stands to this engine's; missing: not known
+}
+
+// Clock is how the clock of another engine stands to this one's.
+type Clock struct {
+	AheadMillis int64 `json:"ahead_ms"` // negative: it is behind
+	// Likely: that follows from when it signed what was refused for its time; else it was
+	// measured over the session.
+	Likely bool `json:"likely,omitempty"`
 }
 
 // Session is the keys and the path shared with one other node.
 type Session struct {
-	Node        string            `json:"node"` // the far end's node ID
-	JID         string            `json:"jid"`  // the far end's bare JID
-	State       string            `json:"state"`
-	Path        Path              `json:"path"`
-	Moves       uint64            `json:"moves"`  // from one path to another
-	RTTMillis   float64           `json:"rtt_ms"` // smoothed round trip, milliseconds; 0: not measured
+	Node      string  `json:"node"` // the far end's node ID
+	JID       string  `json:"jid"`  // the far end's bare JID
+	State     string  `json:"state"`
+	Path      Path    `json:"path"`
+	Moves     uint64  `json:"moves"`  // from one path to another
+	RTTMillis float64 `json:"rtt_ms"` // smoothed round trip, milliseconds; 0: not measured
+
+	// ICE candidates as WebRTC writes them (RFC 8839 section 5.1): those that the far end
+	// is told, and those that it told and that may be used.
+	Candidates     []string `json:"candidates"`
+	PeerCandidates []string `json:"peer_candidates"`
+
 	Opened      time.Time         `json:"opened,omitzero"`
 	Established time.Time         `json:"established,omitzero"` // its first keys were confirmed; opened to here is the set-up
 	AEAD        string            `json:"aead"`
@@ -196,9 +260,18 @@ type Session struct {
 	TxFrames    uint64            `json:"tx_frames"`
 	TxBytes     uint64            `json:"tx_bytes"` // of frames
 	RxFrames    uint64            `json:"rx_frames"`
-	RxBytes     uint64            `json:"rx_bytes"` // of frames
-	OffPath     uint64            `json:"off_path"` // valid records that came from elsewhere than the path's far end
-	Drops       map[string]uint64 `json:"drops"`    // records and frames, by cause
+	RxBytes     uint64            `json:"rx_bytes"`         // of frames
+	OffPath     uint64            `json:"off_path"`         // valid records that came from elsewhere than the path's far end
+	Drops       map[string]uint64 `json:"drops"`            // records and frames, by cause
+	Narrow      *Narrow           `json:"narrow,omitempty"` // the path takes no full packets
+}
+
+// Narrow is a path that takes no packets as large as the largest frames of containers
+// become. Frames are cut.
+type Narrow struct {
+	FullBytes  int `json:"full_bytes"`  // of these packets, IP and UDP header included
+	TakesBytes int `json:"takes_bytes"` // of the largest packets that are known to pass
+	MTU        int `json:"mtu"`         // of a network whose frames would not be cut
 }
 
 // Path is how a session's records travel. Types are ICE's: host, srflx, prflx, relay.

@@ -56,18 +56,13 @@ func FetchPeers(ctx context.Context, socket string) ([]Peer, error) {
 	return list, nil
 }
 
-// AcceptPeer has the identity pinned that an account showed and that was refused, and
-// returns its fingerprint. If one is given, no other identity is pinned.
-func AcceptPeer(ctx context.Context, socket, jid, identity string) (accepted string, err error) {
-	request := peerRequest{JID: jid}
-	if identity != "" {
-		request.Identity = &identity
+// AcceptPeer has the identity pinned that an account showed and that was refused, if it has
+// this fingerprint.
+func AcceptPeer(ctx context.Context, socket, jid, identity string) error {
+	if err := ask(ctx, socket, http.MethodPost, acceptPath, peerRequest{jid, &identity}, nil); err != nil {
+		return fmt.Errorf("accept %s: %w", jid, err)
 	}
-	var answer struct{ Identity string }
-	if err := ask(ctx, socket, http.MethodPost, acceptPath, request, &answer); err != nil {
-		return "", fmt.Errorf("accept %s: %w", jid, err)
-	}
-	return answer.Identity, nil
+	return nil
 }
 
 // ForgetPeer has the pin of an account removed.

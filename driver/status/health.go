@@ -46,6 +46,9 @@ func Judge(d Document) Health {
 	h.add(PartState, d.State.Faults...)
 	h.add(PartSwitch, d.Switch.Error)
 	h.add(PartTransport, d.Transport.Error)
+	for _, l := range d.Transport.Losses {
+		h.add(PartTransport, l.sentence())
+	}
 	for _, s := range d.Signalling {
 		if !s.Connected {
 			h.add(PartSignalling, away(s))
@@ -63,7 +66,12 @@ func Judge(d Document) Health {
 	}
 	h.add(PartOther, d.unexplained(h)...)
 	if len(d.Signalling) == 0 && len(d.Settings.Faults) == 0 && !d.Settings.signalling() {
-		h.Notes = append(h.Notes, "no signalling service is configured: networks are of this engine only")
+		h.Notes = append(h.Notes, "no signalling service is configured: networks are of this engine only; to reach other sites, name one in the configuration file")
+	}
+	for _, n := range d.Networks {
+		if note := n.apart(); note != "" {
+			h.Notes = append(h.Notes, note)
+		}
 	}
 	h.Healthy = len(h.Degraded) == 0
 	return h
@@ -127,13 +135,17 @@ func (n Network) ails() []string {
 	case !n.Running:
 		out = append(out, "it has no bridge yet: it is being made or restored")
 	case len(n.Ports) == 0: // the fabric port is always there
-		out = append(out, fmt.Sprintf("the switch has no bridge %s", n.Bridge))
+		out = append(out, fmt.Sprintf("the switch has no bridge %s: it is made anew within seconds; if this stays, disable and enable the plugin", n.Bridge))
 	}
 	out = append(out, n.detached()...)
 	for _, c := range n.Conflicts {
 		out = append(out, c.sentence())
 	}
 	out = append(out, n.Warnings...)
+	for _, l := range n.Losses {
+		out = append(out, l.sentence())
+	}
+	out = append(out, n.NarrowPaths()...)
 	for _, m := range n.Members {
 		if !m.Online || n.hasSession(m.Node) {
 			continue
@@ -149,9 +161,9 @@ func (n Network) ails() []string {
 
 // sentence says who has the address and what to do.
 func (c Conflict) sentence() string {
-	what, owner := "address "+c.Address, "node "+c.Node
+	kind, what, owner := "address", c.Address, "node "+c.Node
 	if c.Address == "" {
-		what = "MAC address " + c.MAC
+		kind, what = "MAC address", c.MAC
 	}
 	if c.JID != "" {
 		owner = c.JID
@@ -159,7 +171,7 @@ func (c Conflict) sentence() string {
 	if c.Site != "" {
 		owner += " at site " + c.Site
 	}
-	return fmt.Sprintf("%s of a container here belongs to %s since %s: give one of the two another one", what, owner, c.Since.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s %s of a container here belongs to %s since %s: give one of the two containers another %s", kind, what, owner, c.Since.UTC().Format(time.RFC3339), kind)
 }
 
 // detached names the containers that have no port, as the plugin knows it or as the
@@ -171,7 +183,7 @@ func (n Network) detached() []string {
 		case e.State == EndpointDetached:
 			out = append(out, fmt.Sprintf("the container with %s is not attached: restart it if it still runs", e.who()))
 		case known && e.State == EndpointAttached && !slices.Contains(n.Ports, e.Interface):
-			out = append(out, fmt.Sprintf("interface %s of the container with %s is no port of bridge %s", e.Interface, e.who(), n.Bridge))
+			out = append(out, fmt.Sprintf("interface %s of the container with %s is no port of bridge %s: it is added again within seconds; if this stays, disable and enable the plugin", e.Interface, e.who(), n.Bridge))
 		}
 	}
 	return out
@@ -199,6 +211,27 @@ func (d Document) unexplained(h Health) []string {
 		if !known {
 			out = append(out, f)
 		}
+	}
+	return out
+}
+
+// leastMTU6 is the least MTU of a network with IPv6. A smaller one is not advised.
+const leastMTU6 = 1280
+
+// NarrowPaths returns a sentence for each tunnel whose path takes no full packets.
+func (n Network) NarrowPaths() []string {
+	var out []string
+	for _, s := range n.Sessions {
+		if s.Narrow == nil || s.State != established {
+			continue
+		}
+		advice := "mend what drops large packets on the way"
+		if m := s.Narrow.MTU; m >= leastMTU6 {
+			advice += fmt.Sprintf(", or remove the network at each site and create it again with -o com.docker.network.driver.mtu=%d", m)
+		}
+		out = append(out, fmt.Sprintf(
+			"the path to %s takes no packets of %d bytes, as full frames of this network become, and its frames are cut to packets of %d bytes, which costs throughput: %s",
+			s.JID, s.Narrow.FullBytes, s.Narrow.TakesBytes, advice))
 	}
 	return out
 }

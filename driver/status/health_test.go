@@ -56,6 +56,15 @@ func TestJudge(t *testing.T) {
 			d.Membership.Faults = []string{"room r is open"}
 			d.Faults = []string{"room r is open"}
 		}, []Degraded{{PartSignalling, "room r is open"}}},
+		{"narrow path", func(d *Document) {
+			n := &d.Networks[0]
+			n.Sessions[0].JID, n.Sessions[0].Narrow = "b@x", &Narrow{FullBytes: 1473, TakesBytes: 1400, MTU: 1327}
+			d.Faults = []string{"network blue: " + n.NarrowPaths()[0]}
+		}, []Degraded{{PartNetworks, "network blue: the path to b@x takes no packets of 1473 bytes, as full frames of this network become, and its frames are cut to packets of 1400 bytes, which costs throughput: mend what drops large packets on the way, or remove the network at each site and create it again with -o com.docker.network.driver.mtu=1327"}}},
+		{"path narrower than any MTU", func(d *Document) {
+			n := &d.Networks[0]
+			n.Sessions[0].JID, n.Sessions[0].Narrow = "b@x", &Narrow{FullBytes: 1473, TakesBytes: 576, MTU: 503}
+		}, []Degraded{{PartNetworks, "network blue: the path to b@x takes no packets of 1473 bytes, as full frames of this network become, and its frames are cut to packets of 576 bytes, which costs throughput: mend what drops large packets on the way"}}},
 		{"all relays", func(d *Document) {
 			d.Transport.Relays[1] = Relay{URI: "turn:b", State: "failed", Reason: "wrong password"}
 		},
@@ -66,16 +75,16 @@ func TestJudge(t *testing.T) {
 			d.Networks[0].Fault, d.Networks[0].Ports = "no space", nil
 			d.Faults = []string{"network blue: no space"}
 		}, []Degraded{{PartNetworks, "network blue: no space"}}},
-		{"bridge gone", func(d *Document) { d.Networks[0].Ports = []string{} }, []Degraded{{PartNetworks, "network blue: the switch has no bridge evb0"}}},
+		{"bridge gone", func(d *Document) { d.Networks[0].Ports = []string{} }, []Degraded{{PartNetworks, "network blue: the switch has no bridge evb0: it is made anew within seconds; if this stays, disable and enable the plugin"}}},
 		{"port gone", func(d *Document) { d.Networks[0].Ports = []string{"evf0"} },
-			[]Degraded{{PartNetworks, "network blue: interface evh0 of the container with 10.9.0.2 is no port of bridge evb0"}}},
+			[]Degraded{{PartNetworks, "network blue: interface evh0 of the container with 10.9.0.2 is no port of bridge evb0: it is added again within seconds; if this stays, disable and enable the plugin"}}},
 		{"container detached", func(d *Document) { d.Networks[0].Endpoints[1].State = EndpointDetached },
 			[]Degraded{{PartNetworks, "network blue: the container with 0a:00:00:00:00:01 is not attached: restart it if it still runs"}}},
 		{"address of another node", func(d *Document) {
 			d.Networks[0].Conflicts = []Conflict{{Address: "10.9.0.2", JID: "b@x", Site: "b", Since: since}, {MAC: "0a:00:00:00:00:01", Node: "03", Since: since}}
 		}, []Degraded{
-			{PartNetworks, "network blue: address 10.9.0.2 of a container here belongs to b@x at site b since 2026-11-21T01:02:03Z: give one of the two another one"},
-			{PartNetworks, "network blue: MAC address 0a:00:00:00:00:01 of a container here belongs to node 03 since 2026-11-21T01:02:03Z: give one of the two another one"},
+			{PartNetworks, "network blue: address 10.9.0.2 of a container here belongs to b@x at site b since 2026-11-21T01:02:03Z: give one of the two containers another address"},
+			{PartNetworks, "network blue: MAC address 0a:00:00:00:00:01 of a container here belongs to node 03 since 2026-11-21T01:02:03Z: give one of the two containers another MAC address"},
 		}},
 		{"overlapping ranges", func(d *Document) {
 			d.Networks[0].Warnings, d.Faults = []string{"both hand out"}, []string{"both hand out"}
@@ -103,7 +112,7 @@ func TestJudge(t *testing.T) {
 func TestJudgeLocal(t *testing.T) {
 	d := running()
 	d.Signalling = nil
-	want := Health{Healthy: true, Degraded: []Degraded{}, Notes: []string{"no signalling service is configured: networks are of this engine only"}}
+	want := Health{Healthy: true, Degraded: []Degraded{}, Notes: []string{"no signalling service is configured: networks are of this engine only; to reach other sites, name one in the configuration file"}}
 	if diff := cmp.Diff(want, Judge(d)); diff != "" {
 		t.Error(diff)
 	}

@@ -25,7 +25,7 @@ const (
 // Peer is an account whose identity is pinned, as GET /peers tells it, in a list.
 type Peer struct {
 	JID          string    `json:"jid"`               // bare
-	Identity     string    `json:"identity"`          // fingerprint of the pinned identity
+	Identity     string    `json:"identity"`          // fingerprint of the pinned identity; empty: the pin is damaged
 	Since        time.Time `json:"since"`             // when it was pinned
 	Offered      string    `json:"offered,omitempty"` // fingerprint of another identity that the account showed and that was refused
 	OfferedSince time.Time `json:"offered_since,omitzero"`
@@ -35,14 +35,13 @@ type Peer struct {
 // one sentence.
 type Peers interface {
 	Peers() ([]Peer, error)
-	// Accept pins the identity that was offered and refused, and returns its
-	// fingerprint; with one, no other identity is pinned.
-	Accept(jid, identity string) (accepted string, err error)
+	// Accept pins the identity that was offered and refused if it has the fingerprint.
+	Accept(jid, identity string) error
 	Forget(jid string) error // pin whatever is shown next
 }
 
-// peerRequest is the body of POST /peers/accept, which is answered by the like, and of
-// POST /peers/forget, which takes no identity.
+// peerRequest is the body of POST /peers/accept, and of POST /peers/forget, which takes no
+// identity.
 type peerRequest struct {
 	JID      string  `json:"jid"`
 	Identity *string `json:"identity,omitempty"` // fingerprint
@@ -62,16 +61,18 @@ func (s *Server) servePeers(mux *http.ServeMux, peers Peers) {
 	})
 	mux.HandleFunc("POST "+acceptPath, func(w http.ResponseWriter, r *http.Request) {
 		jid, identity, err := readPeerRequest(http.MaxBytesReader(w, r.Body, maxRequest))
+		if err == nil && identity == "" {
+			err = errors.New("which identity is accepted must be said: let the operator of that engine read out, not through the XMPP server, the one that evio status prints there, and send it as \"identity\"")
+		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		accepted, err := peers.Accept(jid, identity)
-		if err != nil {
+		if err := peers.Accept(jid, identity); err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)
 			return
 		}
-		s.answer(w, peerRequest{jid, &accepted})
+		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("POST "+forgetPath, func(w http.ResponseWriter, r *http.Request) {
 		jid, identity, err := readPeerRequest(http.MaxBytesReader(w, r.Body, maxRequest))

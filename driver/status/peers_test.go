@@ -23,9 +23,9 @@ type book struct {
 
 func (b *book) Peers() ([]Peer, error) { return b.list, b.fault }
 
-func (b *book) Accept(jid, identity string) (string, error) {
-	b.asked = append(b.asked, strings.TrimSpace("accept "+jid+" "+identity))
-	return offered, b.fault
+func (b *book) Accept(jid, identity string) error {
+	b.asked = append(b.asked, "accept "+jid+" "+identity)
+	return b.fault
 }
 
 func (b *book) Forget(jid string) error {
@@ -33,7 +33,7 @@ func (b *book) Forget(jid string) error {
 	return b.fault
 }
 
-// offered is the identity that is accepted; asked says whether another was named.
+// offered is the identity that is accepted.
 const offered = "0123456789abcdef0123456789abcdef"
 
 func none(context.Context) Document { return Document{} }
@@ -52,23 +52,18 @@ func TestPeers(t *testing.T) {
 	if diff := cmp.Diff(b.list, got); diff != "" {
 		t.Error(diff)
 	}
-	for _, identity := range []string{"", offered} {
-		if got, err := AcceptPeer(t.Context(), sock, "b@example.org", identity); got != offered || err != nil {
-			t.Errorf("accepted %q, %v", got, err)
-		}
+	if err := AcceptPeer(t.Context(), sock, "b@example.org", offered); err != nil {
+		t.Error(err)
 	}
 	if err := ForgetPeer(t.Context(), sock, "a@example.org"); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"accept b@example.org", "accept b@example.org " + offered, "forget a@example.org"}, b.asked); diff != "" {
+	if diff := cmp.Diff([]string{"accept b@example.org " + offered, "forget a@example.org"}, b.asked); diff != "" {
 		t.Error(diff)
 	}
 	b.fault = errors.New("no other identity was refused for b@example.org")
 	_, err = FetchPeers(t.Context(), sock)
-	accepted, errAccept := AcceptPeer(t.Context(), sock, "b@example.org", "")
-	if accepted != "" {
-		t.Errorf("accepted %q", accepted)
-	}
+	errAccept := AcceptPeer(t.Context(), sock, "b@example.org", offered)
 	for _, err := range []error{err, errAccept, ForgetPeer(t.Context(), sock, "b@example.org")} {
 		if err == nil || !strings.HasSuffix(err.Error(), ": "+b.fault.Error()) {
 			t.Error(err)
@@ -101,6 +96,7 @@ func TestPeerRequests(t *testing.T) {
 		{"no account", "POST", "/peers/forget", `{"jid": "site-b"}`, http.StatusBadRequest, `"site-b" is no account: write it like site-b@example.org, without a resource`},
 		{"a resource", "POST", "/peers/forget", `{"jid": "a@b/c"}`, http.StatusBadRequest, "without a resource"},
 		{"no identity", "POST", "/peers/accept", `{"jid": "a@b", "identity": ""}`, http.StatusBadRequest, `"" is no identity: write the 32 digits that evio peers list prints`},
+		{"any identity", "POST", "/peers/accept", `{"jid": "a@b"}`, http.StatusBadRequest, "which identity is accepted must be said: let the operator of that engine read out"},
 		{"part of an identity", "POST", "/peers/accept", `{"jid": "a@b", "identity": "0123"}`, http.StatusBadRequest, `"0123" is no identity`},
 		{"an identity to forget", "POST", "/peers/forget", `{"jid": "a@b", "identity": "` + offered + `"}`, http.StatusBadRequest, "send no identity"},
 		{"too much", "POST", "/peers/accept", `{"jid": "` + strings.Repeat("a", maxRequest) + `@b"}`, http.StatusBadRequest, "too large"},

@@ -93,10 +93,14 @@ func (d *Document) complete() {
 	list(&d.State.Faults)
 	list(&d.Membership.Faults)
 	list(&d.LastErrors)
+	list(&d.Reach.Folders)
+	list(&d.Reach.Hidden)
+	list(&d.Reach.Capabilities)
 	table(&d.Transport.Datagrams)
 	table(&d.Transport.Drops)
 	table(&d.Transport.Sessions)
 	list(&d.Transport.Relays)
+	list(&d.Transport.Losses)
 	for i := range d.Networks {
 		n := &d.Networks[i]
 		list(&n.Ports)
@@ -108,12 +112,16 @@ func (d *Document) complete() {
 		list(&n.Directory)
 		list(&n.Conflicts)
 		list(&n.Warnings)
+		list(&n.Losses)
+		list(&n.Elsewhere)
 		table(&n.Drops)
 		table(&n.Repairs)
 		for j := range n.Endpoints {
 			list(&n.Endpoints[j].Addresses)
 		}
 		for j := range n.Sessions {
+			list(&n.Sessions[j].Candidates)
+			list(&n.Sessions[j].PeerCandidates)
 			table(&n.Sessions[j].Drops)
 		}
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,7 +34,8 @@ type Store struct {
 	log      *logrus.Entry
 	readFile func(path string) ([]byte, error)
 
-	burying sync.Mutex // held over I/O, so that no file goes that a Put has made anew
+	burying sync.Mutex   // held over I/O, so that no file goes that a Put has made anew
+	writing sync.RWMutex // held by tidy; read-held by a Put while its temporary file is there
 
 	mu     sync.Mutex
 	faults []string
@@ -65,14 +67,20 @@ func (s *Store) Put(kind, id string, body any) error {
 	path := filepath.Join(folder, fileName(id))
 	s.settle(path, false)
 	s.bury()
-	// A temporary folder elsewhere could be on another file system.
-	if err := renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(folder), renameio.WithStaticPermissions(0o600)); err != nil {
+	if err := s.write(folder, path, b); err != nil {
 		return fmt.Errorf("store %s: %w", kind, advise(err))
 	}
 	if err := syncDir(folder); err != nil {
 		return fmt.Errorf("store %s: %w", kind, err)
 	}
 	return nil
+}
+
+func (s *Store) write(folder, path string, b []byte) error {
+	s.writing.RLock()
+	defer s.writing.RUnlock()
+	// A temporary folder elsewhere could be on another file system.
+	return renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(folder), renameio.WithStaticPermissions(0o600))
 }
 
 // Delete removes an object; one that is not there is no error. What cannot be removed
@@ -121,17 +129,13 @@ func (s *Store) Load(kind string) ([]Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load stored %ss: %w", kind, err)
 	}
+	s.tidy(folder, entries)
 	var records []Record
 	aside := 0
 	for _, entry := range entries {
 		name := entry.Name()
 		path := filepath.Join(folder, name)
 		switch {
-		case strings.HasPrefix(name, ".") && strings.Contains(name, suffix):
-			if err := os.Remove(path); err != nil {
-				s.report(fmt.Sprintf("%s is left of an interrupted write and cannot be removed: %v", path, err))
-			}
-			continue
 		case strings.Contains(name, asideMark):
 			aside++
 			continue
@@ -155,6 +159,42 @@ func (s *Store) Load(kind string) ([]Record, error) {
 	}
 	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.ID, b.ID) })
 	return records, nil
+}
+
+// Get returns the body of one object, nil if there is none. What cannot be used is left
+// where it is, for a Put to replace it.
+func (s *Store) Get(kind, id string) (json.RawMessage, error) {
+	folder := filepath.Join(s.dir, kind)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, fmt.Errorf("read stored %s: %w", kind, err)
+	}
+	s.tidy(folder, entries)
+	r, err := s.read(kind, folder, fileName(id))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", filepath.Join(folder, fileName(id)), err)
+	}
+	return r.Body, nil
+}
+
+// tidy removes what interrupted writes left in a folder. A file of a write that is under way
+// has been renamed by the time that it is looked at.
+func (s *Store) tidy(folder string, entries []fs.DirEntry) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	for _, entry := range entries {
+		name := entry.Name()
+		if !strings.HasPrefix(name, ".") || !strings.Contains(name, suffix) {
+			continue
+		}
+		path := filepath.Join(folder, name)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.report(fmt.Sprintf("%s is left of an interrupted write and cannot be removed: %v", path, err))
+		}
+	}
 }
 
 // Left reports whether Load left the object's file in its place without using it.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -328,4 +329,71 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("decode(encode(%q)): %q, %v", r.ID, same.ID, err)
 		}
 	})
+}
+
+// TestGetLeavesPutsAlone: reading one object, which removes what interrupted writes left,
+// takes nothing away from writes of others that are under way.
+func TestGetLeavesPutsAlone(t *testing.T) {
+	s := open(t, t.TempDir())
+	done := make(chan struct{})
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if _, err := s.Get("network", "other"); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range 200 {
+		if err := s.Put("network", "one", object{Text: "1"}); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	reader.Wait()
+}
+
+// TestGet: one object, whose file is replaced where it cannot be used.
+func TestGet(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if body, err := s.Get("network", "one"); body != nil || err != nil {
+		t.Fatalf("what is not there: %s, %v", body, err)
+	}
+	put(t, s, "one", object{Text: "1"})
+	if body, err := s.Get("network", "one"); string(body) != `{"name":"","text":"1"}` || err != nil {
+		t.Errorf("%s, %v", body, err)
+	}
+	path := filepath.Join(dir, "network", fileName("one"))
+	for what, content := range map[string][]byte{
+		"damaged": []byte(`{"version":1}`), "empty": {}, "too large": make([]byte, maxFile+1),
+	} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := s.Get("network", "one"); body != nil || err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %s, %v", what, body, err)
+		}
+	}
+	left := filepath.Join(dir, "network", "."+fileName("one")+"123")
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "one", object{Text: "2"})
+	if body, err := s.Get("network", "one"); string(body) != `{"name":"","text":"2"}` || err != nil {
+		t.Errorf("%s, %v", body, err)
+	}
+	if _, err := os.Lstat(left); err == nil {
+		t.Error("what an interrupted write left is still there")
+	}
+	if len(s.Faults()) != 0 {
+		t.Error(s.Faults())
+	}
 }

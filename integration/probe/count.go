@@ -5,16 +5,18 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
+	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// counted is the datagram of a counted stream: a number, padded.
-const (
-	countedNumber = 8
-	countedSize   = 200
-)
+// countedNumber is the length of the number that a datagram of a counted stream begins with.
+const countedNumber = 8
 
 // sentCount is printed by count-send.
 type sentCount struct {
@@ -26,7 +28,9 @@ type sentCount struct {
 // end can tell exactly what is missing.
 func countSend(ctx context.Context, out *printer, args []string) error {
 	flags := flag.NewFlagSet("count-send", flag.ContinueOnError)
-	to := flags.String("to", "", "`address:port` of a count-recv")
+	to := flags.String("to", "", "`address:port` of a count-recv, also multicast")
+	dev := flags.String("dev", "", "outgoing `interface` of multicast")
+	size := flags.Int("size", 200, "`bytes` of a datagram")
 	rate := flags.Int("rate", 1000, "datagrams per second")
 	lasting := flags.Duration("for", 10*time.Second, "how long")
 	if err := flags.Parse(args); err != nil {
@@ -35,14 +39,30 @@ func countSend(ctx context.Context, out *printer, args []string) error {
 	if *rate < 1 || *rate > 100_000 {
 		return errors.New("give a rate from 1 to 100000")
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", *to)
+	if *size < countedNumber {
+		return fmt.Errorf("give a size of %d bytes or more", countedNumber)
+	}
+	target, err := net.ResolveUDPAddr("udp", *to)
+	if err != nil {
+		return err
+	}
+	conn, err := socket(ctx, family(target.IP), ":0")
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // nothing is buffered
+	if *dev != "" {
+		iface, err := net.InterfaceByName(*dev)
+		if err != nil {
+			return err
+		}
+		if err := multicast(conn, target.IP, iface); err != nil {
+			return err
+		}
+	}
 	var (
 		count sentCount
-		data  [countedSize]byte
+		data  = make([]byte, *size)
 		start = time.Now()
 		total = uint64(lasting.Seconds() * float64(*rate))
 		tick  = time.NewTicker(5 * time.Millisecond)
@@ -55,8 +75,8 @@ func countSend(ctx context.Context, out *printer, args []string) error {
 			return out.print(count)
 		}
 		for due := min(total, uint64(time.Since(start).Seconds()*float64(*rate))); next < due; next++ {
-			binary.BigEndian.PutUint64(data[:], next)
-			if _, err := conn.Write(data[:]); err != nil {
+			binary.BigEndian.PutUint64(data, next)
+			if _, err := conn.WriteTo(data, target); err != nil {
 				count.Refused++
 				continue
 			}
@@ -72,6 +92,7 @@ type receivedCount struct {
 	Duplicates uint64 `json:"duplicates"`
 	Highest    uint64 `json:"highest"`
 	LongestGap int64  `json:"longest_gap_ms"` // between two datagrams
+	Overflow   uint64 `json:"overflow"`       // found the own socket full
 }
 
 // countReceive counts a stream of count-send, from its first datagram until none
@@ -79,16 +100,18 @@ type receivedCount struct {
 func countReceive(ctx context.Context, out *printer, args []string) error {
 	flags := flag.NewFlagSet("count-recv", flag.ContinueOnError)
 	listen := flags.String("listen", ":9000", "local `address:port`")
+	group := flags.String("group", "", "multicast `address` to join")
+	dev := flags.String("dev", "eth0", "`interface` of the group")
 	idle := flags.Duration("idle", 15*time.Second, "end when nothing has come for so long")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	conn, err := socket(ctx, "udp", *listen)
+	conn, err := listener(ctx, *listen, *group, *dev)
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // nothing is buffered
-	if err := conn.SetReadBuffer(4 << 20); err != nil {
+	if err := enlarge(conn, 16<<20); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })()
@@ -131,5 +154,51 @@ func countReceive(ctx context.Context, out *printer, args []string) error {
 		count.Received++
 		count.Highest = max(count.Highest, number)
 	}
+	if count.Overflow, err = overflow(conn); err != nil {
+		return err
+	}
 	return out.print(count)
+}
+
+// enlarge gives a socket room for what comes while this process waits for a processor:
+// that much where it may, else what the kernel grants anybody.
+func enlarge(conn *net.UDPConn, size int) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var option error
+	err = raw.Control(func(fd uintptr) {
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
+			option = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+		}
+	})
+	return errors.Join(err, option)
+}
+
+// overflow returns how many datagrams found a socket's buffer full, as the kernel's table of
+// sockets has it.
+func overflow(conn *net.UDPConn) (sum uint64, err error) {
+	port := fmt.Sprintf(":%04X", conn.LocalAddr().(*net.UDPAddr).Port)
+	for _, table := range []string{"/proc/self/net/udp", "/proc/self/net/udp6"} {
+		b, err := os.ReadFile(table) //nolint:gosec // the kernel's
+		if errors.Is(err, os.ErrNotExist) {
+			continue // no IPv6 here
+		}
+		if err != nil {
+			return 0, err
+		}
+		for line := range strings.Lines(string(b)) {
+			fields := strings.Fields(line)
+			if len(fields) < 3 || !strings.HasSuffix(fields[1], port) {
+				continue
+			}
+			n, err := strconv.ParseUint(fields[len(fields)-1], 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", table, err)
+			}
+			sum += n
+		}
+	}
+	return sum, nil
 }

@@ -32,6 +32,12 @@ func hostileMember(ctx context.Context, _ *printer, args []string) (err error) {
 	name := flags.String("overlay", "", "`name` of the overlay")
 	port := flags.Int("port", 14790, "UDP port")
 	socket := flags.String("control", "", "unix `socket` to be controlled by")
+	var subnets []netip.Prefix
+	flags.Func("subnet", "`prefix` that the network has, as the others must; may be given again", func(s string) error {
+		p, err := netip.ParsePrefix(s)
+		subnets = append(subnets, p)
+		return err
+	})
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -59,21 +65,25 @@ func hostileMember(ctx context.Context, _ *printer, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, transport.Close()) }()
 	h := &hostile{
-		transport: transport, key: key, sessions: map[nodeid.ID]*session.Session{}, last: map[nodeid.ID]flooded{},
+		transport: transport, key: key, sessions: map[nodeid.ID]*session.Session{}, last: map[nodeid.ID]flooded{}, voices: map[*voice]bool{},
 	}
-	h.node = overlay.New(overlay.Config{Overlay: *name, Key: key, Book: book, Sessions: h, Fabric: h, Log: log})
+	h.node = overlay.New(overlay.Config{Overlay: *name, Key: key, Book: book, Sessions: h, Fabric: h, Log: log, Subnets: subnets})
 
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
 	running.Go(func() { h.node.Run(ctx) })
+	running.Go(func() { h.tickVoices(ctx) })
 	running.Go(func() { keepRunning(ctx, client) })
 	return serveControl(ctx, *socket, map[string]func(*http.Request) (any, error){
-		"GET /seen":    func(r *http.Request) (any, error) { return h.seen(r.Context()) },
-		"POST /claim":  h.claim,
-		"POST /frames": h.frames,
-		"POST /floods": h.floods,
+		"GET /seen":       func(r *http.Request) (any, error) { return h.seen(r.Context()) },
+		"POST /claim":     h.claim,
+		"POST /frames":    h.frames,
+		"POST /floods":    h.floods,
+		"POST /lie":       h.lie,
+		"POST /silence":   h.silence,
+		"POST /reconnect": h.reconnect,
 	})
 }
 
@@ -88,6 +98,9 @@ type hostile struct {
 	last     map[nodeid.ID]flooded // of each origin
 	heard    int                   // frames of others
 	number   uint64
+	voices   map[*voice]bool
+	silent   bool
+	said     uint64 // the last sequence number of a lie
 }
 
 // flooded is a flood as it came.
@@ -248,14 +261,21 @@ func (h *hostile) send(r *http.Request, f func(*session.Session, burst) error) (
 
 // Open implements overlay.Sessions.
 func (h *hostile) Open(peer nodeid.ID, key ed25519.PublicKey, up overlay.SessionEvents) (overlay.Session, error) {
+	m := newVoice(up)
+	h.mu.Lock()
+	m.silent = h.silent
+	h.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	s, err := h.transport.Open(session.Options{
 		Local: h.node.ID(), Remote: peer, RemoteKey: key, Overlay: h.node.Overlay(),
-		Encryption: session.EncryptionRequired, Handler: hostileEvents{h, up},
+		Encryption: session.EncryptionRequired, Handler: hostileEvents{h, m},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return carrier{s}, nil
+	m.session = s
+	return carrier{s, m}, nil
 }
 
 // LinkUp implements overlay.Fabric.
@@ -273,10 +293,16 @@ func (h *hostile) LinkDown(peer nodeid.ID) {
 }
 
 // DirectoryChanged implements overlay.Fabric.
-func (*hostile) DirectoryChanged() {}
+func (*hostile) DirectoryChanged([]overlay.Change) {}
 
 // Deliver implements overlay.Fabric.
-func (h *hostile) Deliver(nodeid.ID, []byte) { h.hear(1) }
+func (h *hostile) Deliver(nodeid.ID, []byte) bool {
+	h.hear(1)
+	return true
+}
+
+// DeliverOrHold implements overlay.Fabric.
+func (h *hostile) DeliverOrHold(nodeid.ID, []byte) { h.hear(1) }
 
 func (h *hostile) hear(frames int) {
 	h.mu.Lock()
@@ -296,7 +322,10 @@ func (h *hostile) keep(frames [][]byte) {
 }
 
 // carrier is a session as the overlay sees it.
-type carrier struct{ *session.Session }
+type carrier struct {
+	*session.Session
+	voice *voice
+}
 
 func (c carrier) Connect(parameters []byte, binding [32]byte) error {
 	err := c.Session.Connect(parameters, binding)
@@ -306,26 +335,38 @@ func (c carrier) Connect(parameters []byte, binding [32]byte) error {
 	return err
 }
 
-func (c carrier) SendControl(frames [][]byte) error { return c.Send(session.Control, frames) }
-func (c carrier) SendFlood(frames [][]byte) error   { return c.Send(session.Flood, frames) }
+func (c carrier) SendFlood(frames [][]byte) error { return c.Send(session.Flood, frames) }
+
+func (c carrier) SendControl(frames [][]byte) error {
+	c.voice.fromNode(frames)
+	return nil
+}
 
 // hostileEvents takes what a session tells.
 type hostileEvents struct {
-	h  *hostile
-	up overlay.SessionEvents
+	h     *hostile
+	voice *voice
 }
 
-func (e hostileEvents) Parameters(_ *session.Session, p []byte) { e.up.Parameters(p) }
-func (e hostileEvents) Established(*session.Session)            { e.up.Established() }
-func (e hostileEvents) Closed(_ *session.Session, err error)    { e.up.Closed(err) }
+func (e hostileEvents) Parameters(_ *session.Session, p []byte) { e.voice.node.Parameters(p) }
+
+func (e hostileEvents) Established(*session.Session) {
+	e.voice.open(e.h, true)
+	e.voice.node.Established()
+}
+
+func (e hostileEvents) Closed(_ *session.Session, err error) {
+	e.voice.open(e.h, false)
+	e.voice.node.Closed(err)
+}
 
 func (e hostileEvents) Receive(_ *session.Session, kind session.Kind, frames [][]byte) {
 	switch kind {
 	case session.Control:
-		e.up.Control(frames)
+		e.voice.fromPeer(frames)
 	case session.Flood:
 		e.h.keep(frames)
-		e.up.Flood(frames)
+		e.voice.node.Flood(frames)
 	default:
 		e.h.hear(len(frames))
 	}

@@ -147,3 +147,29 @@ func TestUnknownCommand(t *testing.T) {
 		}
 	}
 }
+
+func TestNames(t *testing.T) {
+	server, _ := started(t, "name-serve", "-name", "me", "-listen", ":0")
+	_, port, err := net.SplitHostPort(server.Listening)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), &out, []string{"name-ask", "-port", port, "-every", "20ms", "-for", "300ms", "127.0.0.1", "::1", "127.0.0.7"}); err != nil {
+		t.Fatal(err)
+	}
+	events, seen := json.NewDecoder(&out), map[string]int{}
+	for {
+		var e named
+		if events.Decode(&e) != nil {
+			break
+		}
+		if e.Name != "me" || e.At == 0 {
+			t.Errorf("got %+v", e)
+		}
+		seen[e.Address]++
+	}
+	if len(seen) != 3 || seen["127.0.0.1"] != 1 || seen["::1"] != 1 || seen["127.0.0.7"] != 1 {
+		t.Errorf("got %v, want one answer of each of the three", seen)
+	}
+}

@@ -123,6 +123,26 @@ func join(conn *net.UDPConn, group net.IP, iface *net.Interface) error {
 	return ipv6.NewPacketConn(conn).JoinGroup(iface, address)
 }
 
+// listener opens a UDP socket that has joined a multicast group, if one is named.
+func listener(ctx context.Context, addr, group, dev string) (*net.UDPConn, error) {
+	ip := net.ParseIP(group)
+	if ip == nil {
+		return socket(ctx, "udp", addr)
+	}
+	conn, err := socket(ctx, family(ip), addr)
+	if err != nil {
+		return nil, err
+	}
+	iface, err := net.InterfaceByName(dev)
+	if err == nil {
+		err = join(conn, ip, iface)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
 func udpReceive(ctx context.Context, out *printer, args []string) error {
 	flags := flag.NewFlagSet("udp-recv", flag.ContinueOnError)
 	listen := flags.String("listen", ":0", "local `address:port`")
@@ -136,25 +156,11 @@ func udpReceive(ctx context.Context, out *printer, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ip := net.ParseIP(*group)
-	network := "udp"
-	if ip != nil {
-		network = family(ip)
-	}
-	conn, err := socket(ctx, network, *listen)
+	conn, err := listener(ctx, *listen, *group, *dev)
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // nothing is buffered
-	if ip != nil {
-		iface, err := net.InterfaceByName(*dev)
-		if err == nil {
-			err = join(conn, ip, iface)
-		}
-		if err != nil {
-			return err
-		}
-	}
 	if *wait > 0 {
 		if err := conn.SetReadDeadline(time.Now().Add(*wait)); err != nil {
 			return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,22 @@ func TestAlterPayload(t *testing.T) {
 	}{{letter, 5}, {chat, 0}, {strings.Replace(letter, "=<", "<", 1), 0}} {
 		if got, ok := alterPayload([]byte(c.stanza), c.offset); ok || bytes.Equal(got, []byte(c.stanza)) {
 			t.Errorf("%q at %d was altered to %q", c.stanza, c.offset, got)
+		}
+	}
+}
+
+func TestNewAttempt(t *testing.T) {
+	envelope := func(attempt byte) string {
+		b := make([]byte, 147)
+		b[40] = attempt
+		return `<message><evio xmlns="urn:evio:1">` + base64.StdEncoding.EncodeToString(b) + `</evio></message>`
+	}
+	if got, ok := newAttempt([]byte(envelope(5)), 7); !ok || string(got) != envelope(12) {
+		t.Errorf("got %q, want %q", got, envelope(12))
+	}
+	for _, stanza := range []string{letter, chat} {
+		if got, ok := newAttempt([]byte(stanza), 1); ok {
+			t.Errorf("%q became %q", stanza, got)
 		}
 	}
 }

@@ -65,6 +65,7 @@ func xmppProxy(ctx context.Context, out *printer, args []string) error {
 		"POST /alter":  p.alter,
 		"POST /replay": p.replay,
 		"POST /inject": p.inject,
+		"POST /forge":  p.forge,
 	})
 }
 

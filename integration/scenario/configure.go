@@ -23,7 +23,7 @@ func (s *Site) Configure(ctx context.Context, lab *testbed.Lab, change ...Change
 	f := config.Default()
 	f.Site = s.Name()
 	// Empty ones, since null is no value.
-	f.TURN, f.Secrets = []config.TURN{}, map[string]string{}
+	f.TURN, f.Secrets, f.Claims = []config.TURN{}, map[string]string{}, map[string][]string{}
 	f.Signalling = []config.Service{{ //nolint:gosec // the name of a file, no password
 		Server: lab.Internet().XMPP.StartTLSAddress(), TLS: config.StartTLS, JID: s.Account.JID,
 		PasswordFile: "/etc/evio/password", CAFile: caFile,

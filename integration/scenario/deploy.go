@@ -34,33 +34,36 @@ type Site struct {
 	number  int // 1, 2, …: its place in address ranges
 }
 
-// Deploy gives every site an account and a configuration, and installs the plugin
-// from the bundle (config.json and rootfs) at all of them at once.
+// Deploy is Prepare, and installs the plugin from the bundle (config.json and rootfs)
+// at all sites at once.
 func Deploy(ctx context.Context, lab *testbed.Lab, bundle string, change ...Change) (*Deployment, error) {
-	d, err := enlist(ctx, lab)
+	d, err := Prepare(ctx, lab, change...)
 	if err != nil {
 		return nil, err
 	}
 	return d, d.each(ctx, func(ctx context.Context, s *Site) error {
-		if err := s.Configure(ctx, lab, change...); err != nil {
-			return err
-		}
 		return s.InstallPlugin(ctx, PluginName, bundle, nil)
 	})
 }
 
 // Standalone is Deploy without engines: evio runs as a process of each site's host.
 func Standalone(ctx context.Context, lab *testbed.Lab, change ...Change) (*Deployment, error) {
-	d, err := enlist(ctx, lab)
+	d, err := Prepare(ctx, lab, change...)
 	if err != nil {
 		return nil, err
 	}
 	return d, d.each(ctx, func(ctx context.Context, s *Site) error {
-		if err := s.Configure(ctx, lab, change...); err != nil {
-			return err
-		}
 		return s.StartEvio(ctx, testbed.EvioOptions{})
 	})
+}
+
+// Prepare gives every site an account and a configuration.
+func Prepare(ctx context.Context, lab *testbed.Lab, change ...Change) (*Deployment, error) {
+	d, err := enlist(ctx, lab)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.each(ctx, func(ctx context.Context, s *Site) error { return s.Configure(ctx, lab, change...) })
 }
 
 // enlist gives every site an account, all of them in the roster group.

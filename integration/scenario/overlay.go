@@ -11,8 +11,9 @@ import (
 // Overlay is a network of sites whose evio runs without an engine, each with one
 // namespace of the overlay's name instead of containers.
 type Overlay struct {
-	Name string
-	Net  int // second byte of the subnet 10.NET.0.0/16, and of fd00:NET::/64
+	Name  string
+	Net   int    // second byte of the subnet 10.NET.0.0/16, and of fd00:NET::/64
+	Guard string // option evio.guard; empty: not given
 }
 
 func (o Overlay) subnets() []netip.Prefix {
@@ -33,7 +34,11 @@ func (o Overlay) Addresses(s *Site) []netip.Addr {
 // Join makes the overlay's network at the site and attaches the namespace.
 func (s *Site) Join(ctx context.Context, o Overlay) error {
 	subnets := o.subnets()
-	if err := s.CreateEvioNetwork(ctx, testbed.EvioNetwork{Name: o.Name, Subnets: subnets}); err != nil {
+	n := testbed.EvioNetwork{Name: o.Name, Subnets: subnets}
+	if o.Guard != "" {
+		n.Options = map[string]string{"evio.guard": o.Guard}
+	}
+	if err := s.CreateEvioNetwork(ctx, n); err != nil {
 		return err
 	}
 	var addrs []netip.Prefix

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/docker/go-plugins-helpers/network"
 )
@@ -57,7 +58,15 @@ func (s *Site) RemoveEvioNetwork(ctx context.Context, name string) error {
 // Attach makes a network namespace of the site, as a container's, and attaches it to a network with
 // the addresses, at most one of a family, on its eth0.
 func (s *Site) Attach(ctx context.Context, netName, namespace string, addrs ...netip.Prefix) error {
-	fail := func(err error) error { return fmt.Errorf("attach %s to %s: %w", namespace, netName, err) }
+	_, err := s.AttachTimed(ctx, netName, namespace, addrs...)
+	return err
+}
+
+// AttachTimed is Attach, and returns how long evio took to answer Join.
+func (s *Site) AttachTimed(ctx context.Context, netName, namespace string, addrs ...netip.Prefix) (time.Duration, error) {
+	fail := func(err error) (time.Duration, error) {
+		return 0, fmt.Errorf("attach %s to %s: %w", namespace, netName, err)
+	}
 	networkID, endpointID := s.NetworkID(netName), dockerID(s.name, netName, namespace)
 	create := network.CreateEndpointRequest{NetworkID: networkID, EndpointID: endpointID, Interface: &network.EndpointInterface{}}
 	script := []string{"ip netns add $2", "ip link set $1 netns $2", "ip -n $2 link set $1 name eth0"}
@@ -75,9 +84,11 @@ func (s *Site) Attach(ctx context.Context, netName, namespace string, addrs ...n
 	}
 	join := network.JoinRequest{NetworkID: networkID, EndpointID: endpointID, SandboxKey: "/run/netns/" + namespace}
 	var joined network.JoinResponse
+	began := time.Now()
 	if err := s.CallEvio(ctx, "Join", join, &joined); err != nil {
 		return fail(err)
 	}
+	took := time.Since(began)
 	if endpoint.Interface != nil && endpoint.Interface.MacAddress != "" {
 		script = append(script, "ip -n $2 link set eth0 address "+endpoint.Interface.MacAddress)
 	}
@@ -85,7 +96,7 @@ func (s *Site) Attach(ctx context.Context, netName, namespace string, addrs ...n
 	if _, err := s.Run(ctx, "sh", "-euc", strings.Join(script, "\n"), "attach", joined.InterfaceName.SrcName, namespace); err != nil {
 		return fail(err)
 	}
-	return nil
+	return took, nil
 }
 
 // Detach removes the namespace of Attach, as a container that ends.

@@ -4,7 +4,7 @@
 // needs package testing but the fixture in fixture.go.
 //
 // It is not a simulator: every part is the program that a user would run, in network, mount, PID,
-// IPC, UTS and cgroup namespaces whose root is the unpacked Debian tree of integration/tree.sh.
+// IPC, UTS and cgroup namespaces whose root is an unpacked Debian tree of integration/tree.sh.
 // The host gets no interface, no named namespace, no mount and no daemon. A machine dies with the
 // thread that started it, and a reaper, one waiting shell per lab, removes cgroups and files when
 // the process that owned the lab has ended, also by kill -9. What even that leaves, after a loss
@@ -15,6 +15,9 @@
 //	a, err := lab.AddSite(ctx, testbed.SiteConfig{Name: "a", NAT: testbed.PortRestricted})
 //	err = a.StartEngine(ctx, testbed.EngineOptions{})
 //	out, err := a.Docker(ctx, "run", "--rm", testbed.Image, "ip", "address")
+//
+// A site's engine is that of its Debian tree: the lab's is a current one, and OldTree, given as
+// SiteConfig.Tree, has Docker 20.10 with docker-compose 1.29.
 //
 // Without an engine, StartEvio runs evio as a process of the host, and Attach does what Docker does
 // with a container's interface, with a network namespace in the container's place.

@@ -35,6 +35,13 @@ func (r *Router) DropUDP(ctx context.Context) (*Drop, error) {
 	return r.drop(ctx, "-p udp", "-p udp")
 }
 
+// DropLarge makes UDP in IP packets of more than most bytes vanish, also when they come in
+// fragments, which the router's connection tracking joins.
+func (r *Router) DropLarge(ctx context.Context, most int) (*Drop, error) {
+	large := fmt.Sprintf("-p udp -m length --length %d:65535", most+1)
+	return r.drop(ctx, large, large)
+}
+
 // DropAll makes everything vanish that the router would pass on.
 func (r *Router) DropAll(ctx context.Context) (*Drop, error) { return r.drop(ctx, "", "") }
 

@@ -76,24 +76,24 @@ func (e *ejabberd) group(ctx context.Context, jids []string) error {
 }
 
 func (e *ejabberd) room(ctx context.Context, name string, jids []string) error {
-	at := map[string]any{"name": name, "service": RoomsDomain}
+	at := map[string]any{"room": name, "service": RoomsDomain}
 	var rooms []string
 	if err := e.call(ctx, "muc_online_rooms", map[string]any{"service": RoomsDomain}, &rooms); err != nil {
 		return err
 	}
 	if !slices.Contains(rooms, name+"@"+RoomsDomain) {
-		if err := e.call(ctx, "create_room", map[string]any{"name": name, "service": RoomsDomain, "host": XMPPDomain}, nil); err != nil {
+		if err := e.call(ctx, "create_room", map[string]any{"room": name, "service": RoomsDomain, "host": XMPPDomain}, nil); err != nil {
 			return err
 		}
 	}
-	var affiliations []struct{ Username, Domain, Affiliation string }
+	var affiliations []struct{ JID, Affiliation string }
 	if err := e.call(ctx, "get_room_affiliations", at, &affiliations); err != nil {
 		return err
 	}
 	var have []string
 	for _, a := range affiliations {
 		if a.Affiliation == "member" {
-			have = append(have, a.Username+"@"+a.Domain)
+			have = append(have, a.JID)
 		}
 	}
 	return e.change(ctx, have, jids, func(jid string, member bool) error {
@@ -101,8 +101,9 @@ func (e *ejabberd) room(ctx context.Context, name string, jids []string) error {
 		if member {
 			affiliation = "member"
 		}
+		user, host, _ := strings.Cut(jid, "@")
 		return e.call(ctx, "set_room_affiliation",
-			map[string]any{"name": name, "service": RoomsDomain, "jid": jid, "affiliation": affiliation}, nil)
+			map[string]any{"room": name, "service": RoomsDomain, "user": user, "host": host, "affiliation": affiliation}, nil)
 	})
 }
 

@@ -142,7 +142,7 @@ func (s *Site) Compose(ctx context.Context, dir string, args ...string) (string,
 		return "", fmt.Errorf("compose %s: %w", dir, err)
 	}
 	return s.Run(ctx, append([]string{
-		"docker-compose", "--no-ansi",
+		"docker-compose", "--ansi", "never",
 		"--project-name", name, "--project-directory", filepath.Join(SharedDir, "compose", name),
 	}, args...)...)
 }

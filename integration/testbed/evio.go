@@ -29,6 +29,9 @@ const (
 type EvioOptions struct {
 	Config []byte   // the configuration file; nil: the one that is there
 	Env    []string // further environment, NAME=VALUE
+	Binary string   // evio's binary for this run; empty: the lab's
+	// Without are capabilities that it does not have, with commas between them.
+	Without string
 }
 
 // evioBinary is evio's binary, made once per lab.
@@ -73,9 +76,12 @@ func (s *Site) StartEvio(ctx context.Context, o EvioOptions) error {
 			return fmt.Errorf("site %s: evio runs already", s.name)
 		}
 	}
-	file, err := s.lab.evioFile(ctx)
-	if err != nil {
-		return err
+	file := o.Binary
+	if file == "" {
+		var err error
+		if file, err = s.lab.evioFile(ctx); err != nil {
+			return err
+		}
 	}
 	if o.Config != nil {
 		if err := s.WriteFile(ctx, evioConfig, o.Config, 0o600); err != nil {
@@ -86,7 +92,8 @@ func (s *Site) StartEvio(ctx context.Context, o EvioOptions) error {
 		return err
 	}
 	args := slices.Concat([]string{"env", "EVIO_SOCKET=" + evioSocket, "EVIO_V1_NAMES=none", "EVIO_OVS_RUNDIR=none"},
-		o.Env, []string{filepath.Join(SharedDir, "evio"), "plugin"})
+		o.Env, without(o.Without), []string{filepath.Join(SharedDir, "evio"), "plugin"})
+	var err error
 	if s.evio, err = s.Start(ctx, "evio", args...); err != nil {
 		return err
 	}
@@ -100,6 +107,14 @@ func (s *Site) StartEvio(ctx context.Context, o EvioOptions) error {
 		_, err := os.Stat(s.EvioStatus())
 		return err
 	})
+}
+
+// without is what runs the command that follows it without capabilities.
+func without(capabilities string) []string {
+	if capabilities == "" {
+		return nil
+	}
+	return []string{"capsh", "--drop=" + capabilities, "--", "-c", `exec "$0" "$@"`}
 }
 
 // share puts a file of this host into the machine's SharedDir.

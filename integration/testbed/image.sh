@@ -16,6 +16,7 @@ for name in ip ping iperf3 socat tcpdump ethtool; do
   cp "$file" "usr/local/bin/$name"
   ldd "$file" | sed -n 's/.* => \(\/[^ ]*\).*/\1/p; s/^[^=]*\(\/lib[^ ]*ld-[^ ]*\).*/\1/p' >>libraries
 done
+ldconfig -p | sed -n 's/.*libgcc_s\.so\.1 .* => //p' | head -n 1 >>libraries # iperf3 loads it when a thread ends
 sort -u libraries | while read -r library; do
   mkdir -p ".${library%/*}"
   cp -L "$library" ".$library"

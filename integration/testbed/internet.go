@@ -21,7 +21,7 @@ type Internet struct {
 
 // newInternet starts the machine with its servers.
 func newInternet(ctx context.Context, l *Lab, kind XMPPKind) (*Internet, error) {
-	m, err := newMachine(ctx, l, "internet")
+	m, err := newMachine(ctx, l, "internet", "")
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +72,8 @@ func writeHosts(ctx context.Context, m *Machine, ipv6 bool) error {
 	if ipv6 {
 		xmpp, stun, turn2, gateway = xmppAddr6, stunAddr6, turn2Addr6, gatewayAddr6
 	}
-	hosts := fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n%s %s\n%s %s %s\n%s %s\n",
-		m.name, xmpp, XMPPDomain, stun, STUNName, TURNName, turn2, TURN2Name)
+	hosts := fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n%s %s\n%s %s %s\n%s %s\n%s %s\n",
+		m.name, xmpp, XMPPDomain, stun, STUNName, TURNName, turn2, TURN2Name, gateway, registryName)
 	if err := m.WriteFile(ctx, "/etc/hosts", []byte(hosts), 0o644); err != nil {
 		return err
 	}

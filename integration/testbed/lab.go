@@ -24,7 +24,7 @@ var reaperScript string
 // Options of a lab. The zero value is a good one.
 type Options struct {
 	Dir   string        // holds the labs, on a disk, not on tmpfs or overlayfs; default /var/cache/evio/labs
-	Tree  string        // unpacked Debian tree; default $EVIO_TREE, else /var/cache/evio/tree
+	Tree  string        // unpacked Debian tree; default $EVIO_TREE, else /var/cache/evio/trixie
 	XMPP  XMPPKind      // the XMPP server's kind; default Prosody
 	Evio  string        // static evio binary for StartEvio; default $EVIO_BINARY, else plugin of this module, built with go build
 	Probe string        // static helper binary; default: integration/probe of this module, built with go build
@@ -91,13 +91,10 @@ func New(ctx context.Context, o Options) (_ *Lab, err error) {
 // newLab makes the directory, the lock and the reaper of a lab that has no machine yet.
 func newLab(o Options) (*Lab, error) {
 	base := withDefault(o.Dir, "/var/cache/evio/labs")
-	tree := withDefault(o.Tree, withDefault(os.Getenv("EVIO_TREE"), "/var/cache/evio/tree"))
-	if _, err := os.Stat(filepath.Join(tree, "etc/evio-tree")); err != nil { //nolint:gosec // the operator says where it is
-		return nil, fmt.Errorf("no unpacked Debian tree at %s: run integration/tree.sh first", tree)
-	}
-	tree, err := filepath.EvalSymlinks(tree)
+	tree := withDefault(o.Tree, withDefault(os.Getenv("EVIO_TREE"), "/var/cache/evio/trixie"))
+	tree, err := findTree(tree)
 	if err != nil {
-		return nil, fmt.Errorf("tree: %w", err)
+		return nil, err
 	}
 	if err := sweep(base); err != nil {
 		return nil, err
@@ -125,6 +122,21 @@ func newLab(o Options) (*Lab, error) {
 	}
 	l.spawn = newSpawner()
 	return l, nil
+}
+
+// OldTree is the unpacked Debian tree with Docker 20.10: $EVIO_OLD_TREE, else /var/cache/evio/bookworm.
+func OldTree() string { return withDefault(os.Getenv("EVIO_OLD_TREE"), "/var/cache/evio/bookworm") }
+
+// findTree returns the path of a whole tree without symbolic links.
+func findTree(tree string) (string, error) {
+	if _, err := os.Stat(filepath.Join(tree, "etc/evio-tree")); err != nil { //nolint:gosec // the operator says where it is
+		return "", fmt.Errorf("no unpacked Debian tree at %s: run integration/tree.sh first", tree)
+	}
+	found, err := filepath.EvalSymlinks(tree)
+	if err != nil {
+		return "", fmt.Errorf("tree: %w", err)
+	}
+	return found, nil
 }
 
 // makeDir makes the lab's directory and locks it before it gets the name that sweep looks for.

@@ -42,14 +42,19 @@ type Machine struct {
 	ends     sync.Once
 }
 
-// newMachine starts a machine that has loopback only.
-func newMachine(ctx context.Context, l *Lab, name string) (*Machine, error) {
+// newMachine starts a machine that has loopback only. Its root is an unpacked Debian tree, the lab's
+// if none is given.
+func newMachine(ctx context.Context, l *Lab, name, tree string) (*Machine, error) {
+	tree, err := findTree(withDefault(tree, l.tree))
+	if err != nil {
+		return nil, fmt.Errorf("machine %s: %w", name, err)
+	}
 	m := &Machine{lab: l, name: name, dir: filepath.Join(l.dir, name)}
 	script := filepath.Join(m.dir, "machine.sh")
 	m.init = exec.Command("/bin/sh", script) //nolint:gosec // our own script
 	m.init.Env = []string{
 		"PATH=" + searchPath, "LC_ALL=C.UTF-8",
-		"LAB=" + l.id, "NAME=" + name, "TREE=" + l.tree, "DIR=" + m.dir, "PROBE=" + l.probe,
+		"LAB=" + l.id, "NAME=" + name, "TREE=" + tree, "DIR=" + m.dir, "PROBE=" + l.probe,
 	}
 	m.init.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET |

@@ -97,4 +97,4 @@ fi
 hostname "$NAME"
 ip link set lo up
 echo ready
-exec env -i "PATH=$PATH" tini -- sleep infinity >/dev/null 2>&1 </dev/null
+exec env -i "PATH=$PATH" docker-init -- sleep infinity >/dev/null 2>&1 </dev/null

@@ -52,7 +52,7 @@ func (r *Router) Outside() netip.Addr {
 // newRouter starts a router that has the internet on its wan, and nothing on its lan yet. port is
 // what the internet's end of the wire is called.
 func newRouter(ctx context.Context, l *Lab, name, port string, nat NAT, u *uplink) (*Router, error) {
-	m, err := newMachine(ctx, l, name)
+	m, err := newMachine(ctx, l, name, "")
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,9 @@ type SiteConfig struct {
 	// Uplinks is how many interfaces the host has, eth0 and eth1, each with a router of its own; 0
 	// is 1. The first is the default way, and what comes from the second's address leaves by it.
 	Uplinks int
+	// Tree is the unpacked Debian tree of the host, and so the version of its engine; default the
+	// lab's. OldTree has Docker 20.10 and docker-compose 1.29.
+	Tree string
 }
 
 // Site is one place with one Docker host behind one router. The embedded machine is the host: its
@@ -77,7 +80,7 @@ func (l *Lab) addSite(ctx context.Context, number int, c SiteConfig) (*Site, err
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", c.Name, err)
 	}
-	m, err := newMachine(ctx, l, c.Name)
+	m, err := newMachine(ctx, l, c.Name, c.Tree)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +137,7 @@ func (s *Site) addCarrier(ctx context.Context, home, port string, u *uplink) err
 	if err != nil {
 		return err
 	}
-	m, err := newMachine(ctx, s.lab, home)
+	m, err := newMachine(ctx, s.lab, home, "")
 	if err != nil {
 		return err
 	}

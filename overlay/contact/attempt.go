@@ -3,6 +3,8 @@ package contact
 import (
 	"bytes"
 	"time"
+
+	"evio/wall"
 )
 
 // open begins a new attempt at time at, or later if the last one began only just
@@ -29,12 +31,17 @@ func (c *Contact) open(at, now time.Time, fx []Effect) []Effect {
 // more than the last. A last number from a clock that was far ahead and was set
 // since does not count, because no peer has accepted it.
 func (c *Contact) number(now time.Time) uint64 {
-	n := milliseconds(now)
-	if c.last >= n && c.last <= n+uint64((Lifetime+Skew).Milliseconds()) {
+	n := wall.Milliseconds(c.wall(now))
+	if c.last >= n && c.last <= c.ceiling(now) {
 		n = c.last + 1
 	}
 	c.last = n
 	return n
+}
+
+// ceiling returns the highest number that a peer with the same clock takes.
+func (c *Contact) ceiling(now time.Time) uint64 {
+	return wall.Milliseconds(c.wall(now)) + ahead
 }
 
 // renew replaces an attempt whose parameters have become old before any use.
@@ -139,7 +146,7 @@ func (c *Contact) send(now time.Time, fx []Effect) []Effect {
 		c.quota--
 	}
 	b := seal(c.cfg.Key, c.cfg.Overlay, Envelope{
-		To: c.cfg.Peer, Attempt: c.next.own.number, Expiry: now.Add(Lifetime), Parameters: c.next.own.parameters,
+		To: c.cfg.Peer, Attempt: c.next.own.number, Expiry: c.wall(now).Add(Lifetime), Parameters: c.next.own.parameters,
 	})
 	c.sendings++
 	c.sent, c.sendAt = now, now.Add(max(gap, c.backoff(max(1, c.sendings-dense+1))))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"evio/overlay/nodeid"
+	"evio/wall"
 )
 
 const (
@@ -42,6 +43,7 @@ type Config struct {
 	Overlay string
 	Peer    nodeid.ID
 	Rand    *rand.Rand // for jitter
+	Wall    wall.Clock // nil: this machine's
 }
 
 // Contact is the state machine of one peer.
@@ -72,6 +74,7 @@ type Config struct {
 type Contact struct {
 	cfg  Config
 	self nodeid.ID
+	wall wall.Clock
 
 	online  bool
 	came    time.Time // when it was last seen to come online
@@ -86,6 +89,7 @@ type Contact struct {
 
 	next, serving, old *attempt
 	remote             remote
+	history            history
 
 	sent     time.Time // last envelope
 	sendings int       // of this attempt, since the back-off was last restarted
@@ -123,7 +127,7 @@ type pairing struct {
 
 // New returns the machine of a peer that is not known to be online.
 func New(cfg Config) *Contact {
-	return &Contact{cfg: cfg, self: nodeid.FromKey(publicKey(cfg.Key), cfg.Overlay)}
+	return &Contact{cfg: cfg, self: nodeid.FromKey(publicKey(cfg.Key), cfg.Overlay), wall: cfg.Wall.Or()}
 }
 
 // Online says that the peer seems to be there and that a carrier reaches it. It
@@ -149,6 +153,23 @@ func (c *Contact) Online(now time.Time) []Effect {
 		fx = c.hurry(now, fx)
 	}
 	return fx
+}
+
+// ClockSet says that this node's wall time was set. An attempt that came to nothing may have
+// done so for the time that one of the two was told: there is a new one at once. It has
+// another number, so that the peer does not wait either.
+func (c *Contact) ClockSet(now time.Time) []Effect {
+	if c.stopped {
+		return nil
+	}
+	c.failures, c.pauseEnd = 0, time.Time{}
+	var fx []Effect
+	if c.next != nil {
+		fx = append(fx, CloseSession{c.next.number})
+		c.next = nil
+		c.idle()
+	}
+	return c.open(now, now, fx)
 }
 
 // Offline says that the peer seems to be gone or that no carrier reaches it. It
@@ -299,6 +320,6 @@ func (c *Contact) Stop() []Effect {
 			fx = append(fx, CloseSession{a.number})
 		}
 	}
-	*c = Contact{cfg: c.cfg, self: c.self, stopped: true, err: c.err}
+	*c = Contact{cfg: c.cfg, self: c.self, wall: c.wall, stopped: true, err: c.err}
 	return fx
 }

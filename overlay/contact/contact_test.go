@@ -72,7 +72,7 @@ func (s *script) receive(n uint64) []contact.Effect {
 	b := sign(s.t, 2, contact.Envelope{
 		To: id(1), Attempt: attempt(n), Expiry: s.now.Add(contact.Lifetime), Parameters: []byte("theirs"),
 	})
-	e, body, err := contact.Open(b, overlay, id(1), s.now)
+	e, body, err := contact.Open(b, overlay, id(1), s.now, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"evio/overlay/nodeid"
+	"evio/wall"
 )
 
 const (
@@ -62,6 +63,22 @@ func (e *VersionError) Error() string {
 		e.Peer, Version)
 }
 
+// TimeError says of an envelope whose signature is right that it was signed at another
+// time than ours: ours as the sender's clock showed it, if nobody held it back. It is an
+// ErrTime.
+type TimeError struct{ Ahead time.Duration }
+
+func (e *TimeError) Error() string {
+	how := "ahead of"
+	if e.Ahead < 0 {
+		how = "behind"
+	}
+	return fmt.Sprintf("envelope signed %v %s our time: compare the clocks of the two engines", e.Ahead.Abs().Round(time.Second), how)
+}
+
+// Unwrap returns ErrTime.
+func (e *TimeError) Unwrap() error { return ErrTime }
+
 // Envelope is one end's half of a first contact.
 type Envelope struct {
 	To, From nodeid.ID
@@ -95,17 +112,22 @@ func seal(priv ed25519.PrivateKey, overlay string, e Envelope) []byte {
 	b = append(b, e.To[:]...)
 	b = append(b, e.From[:]...)
 	b = binary.BigEndian.AppendUint64(b, e.Attempt)
-	b = binary.BigEndian.AppendUint64(b, milliseconds(e.Expiry))
+	b = binary.BigEndian.AppendUint64(b, wall.Milliseconds(e.Expiry))
 	b = append(b, e.Key...)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(e.Parameters)))
 	b = append(b, e.Parameters...)
-	return append(b, ed25519.Sign(priv, signed(Body(e, overlay), milliseconds(e.Expiry)))...)
+	return append(b, ed25519.Sign(priv, signed(Body(e, overlay), wall.Milliseconds(e.Expiry)))...)
 }
 
-// Open decodes and verifies an envelope that arrived at self at time now. It
+// Open decodes and verifies an envelope that arrived at self at wall time now. It
 // returns the envelope and its Body; neither refers to b. The error is one of the
-// sentinels above or a *VersionError.
-func Open(b []byte, overlay string, self nodeid.ID, now time.Time) (Envelope, []byte, error) {
+// sentinels above, a *VersionError, a *TimeError, or that of admit; with ErrTime the
+// envelope is returned as well, which its sender has signed.
+//
+// All that is cheap comes before the signature, which takes a hundred times as long:
+// admit, if there is one, is asked in between about an envelope of which nobody knows yet
+// whether it is genuine. It must not change anything.
+func Open(b []byte, overlay string, self nodeid.ID, now time.Time, admit func(Envelope) error) (Envelope, []byte, error) {
 	e, expiry, err := parse(b)
 	if err != nil {
 		return Envelope{}, nil, err
@@ -117,12 +139,21 @@ func Open(b []byte, overlay string, self nodeid.ID, now time.Time) (Envelope, []
 		return Envelope{}, nil, ErrSender
 	case e.From == self:
 		return Envelope{}, nil, ErrSelf
-	case !timely(expiry, e.Attempt, milliseconds(now)):
-		return Envelope{}, nil, ErrTime
+	}
+	if admit != nil {
+		if err := admit(e); err != nil {
+			return Envelope{}, nil, err
+		}
 	}
 	body := Body(e, overlay)
 	if !ed25519.Verify(e.Key, signed(body, expiry), b[len(b)-ed25519.SignatureSize:]) {
 		return Envelope{}, nil, ErrSignature
+	}
+	switch at := wall.Milliseconds(now); {
+	case !timely(expiry, at):
+		return e, nil, &TimeError{Ahead: time.Duration(int64(expiry-at))*time.Millisecond - Lifetime}
+	case e.Attempt == 0 || e.Attempt > at+ahead:
+		return e, nil, ErrTime
 	}
 	return e, body, nil
 }
@@ -190,18 +221,21 @@ func parse(b []byte) (e Envelope, expiry uint64, err error) {
 		To:         nodeid.ID(b[offTo:offFrom]),
 		From:       nodeid.ID(b[offFrom:offAttempt]),
 		Attempt:    binary.BigEndian.Uint64(b[offAttempt:]),
-		Expiry:     time.UnixMilli(int64(expiry)),
+		Expiry:     wall.FromMilliseconds(expiry),
 		Key:        append(ed25519.PublicKey(nil), b[offKey:offLength]...),
 		Parameters: append([]byte(nil), b[offParameters:offParameters+n]...),
 	}, expiry, nil
 }
 
-// timely reports whether an envelope that arrives at now is neither too old nor
-// from the future. An attempt number is the time at which the attempt began, so
-// one from the future would outrank all that its sender can make later.
-func timely(expiry, attempt, now uint64) bool {
-	skew, ahead := uint64(Skew.Milliseconds()), uint64((Lifetime + Skew).Milliseconds())
-	return expiry <= now+ahead && expiry+skew >= now && attempt != 0 && attempt <= now+ahead
+// ahead is how far expiry and attempt may lie in the future, in milliseconds. An attempt
+// number is the time at which the attempt began, so one from the future would outrank all
+// that its sender can make later.
+const ahead = uint64((Lifetime + Skew) / time.Millisecond)
+
+// timely reports whether an envelope that arrives at now is neither too old nor from the
+// future.
+func timely(expiry, now uint64) bool {
+	return expiry <= now+ahead && expiry+uint64(Skew.Milliseconds()) >= now
 }
 
 func signed(body []byte, expiry uint64) []byte {
@@ -215,8 +249,6 @@ func appendField(b, field []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(field)))
 	return append(b, field...)
 }
-
-func milliseconds(t time.Time) uint64 { return uint64(max(0, t.UnixMilli())) }
 
 func publicKey(priv ed25519.PrivateKey) ed25519.PublicKey {
 	return ed25519.PublicKey(priv[ed25519.PrivateKeySize-ed25519.PublicKeySize:])

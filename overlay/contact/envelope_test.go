@@ -60,7 +60,7 @@ func TestSignOpen(t *testing.T) {
 		if to, err := contact.To(b); err != nil || to != id(2) {
 			rt.Fatalf("To = %v, %v", to, err)
 		}
-		got, body, err := contact.Open(b, overlay, id(2), epoch)
+		got, body, err := contact.Open(b, overlay, id(2), epoch, nil)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, _, err := contact.Open(tt.b, tt.overlay, id(2), epoch); !errors.Is(err, tt.want) {
+			if _, _, err := contact.Open(tt.b, tt.overlay, id(2), epoch, nil); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
@@ -132,7 +132,7 @@ func TestOpenRefuses(t *testing.T) {
 		"just expired":   expiring(epoch.Add(-contact.Skew)),
 		"clock is ahead": expiring(epoch.Add(contact.Lifetime + contact.Skew)),
 	} {
-		if _, _, err := contact.Open(b, overlay, id(2), epoch); err != nil {
+		if _, _, err := contact.Open(b, overlay, id(2), epoch, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestOpenVersion(t *testing.T) {
 	b := sign(t, 1, envelope(2, uint64(epoch.UnixMilli()), ""))
 	b[0] = 7
-	_, _, err := contact.Open(b, overlay, id(2), epoch)
+	_, _, err := contact.Open(b, overlay, id(2), epoch, nil)
 	var version *contact.VersionError
 	if !errors.As(err, &version) || version.Peer != 7 {
 		t.Fatalf("got %v, want a VersionError of 7", err)
@@ -174,7 +174,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte{2})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		to, toErr := contact.To(b)
-		e, body, err := contact.Open(b, overlay, id(2), epoch)
+		e, body, err := contact.Open(b, overlay, id(2), epoch, nil)
 		if err != nil {
 			return
 		}

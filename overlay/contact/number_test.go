@@ -3,11 +3,13 @@ package contact
 import (
 	"testing"
 	"time"
+
+	"evio/wall"
 )
 
 func TestNumber(t *testing.T) {
 	t0 := time.UnixMilli(1_800_000_000_000)
-	n := milliseconds(t0)
+	n := wall.Milliseconds(t0)
 	steps := []struct {
 		name string
 		now  time.Time
@@ -19,7 +21,7 @@ func TestNumber(t *testing.T) {
 		{"later", t0.Add(time.Hour), n + 3_600_000},
 		{"clock set back by more than any peer would accept", t0, n},
 	}
-	var c Contact
+	c := Contact{wall: wall.At}
 	for _, s := range steps {
 		if got := c.number(s.now); got != s.want {
 			t.Errorf("%s: %d, want %d", s.name, got, s.want)

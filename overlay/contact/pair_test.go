@@ -33,7 +33,9 @@ type world struct {
 	rng     *rand.Rand
 	now     time.Time
 	faulty  bool // handshakes may fail, goodbyes may be lost, for as long as faults happen
+	calm    bool // nothing is lost or slow
 	cut     time.Time
+	set     bool // a clock was set: what was signed before may be refused
 	hosts   [2]*host
 	flying  []letter
 	sent    int // envelopes and attempts since the last fault
@@ -46,6 +48,7 @@ type host struct {
 	self     nodeid.ID
 	peer     nodeid.ID
 	skew     time.Duration // of its clock
+	wrong    time.Duration // how far what others are told is from that
 	c        *contact.Contact
 	online   bool
 	sessions map[uint64]*session
@@ -96,7 +99,10 @@ func newWorld(rt *rapid.T, seed uint64) *world {
 func (w *world) restart(i int) {
 	h := w.hosts[i]
 	h.sessions = map[uint64]*session{}
-	h.c = contact.New(contact.Config{Key: h.key, Overlay: overlay, Peer: h.peer, Rand: w.rng})
+	h.c = contact.New(contact.Config{
+		Key: h.key, Overlay: overlay, Peer: h.peer, Rand: w.rng,
+		Wall: func(now time.Time) time.Time { return now.Add(h.wrong) },
+	})
 	h.online = true
 	w.do(i, h.c.Online(h.clock(w)))
 }
@@ -110,7 +116,11 @@ func (w *world) do(i int, fx []contact.Effect) {
 		case contact.OpenSession:
 			w.opened++
 			s := &session{ready: w.now.Add(w.random(2 * time.Second))}
-			for range w.rng.IntN(4) {
+			further := w.rng.IntN(4)
+			if w.calm {
+				further = 0
+			}
+			for range further {
 				s.further = append(s.further, s.ready.Add(w.random(6*time.Second)))
 			}
 			h.sessions[e.Attempt] = s
@@ -127,6 +137,10 @@ func (w *world) do(i int, fx []contact.Effect) {
 		case contact.SendEnvelope:
 			w.sent++
 			w.lastAct = w.now
+			if w.calm {
+				w.flying = append(w.flying, letter{to: 1 - i, at: w.now, b: e.Envelope})
+				continue
+			}
 			for w.rng.IntN(10) >= 3 { // 30 % are lost, half of the others come again
 				w.flying = append(w.flying, letter{to: 1 - i, at: w.now.Add(w.random(4 * time.Second)), b: e.Envelope})
 			}
@@ -171,7 +185,19 @@ func (w *world) path() bool { return w.now.After(w.cut) }
 // chance is one in n, as long as faults happen.
 func (w *world) chance(n int) bool { return w.faulty && w.rng.IntN(n) == 0 }
 
-func (w *world) random(d time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(d))) }
+func (w *world) random(d time.Duration) time.Duration {
+	if w.calm {
+		d /= 10
+	}
+	return time.Duration(w.rng.Int64N(int64(d)))
+}
+
+// setClock sets what host 0 tells the other of the time.
+func (w *world) setClock(wrong time.Duration) {
+	h := w.hosts[0]
+	h.wrong, w.set = wrong, true
+	w.do(0, h.c.ClockSet(h.clock(w)))
+}
 
 func (w *world) advance() {
 	w.now = w.now.Add(step)
@@ -183,7 +209,10 @@ func (w *world) advance() {
 			continue
 		}
 		h := w.hosts[l.to]
-		e, body, err := contact.Open(l.b, overlay, h.self, h.clock(w))
+		e, body, err := contact.Open(l.b, overlay, h.self, h.clock(w).Add(h.wrong), nil)
+		if errors.Is(err, contact.ErrTime) && (h.wrong != 0 || w.hosts[1-l.to].wrong != 0 || w.set) {
+			continue
+		}
 		if err != nil {
 			w.rt.Fatal(err)
 		}
@@ -225,7 +254,7 @@ func (w *world) live(i int, n uint64, s *session) {
 	case !s.gathered:
 		if w.now.After(s.ready) {
 			s.gathered = true
-			s.say(w, fmt.Appendf(nil, "%d of %d", n, i))
+			s.say(w, fmt.Appendf(nil, "%d of %d, %d", n, i, w.rng.Int()))
 		}
 	case s.established:
 		if other != nil && other.established && w.path() {

@@ -1,6 +1,9 @@
 package contact
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // remote is the peer's highest attempt.
 type remote struct {
@@ -26,10 +29,24 @@ func (c *Contact) Received(e Envelope, body []byte, now time.Time) []Effect {
 	if c.stopped || e.From != c.cfg.Peer || e.To != c.self {
 		return nil
 	}
-	if c.Replayed(e, now) {
+	if c.history.has(e) {
 		return nil
 	}
-	newer := e.Attempt > c.heard(now)
+	c.history.came.add(signatureOf(e), copies)
+	namesake := e.Attempt == c.remote.number && !bytes.Equal(body, c.remote.body)
+	newer := namesake || e.Attempt > c.heard(now)
+	if c.behind(e, now) {
+		if !c.history.setBack(e, now) {
+			c.history.doubt(e, now)
+			return nil
+		}
+		newer = namesake || e.Attempt != c.remote.number
+		c.remote.first, c.remote.heard = c.history.doubted.expiry, c.history.doubted.came
+	}
+	c.history.doubted = doubt{}
+	if namesake {
+		c.unname(e.Attempt)
+	}
 	switch {
 	case newer:
 		c.remote = remote{
@@ -65,16 +82,47 @@ func (c *Contact) Received(e Envelope, body []byte, now time.Time) []Effect {
 	return fx
 }
 
-// Replayed reports whether an envelope of the peer is of no use at now: of an attempt
-// that it has given up, or a copy of one that was received. The peer signs each anew.
+// unname forgets that attempts of ours were connected with an attempt of the peer. Its clock
+// was set back between two of its lives, and another one has the same number by chance.
+func (c *Contact) unname(remote uint64) {
+	for _, a := range []*attempt{c.next, c.serving, c.old} {
+		if a != nil && a.used.remote == remote {
+			a.used.remote = 0
+		}
+	}
+}
+
+// Replayed reports whether an envelope of the peer changes nothing at now: it is a copy of
+// one that was received, as the peer signs each anew, or of an attempt that it has given
+// up, as far as one can tell. Received takes it all the same: it may be the first sign
+// that the peer's clock was set back.
 func (c *Contact) Replayed(e Envelope, now time.Time) bool {
+	return c.history.has(e) || c.behind(e, now) && !c.history.setBack(e, now)
+}
+
+// Seen reports whether an envelope of the peer is a copy of one that came before. It
+// changes nothing.
+func (c *Contact) Seen(e Envelope) bool { return c.history.has(e) }
+
+// Copy reports whether an envelope of the peer is a copy of one that came before, and
+// remembers it: it is for those that are refused for their time.
+func (c *Contact) Copy(e Envelope) bool {
+	if c.history.has(e) {
+		return true
+	}
+	c.history.untimely.add(signatureOf(e), untimelyCopies)
+	return false
+}
+
+// behind reports whether the peer has signed something newer, by its own clock.
+func (c *Contact) behind(e Envelope, now time.Time) bool {
 	known := c.heard(now)
 	return e.Attempt < known || e.Attempt == known && !e.Expiry.After(c.remote.expiry)
 }
 
 // heard returns the number of the peer's highest attempt.
 func (c *Contact) heard(now time.Time) uint64 {
-	if c.remote.number > milliseconds(now)+uint64((Lifetime+Skew).Milliseconds()) {
+	if c.remote.number > c.ceiling(now) {
 		return 0 // made by a clock that was wrong here as well, and was set since
 	}
 	return c.remote.number

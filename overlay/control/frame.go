@@ -17,6 +17,9 @@ const (
 	Announce Type = 1 // records of the directory
 	Ring     Type = 2 // a message of the ring
 	Site     Type = 3 // where the sender stands
+	Move     Type = 4 // whether a claim of a container may move
+	Resync   Type = 5 // asks the receiver to announce all its records again
+	Clock    Type = 6 // what the sender's clock shows, or a question for that
 )
 
 // Message is what one end sends and the other receives.

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"container/heap"
 	"maps"
 	"slices"
 	"time"
@@ -8,60 +9,107 @@ import (
 	"evio/overlay/nodeid"
 )
 
-// NodeReachable says that a session with a node has begun, also when it replaces
-// one: what that node announces next it may have claimed without knowing of ours.
-// The caller then sends it Own.
-func (d *Directory) NodeReachable(id nodeid.ID, now time.Time) Update {
-	var u Update
-	n := d.node(id, now)
-	was := d.away(id, now)
-	n.reachable, n.since, n.session, n.waiting = true, now, now, false
-	if was {
-		d.settleOf(id, now, &u)
-	}
-	return u
+// agenda is what is settled later, a heap by time.
+type agenda []appointment
+
+type appointment struct {
+	at  time.Time
+	key Key
 }
 
-// NodeUnreachable says that there has been no session with a node since that
-// time. Its claims stay; 3 s later others may take its keys.
-func (d *Directory) NodeUnreachable(id nodeid.ID, since time.Time) {
-	if n := d.node(id, since); n.reachable {
-		n.reachable, n.since, n.waiting = false, since, true
-	}
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
+func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *agenda) Push(x any)        { *a = append(*a, x.(appointment)) }
+func (a *agenda) Pop() any {
+	last := (*a)[len(*a)-1]
+	*a = (*a)[:len(*a)-1]
+	return last
 }
 
-// DropNode forgets a node that is no member any more, with all that it claimed.
-func (d *Directory) DropNode(id nodeid.ID, now time.Time) Update {
-	var u Update
-	if id != d.self {
-		d.purge(now, &u, func(c Claim) bool { return c.Owner == id })
-		delete(d.nodes, id)
+// remind has a key settled at that time, unless it is already by then.
+func (d *Directory) remind(k Key, at time.Time) {
+	p := d.places[k]
+	if p == nil || !p.due.IsZero() && !at.Before(p.due) {
+		return
 	}
-	return u
+	p.due = at
+	heap.Push(&d.agenda, appointment{at, k})
+}
+
+// NextTick returns the next time at which Tick is needed, zero for none.
+func (d *Directory) NextTick() time.Time {
+	var next time.Time
+	if len(d.places) > 0 {
+		next = d.sweepAt
+	}
+	if len(d.agenda) > 0 && d.agenda[0].at.Before(next) {
+		next = d.agenda[0].at
+	}
+	if len(d.recalled.Changes) > 0 {
+		next = d.recalledAt
+	}
+	for _, n := range d.nodes {
+		if at := n.since.Add(grace); n.waiting && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
 }
 
 // Tick does what is due at now: it signs our claims again, ends those of others
-// that were not renewed, and looks for keys whose owner is away.
+// that were not renewed, looks for keys whose owner is away, and settles what waited.
 func (d *Directory) Tick(now time.Time) Update {
-	var u Update
+	u := d.recalled
+	d.recalled = Update{}
 	for _, id := range slices.SortedFunc(maps.Keys(d.nodes), nodeid.Compare) {
 		if n := d.nodes[id]; n.waiting && !now.Before(n.since.Add(grace)) {
 			n.waiting = false
-			d.settleOf(id, now, &u)
+			d.settleOf(n, now, &u)
 		}
 	}
-	if now.Before(d.sweepAt) {
-		return u
+	for len(d.agenda) > 0 && !d.agenda[0].at.After(now) {
+		a := heap.Pop(&d.agenda).(appointment)
+		if p := d.places[a.key]; p != nil && p.due.Equal(a.at) {
+			p.due = time.Time{}
+			d.settle(a.key, now, &u)
+		}
 	}
-	d.sweepAt = now.Add(sweepPause)
-	for _, k := range d.due(now) {
-		own := d.places[k].of(d.self)
-		u.Announce = append(u.Announce, d.issue(k, own.MAC, own.Generation, false, now))
+	if len(d.places) > 0 && !now.Before(d.sweepAt) {
+		d.sweepAt = now.Add(sweepPause)
+		d.sweep(now, &u)
 	}
-	before := d.stats.Expired
-	removed := d.purge(now, &u, func(c Claim) bool { return c.Expiry.Add(Skew).Before(now) })
-	d.stats.Expired = before + uint64(removed)
 	return u
+}
+
+// sweep looks at the ages of all claims.
+func (d *Directory) sweep(now time.Time, u *Update) {
+	for _, k := range d.due(now) {
+		d.issue(k, d.wants[k], d.places[k].of(d.self).Generation, 0, now, u)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(d.mine.keys), Key.compare) {
+		if c := d.places[k].of(d.self); !c.Follows.IsZero() && d.wall(now).Sub(c.signed()) >= refreshAge {
+			d.settle(k, now, u)
+		}
+	}
+	ids := slices.SortedFunc(maps.Keys(d.nodes), nodeid.Compare)
+	for _, id := range append(ids, d.self) {
+		n := d.of(id)
+		late := Skew
+		if id != d.self && !n.reachable {
+			late += refreshAge // it gets back what it had within half an hour
+		}
+		before := d.stats.Expired
+		removed := d.purge(n, now, u, func(c *claimed) bool { return c.until.Add(late).Before(now) })
+		if d.stats.Expired = before; id != d.self {
+			d.stats.Expired += uint64(removed)
+		}
+	}
+	for k := range d.kept {
+		if d.kept[k].until.Before(now) {
+			delete(d.kept, k)
+		}
+	}
 }
 
 // due returns the keys whose claim we have to sign again, in order. Others judge
@@ -70,7 +118,7 @@ func (d *Directory) Tick(now time.Time) Update {
 func (d *Directory) due(now time.Time) []Key {
 	var keys []Key
 	for k, w := range d.wants {
-		age := now.Round(0).Sub(w.signed)
+		age := d.wall(now).Sub(w.signed)
 		if !w.lost && (age < 0 || age >= w.refresh) {
 			keys = append(keys, k)
 		}
@@ -79,59 +127,18 @@ func (d *Directory) due(now time.Time) []Key {
 	return keys
 }
 
+// ClockSet says that wall time was set: at the next Tick it is looked whether our claims
+// have to be signed again.
+func (d *Directory) ClockSet(now time.Time) { d.sweepAt = now }
+
 // settleOf settles every key that a node claims.
-func (d *Directory) settleOf(id nodeid.ID, now time.Time, u *Update) {
+func (d *Directory) settleOf(n *node, now time.Time, u *Update) {
 	var keys []Key
-	for k, p := range d.places {
-		if c := p.of(id); c != nil && !c.Withdrawn {
+	for k := range n.keys {
+		if d.places[k].of(n.id).live() {
 			keys = append(keys, k)
 		}
 	}
 	slices.SortFunc(keys, Key.compare)
-	for _, k := range keys {
-		d.settle(k, now, u)
-	}
-}
-
-// node returns what is known of another node; one that was not known is taken to
-// be out of reach from now on.
-func (d *Directory) node(id nodeid.ID, now time.Time) *node {
-	n := d.nodes[id]
-	if n == nil {
-		n = &node{since: now, waiting: true}
-		d.nodes[id] = n
-	}
-	return n
-}
-
-// forget bounds the withdrawn claims that are remembered of a node: the oldest go
-// first. An old record brought back after that can revive no more than what its
-// expiry allows.
-func (d *Directory) forget(id nodeid.ID) {
-	if n := d.nodes[id]; len(d.places) <= maxWithdrawn || n != nil && n.withdrawn <= maxWithdrawn {
-		return
-	}
-	var oldest Key
-	var sequence uint64
-	withdrawn := 0
-	for k, p := range d.places {
-		c := p.of(id)
-		if c == nil || !c.Withdrawn {
-			continue
-		}
-		if withdrawn++; withdrawn == 1 || c.Sequence < sequence {
-			oldest, sequence = k, c.Sequence
-		}
-	}
-	if withdrawn <= maxWithdrawn {
-		return
-	}
-	p := d.places[oldest]
-	p.claims = slices.DeleteFunc(p.claims, func(c claimed) bool { return c.Owner == id })
-	if n := d.nodes[id]; n != nil {
-		n.withdrawn--
-	}
-	if len(p.claims) == 0 {
-		delete(d.places, oldest)
-	}
+	d.settleAll(keys, now, u)
 }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"bytes"
+	"cmp"
 	"net"
 	"net/netip"
 	"time"
@@ -16,6 +17,12 @@ const (
 	Skew = 5 * time.Minute
 	// MaxClaims bounds the keys that one node may claim at a time.
 	MaxClaims = 1024
+	// MaxTaken bounds those of them that its containers took by themselves.
+	MaxTaken = 256
+	// MaxRanges bounds those of them that are ranges.
+	MaxRanges = 16
+	// maxPerMAC bounds the addresses that one node may claim with one MAC address.
+	maxPerMAC = 10
 
 	// maxGeneration leaves room for a successor of every claim that is accepted.
 	maxGeneration = 1 << 48
@@ -24,15 +31,18 @@ const (
 // MAC is an Ethernet address.
 type MAC = [6]byte
 
-// Key is what is claimed: an address, or a MAC address if Addr is not valid. The
-// zero Key stands for all that a node claims.
+// Key is what is claimed: an address, a range of addresses, or a MAC address if Addr is
+// not valid. The zero Key stands for all that a node claims.
 type Key struct {
 	Addr netip.Addr
+	Bits uint8 // length of the prefix of a range; 0: a single address
 	MAC  MAC
 }
 
 func (k Key) String() string {
 	switch {
+	case k.Bits > 0:
+		return "range " + k.prefix().String()
 	case k.Addr.IsValid():
 		return "address " + k.Addr.String()
 	case k.MAC != MAC{}:
@@ -41,37 +51,70 @@ func (k Key) String() string {
 	return "all keys"
 }
 
+// rangeKey returns the key of a range.
+func rangeKey(p netip.Prefix) Key { return Key{Addr: p.Addr(), Bits: uint8(p.Bits())} }
+
+// prefix returns the range of a key, the zero Prefix if it is of something else.
+func (k Key) prefix() netip.Prefix {
+	if k.Bits == 0 {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(k.Addr, int(k.Bits))
+}
+
+// isAddr and isMAC say what a key is of; a range is neither.
+func (k Key) isAddr() bool { return k.Addr.IsValid() && k.Bits == 0 }
+func (k Key) isMAC() bool  { return !k.Addr.IsValid() }
+
 // compare orders keys for people and for announcements: MAC addresses come first,
 // because addresses refer to them.
 func (k Key) compare(o Key) int {
 	if c := k.Addr.Compare(o.Addr); c != 0 {
 		return c
 	}
-	return bytes.Compare(k.MAC[:], o.MAC[:])
+	return cmp.Or(cmp.Compare(k.Bits, o.Bits), bytes.Compare(k.MAC[:], o.MAC[:]))
 }
 
-// Claim says that a node owns a key, or does so no longer.
+// Claim says that a node owns a key, or does so no longer, or which other node it
+// follows there.
 type Claim struct {
-	// Addr is the claimed address. If it is not valid the claim is of MAC; if MAC is
-	// zero as well, the claim is a withdrawal of all that the owner claimed with a
-	// lower sequence number, in an earlier life.
+	// Addr is the claimed address, or with Bits the range. If it is not valid the claim is
+	// of MAC; if MAC is zero as well, the claim is a withdrawal of all that the owner
+	// claimed with a lower sequence number, in an earlier life.
 	Addr       netip.Addr
+	Bits       uint8
 	MAC        MAC
 	Owner      nodeid.ID
 	Generation uint64
 	Sequence   uint64
-	// Expiry has millisecond precision in a record.
+	// Life is the sequence number with which the owner's process began.
+	Life uint64
+	// Expiry has millisecond precision in a record, as has Since.
 	Expiry    time.Time
 	Withdrawn bool
+	Taken     bool // by a container, and not handed out by Docker
+	Released  bool // withdrawn because Docker took it back
+	Disputed  bool // the owner asks whom the others follow
+
+	// Follows makes it a testimony instead: the owner has followed the claim of that node
+	// Since then. A record says for how long, so clocks do not matter.
+	Follows nodeid.ID
+	Since   time.Time
 }
 
 // Key returns what is claimed.
 func (c Claim) Key() Key {
 	if c.Addr.IsValid() {
-		return Key{Addr: c.Addr}
+		return Key{Addr: c.Addr, Bits: c.Bits}
 	}
 	return Key{MAC: c.MAC}
 }
+
+// signed returns when the record was signed, by its owner's clock.
+func (c Claim) signed() time.Time { return c.Expiry.Add(-Lifetime) }
+
+// live reports whether the owner says that the key is its own.
+func (c Claim) live() bool { return !c.Withdrawn && c.Follows.IsZero() }
 
 // outranks says which of two claims of one key stays when both owners live.
 func (c Claim) outranks(o Claim) bool {
@@ -88,6 +131,7 @@ type Entry struct {
 	Node       nodeid.ID
 	Generation uint64
 	Expiry     time.Time
+	Taken      bool // by a container, and not handed out by Docker
 	Contested  bool // another node claims it, too
 }
 
@@ -104,6 +148,7 @@ type Lost struct {
 	Key   Key
 	MAC   MAC
 	Owner nodeid.ID
+	Taken bool // it was a container's own, and not handed out by Docker
 }
 
 // Update is what came of an event.

@@ -15,7 +15,10 @@ import (
 type ConflictError struct {
 	Key   Key
 	Owner nodeid.ID
-	Name  string // what people call the owner; empty: its node ID is said
+	Given bool // the owner's Docker has handed it out
+	// Reserved: the operator has bound it to the owner.
+	Reserved bool
+	Name     string // what people call the owner; empty: its node ID is said
 }
 
 func (e *ConflictError) Error() string {
@@ -23,7 +26,37 @@ func (e *ConflictError) Error() string {
 	if name == "" {
 		name = "node " + e.Owner.String()
 	}
+	if e.Reserved {
+		return fmt.Sprintf("%v is kept for %s by the setting claims of this engine: choose another one", e.Key, name)
+	}
 	return fmt.Sprintf("%v belongs to %s: choose another one, or remove the container that has it there", e.Key, name)
+}
+
+// conflict returns the error for what another node holds.
+func (d *Directory) conflict(k Key, owner nodeid.ID) *ConflictError {
+	c := d.places[k].of(owner)
+	return &ConflictError{Key: k, Owner: owner, Given: c != nil && c.live() && !c.Taken}
+}
+
+// against returns what keeps another node from a key that it claims, nil for nothing that
+// somebody holds.
+func (d *Directory) against(k Key, p *place, c Claim) *ConflictError {
+	if owner, ok := d.reservedTo(k); ok && owner != c.Owner {
+		return &ConflictError{Key: k, Owner: owner, Reserved: true}
+	}
+	if !p.holder.IsZero() {
+		return d.conflict(k, p.holder)
+	}
+	keys := d.overlapping(k)
+	if k.isAddr() {
+		keys = []Key{{MAC: c.MAC}}
+	}
+	for _, o := range keys {
+		if q := d.places[o]; q != nil && !q.holder.IsZero() && q.holder != c.Owner {
+			return d.conflict(o, q.holder)
+		}
+	}
+	return nil
 }
 
 // Conflict is an address of ours, or without one a MAC address, that another node
@@ -51,27 +84,15 @@ func (d *Directory) Conflicts(now time.Time) []Conflict {
 }
 
 // stands reports whether people are told of a key by itself: an address, or a MAC
-// address that no address of ours goes with.
-func (d *Directory) stands(k Key) bool { return k.Addr.IsValid() || len(d.addressesOf(k.MAC)) == 0 }
-
-// addressesOf returns the addresses that we want with a MAC address, in order.
-func (d *Directory) addressesOf(mac MAC) []Key {
-	var keys []Key
-	for k, w := range d.wants {
-		if k.Addr.IsValid() && w.mac == mac {
-			keys = append(keys, k)
-		}
-	}
-	slices.SortFunc(keys, Key.compare)
-	return keys
-}
+// address that no address of ours goes with. Of ranges they are told by their sites.
+func (d *Directory) stands(k Key) bool { return k.isAddr() || k.isMAC() && len(d.byMAC[k.MAC]) == 0 }
 
 // winner returns who keeps us from a key, or from the MAC address that it needs; the
 // zero ID for nobody.
 func (d *Directory) winner(k Key, w *want, now time.Time) nodeid.ID {
 	for _, k := range []Key{k, {MAC: w.mac}} {
 		if p := d.places[k]; p != nil {
-			if rival := d.rival(p, now); rival != nil {
+			if rival := d.rival(k, p, !w.taken, now); rival != nil {
 				return rival.Owner
 			}
 		}
@@ -83,5 +104,5 @@ func (d *Directory) winner(k Key, w *want, now time.Time) nodeid.ID {
 // MAC address that it needs is another node's.
 func (d *Directory) useless(k Key, w *want) bool {
 	m := d.wants[Key{MAC: w.mac}]
-	return k.Addr.IsValid() && m != nil && m.lost
+	return k.isAddr() && m != nil && m.lost
 }

@@ -11,7 +11,7 @@ import (
 	"evio/overlay/directory"
 )
 
-var byValue = cmpopts.EquateComparable(netip.Addr{})
+var byValue = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 
 func (w *town) keep(i int, addr netip.Addr, m directory.MAC) directory.Update {
 	w.t.Helper()

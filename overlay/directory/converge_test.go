@@ -25,7 +25,7 @@ const (
 )
 
 type world struct {
-	rt     *rapid.T
+	rt     fataler
 	rng    *rand.Rand
 	now    time.Time
 	ms     []*member
@@ -33,6 +33,11 @@ type world struct {
 	wants  []map[netip.Addr]directory.MAC // of each node, as far as not refused
 	cut    map[[2]int]time.Time           // until when
 	flying []letter
+}
+
+type fataler interface {
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }
 
 type letter struct {
@@ -60,9 +65,9 @@ func drawAction(rt *rapid.T) action {
 	}
 }
 
-func newWorld(rt *rapid.T, n int) *world {
+func newWorld(rt fataler, n int, seed uint64) *world {
 	w := &world{
-		rt: rt, rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0)),
+		rt: rt, rng: rand.New(rand.NewPCG(seed, 0)),
 		now: epoch, ms: members(n, epoch), cut: map[[2]int]time.Time{},
 	}
 	for i := range w.ms {
@@ -146,6 +151,9 @@ func (w *world) advance() {
 				w.rt.Fatal("a tick that was due is due again")
 			}
 		}
+		if m.d.Forgotten(w.clock(i)) {
+			w.rt.Fatalf("node %d: a dispute would not be looked at when it ends", i)
+		}
 	}
 }
 
@@ -227,66 +235,105 @@ func (w *world) owners(i int) map[directory.Key]nodeid.ID {
 func TestConverges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		actions := rapid.SliceOfN(rapid.Custom(drawAction), 1, 25).Draw(rt, "actions")
-		w := newWorld(rt, rapid.IntRange(2, 4).Draw(rt, "nodes"))
-		for at := time.Duration(0); at <= actionEnd; at += pace {
-			w.advance()
-			for _, a := range actions {
-				if a.at == at {
-					w.act(a)
-				}
-			}
-		}
-		for w.now.Before(epoch.Add(settled)) {
-			w.advance()
-		}
-
-		first := w.owners(0)
-		for i := range w.ms {
-			if diff := cmp.Diff(first, w.owners(i), cmp.Comparer(func(a, b directory.Key) bool { return a == b })); diff != "" {
-				rt.Fatalf("nodes 0 and %d differ: %s", i, diff)
-			}
-		}
-		wanted := map[directory.Key][]nodeid.ID{}
-		for i, wants := range w.wants {
-			for addr, mac := range wants {
-				wanted[directory.Key{Addr: addr}] = append(wanted[directory.Key{Addr: addr}], w.ms[i].id)
-				wanted[directory.Key{MAC: mac}] = append(wanted[directory.Key{MAC: mac}], w.ms[i].id)
-			}
-		}
-		for k, by := range wanted {
-			if k.Addr.IsValid() { // of use to those who hold its MAC address
-				by = slices.DeleteFunc(by, func(id nodeid.ID) bool {
-					return first[directory.Key{MAC: w.wants[w.number(id)][k.Addr]}] != id
-				})
-			}
-			if owner, held := first[k]; held != (len(by) > 0) || held && !slices.Contains(by, owner) {
-				rt.Fatalf("%v belongs to %v, wanted by %v", k, owner, by)
-			}
-			if e, ok := w.ms[0].d.Lookup(k.Addr); k.Addr.IsValid() && (ok != (len(by) > 0) || ok && e.Node != first[k]) {
-				rt.Fatalf("%v is answered by %v, %v", k, e.Node, ok)
-			}
-		}
-		for i, m := range w.ms {
-			lost := map[netip.Addr]nodeid.ID{}
-			for _, c := range m.d.Conflicts(w.clock(i)) {
-				lost[c.Addr] = c.Owner
-			}
-			for addr, mac := range w.wants[i] {
-				owner := first[directory.Key{Addr: addr}]
-				if owner.IsZero() {
-					owner = first[directory.Key{MAC: mac}]
-				}
-				if shown, ok := lost[addr]; ok != (owner != m.id) || ok && shown != owner {
-					rt.Fatalf("node %d: %v belongs to %v, a conflict with %v is shown: %v", i, addr, owner, shown, ok)
-				}
-			}
-		}
-		for k := range first {
-			if wanted[k] == nil {
-				rt.Fatalf("%v belongs to %v, who does not want it", k, first[k])
-			}
-		}
+		nodes := rapid.IntRange(2, 4).Draw(rt, "nodes")
+		newWorld(rt, nodes, rapid.Uint64().Draw(rt, "seed")).converge(actions)
 	})
+}
+
+// What had not converged once.
+func TestConvergesAgain(t *testing.T) {
+	const s = time.Second
+	for _, c := range []struct {
+		name    string
+		nodes   int
+		seed    uint64
+		actions []action
+	}{
+		{"a dispute goes on when the rival has begun anew", 3, 0xc4, []action{
+			{at: 64 * s, kind: 4}, {at: s / 2, node: 1}, {at: 7 * s / 2, number: 1}, {at: 3 * s / 2, number: 2},
+			{kind: 3, length: 115 * s / 2}, {at: 23 * s, node: 2, number: 3}, {at: 5 * s / 2, node: 1, number: 5},
+		}},
+		{"an earlier dispute says nothing of a new claim", 2, 0x6c2, []action{
+			{}, {at: 243 * s / 2, kind: 3, length: 60 * s}, {at: 8 * s, number: 5}, {node: 1, number: 5},
+			{at: 15 * s / 2, kind: 4, node: 2, length: 56413 * s / 1000},
+		}},
+		{"testimonies came to each owner with another age", 4, 0x4cb, []action{
+			{kind: 1}, {}, {at: s / 2, node: 3, number: 4}, {at: s / 2, node: 3, number: 4},
+			{at: s / 2, kind: 3}, {kind: 1, number: 5}, {at: 3 * s / 2}, {at: 347 * s / 2, number: 5},
+			{at: 3 * s, node: 2, number: 5}, {at: 53 * s, node: 3, number: 1}, {at: 159 * s, node: 3, number: 2},
+			{at: 2 * s, number: 5}, {at: 45 * s, node: 1, number: 2}, {kind: 4, node: 1, length: 74 * s / 1000},
+			{at: 148 * s, number: 5}, {at: 35 * s / 2, kind: 3, length: s / 1000},
+			{at: 137 * s / 2, kind: 3, node: 1, length: 7 * s / 1000}, {at: 123 * s / 2, node: 2, number: 3},
+			{at: 4 * s, kind: 3, node: 1, length: 24448 * s / 1000},
+			{at: 128 * s, kind: 4, node: 2, length: 365 * s / 1000}, {at: 79 * s, kind: 4, length: 58391 * s / 1000},
+			{at: 145 * s / 2}, {at: 39 * s / 2, node: 1, number: 1}, {at: 11 * s, number: 1},
+			{at: 251 * s / 2, kind: 4, node: 1, length: 2 * s / 1000},
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) { newWorld(t, c.nodes, c.seed).converge(c.actions) })
+	}
+}
+
+// converge lets all that happen and then checks what the nodes know.
+func (w *world) converge(actions []action) {
+	for at := time.Duration(0); at <= actionEnd; at += pace {
+		w.advance()
+		for _, a := range actions {
+			if a.at == at {
+				w.act(a)
+			}
+		}
+	}
+	for w.now.Before(epoch.Add(settled)) {
+		w.advance()
+	}
+
+	first := w.owners(0)
+	for i := range w.ms {
+		if diff := cmp.Diff(first, w.owners(i), cmp.Comparer(func(a, b directory.Key) bool { return a == b })); diff != "" {
+			w.rt.Fatalf("nodes 0 and %d differ: %s", i, diff)
+		}
+	}
+	wanted := map[directory.Key][]nodeid.ID{}
+	for i, wants := range w.wants {
+		for addr, mac := range wants {
+			wanted[directory.Key{Addr: addr}] = append(wanted[directory.Key{Addr: addr}], w.ms[i].id)
+			wanted[directory.Key{MAC: mac}] = append(wanted[directory.Key{MAC: mac}], w.ms[i].id)
+		}
+	}
+	for k, by := range wanted {
+		if k.Addr.IsValid() { // of use to those who hold its MAC address
+			by = slices.DeleteFunc(by, func(id nodeid.ID) bool {
+				return first[directory.Key{MAC: w.wants[w.number(id)][k.Addr]}] != id
+			})
+		}
+		if owner, held := first[k]; held != (len(by) > 0) || held && !slices.Contains(by, owner) {
+			w.rt.Fatalf("%v belongs to %v, wanted by %v", k, owner, by)
+		}
+		if e, ok := w.ms[0].d.Lookup(k.Addr); k.Addr.IsValid() && (ok != (len(by) > 0) || ok && e.Node != first[k]) {
+			w.rt.Fatalf("%v is answered by %v, %v", k, e.Node, ok)
+		}
+	}
+	for i, m := range w.ms {
+		lost := map[netip.Addr]nodeid.ID{}
+		for _, c := range m.d.Conflicts(w.clock(i)) {
+			lost[c.Addr] = c.Owner
+		}
+		for addr, mac := range w.wants[i] {
+			owner := first[directory.Key{Addr: addr}]
+			if owner.IsZero() {
+				owner = first[directory.Key{MAC: mac}]
+			}
+			if shown, ok := lost[addr]; ok != (owner != m.id) || ok && shown != owner {
+				w.rt.Fatalf("node %d: %v belongs to %v, a conflict with %v is shown: %v", i, addr, owner, shown, ok)
+			}
+		}
+	}
+	for k := range first {
+		if wanted[k] == nil {
+			w.rt.Fatalf("%v belongs to %v, who does not want it", k, first[k])
+		}
+	}
 }
 
 // Records that nobody made, that belong to others or that are over change nothing.

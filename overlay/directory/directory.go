@@ -7,27 +7,28 @@ import (
 	"time"
 
 	"evio/overlay/nodeid"
+	"evio/wall"
 )
 
 const (
-	// grace is how long an owner may be out of reach before another may take its keys.
-	grace = 3 * time.Second
-	// settling is how long after the beginning of a session, or after a claim of
-	// ours, we may hear of a claim that its owner made without knowledge of ours.
-	settling = time.Minute
 	// refreshAge is the age at which a claim of ours is signed again, less up to a tenth.
 	refreshAge = 10 * time.Minute
 	// sweepPause is how often ages are looked at.
 	sweepPause = 10 * time.Second
-	// maxWithdrawn bounds the withdrawn claims remembered of each node, beyond which
-	// the oldest are forgotten.
-	maxWithdrawn = 1024
+	// quarantine is how long after Docker took an address back containers may not take it.
+	quarantine = 10 * time.Minute
 )
 
 // Config describes the network.
 type Config struct {
 	// Subnets bound the addresses that can be claimed; none: any unicast address.
 	Subnets []netip.Prefix
+	// Reserved says to which node the operator has bound an address; nil: none are.
+	Reserved func(netip.Addr) (owner nodeid.ID, ok bool)
+	// Known is what Known returned in an earlier life; without it the node is new.
+	Known []byte
+	// Wall is the clock that records go by; nil: this machine's.
+	Wall wall.Clock
 }
 
 // Stats counts since the Directory was made.
@@ -41,77 +42,93 @@ type Stats struct {
 
 // Directory is one node's view. Use New.
 type Directory struct {
-	self    nodeid.ID
-	priv    ed25519.PrivateKey
-	overlay string
-	subnets []netip.Prefix
+	self     nodeid.ID
+	priv     ed25519.PrivateKey
+	overlay  string
+	subnets  []netip.Prefix
+	reserved func(netip.Addr) (nodeid.ID, bool)
+	wall     wall.Clock
 
-	places map[Key]*place
-	nodes  map[nodeid.ID]*node // others of which something is known
-	wants  map[Key]*want       // what we claim, or would if another did not hold it
+	places    map[Key]*place
+	ranges    map[Key]struct{} // those of places and wants that are ranges
+	contested map[Key]struct{} // addresses that more than one node claims
+	gateways  map[netip.Addr][]nodeid.ID
 
-	sequence uint64 // last used
-	floor    uint64 // below all of this life
-	sweepAt  time.Time
-	stats    Stats
+	nodes map[nodeid.ID]*node // others of which something is known
+	mine  *node               // what we claim and testify
+	wants map[Key]*want       // what we claim, or would if another did not hold it
+	byMAC map[MAC][]Key       // addresses among these, by the MAC address that they need
+	taken int                 // of these, by containers themselves
+	kept  map[Key]kept        // what an earlier life held
+
+	agenda     agenda
+	recalled   Update // what is held by what an earlier life knew, until the first Tick
+	recalledAt time.Time
+	sequence   uint64 // last used
+	floor      uint64 // below all of this life
+	turn       uint64 // of wants
+	sweepAt    time.Time
+	stats      Stats
 }
 
-// place is what is known of a key: the newest claim of each owner.
+// place is what is known of a key: the newest claim or testimony of each node.
 type place struct {
 	claims []claimed
 	holder nodeid.ID // zero: nobody
 	told   Entry     // as last reported in a Change
+	due    time.Time // when it is settled again at the latest; zero: not
 }
 
 // claimed is a claim as it is kept; of our own with its record.
 type claimed struct {
 	Claim
-	record []byte
-}
-
-// node is what is known of another node.
-type node struct {
-	reachable bool
-	since     time.Time // begin of this state
-	session   time.Time // begin of the last session
-	waiting   bool      // grace has not passed, or was not looked at
-	floor     uint64    // claims with a lower sequence number are void
-	live      int       // claims, not withdrawn
-	withdrawn int
+	record      []byte
+	until       time.Time // when it expires, whatever is done to our clock
+	held        time.Time // since when we have followed it; zero: never, or that is void
+	epoch       uint64    // session of its owner in which it was said last
+	disputed    time.Time // since when it stands against a claim of ours
+	told        bool      // its owner knew ours, then
+	quarantined time.Time // until when containers may not take it
 }
 
 // want is a key that is ours to claim.
 type want struct {
 	mac      MAC
+	taken    bool      // by a container itself
 	explicit bool      // a MAC address claimed for itself, not only for an address
 	lost     bool      // another node holds it, or the MAC address that answers for it
+	turn     uint64    // orders wants by age
 	since    time.Time // of the loss
-	claimed  time.Time
+	held     time.Time // since when it is ours
+	kept     bool      // that is from an earlier life
+	hold     time.Time // until when it is held down
+	strikes  int
 	signed   time.Time     // by the wall clock, as others see it
 	refresh  time.Duration // age at which it is signed again
 }
 
-// New returns the empty directory of a node.
-func New(self nodeid.ID, priv ed25519.PrivateKey, overlay string, cfg Config) *Directory {
-	return &Directory{
-		self: self, priv: priv, overlay: overlay,
-		subnets: slices.Clone(cfg.Subnets),
-		places:  make(map[Key]*place),
-		nodes:   make(map[nodeid.ID]*node),
-		wants:   make(map[Key]*want),
+// New returns the directory of a node, which knows what cfg.Known says. The error says
+// why that is of no use; then the directory is that of a new node, and good all the same.
+func New(self nodeid.ID, priv ed25519.PrivateKey, overlay string, cfg Config, now time.Time) (*Directory, error) {
+	d := &Directory{
+		self: self, priv: priv, overlay: overlay, reserved: cfg.Reserved, wall: cfg.Wall.Or(),
+		places: make(map[Key]*place), ranges: make(map[Key]struct{}), contested: make(map[Key]struct{}),
+		gateways: make(map[netip.Addr][]nodeid.ID),
+		nodes:    make(map[nodeid.ID]*node), mine: newNode(self),
+		wants: make(map[Key]*want), byMAC: make(map[MAC][]Key), kept: make(map[Key]kept),
 	}
+	for _, s := range cfg.Subnets {
+		d.subnets = append(d.subnets, s.Masked())
+	}
+	if len(cfg.Known) == 0 {
+		return d, nil
+	}
+	return d, d.remember(cfg.Known, now)
 }
 
 // Lookup returns who answers for an address.
 func (d *Directory) Lookup(addr netip.Addr) (Entry, bool) {
-	e, ok := d.entry(Key{Addr: addr.Unmap()})
-	if !ok {
-		return Entry{}, false
-	}
-	if m, ok := d.entry(Key{MAC: e.MAC}); !ok || m.Node != e.Node {
-		return Entry{}, false
-	}
-	return e, true
+	return d.entry(Key{Addr: addr.Unmap()})
 }
 
 // LookupMAC returns the node behind which a MAC address is.
@@ -119,9 +136,13 @@ func (d *Directory) LookupMAC(mac MAC) (Entry, bool) { return d.entry(Key{MAC: m
 
 // MACsOf returns the MAC addresses behind a node, in order.
 func (d *Directory) MACsOf(id nodeid.ID) []MAC {
+	n := d.of(id)
+	if n == nil {
+		return nil
+	}
 	var macs []MAC
-	for k, p := range d.places {
-		if !k.Addr.IsValid() && p.holder == id && !id.IsZero() {
+	for k := range n.keys {
+		if k.isMAC() && d.places[k].holder == id {
 			macs = append(macs, k.MAC)
 		}
 	}
@@ -129,11 +150,12 @@ func (d *Directory) MACsOf(id nodeid.ID) []MAC {
 	return macs
 }
 
-// Entries returns every key that somebody holds: MAC addresses, then addresses.
+// Entries returns every address and MAC address that somebody holds: MAC addresses, then
+// addresses. Its cost is in the size of the directory; Changes tell what it would.
 func (d *Directory) Entries() []Entry {
 	keys := make([]Key, 0, len(d.places))
 	for k, p := range d.places {
-		if !p.holder.IsZero() {
+		if !p.holder.IsZero() && k.Bits == 0 {
 			keys = append(keys, k)
 		}
 	}
@@ -148,26 +170,6 @@ func (d *Directory) Entries() []Entry {
 // Stats returns the counters.
 func (d *Directory) Stats() Stats { return d.stats }
 
-// NextTick returns the next time at which Tick is needed, zero for none.
-func (d *Directory) NextTick() time.Time {
-	var next time.Time
-	if len(d.places) > 0 {
-		next = d.sweepAt
-	}
-	for _, n := range d.nodes {
-		if at := n.since.Add(grace); n.waiting && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	return next
-}
-
-// inside reports whether an address belongs to the network.
-func (d *Directory) inside(addr netip.Addr) bool {
-	return len(d.subnets) == 0 || !addr.IsValid() ||
-		slices.ContainsFunc(d.subnets, func(p netip.Prefix) bool { return p.Contains(addr) })
-}
-
 // entry returns what the holder of a key claims.
 func (d *Directory) entry(k Key) (Entry, bool) {
 	p := d.places[k]
@@ -177,12 +179,12 @@ func (d *Directory) entry(k Key) (Entry, bool) {
 	var e Entry
 	live := 0
 	for _, c := range p.claims {
-		if c.Withdrawn {
+		if !c.live() {
 			continue
 		}
 		live++
 		if c.Owner == p.holder {
-			e = Entry{Addr: c.Addr, MAC: c.MAC, Node: c.Owner, Generation: c.Generation, Expiry: c.Expiry}
+			e = Entry{Addr: c.Addr, MAC: c.MAC, Node: c.Owner, Generation: c.Generation, Expiry: c.Expiry, Taken: c.Taken}
 		}
 	}
 	e.Contested = live > 1
@@ -198,8 +200,20 @@ func (d *Directory) place(k Key, now time.Time) *place {
 		}
 		p = &place{}
 		d.places[k] = p
+		if k.Bits > 0 {
+			d.ranges[k] = struct{}{}
+		}
 	}
 	return p
+}
+
+// discard forgets a key that nobody claims.
+func (d *Directory) discard(k Key) {
+	delete(d.places, k)
+	if d.wants[k] == nil {
+		delete(d.ranges, k)
+	}
+	delete(d.contested, k)
 }
 
 // of returns the claim of an owner, nil for none.

@@ -201,57 +201,81 @@ func TestTakeOver(t *testing.T) {
 		w.wantHolder("10.0.0.1", 1, 1, 2)
 		w.wantHolder("10.0.0.1", 0, 0)
 
-		// The partition heals: the higher generation stays, the loser is told.
+		// The partition heals: the same life of the owner has it back at once.
 		w.now = w.now.Add(time.Minute)
-		w.ms[0].d.NodeReachable(w.ms[1].id, w.now)
-		var lost []directory.Lost
-		for _, record := range w.ms[1].d.Own(w.now) {
-			r, err := w.ms[0].d.Apply(record, w.now, keys(w.ms))
-			if err != nil {
-				t.Fatal(err)
-			}
-			lost = append(lost, r.Lost...)
-		}
-		want := []directory.Lost{{Key: directory.Key{Addr: ip("10.0.0.1")}, MAC: mac(1), Owner: w.ms[1].id}}
-		if diff := cmp.Diff(want, lost, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
-			t.Error(diff)
-		}
-		if got := w.ms[0].d.Stats().Lost; got != 1 {
-			t.Errorf("%d losses counted", got)
+		w.heal(0, 1)
+		w.heal(0, 2)
+		w.wantHolder("10.0.0.1", 0, 0, 1, 2)
+		w.wantConflicts(1, directory.Conflict{Addr: ip("10.0.0.1"), MAC: mac(2), Owner: w.ms[0].id, Since: w.now})
+		w.everybody(0, w.ms[0].d.Withdraw(ip("10.0.0.1"), mac(1), w.now).Announce)
+		w.wantHolder("10.0.0.1", 1, 0, 1, 2)
+	})
+	t.Run("owner out of reach for longer than a claim holds", func(t *testing.T) {
+		w := newTown(t, 3)
+		w.everybody(0, w.claim(0, ip("10.0.0.1"), mac(1)).Announce)
+		w.pass(time.Minute)
+		w.cut(0, 1)
+		w.cut(0, 2)
+		w.pass(3 * time.Second)
+		w.give(w.claim(1, ip("10.0.0.1"), mac(2)).Announce, 2)
+		for range 31 * 6 {
+			w.apart(10*time.Second, 0)
 		}
 		w.heal(0, 1)
 		w.heal(0, 2)
+		w.wantHolder("10.0.0.1", 1, 1, 2)
+		w.pass(5 * time.Second) // the owner listens to the others before it gives way
 		w.wantHolder("10.0.0.1", 1, 0, 1, 2)
-
-		// The loser still wants it and gets it when the winner withdraws.
-		w.everybody(1, w.ms[1].d.Withdraw(ip("10.0.0.1"), mac(2), w.now).Announce)
-		w.wantHolder("10.0.0.1", 0, 0, 1, 2)
+		w.wantConflicts(0, directory.Conflict{Addr: ip("10.0.0.1"), MAC: mac(1), Owner: w.ms[1].id, Since: w.now})
+		if got := w.ms[0].d.Stats().Lost; got != 1 {
+			t.Errorf("%d losses counted", got)
+		}
+	})
+	t.Run("owner begins anew meanwhile", func(t *testing.T) {
+		for _, known := range []bool{true, false} {
+			w := newTown(t, 3)
+			w.everybody(0, w.claim(0, ip("10.0.0.1"), mac(1)).Announce)
+			w.pass(time.Minute)
+			file := w.ms[0].d.Known(w.now)
+			w.cut(0, 1)
+			w.cut(0, 2)
+			w.pass(3 * time.Second)
+			w.give(w.claim(1, ip("10.0.0.1"), mac(2)).Announce, 2)
+			if !known {
+				file = nil
+			}
+			w.ms[0].begin(file, w.now)
+			w.keep(0, ip("10.0.0.1"), mac(1))
+			w.heal(0, 1)
+			w.heal(0, 2)
+			w.wantHolder("10.0.0.1", 1, 1, 2)
+			w.pass(5 * time.Second)
+			w.wantHolder("10.0.0.1", 1, 0, 1, 2)
+		}
 	})
 	t.Run("not from an owner in reach", func(t *testing.T) {
 		w := newTown(t, 3)
-		first := w.claim(0, ip("10.0.0.1"), mac(1)).Announce
-		w.everybody(0, first)
+		w.everybody(0, w.claim(0, ip("10.0.0.1"), mac(1)).Announce)
 		w.pass(time.Hour / 10)
 		// Member 1 behaves as if it did not reach the owner.
 		w.ms[1].d.NodeUnreachable(w.ms[0].id, w.now.Add(-time.Minute))
 		second := w.claim(1, ip("10.0.0.1"), mac(2)).Announce
 		r := w.give(second, 0, 2)
-		if r.Conflict == nil || r.Conflict.Owner != w.ms[0].id {
+		if r.Conflict == nil || r.Conflict.Owner != w.ms[0].id || !r.Conflict.Given {
 			t.Errorf("conflict %v", r.Conflict)
 		}
 		w.wantHolder("10.0.0.1", 0, 0, 2)
-		if s := w.ms[0].d.Stats(); s.Refused != 1 || s.Conflicts != 1 || s.Lost != 0 {
+		w.pass(5 * time.Second)
+		if s := w.ms[0].d.Stats(); s.Refused == 0 || s.Conflicts != 1 || s.Lost != 0 {
 			t.Errorf("owner counted %+v", s)
 		}
-		// When the owner is gone for everybody, the claim counts.
+		// When the owner is gone for everybody, the claim counts, and no longer.
 		w.ms[2].d.NodeUnreachable(w.ms[0].id, w.now)
 		w.pass(3 * time.Second)
 		w.wantHolder("10.0.0.1", 1, 2)
-		// A session that begins anew tells the owner that they could not know of each
-		// other, though the record is one that it has seen.
-		w.ms[0].d.NodeReachable(w.ms[1].id, w.now)
-		w.give(w.ms[1].d.Own(w.now), 0)
-		w.wantHolder("10.0.0.1", 1, 0)
+		w.heal(0, 1)
+		w.heal(0, 2)
+		w.wantHolder("10.0.0.1", 0, 0, 1, 2)
 	})
 	t.Run("first to come back", func(t *testing.T) {
 		w := newTown(t, 3)
@@ -264,9 +288,9 @@ func TestTakeOver(t *testing.T) {
 		w.cut(1, 2)
 		w.pass(3 * time.Second)
 		w.wantHolder("10.0.0.1", 0, 2)
-		if u := w.ms[2].d.NodeReachable(w.ms[1].id, w.now); len(u.Changes) != 1 {
-			t.Errorf("changes %+v", u.Changes)
-		}
+		w.ms[2].d.NodeReachable(w.ms[1].id, w.now)
+		w.wantHolder("10.0.0.1", 0, 2) // it may have begun anew
+		w.give(b, 2)
 		w.wantHolder("10.0.0.1", 1, 2)
 	})
 	t.Run("both at once", func(t *testing.T) {
@@ -320,18 +344,16 @@ func TestRefreshAndExpiry(t *testing.T) {
 	}
 	w.wantHolder("10.0.0.1", 0, 0, 1)
 	// From now on its refreshments are lost.
-	var last directory.Update
+	var ended []directory.Change
 	for range 6 * 36 {
 		w.now = w.now.Add(10 * time.Second)
 		w.ms[0].d.Tick(w.now)
-		if u := w.ms[1].d.Tick(w.now); len(u.Changes) > 0 {
-			last = u
-		}
+		ended = append(ended, w.ms[1].d.Tick(w.now).Changes...)
 	}
 	w.wantHolder("10.0.0.1", 0, 0)
 	w.wantHolder("10.0.0.1", -1, 1)
-	if len(last.Changes) != 2 || !last.Changes[0].After.Node.IsZero() {
-		t.Errorf("changes %+v", last.Changes)
+	if len(ended) != 2 || !ended[0].After.Node.IsZero() {
+		t.Errorf("changes %+v", ended)
 	}
 	if at := w.ms[1].d.NextTick(); !at.IsZero() {
 		t.Errorf("an empty directory wants a tick at %v", at)

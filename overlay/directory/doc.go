@@ -1,35 +1,52 @@
 // Package directory knows which node of an overlay owns which address, from
 // claims that the nodes sign and announce to each other over their sessions.
 //
-// A Claim is of one Key: an IP address, with the MAC address that answers for it,
-// or a MAC address. The second says behind which node a MAC address is; an address
-// is answered only if its owner also holds its MAC address. A record is one signed
-// claim. Records may arrive in any order, again, or never; the newest of each owner
-// and key counts, by the owner's own sequence numbers, which go on over restarts.
+// A Claim is of one Key: an IP address, with the MAC address that answers for it, a MAC
+// address, or a range of addresses. The second says behind which node a MAC address is; an
+// address counts only while its owner also holds its MAC address. The third says where Docker
+// hands out the addresses. A record is one signed claim. Records may arrive in any order,
+// again, or never; the newest of each owner and key counts, by the owner's own sequence
+// numbers, which go on over restarts.
 //
-// Who holds a key does not depend on anybody's clock:
+// Who has a right to a key, in this order:
 //
-//   - A claim is of a generation. Claim takes a key only if nobody else holds it, or
-//     its owner withdrew or could not be reached for 3 s; the new claim is one
-//     generation higher. Otherwise it is refused by an error that names the owner.
-//   - Everybody follows the present owner while it can be reached and does not
-//     withdraw, whatever others claim meanwhile.
-//   - So after a partition heals, or when two nodes claimed at once, the owners settle
-//     it: the higher generation stays, then the lower node ID. The loser withdraws and
-//     is told, and everybody follows the winner. The loser claims again when the
-//     winner is gone. Keep puts a container that has its address already in the
-//     loser's place from the beginning.
-//   - An address goes with its MAC address: who loses that withdraws the address, so
-//     that the two never end at different nodes.
-//   - An owner gives way only to a node that may not have known its claim, because
-//     their session or the claim is less than a minute old. Any other claim is refused
-//     and counted.
+//   - The node to which the operator has bound the address (Config.Reserved).
+//   - The node that holds the range, for what its Docker handed out (Claim, and not Take).
+//   - Who held it first.
 //
-// What this does not stop: a member that means harm can claim what another has
-// claimed within the last minute, or break its sessions and come back, with a higher
-// generation. The loser's status shows who did.
+// Who holds a key keeps it, whatever others claim. Two things move it:
+//
+//   - A holder that is out of reach for 3 s may be replaced. The same life of it, back within
+//     half an hour, has it again at once; a new life, or a later one, has not. Nor has one
+//     that had held it for less than a minute.
+//   - If neither owner had known the other's claim, and others do not tell for sure whom they
+//     have followed first, the higher generation stays, then the lower node ID.
+//
+// None of this depends on anybody's clock, nor on a single node's word. Who held a key first
+// is what a node has seen itself, or what third nodes in reach testify: as soon as two claims
+// meet, or one is marked as disputed, everybody else says whom it follows and for how long.
+// An owner of more than a minute listens for 5 s before it gives way to anybody. What one
+// node does for one key is held down for longer each time, so a member that flips a key makes
+// nobody else speak.
+//
+// An address goes with its MAC address: who loses that withdraws the address, so that the two
+// never end at different nodes. Keep puts a container that has its address already in the
+// loser's place from the beginning.
+//
+// A node that begins anew knows by Config.Known what it held and whom it followed; without it
+// it is new, and hears what the others testify.
+//
+// What this does not stop: a member that lies can outbid a claim within its first minute, or
+// one that it was not told, if others follow both since the same few seconds. As
+// long as an owner reaches no third node, such a member can take what was claimed while the two
+// had no session, or come back after half an hour or in the moment in which the owner
+// begins anew. A node that is new and hears the liar first believes it until a third node
+// speaks. A claim that was told to one node alone is first from then on, if nobody else held
+// the key. The operator's reservations are above all that.
 //
 // A Directory is pure: it returns what to announce and what has changed, time is an
 // argument, and there is no goroutine, clock, log or I/O. It belongs to one
-// goroutine. Changes to the members themselves come by DropNode and keyOf.
+// goroutine. Changes to the members themselves come by DropNode and keyOf. A record costs the
+// same however many keys there are: each node's keys, and the addresses of each MAC address,
+// have an index of their own. Ages are looked at each 10 s.
 package directory

@@ -96,7 +96,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"cut", good[:len(good)-1], ErrRecord},
 		{"cut short", good[:offAddr+ed25519.SignatureSize-1], ErrRecord},
 		{"too long", append(bytes.Clone(good), make([]byte, MaxRecord)...), ErrRecord},
-		{"other version", append([]byte{2}, good[1:]...), ErrVersion},
+		{"other version", append([]byte{1}, good[1:]...), ErrVersion},
 		{"forged", with(stranger, func(*Claim) {}), ErrSignature},
 		{"stranger", with(stranger, func(c *Claim) { c.Owner = nodeid.FromKey(publicKey(stranger), "blue") }), ErrMember},
 		{"key of another node", with(testKey, func(c *Claim) { c.Owner = nodeid.ID{9} }), ErrMember},
@@ -115,7 +115,10 @@ func TestApplyRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := New(self, us, "blue", Config{Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}})
+			d, err := New(self, us, "blue", Config{Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}, testNow)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if _, err := d.Apply(tt.record, testNow, keyOf); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}

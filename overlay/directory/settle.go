@@ -1,143 +1,234 @@
 package directory
 
 import (
+	"slices"
 	"time"
 
 	"evio/overlay/nodeid"
 )
 
-// settle applies the ownership rule to a key of which something has changed: we
-// claim again what is free, give way to whom we must, and follow the holder.
+// settle applies the rules to a key of which something has changed: we claim again what is
+// free, give way to whom we must, follow the holder, and testify whom we follow if that
+// is in doubt.
 func (d *Directory) settle(k Key, now time.Time, u *Update) {
 	p, w := d.places[k], d.wants[k]
 	if p == nil && w == nil {
 		return
 	}
 	p = d.place(k, now)
+	before, lost := p.holder, w != nil && w.lost
 	if w != nil {
-		before := w.lost
 		d.assert(k, w, p, now, u)
-		if !k.Addr.IsValid() && w.lost != before {
-			for _, addr := range d.addressesOf(k.MAC) {
-				d.settle(addr, now, u)
-			}
-		}
 	}
-	p.holder = d.choose(p, now)
+	d.choose(k, p, now)
+	d.testify(k, p, now, u)
 
 	e, _ := d.entry(k)
-	if e.Node != p.told.Node || e.MAC != p.told.MAC {
-		u.Changes = append(u.Changes, Change{Key: k, Before: p.told, After: e})
+	if e.Node != p.told.Node || e.MAC != p.told.MAC || e.Taken != p.told.Taken {
+		if k.Bits == 0 {
+			u.Changes = append(u.Changes, Change{Key: k, Before: p.told, After: e})
+		}
 		p.told = e
 	}
-	if len(p.claims) == 0 {
-		delete(d.places, k)
+	if len(p.claims) == 0 && p.due.IsZero() {
+		d.discard(k)
+	}
+	if p.holder != before {
+		d.spread(k, before, p.holder, now, u)
+	}
+	if k.isMAC() && w != nil && w.lost != lost {
+		d.settleAll(d.byMAC[k.MAC], now, u)
 	}
 }
 
-// assert claims what we want again if it is free, and withdraws our claim if another
-// one stays. An address goes with its MAC address: without that it is of use to others
-// only.
-func (d *Directory) assert(k Key, w *want, p *place, now time.Time, u *Update) {
-	rival, useless := d.rival(p, now), d.useless(k, w)
-	own := p.of(d.self)
+// settleAll settles some keys; the list may change meanwhile.
+func (d *Directory) settleAll(keys []Key, now time.Time, u *Update) {
+	for _, k := range slices.Clone(keys) {
+		d.settle(k, now, u)
+	}
+}
+
+// spread settles what depends on a key that has changed hands: the addresses of a MAC
+// address, and what overlaps a range or is contested in it.
+func (d *Directory) spread(k Key, before, after nodeid.ID, now time.Time, u *Update) {
 	switch {
-	case w.lost && rival == nil && !useless:
-		d.stats.Reclaimed++
-		w.lost, w.claimed = false, now
-		u.Announce = append(u.Announce, d.issue(k, w.mac, p.nextGeneration(), false, now))
-		if d.stands(k) {
-			u.Regained = append(u.Regained, k)
+	case k.isMAC():
+		for _, id := range []nodeid.ID{before, after} {
+			if n := d.of(id); n != nil {
+				d.settleAll(n.addrs[k.MAC], now, u)
+			}
 		}
-	case w.lost, own == nil || own.Withdrawn:
-	case useless:
-		d.giveUp(k, w, own, now, u)
-	case rival != nil && rival.outranks(own.Claim):
-		if !d.excused(rival.Owner, w, now) {
-			d.stats.Refused++
-			break
+	case k.Bits > 0:
+		d.settleAll(d.overlapping(k), now, u)
+		var inside []Key
+		if !after.IsZero() {
+			inside = d.dropGateways(k.prefix(), after)
 		}
-		d.giveUp(k, w, own, now, u)
+		for o := range d.contested {
+			if k.prefix().Contains(o.Addr) {
+				inside = append(inside, o)
+			}
+		}
+		slices.SortFunc(inside, Key.compare)
+		d.settleAll(slices.Compact(inside), now, u)
 	}
 }
 
-// giveUp withdraws a claim of ours that gives way.
-func (d *Directory) giveUp(k Key, w *want, own *claimed, now time.Time, u *Update) {
-	generation := own.Generation
-	d.lose(k, w, now, u)
-	u.Announce = append(u.Announce, d.issue(k, w.mac, generation, true, now))
-}
-
-// lose notes that another node has what we want.
-func (d *Directory) lose(k Key, w *want, now time.Time, u *Update) {
-	d.stats.Lost++
-	w.lost, w.since = true, now
-	if d.stands(k) {
-		u.Lost = append(u.Lost, Lost{Key: k, MAC: w.mac, Owner: d.winner(k, w, now)})
+// choose decides whom we follow: ourselves if we claim the key; else the best claim of a
+// node in reach; else whom we followed.
+func (d *Directory) choose(k Key, p *place, now time.Time) {
+	d.contest(k, p)
+	if own := p.of(d.self); own != nil && d.entitled(k, own.Claim) {
+		p.leave(d.self, now)
+		p.holder = d.self
+		return
 	}
-}
-
-// choose returns who holds a key: the present holder as long as it claims and can
-// be reached; else the best claim, of nodes in reach if there is one.
-func (d *Directory) choose(p *place, now time.Time) nodeid.ID {
 	var best, present *claimed
 	for i := range p.claims {
 		c := &p.claims[i]
-		if c.Withdrawn {
+		if c.Owner == d.self || !d.entitled(k, c.Claim) || d.blocked(k, p, c, now) {
 			continue
 		}
 		if c.Owner == p.holder {
 			present = c
 		}
-		if best == nil || d.better(c, best, now) {
+		if best == nil || d.better(k, p, c, k, p, best, now) {
 			best = c
 		}
 	}
 	switch {
-	case best == nil:
-		return nodeid.ID{}
-	case present != nil && (!d.away(present.Owner, now) || d.away(best.Owner, now)):
-		return present.Owner
+	case best != nil && d.counts(p, best, now):
+		p.leave(best.Owner, now)
+		d.follow(p, best, now)
+		p.holder = best.Owner
+	case present == nil:
+		p.leave(nodeid.ID{}, now)
+		p.holder = nodeid.ID{}
 	}
-	return best.Owner
 }
 
-func (d *Directory) better(a, b *claimed, now time.Time) bool {
-	if x, y := d.away(a.Owner, now), d.away(b.Owner, now); x != y {
-		return y
+// leave prepares following another node: who had not held a key for a minute does not get
+// it back.
+func (p *place) leave(next nodeid.ID, now time.Time) {
+	if c := p.of(p.holder); c != nil && c.Owner != next && now.Sub(c.held) < settling {
+		c.held = time.Time{}
 	}
-	return a.outranks(b.Claim)
 }
 
-// rival returns the best claim of a node in reach, other than ours; nil for none.
-func (d *Directory) rival(p *place, now time.Time) *Claim {
-	var best *Claim
+// follow notes since when we follow a claim. What was preferred to it before only because
+// we had heard of that first, which others who know better have told us, is not any more.
+func (d *Directory) follow(p *place, best *claimed, now time.Time) {
 	for i := range p.claims {
-		c := &p.claims[i].Claim
-		if c.Owner == d.self || c.Withdrawn || d.away(c.Owner, now) {
+		c := &p.claims[i]
+		if c != best && c.live() && !c.held.IsZero() && d.counts(p, c, now) && (best.held.IsZero() || c.held.Before(best.held)) {
+			c.held = time.Time{}
+		}
+	}
+	if best.held.IsZero() {
+		best.held = now.Add(-time.Duration(now.Nanosecond()) % time.Millisecond)
+	}
+}
+
+// contest notes whether more than one node claims an address.
+func (d *Directory) contest(k Key, p *place) {
+	if !k.isAddr() {
+		return
+	}
+	live := 0
+	for i := range p.claims {
+		if p.claims[i].live() {
+			live++
+		}
+	}
+	if live > 1 {
+		d.contested[k] = struct{}{}
+	} else {
+		delete(d.contested, k)
+	}
+}
+
+// counts reports whether the owner of a claim is in reach for it. One that was out of
+// reach, and that we do not follow, must say it again first: it may have begun anew.
+func (d *Directory) counts(p *place, c *claimed, now time.Time) bool {
+	if c.Owner == d.self {
+		return true
+	}
+	n := d.nodes[c.Owner]
+	return !d.away(c.Owner, now) && (c.epoch == n.epoch || p.holder == c.Owner)
+}
+
+// better reports whether a claim comes before another one that stands against it: of a
+// node in reach, of what Docker handed out by its range, the one that was followed
+// first, then by generation and node ID.
+func (d *Directory) better(ka Key, pa *place, a *claimed, kb Key, pb *place, b *claimed, now time.Time) bool {
+	if x, y := d.counts(pa, a, now), d.counts(pb, b, now); x != y {
+		return x
+	}
+	if x, y := d.byRange(ka, a.Claim), d.byRange(kb, b.Claim); x != y {
+		return x
+	}
+	return before(d.followed(pa, a, now), d.followed(pb, b, now), a.outranks(b.Claim))
+}
+
+// before reports whether the first of two times, of which zero means never, is the
+// earlier one; otherwise it returns what else decides.
+func before(a, b time.Time, otherwise bool) bool {
+	switch {
+	case a.Equal(b):
+		return otherwise
+	case a.IsZero() || b.IsZero():
+		return b.IsZero()
+	}
+	return a.Before(b)
+}
+
+// followed returns since when a claim has been followed by anybody but its owner, as far
+// as we know; zero: by nobody.
+func (d *Directory) followed(p *place, c *claimed, now time.Time) time.Time {
+	first := c.held
+	for i := range p.claims {
+		t := &p.claims[i]
+		if t.Follows == c.Owner && t.Owner != d.self && !d.away(t.Owner, now) && before(t.Since, first, false) {
+			first = t.Since
+		}
+	}
+	return first
+}
+
+// blocked reports whether a claim of a range must wait for another range that overlaps it.
+func (d *Directory) blocked(k Key, p *place, c *claimed, now time.Time) bool {
+	for _, o := range d.overlapping(k) {
+		q := d.places[o]
+		if q == nil {
 			continue
 		}
-		if best == nil || c.outranks(*best) {
+		h := q.of(q.holder)
+		if h == nil || h.Owner == c.Owner {
+			continue
+		}
+		if h.Owner == d.self || d.counts(q, h, now) && !d.better(k, p, c, o, q, h, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// rival returns the best claim that keeps us from a key; nil for none.
+func (d *Directory) rival(k Key, p *place, given bool, now time.Time) *Claim {
+	byRange := given && k.isAddr() && d.rangeHolder(k.Addr) == d.self
+	var best *claimed
+	for _, c := range d.rivals(k, p, d.self) {
+		if !d.counts(p, c, now) || byRange && !d.byRange(k, c.Claim) {
+			continue
+		}
+		if best == nil || p.holder == c.Owner || p.holder != best.Owner && c.outranks(best.Claim) {
 			best = c
 		}
 	}
-	return best
-}
-
-// excused reports whether the owner of a claim that outranks ours may have made it
-// without knowing ours, or without reaching us: only then we give way. Its generation
-// does not tell: it is higher than ours also if we claimed before we heard of earlier
-// owners that it knows.
-func (d *Directory) excused(rival nodeid.ID, w *want, now time.Time) bool {
-	began := d.nodes[rival].session
-	return began.IsZero() || now.Sub(began) < settling || now.Sub(w.claimed) < settling
-}
-
-// away reports whether a node has been out of reach for so long that its keys may
-// be taken.
-func (d *Directory) away(id nodeid.ID, now time.Time) bool {
-	n := d.nodes[id]
-	return id != d.self && n != nil && !n.reachable && now.Sub(n.since) >= grace
+	if best == nil {
+		return nil
+	}
+	return &best.Claim
 }
 
 // nextGeneration returns the generation of a claim that follows all known ones.

@@ -51,8 +51,15 @@ func members(n int, now time.Time) []*member {
 	return ms
 }
 
-func (m *member) restart() {
-	m.d = directory.New(m.id, m.priv, overlay, directory.Config{Subnets: net10})
+func (m *member) restart() { m.begin(nil, epoch) }
+
+// begin begins another life with what is known.
+func (m *member) begin(known []byte, now time.Time) {
+	d, err := directory.New(m.id, m.priv, overlay, directory.Config{Subnets: net10, Known: known}, now)
+	if err != nil {
+		panic(err)
+	}
+	m.d = d
 }
 
 // keys returns the members' public keys as Apply asks for them.
@@ -72,6 +79,8 @@ type town struct {
 	t   *testing.T
 	now time.Time
 	ms  []*member
+	// lying are members whose directory neither hears nor says anything.
+	lying map[int]bool
 }
 
 func newTown(t *testing.T, n int) *town { return &town{t: t, now: epoch, ms: members(n, epoch)} }
@@ -90,6 +99,9 @@ func (w *town) give(records [][]byte, to ...int) directory.Result {
 	w.t.Helper()
 	var last directory.Result
 	for _, i := range to {
+		if w.lying[i] {
+			continue
+		}
 		for _, record := range records {
 			r, err := w.ms[i].d.Apply(record, w.now, keys(w.ms))
 			if err != nil {
@@ -116,6 +128,13 @@ func (w *town) cut(a, b int) {
 	w.ms[b].d.NodeUnreachable(w.ms[a].id, w.now)
 }
 
+// meet begins a session in which the second member has not said anything yet.
+func (w *town) meet(a, b int) { //nolint:unparam // as heal
+	w.t.Helper()
+	w.everybody(a, w.ms[a].d.NodeReachable(w.ms[b].id, w.now).Announce)
+	w.give(w.ms[a].d.Own(w.now), b)
+}
+
 func (w *town) heal(a, b int) {
 	w.t.Helper()
 	ua, ub := w.ms[a].d.NodeReachable(w.ms[b].id, w.now), w.ms[b].d.NodeReachable(w.ms[a].id, w.now)
@@ -130,7 +149,26 @@ func (w *town) pass(d time.Duration) {
 	w.t.Helper()
 	w.now = w.now.Add(d)
 	for i, m := range w.ms {
-		w.everybody(i, m.d.Tick(w.now).Announce)
+		if !w.lying[i] {
+			w.everybody(i, m.d.Tick(w.now).Announce)
+		}
+	}
+}
+
+// apart lets time pass while nothing goes between one member and the others.
+func (w *town) apart(d time.Duration, lone int) {
+	w.t.Helper()
+	w.now = w.now.Add(d)
+	for i, m := range w.ms {
+		if w.lying[i] {
+			continue
+		}
+		announced := m.d.Tick(w.now).Announce
+		for j := range w.ms {
+			if i != j && i != lone && j != lone {
+				w.give(announced, j)
+			}
+		}
 	}
 }
 

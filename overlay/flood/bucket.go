@@ -3,6 +3,8 @@ package flood
 import (
 	"cmp"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Budget bounds what comes from one source: frames and their bytes, per second and
@@ -20,35 +22,39 @@ func (b Budget) or(other Budget) Budget {
 	}
 }
 
-// account is what a source has used of its budget: two token buckets, full in the
-// zero value.
-type account struct {
-	frames, bytes float64 // tokens taken and not yet refilled
-	last          time.Time
-	opened        bool
+// times returns n budgets as one.
+func (b Budget) times(n float64) Budget {
+	return Budget{n * b.Frames, n * b.FrameBurst, n * b.Bytes, n * b.ByteBurst}
 }
 
-// left refills the budget and reports whether it has enough left for a frame of size
-// bytes. A clock that goes back refills nothing.
+// account is what a source has left of its budget, all of it in the zero value.
+type account struct {
+	frames, bytes *rate.Limiter
+	last          time.Time // the latest that was asked about
+}
+
+// left reports whether the budget has enough left for a frame of size bytes. Time that
+// goes back refills nothing.
 func (a *account) left(now time.Time, size int, b Budget) bool {
-	if a.opened {
-		passed := max(0, now.Sub(a.last).Seconds())
-		a.frames = max(0, a.frames-b.Frames*passed)
-		a.bytes = max(0, a.bytes-b.Bytes*passed)
+	if a.frames == nil {
+		a.frames = rate.NewLimiter(rate.Limit(b.Frames), int(b.FrameBurst))
+		a.bytes = rate.NewLimiter(rate.Limit(b.Bytes), int(b.ByteBurst))
 	}
-	a.opened, a.last = true, now
-	return a.frames+1 <= b.FrameBurst && a.bytes+float64(size) <= b.ByteBurst
+	if now.After(a.last) {
+		a.last = now
+	}
+	return a.frames.TokensAt(a.last) >= 1 && a.bytes.TokensAt(a.last) >= float64(size)
 }
 
 // take takes a frame of size bytes from the budget, or nothing if that has not enough
 // left.
 func (a *account) take(now time.Time, size int, b Budget) bool {
-	if !a.left(now, size, b) {
-		return false
-	}
-	a.frames, a.bytes = a.frames+1, a.bytes+float64(size)
-	return true
+	return a.left(now, size, b) && a.frames.AllowN(a.last, 1) && a.bytes.AllowN(a.last, size)
 }
 
-// fine takes frames from the budget, also those that it has not left.
-func (a *account) fine(frames float64) { a.frames += frames }
+// leaves reports whether a part of what the budget allows at once is left after a frame of
+// size bytes.
+func (a *account) leaves(now time.Time, size int, b Budget, part float64) bool {
+	return a.left(now, size, b) &&
+		a.frames.TokensAt(a.last) >= 1+part*b.FrameBurst && a.bytes.TokensAt(a.last) >= float64(size)+part*b.ByteBurst
+}

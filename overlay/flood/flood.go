@@ -1,42 +1,68 @@
 package flood
 
 import (
+	"math"
 	"slices"
 	"time"
 
 	"evio/overlay/nodeid"
+	"evio/wall"
 )
 
 // Config are the settings of a Flood. The zero value of each field stands for its
 // default.
 type Config struct {
-	// Ingress limits what one neighbour brings, of whatever origin. By default four
-	// times what an origin may: one that storms leaves room for the others.
-	Ingress Budget
-	// Origin limits what one origin floods, this node included. Default: 1,000 frames
-	// and 2 MB a second, which is more than 10 Mb/s of full frames, and half of that at
-	// once, which the neighbours' queues hold.
+	// Own limits what this node floods. Default: 2,500 frames and 2.5 MiB a second, which
+	// is 20 Mb/s of full frames, and half of that at once, which the queues hold.
+	Own Budget
+	// Share limits what of that one container may use while others of this node use the
+	// rest. What nobody else uses it may have as well, but for a quarter of what Own allows at
+	// once: that much is always left for containers within their share. Default: a tenth.
+	Share Budget
+	// Notices limits what this node itself says to all when its containers have used up
+	// Own. Default: 100 frames a second, and as much at once.
+	Notices Budget
+	// Origin limits what is taken of another node. It is more than that may flood: on the
+	// way frames come closer together, and clocks differ. Default: a quarter more, and a
+	// second's worth of that at once.
 	Origin Budget
+	// Ingress limits what one neighbour brings, of whatever origin. Default: what 16
+	// origins may, since it may be the only way to all others.
+	Ingress Budget
 	// Repeats limits what one neighbour brings for the second time, with a longer arc.
 	// Default: a quarter of what an origin may.
 	Repeats Budget
+	// Wall is the clock that frames go by. Default: this machine's.
+	Wall wall.Clock
 }
 
 const (
-	originFrames = 1000
-	originBytes  = 2 << 20
-	burstSeconds = 0.5 // of a rate, at once
-	ingressShare = 4   // origins that may use all of theirs over one neighbour
-	repeatShare  = 4   // of an origin's budget
+	originFrames  = 2500
+	originBytes   = 5 << 19
+	originSeconds = 0.5 // of a rate, at once
+
+	containerShare = 0.1  // of what an origin may, that each of its containers may in any case
+	sharedAtOnce   = 0.25 // of what an origin may at once, that is kept for those within their share
+
+	noticeFrames = 100
+	noticeBytes  = 32 << 10
+
+	takenShare   = 1.25 // of what an origin may, is taken of it
+	takenSeconds = 1    // of that, at once
+	ingressShare = 16   // origins that may use all of theirs over one neighbour
+	repeatShare  = 0.25 // of what is taken of an origin
 )
 
 func (c Config) withDefaults() Config {
 	frames, bytes := float64(originFrames), float64(originBytes)
-	c.Origin = c.Origin.or(Budget{frames, burstSeconds * frames, bytes, burstSeconds * bytes})
-	frames, bytes = ingressShare*frames, ingressShare*bytes
-	c.Ingress = c.Ingress.or(Budget{frames, burstSeconds * frames, bytes, burstSeconds * bytes})
-	o := c.Origin
-	c.Repeats = c.Repeats.or(Budget{o.Frames / repeatShare, o.FrameBurst / repeatShare, o.Bytes / repeatShare, o.ByteBurst / repeatShare})
+	c.Own = c.Own.or(Budget{frames, originSeconds * frames, bytes, originSeconds * bytes})
+	c.Share = c.Share.or(c.Own.times(containerShare))
+	c.Notices = c.Notices.or(Budget{noticeFrames, noticeFrames, noticeBytes, noticeBytes})
+	frames, bytes = takenShare*frames, takenShare*bytes
+	c.Origin = c.Origin.or(Budget{frames, takenSeconds * frames, bytes, takenSeconds * bytes})
+	c.Ingress = c.Ingress.or(c.Origin.times(ingressShare))
+	c.Repeats = c.Repeats.or(c.Origin.times(repeatShare))
+	c.Wall = c.Wall.Or()
 	return c
 }
 
@@ -45,14 +71,16 @@ const (
 	// frame can be kept before it is handed on.
 	Skew = 5 * time.Minute
 
-	// forgedCost is how many frames of its budget a neighbour loses by one that is
-	// forged, which costs far more to check than to make: it can have 250 of them
-	// checked in a second. No relay hands one on.
-	forgedCost = 16
+	// forgedRate is how many forged frames of a neighbour are looked at in a second, and
+	// forgedBurst at once: one costs far more to check than to make, and no relay hands
+	// one on. Beyond that nothing is taken that would have to be looked at.
+	forgedRate  = 250
+	forgedBurst = 125
 
-	maxNeighbours = 1024 // ingress limits; about 250 B each
-	maxOrigins    = 1024 // origins remembered; about 1 KiB each
-	maxForwarded  = 4096 // frames whose arcs are remembered; about 150 B each
+	maxNeighbours = 1024      // ingress limits; about 500 B each
+	maxOrigins    = 1024      // origins remembered; about 1.5 KiB each
+	maxSenders    = 1024      // containers whose share is remembered; about 500 B each
+	maxForwarded  = 16 * 1024 // frames whose arcs are remembered; about 150 B each
 )
 
 // Send is a copy of the frame to be sent to a neighbour under this header.
@@ -69,6 +97,8 @@ type Flood struct {
 	cfg   Config
 
 	own       account
+	notices   account
+	senders   *lru[Sender, account]
 	ingress   *lru[nodeid.ID, neighbour]
 	origins   *lru[nodeid.ID, source]
 	forwarded *lru[name, nodeid.ID] // the end of the longest arc that was handed on
@@ -76,8 +106,10 @@ type Flood struct {
 	stats Stats
 }
 
-// neighbour is what was taken of the budgets of one that brings frames.
-type neighbour struct{ all, repeats account }
+// neighbour is what one that brings frames has left of its budgets.
+type neighbour struct{ all, repeats, forged account }
+
+var forged = Budget{forgedRate, forgedBurst, math.MaxInt32, math.MaxInt32}
 
 // name is what a frame is called.
 type name struct {
@@ -85,30 +117,59 @@ type name struct {
 	start, seq uint64
 }
 
+func (h Header) name() name { return name{h.Origin, h.Start, h.Seq} }
+
 // New returns the Flood of node self with default settings. start is another value
-// than in the engine's earlier lives: drawn at random, or the time.
+// than in the engine's earlier lives: drawn at random.
 func New(self nodeid.ID, start uint64) *Flood { return NewConfig(self, start, Config{}) }
 
 // NewConfig returns the Flood of node self.
 func NewConfig(self nodeid.ID, start uint64, c Config) *Flood {
 	return &Flood{
 		self: self, start: start, cfg: c.withDefaults(),
+		senders:   newLRU[Sender, account](maxSenders),
 		ingress:   newLRU[nodeid.ID, neighbour](maxNeighbours),
 		origins:   newLRU[nodeid.ID, source](maxOrigins),
 		forwarded: newLRU[name, nodeid.ID](maxForwarded),
 	}
 }
 
-// Admit takes a frame of size bytes from this node's own budget, which is the same
-// that the others give it as an origin, and reports whether it had that much. A frame
-// that is not admitted is better not flooded: the others would drop it, each a
-// different one.
-func (f *Flood) Admit(size int, now time.Time) bool {
-	ok := f.own.take(now, size, f.cfg.Origin)
+// Sender names a container of this node, by the MAC address that it was given.
+type Sender [6]byte
+
+// Admit takes a frame of size bytes from this node's own budget, and reports whether it
+// had that much. A frame that is not admitted is better not flooded: the others take
+// little more, and each would drop a different one.
+func (f *Flood) Admit(size int, now time.Time) bool { return f.admit(f.own.take(now, size, f.cfg.Own)) }
+
+// AdmitNotice is Admit for what this node itself says: that has some more, when containers
+// have used up the budget.
+func (f *Flood) AdmitNotice(size int, now time.Time) bool {
+	return f.admit(f.own.take(now, size, f.cfg.Own) || f.notices.take(now, size, f.cfg.Notices))
+}
+
+func (f *Flood) admit(ok bool) bool {
 	if !ok {
-		f.stats.Drops[OwnLimit]++
+		f.dropped(OwnLimit)
 	}
 	return ok
+}
+
+// AdmitFrom takes a frame of size bytes of a container from this node's own budget, and
+// returns why it is dropped: the container has used its share and the others need the rest,
+// or all of them have used up the budget.
+func (f *Flood) AdmitFrom(from Sender, size int, now time.Time) Cause {
+	share := f.senders.get(from)
+	within := share.left(now, size, f.cfg.Share)
+	switch {
+	case !within && !f.own.leaves(now, size, f.cfg.Own, sharedAtOnce):
+		return f.dropped(ContainerLimit)
+	case !f.own.take(now, size, f.cfg.Own):
+		return f.dropped(OwnLimit)
+	case within:
+		share.take(now, size, f.cfg.Share)
+	}
+	return NoDrop
 }
 
 // Originate returns the copies of a new frame of this node, to be signed. neighbours
@@ -117,79 +178,101 @@ func (f *Flood) Originate(neighbours []nodeid.ID, now time.Time) []Send {
 	f.seq++
 	f.stats.Originated++
 	copies := split(f.self, f.self, neighbours, Header{
-		Origin: f.self, Start: f.start, Seq: f.seq, Time: uint64(max(0, now.UnixMilli())),
+		Origin: f.self, Start: f.start, Seq: f.seq, Time: wall.Milliseconds(f.cfg.Wall(now)),
 	})
 	f.stats.Copies += uint64(len(copies))
 	return copies
 }
 
-// Receive takes the header of a frame of size bytes that a node has brought over its
-// session. genuine tells whether the origin signed it; it is asked only about frames
-// that are not dropped for what is cheaper to see.
+// Examine takes the header of a frame of size bytes that a node has brought over its
+// session, and returns why the frame is dropped. With NoDrop the origin's signature is to
+// be checked next: Accept is for a frame that has it, Refuse for one that has not.
+// Frames of one neighbour are taken one after another.
+func (f *Flood) Examine(from nodeid.ID, h Header, size int, now time.Time) Cause {
+	f.stats.Received++
+	by := f.ingress.get(from)
+	var drop Cause
+	switch {
+	case !by.all.take(now, size, f.cfg.Ingress):
+		drop = IngressLimit
+	case h.Origin == f.self:
+		drop = OwnFrame
+	// An arc is cut from one that began at the node before, and at first at the origin.
+	case inside(h.Origin, f.self, h.ArcEnd) || inside(from, f.self, h.ArcEnd):
+		drop = BadArc
+	case !timely(h.Time, f.cfg.Wall(now)):
+		drop = Untimely
+	default:
+		_, drop = f.news(by, h, size, now)
+	}
+	return f.dropped(drop)
+}
+
+// news reports whether a frame came before, and why it is dropped: there is nothing new
+// about it, or it is too much.
+func (f *Flood) news(by *neighbour, h Header, size int, now time.Time) (seen bool, drop Cause) {
+	origin, _ := f.origins.find(h.Origin)
+	seen = origin.seen(h)
+	before, repeated := f.forwarded.find(h.name())
+	switch {
+	case seen && (!repeated || within(h.ArcEnd, f.self, before)):
+		return seen, Duplicate
+	case seen && !by.repeats.left(now, size, f.cfg.Repeats), !by.forged.left(now, size, forged):
+		return seen, IngressLimit
+	case !seen && !origin.budget.left(now, size, f.cfg.Origin):
+		return seen, OriginLimit
+	}
+	return seen, NoDrop
+}
+
+// Accept takes a frame that was examined, and that its origin signed.
 // deliver says that the frame is for the local ports, which happens once; forward are
 // the copies to be sent on to neighbours, which are those of the ring, clockwise from
-// this node. drop says why there is neither; it is NoDrop for a frame that is taken.
-func (f *Flood) Receive(from nodeid.ID, h Header, size int, genuine func() bool, neighbours []nodeid.ID, now time.Time) (deliver bool, forward []Send, drop Cause) {
-	f.stats.Received++
-	deliver, forward, drop = f.receive(from, h, size, genuine, neighbours, now)
-	if deliver {
+// this node. drop says why there is neither: another neighbour has brought the frame, or
+// the origin others, since it was examined. It is NoDrop for a frame that is taken.
+func (f *Flood) Accept(from nodeid.ID, h Header, size int, neighbours []nodeid.ID, now time.Time) (deliver bool, forward []Send, drop Cause) {
+	by := f.ingress.get(from)
+	seen, drop := f.news(by, h, size, now)
+	if drop != NoDrop {
+		return false, nil, f.dropped(drop)
+	}
+	before, _ := f.forwarded.find(h.name())
+	*f.forwarded.get(h.name()) = h.ArcEnd
+	forward = split(f.self, h.ArcEnd, neighbours, h)
+	if seen {
+		by.repeats.take(now, size, f.cfg.Repeats)
+		// Who was given the same part the first time has it.
+		sent := split(f.self, before, neighbours, h)
+		forward = slices.DeleteFunc(forward, func(c Send) bool { return slices.Contains(sent, c) })
+	} else {
+		origin := f.origins.get(h.Origin)
+		origin.budget.take(now, size, f.cfg.Origin)
+		origin.mark(h)
 		f.stats.Delivered++
 	}
 	f.stats.Copies += uint64(len(forward))
-	if drop != NoDrop {
-		f.stats.Drops[drop]++
-	}
-	return deliver, forward, drop
+	return !seen, forward, NoDrop
 }
 
-func (f *Flood) receive(from nodeid.ID, h Header, size int, genuine func() bool, neighbours []nodeid.ID, now time.Time) (bool, []Send, Cause) {
-	by := f.ingress.get(from)
-	if !by.all.take(now, size, f.cfg.Ingress) {
-		return false, nil, IngressLimit
-	}
-	if h.Origin == f.self {
-		return false, nil, OwnFrame
-	}
-	// An arc is cut from one that began at the node before, and at first at the origin.
-	if inside(h.Origin, f.self, h.ArcEnd) || inside(from, f.self, h.ArcEnd) {
-		return false, nil, BadArc
-	}
-	if !timely(h.Time, now) {
-		return false, nil, Untimely
-	}
-	frame := name{h.Origin, h.Start, h.Seq}
-	origin, _ := f.origins.find(h.Origin)
-	seen := origin.seen(h)
-	before, repeated := f.forwarded.find(frame)
-	switch {
-	case seen && (!repeated || within(h.ArcEnd, f.self, before)):
-		return false, nil, Duplicate
-	case seen && !by.repeats.take(now, size, f.cfg.Repeats):
-		return false, nil, IngressLimit
-	case !seen && !origin.budget.left(now, size, f.cfg.Origin):
-		return false, nil, OriginLimit
-	case !genuine():
-		by.all.fine(forgedCost - 1)
-		return false, nil, Forged
-	}
-	if !seen {
-		o := f.origins.get(h.Origin)
-		o.budget.take(now, size, f.cfg.Origin)
-		o.mark(h)
-	}
-	*f.forwarded.get(frame) = h.ArcEnd
-	copies := split(f.self, h.ArcEnd, neighbours, h)
-	if seen {
-		// Who was given the same part the first time has it.
-		sent := split(f.self, before, neighbours, h)
-		copies = slices.DeleteFunc(copies, func(c Send) bool { return slices.Contains(sent, c) })
-	}
-	return !seen, copies, NoDrop
+// Refuse charges a neighbour for a frame that was examined, and that its origin did not
+// sign.
+func (f *Flood) Refuse(from nodeid.ID, now time.Time) Cause {
+	f.ingress.get(from).forged.take(now, 0, forged)
+	return f.dropped(Forged)
 }
 
-// timely reports whether what was sent then, in Unix milliseconds, may arrive now.
+// dropped counts a frame that is dropped.
+func (f *Flood) dropped(c Cause) Cause {
+	if c != NoDrop {
+		f.stats.Drops[c]++
+	}
+	return c
+}
+
+// timely reports whether what was sent then, in Unix milliseconds, may arrive at wall time
+// now.
 func timely(sent uint64, now time.Time) bool {
-	at, skew := uint64(max(0, now.UnixMilli())), uint64(Skew.Milliseconds())
+	at, skew := wall.Milliseconds(now), uint64(Skew.Milliseconds())
 	return sent+skew >= at && sent <= at+skew
 }
 

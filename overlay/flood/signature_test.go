@@ -73,3 +73,10 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkSign(b *testing.B) {
+	key, frame := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), make([]byte, 1414)
+	for b.Loop() {
+		flood.Sign(key, "lan", flood.Header{Origin: id(1)}, frame)
+	}
+}

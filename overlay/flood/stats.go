@@ -5,15 +5,16 @@ type Cause uint8
 
 // The causes.
 const (
-	NoDrop       Cause = iota
-	OwnLimit           // this node floods more than its budget
-	IngressLimit       // the neighbour brings more than its budget, in all or of what came before
-	OriginLimit        // the origin floods more than its budget
-	OwnFrame           // a frame of this node came back
-	BadArc             // an arc that no relay can have cut: it reaches past the origin or the sender
-	Untimely           // sent more than Skew ago, or from the future
-	Duplicate          // delivered before, and an arc as long was handed on before
-	Forged             // not signed by the origin that it names
+	NoDrop         Cause = iota
+	OwnLimit             // this node floods more than its budget
+	ContainerLimit       // one of its containers floods more than its share, and others need the rest
+	IngressLimit         // the neighbour brings more than its budget, in all or of what came before
+	OriginLimit          // the origin floods more than its budget
+	OwnFrame             // a frame of this node came back
+	BadArc               // an arc that no relay can have cut: it reaches past the origin or the sender
+	Untimely             // sent more than Skew ago, or from the future
+	Duplicate            // delivered before, and an arc as long was handed on before
+	Forged               // not signed by the origin that it names
 	causes
 )
 
@@ -23,6 +24,8 @@ func (c Cause) String() string {
 		return "none"
 	case OwnLimit:
 		return "own-limit"
+	case ContainerLimit:
+		return "container-limit"
 	case IngressLimit:
 		return "ingress-limit"
 	case OriginLimit:

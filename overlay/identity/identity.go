@@ -39,7 +39,7 @@ func Load(dir string) (ed25519.PrivateKey, error) {
 		return create(dir, path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read identity: %w: make it a file that root can read in a state directory that is one, and enable the plugin again", err)
+		return nil, fmt.Errorf("read identity: %w: make it a file that root can read in a state directory that is one; it is tried again every 2 s", err)
 	}
 	key, err := parse(b)
 	if err != nil {
@@ -72,7 +72,7 @@ func create(dir, path string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-const keepAdvice = "make the state directory one that can be written to and has room, and enable the plugin again"
+const keepAdvice = "make the state directory one that can be written to and has room; it is tried again every 2 s"
 
 func parse(b []byte) (ed25519.PrivateKey, error) {
 	var public []byte

@@ -2,10 +2,12 @@
 //
 // The members of an overlay are the identities seen bound to the JIDs that a
 // signalling service lists: in its roster, in one group of it, or as members of a
-// room. The binding of a JID to its identity is kept on disk (a pin): once seen,
-// another identity under the same JID is refused until an operator accepts it.
+// room. The binding of a JID to its identity is kept on disk (a pin), also while the
+// JID is in no list: once seen, another identity under the same JID is refused until
+// an operator accepts it. So is any identity where the pin is damaged.
 // Presence says who is online and is only a hint; roster, group or room alone decide
-// who is a member, and the loss of the server takes nobody's membership.
+// who is a member. The loss of the server takes nobody's membership, unless a limit is
+// set for the age of a list, and that is reached.
 //
 // An engine whose identity a second live engine has as well, which was started
 // before, leaves all overlays (twin.go).
@@ -28,6 +30,7 @@ import (
 
 	"evio/overlay/identity"
 	"evio/overlay/nodeid"
+	"evio/wall"
 )
 
 // AnyOverlay is the name under which a service offers itself for every overlay
@@ -54,6 +57,9 @@ type Book struct {
 	self    ed25519.PublicKey
 	started time.Time // in whole milliseconds, as twins tell each other
 	pins    *pins
+	limits  limits
+	ledger  Ledger // or nil
+	slept   func() time.Duration
 	log     *logrus.Entry
 
 	announcing sync.Mutex // orders what announce computes with what it sets
@@ -76,22 +82,31 @@ type Config struct {
 	Dir     string             // directory of the pins; made if it is missing
 	Key     ed25519.PrivateKey // the engine's own identity, never a member of its own overlays
 	Started time.Time          // when the process began; zero: now
-	Log     *logrus.Entry
+	// MaxAge is how old a list may be that has not been complete since; then its members are
+	// none until it is. 0: any age.
+	MaxAge time.Duration
+	Ledger Ledger // keeps the age of lists over restarts; nil: nobody does
+	// Slept returns for how long the machine has slept since it was booted; nil: wall.Slept.
+	Slept func() time.Duration
+	Log   *logrus.Entry
 }
 
-// Open reads the pins kept in the directory. A damaged pin is set aside and
-// logged; it is not an error.
+// Open reads the pins kept in the directory. A damaged pin is set aside and logged, and
+// its account is refused; it is not an error.
 func Open(c Config) (*Book, error) {
 	p, err := openPins(c.Dir, c.Log)
 	if err != nil {
 		return nil, err
 	}
 	if c.Started.IsZero() {
-		c.Started = time.Now()
+		c.Started = wall.Now()
+	}
+	if c.Slept == nil {
+		c.Slept = wall.Slept
 	}
 	return &Book{
 		key: c.Key, self: identity.Public(c.Key), started: c.Started.Truncate(time.Millisecond),
-		pins: p, log: c.Log, overlays: map[string]*subscription{},
+		pins: p, limits: limitsOf(c.MaxAge), ledger: c.Ledger, slept: c.Slept, log: c.Log, overlays: map[string]*subscription{},
 	}, nil
 }
 
@@ -156,11 +171,6 @@ func (b *Book) Suspect() {
 	for _, a := range all {
 		a.Check()
 	}
-}
-
-// allowedLocked reports whether some service vouches for the account.
-func (b *Book) allowedLocked(jid string) bool {
-	return slices.ContainsFunc(b.services, func(s *Service) bool { return s.allowedLocked(jid) })
 }
 
 // servingLocked returns the services that name the overlay, or else those that

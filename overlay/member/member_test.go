@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -51,6 +52,7 @@ func (s *session) Send(_ context.Context, to string, payload []byte) error {
 
 // fixture is a book with one service for every overlay, in overlay "blue".
 type fixture struct {
+	sleeper
 	book    *Book
 	service *Service
 	session *session
@@ -75,6 +77,18 @@ func newFixtureFor(t *testing.T, from string) *fixture {
 	f.service.Attach(f.session)
 	f.book.Join("blue", f.changed, func(m Member, _ []byte) { f.got = append(f.got, m) })
 	return f
+}
+
+// reopen is what a restart of the plugin does.
+func (f *fixture) reopen(t *testing.T) {
+	t.Helper()
+	var err error
+	if f.book, err = Open(Config{Dir: f.dir, Key: f.book.key, Log: quiet()}); err != nil {
+		t.Fatal(err)
+	}
+	f.service = f.serve(t, "A@example.net", map[string]string{AnyOverlay: "roster"})
+	f.service.Attach(f.session)
+	f.book.Join("blue", f.changed, func(m Member, _ []byte) { f.got = append(f.got, m) })
 }
 
 func (f *fixture) serve(t *testing.T, jid string, overlays map[string]string) *Service {
@@ -206,7 +220,9 @@ func drain(c chan struct{}) bool {
 	}
 }
 
-func TestPinLivesWhileAnyRosterHasIt(t *testing.T) {
+// TestPinOutlivesMembership: who leaves all lists and comes back with another identity is
+// refused as if it had been there all the time.
+func TestPinOutlivesMembership(t *testing.T) {
 	f := newFixture(t)
 	other := f.serve(t, "c@example.org", map[string]string{"blue": "roster"})
 	key := newKey(t)
@@ -223,8 +239,24 @@ func TestPinLivesWhileAnyRosterHasIt(t *testing.T) {
 		t.Errorf("another identity was taken: %+v", got)
 	}
 	other.Roster(nil)
-	if _, pinned := f.book.pins.get("b@example.net"); pinned {
-		t.Error("still pinned after the last roster has lost it")
+	if got := f.book.Members("blue"); len(got) != 0 {
+		t.Errorf("still a member: %+v", got)
+	}
+	for _, s := range []*Service{f.service, other} {
+		s.Roster(roster("b@example.net"))
+		appear(s, "b@example.net/3", newKey(t), "blue")
+	}
+	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Key.Equal(key.Public()) || got[0].Online {
+		t.Errorf("back with another identity: %+v", got)
+	}
+	if got := f.book.Faults(); len(got) != 1 || !strings.Contains(got[0], "b@example.net shows another identity") {
+		t.Errorf("faults %q", got)
+	}
+	f.service.Presence("b@example.net/3", false, nil)
+	other.Presence("b@example.net/3", false, nil)
+	appear(other, "b@example.net/4", key, "blue")
+	if got := f.book.Members("blue"); len(got) != 1 || !got[0].Online || len(f.book.Faults()) != 0 {
+		t.Errorf("back with its own: %+v, faults %q", got, f.book.Faults())
 	}
 }
 
@@ -274,6 +306,96 @@ func TestPinsOutliveTheProcess(t *testing.T) {
 	}
 	if _, err := os.Stat(path + ".corrupt"); err != nil {
 		t.Errorf("the damaged pin was not set aside: %v", err)
+	}
+}
+
+// TestDamagedPinRefuses: whatever an account shows whose pin is damaged, it is no member until
+// an operator accepts it, over restarts too.
+func TestDamagedPinRefuses(t *testing.T) {
+	for _, end := range []string{"accept", "forget"} {
+		t.Run(end, func(t *testing.T) {
+			f := newFixture(t)
+			key := newKey(t)
+			f.service.Roster(roster("b@example.net"))
+			appear(f.service, "b@example.net/1", key, "blue")
+			if err := os.WriteFile(f.book.pins.path("b@example.net"), []byte("{"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				f.reopen(t)
+				f.service.Roster(roster("b@example.net"))
+				if got := f.book.Faults(); len(got) != 1 || !strings.Contains(got[0], "is refused until its identity is accepted") {
+					t.Fatalf("before it is online: faults %q", got)
+				}
+				appear(f.service, "b@example.net/1", key, "blue")
+				if got := f.book.Members("blue"); len(got) != 0 {
+					t.Fatalf("members %+v", got)
+				}
+				if got := f.book.Faults(); len(got) != 2 || !strings.HasPrefix(got[1], "b@example.net is refused, because the pin of its identity is damaged") {
+					t.Fatalf("faults %q", got)
+				}
+				want := Fingerprint(identity.Public(key))
+				if p := f.book.Peers(); len(p) != 1 || p[0].JID != "b@example.net" || p[0].Identity != "" || p[0].Offered != want {
+					t.Fatalf("peers %+v", p)
+				}
+			}
+			if end == "forget" {
+				if err := f.book.Forget("b@example.net"); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := f.book.Accept("b@example.net", Fingerprint(identity.Public(key))); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if got := f.book.Members("blue"); len(got) != 1 || !got[0].Online || len(f.book.Faults()) != 0 {
+					t.Errorf("members %+v, faults %q", got, f.book.Faults())
+				}
+				f.reopen(t)
+				f.service.Roster(roster("b@example.net"))
+				appear(f.service, "b@example.net/1", key, "blue")
+			}
+		})
+	}
+}
+
+// TestPinsAreBounded: a server that lists new accounts all day fills neither disk nor memory,
+// and does not push out a pin.
+func TestPinsAreBounded(t *testing.T) {
+	p, err := openPins(t.TempDir(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := identity.Public(newKey(t))
+	for i := range maxPins {
+		p.known[fmt.Sprintf("b%d@example.net", i)] = pin{key: key}
+	}
+	if err := p.check("new@example.net", key); err == nil || !strings.Contains(err.Error(), "evio peers forget") {
+		t.Errorf("one more: %v", err)
+	}
+	if err := p.check("b0@example.net", key); err != nil {
+		t.Errorf("a pinned one: %v", err)
+	}
+	if got := p.faults(); len(got) != 1 || len(p.known) != maxPins || len(p.offered) != 0 {
+		t.Errorf("faults %q, %d pins, %d offers", got, len(p.known), len(p.offered))
+	}
+}
+
+// TestRefusalsAreToldOnce: an account that is taken out of the list and put back all the time
+// does not fill the log.
+func TestRefusalsAreToldOnce(t *testing.T) {
+	f := newFixture(t)
+	logger, hook := test.NewNullLogger()
+	logger.SetLevel(logrus.WarnLevel) //nolint:forbidigo // the test's own
+	f.service.log = logrus.NewEntry(logger)
+	f.service.Roster(roster("b@example.net"))
+	appear(f.service, "b@example.net/1", newKey(t), "blue")
+	for range 100 {
+		f.service.Roster(nil)
+		f.service.Roster(roster("b@example.net"))
+		appear(f.service, "b@example.net/2", newKey(t), "blue")
+	}
+	if got := len(hook.AllEntries()); got != 1 {
+		t.Errorf("%d log lines, want 1", got)
 	}
 }
 

@@ -8,12 +8,14 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"evio/overlay/nodeid"
 )
 
 // Peer is an account whose identity is pinned.
 type Peer struct {
 	JID          string
-	Identity     string    // fingerprint of the identity that is pinned
+	Identity     string    // fingerprint of the identity that is pinned; "": the pin is damaged
 	Since        time.Time // when it was first seen, or accepted as offered
 	Offered      string    // fingerprint of the other identity that was last refused, or ""
 	OfferedSince time.Time // when that was last shown
@@ -25,14 +27,21 @@ func Fingerprint(key ed25519.PublicKey) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Peers returns the accounts whose identity is pinned, sorted by JID.
+// Peers returns the accounts whose identity is pinned, members or not, and those who are
+// refused because their pin is damaged, sorted by JID.
 func (b *Book) Peers() []Peer {
 	b.pins.mu.Lock()
 	defer b.pins.mu.Unlock()
-	list := make([]Peer, 0, len(b.pins.known))
-	for _, jid := range slices.Sorted(maps.Keys(b.pins.known)) {
-		known := b.pins.known[jid]
-		p := Peer{JID: jid, Identity: Fingerprint(known.key), Since: known.seen}
+	all := maps.Clone(b.pins.known)
+	for jid := range b.pins.offered {
+		all[jid] = b.pins.known[jid]
+	}
+	list := make([]Peer, 0, len(all))
+	for _, jid := range slices.Sorted(maps.Keys(all)) {
+		p := Peer{JID: jid}
+		if known := all[jid]; known.key != nil {
+			p.Identity, p.Since = Fingerprint(known.key), known.seen
+		}
 		if o, ok := b.pins.offered[jid]; ok {
 			p.Offered, p.OfferedSince = Fingerprint(o.key), o.seen
 		}
@@ -41,29 +50,26 @@ func (b *Book) Peers() []Peer {
 	return list
 }
 
-// Accept pins the identity of an account that was last refused, whichever that is.
-func (b *Book) Accept(jid string) error {
-	_, err := b.AcceptIdentity(jid, "")
-	return err
-}
+// Identity returns the fingerprint of this engine's own identity.
+func (b *Book) Identity() string { return Fingerprint(b.self) }
 
-// AcceptIdentity pins the identity of an account that was last refused if it is the one
-// with the fingerprint, and returns that. With "" it is whichever was last refused.
-func (b *Book) AcceptIdentity(jid, fingerprint string) (accepted string, err error) {
+// Accept pins the identity of an account that was last refused if it is the one with the
+// fingerprint.
+func (b *Book) Accept(jid, fingerprint string) error {
 	jid = bare(jid)
-	if accepted, err = b.pins.accept(jid, fingerprint); err != nil {
-		return "", err
+	if err := b.pins.accept(jid, fingerprint); err != nil {
+		return err
 	}
-	b.log.WithField("peer", jid).WithField("identity", accepted).Info("signalling: other identity accepted")
+	b.log.WithField("peer", jid).WithField("identity", fingerprint).Info("signalling: other identity accepted")
 	b.notifyAll()
-	return accepted, nil
+	return nil
 }
 
 // Forget removes the pin of an account. The identity that the account shows now is
 // pinned, or, if it is offline, the next one it shows.
 func (b *Book) Forget(jid string) error {
 	jid = bare(jid)
-	if _, pinned := b.pins.get(jid); !pinned {
+	if !b.pins.has(jid) {
 		return fmt.Errorf("no identity is pinned for %s: see evio peers list", jid)
 	}
 	if err := b.pins.forget(jid); err != nil {
@@ -89,4 +95,21 @@ func (b *Book) shown(jid string) ed25519.PublicKey {
 		}
 	}
 	return nil
+}
+
+// Node returns the node that an account has in an overlay: by this engine's identity if
+// it is one of its accounts, else by the pinned one, if there is.
+func (b *Book) Node(overlay, jid string) (nodeid.ID, bool) {
+	jid = bare(jid)
+	b.mu.Lock()
+	own := slices.ContainsFunc(b.services, func(s *Service) bool { return s.jid == jid })
+	b.mu.Unlock()
+	key := b.self
+	if !own {
+		var pinned bool
+		if key, pinned = b.pins.get(jid); !pinned {
+			return nodeid.ID{}, false
+		}
+	}
+	return nodeid.FromKey(key, overlay), true
 }

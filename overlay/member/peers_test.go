@@ -1,6 +1,8 @@
 package member
 
 import (
+	"crypto/ed25519"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -8,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus/hooks/test"
 
 	"evio/overlay/identity"
+	"evio/overlay/nodeid"
 )
 
 func TestAccept(t *testing.T) {
@@ -17,23 +20,39 @@ func TestAccept(t *testing.T) {
 	first, second := newKey(t), newKey(t)
 	f.service.Roster(roster("b@example.net"))
 	appear(f.service, "b@example.net/1", first, "blue")
-	if err := f.book.Accept("b@example.net"); err == nil || !strings.Contains(err.Error(), "nothing to accept") {
+	if err := f.book.Accept("b@example.net", Fingerprint(identity.Public(second))); err == nil || !strings.Contains(err.Error(), "nothing to accept") {
 		t.Errorf("accept without an offer: %v", err)
 	}
 	for range 3 {
 		appear(f.service, "b@example.net/2", second, "blue")
 	}
 	lines := hook.AllEntries()
-	if len(lines) != 1 || !strings.Contains(lines[0].Data["error"].(error).Error(), "run: evio peers accept b@example.net "+Fingerprint(identity.Public(second))) {
+	if len(lines) != 1 || !strings.Contains(lines[0].Data["error"].(error).Error(), "run: evio peers accept b@example.net IDENTITY") {
 		t.Errorf("log %v", lines)
+	}
+	if told := fmt.Sprint(lines[0].Message, lines[0].Data, f.book.Faults()); strings.Contains(told, Fingerprint(identity.Public(second))) {
+		t.Errorf("the identity of who is refused is there to be pasted: %s", told)
+	}
+	if got := f.book.Faults(); len(got) != 1 || !strings.HasPrefix(got[0], "b@example.net shows another identity than "+Fingerprint(identity.Public(first))) {
+		t.Errorf("faults %q", got)
 	}
 	p := f.book.Peers()
 	if len(p) != 1 || p[0].Identity != Fingerprint(identity.Public(first)) || p[0].Offered != Fingerprint(identity.Public(second)) || p[0].OfferedSince.IsZero() {
 		t.Fatalf("peers %+v", p)
 	}
 	drain(f.changed)
-	if err := f.book.Accept("B@example.net"); err != nil {
+	if err := f.book.Accept("B@example.net", ""); err == nil || !strings.Contains(err.Error(), "not through this XMPP server, the identity that evio status prints there") {
+		t.Errorf("accept without an identity: %v", err)
+	}
+	if err := f.book.Accept("B@example.net", Fingerprint(identity.Public(second))); err != nil {
 		t.Fatal(err)
+	}
+	if got := f.book.Faults(); len(got) != 1 { // the connection that showed the first one is still there
+		t.Errorf("faults %q", got)
+	}
+	f.service.Presence("b@example.net/1", false, nil)
+	if got := f.book.Faults(); len(got) != 0 {
+		t.Errorf("faults %q", got)
 	}
 	got := f.book.Members("blue")
 	if len(got) != 1 || !got[0].Key.Equal(second.Public()) || !got[0].Online || got[0].full != "b@example.net/2" || !drain(f.changed) {
@@ -60,19 +79,19 @@ func TestAcceptIdentity(t *testing.T) {
 	appear(f.service, "b@example.net/1", first, "blue")
 	appear(f.service, "b@example.net/2", seen, "blue")
 	appear(f.service, "b@example.net/3", other, "blue")
-	got, err := f.book.AcceptIdentity("b@example.net", want)
-	if err == nil || got != "" || !strings.Contains(err.Error(), Fingerprint(identity.Public(other))+" by now, not "+want) {
-		t.Errorf("another identity: %q, %v", got, err)
+	err := f.book.Accept("b@example.net", want)
+	if err == nil || !strings.Contains(err.Error(), Fingerprint(identity.Public(other))+" by now, not "+want) {
+		t.Errorf("another identity: %v", err)
 	}
 	if p := f.book.Peers(); p[0].Identity != Fingerprint(identity.Public(first)) || p[0].Offered == "" {
 		t.Errorf("peers %+v", p)
 	}
 	appear(f.service, "b@example.net/2", seen, "blue")
-	if got, err := f.book.AcceptIdentity("b@example.net", want); got != want || err != nil {
-		t.Errorf("the identity: %q, %v", got, err)
+	if err := f.book.Accept("b@example.net", want); err != nil {
+		t.Errorf("the identity: %v", err)
 	}
-	if got, err := f.book.AcceptIdentity("b@example.net", want); err == nil || got != "" {
-		t.Errorf("nothing is offered: %q, %v", got, err)
+	if err := f.book.Accept("b@example.net", want); err == nil {
+		t.Error("nothing is offered, and it is accepted")
 	}
 	if p := f.book.Peers(); p[0].Identity != want || p[0].Offered != "" {
 		t.Errorf("peers %+v", p)
@@ -131,5 +150,23 @@ func TestSuspect(t *testing.T) {
 	f.book.Suspect()
 	if f.session.checks != 1 {
 		t.Errorf("%d checks", f.session.checks)
+	}
+}
+
+// TestNode: an account has the node of its pinned identity, and the own one that of this
+// engine, whoever is a member.
+func TestNode(t *testing.T) {
+	f := newFixture(t)
+	if _, ok := f.book.Node("blue", "b@example.net"); ok {
+		t.Error("an account without a pin has a node")
+	}
+	first := newKey(t)
+	f.service.Roster(roster("b@example.net"))
+	appear(f.service, "b@example.net/1", first, "blue")
+	for jid, key := range map[string]ed25519.PrivateKey{"B@example.net": first, "a@Example.net": f.book.key} {
+		want := nodeid.FromKey(identity.Public(key), "blue")
+		if got, ok := f.book.Node("blue", jid); !ok || got != want {
+			t.Errorf("%s: %v, %v, want %v", jid, got, ok, want)
+		}
 	}
 }

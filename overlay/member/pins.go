@@ -2,36 +2,28 @@ package member
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/sirupsen/logrus"
 )
 
-// pinVersion is the format of a pin's file. Files of version 1, which have no checksum,
-// are read as well.
-const pinVersion = 2
+const (
+	// maxOffered bounds the identities that are remembered for having been refused.
+	maxOffered = 256
+	// maxPins bounds the pins. They outlive the membership of their accounts, and a server
+	// can list new accounts all day.
+	maxPins = 16384
+)
 
-// maxPinFile is the largest file read as a pin, in bytes.
-const maxPinFile = 4096
-
-// maxOffered bounds the identities that are remembered for having been refused.
-const maxOffered = 256
-
-// pins binds bare JIDs to identities, one file each. Its methods may be called
-// from any goroutine.
+// pins binds bare JIDs to identities, one file each. A pin stays when its account leaves
+// all lists: otherwise who writes the lists could replace it, by taking the account out and
+// putting it back. Its methods may be called from any goroutine.
 type pins struct {
 	dir string
 	log *logrus.Entry
@@ -40,9 +32,9 @@ type pins struct {
 
 	mu      sync.Mutex
 	known   map[string]pin
-	offered map[string]pin   // by JID, the last other identity that it showed
-	unkept  map[string]error // by JID, why its pin is not on disk
-	damaged []string         // a sentence for each file that was set aside
+	offered map[string]pin    // by JID, the last other identity that it showed
+	unkept  map[string]error  // by JID, why its pin is not on disk
+	damaged map[string]string // by path, a sentence for each pin that cannot be read
 }
 
 // pin is an identity and since when it is known.
@@ -51,114 +43,24 @@ type pin struct {
 	seen time.Time
 }
 
-// pinFile is the content of a pin's file.
-type pinFile struct {
-	Version int       `json:"version"`
-	JID     string    `json:"jid"`
-	Key     []byte    `json:"key"`
-	Seen    time.Time `json:"first_seen"`
-	SHA256  string    `json:"sha256,omitempty"` // of the rest, see sum
-}
-
-// sum is the checksum of everything else in the file.
-func (f pinFile) sum() (string, error) {
-	f.SHA256 = ""
-	b, err := json.Marshal(f)
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), err
-}
-
-func openPins(dir string, log *logrus.Entry) (*pins, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("keep pins: %w: make the state directory one that can be written to and has room, and enable the plugin again", err)
-	}
-	p := &pins{dir: dir, log: log, known: map[string]pin{}, offered: map[string]pin{}, unkept: map[string]error{}}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("read pins: %w", err)
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		switch {
-		case strings.HasPrefix(e.Name(), "."):
-			if err := os.Remove(path); err != nil {
-				log.WithError(err).WithField("file", path).Warn("what an interrupted write left is not removed")
-			}
-		case strings.HasSuffix(e.Name(), ".json"):
-			p.load(path)
-		}
-	}
-	return p, nil
-}
-
-// load takes a pin from its file, and sets a damaged one aside.
-func (p *pins) load(path string) {
-	f, err := readPin(path)
-	if err == nil && p.path(f.JID) != path {
-		err = fmt.Errorf("it names %s, whose pin is another file", f.JID)
-	}
-	if err == nil {
-		p.known[f.JID] = pin{f.Key, f.Seen}
-		return
-	}
-	fault := fmt.Sprintf("pin %s of a peer is damaged (%v) and was set aside as .corrupt: the peer is pinned anew when it is next seen", path, err)
-	if err := os.Rename(path, path+".corrupt"); err != nil {
-		fault = fmt.Sprintf("pin %s of a peer is damaged and cannot be set aside (%v): remove it, the peer is pinned anew when it is next seen", path, err)
-	}
-	p.log.Error(fault)
-	p.damaged = append(p.damaged, fault)
-}
-
 // faults says, one sentence each, which pins are not as they should be.
 func (p *pins) faults() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := slices.Clone(p.damaged)
+	var all []string
+	for _, path := range slices.Sorted(maps.Keys(p.damaged)) {
+		all = append(all, p.damaged[path])
+	}
 	for _, jid := range slices.Sorted(maps.Keys(p.unkept)) {
 		all = append(all, fmt.Sprintf("%v: it holds until the plugin ends, and is written when the state directory takes it", p.unkept[jid]))
+	}
+	if len(p.known) >= maxPins {
+		all = append(all, errTooManyPins.Error())
 	}
 	return all
 }
 
-func readPin(path string) (pinFile, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // a name listed from our own state directory
-	if err != nil {
-		return pinFile{}, err
-	}
-	return parsePin(b)
-}
-
-func parsePin(b []byte) (pinFile, error) {
-	if len(b) > maxPinFile {
-		return pinFile{}, fmt.Errorf("%d bytes, want at most %d", len(b), maxPinFile)
-	}
-	var f pinFile
-	if err := json.Unmarshal(b, &f); err != nil {
-		return pinFile{}, err
-	}
-	if f.Version != pinVersion && f.Version != 1 {
-		return pinFile{}, fmt.Errorf("version %d, want %d", f.Version, pinVersion)
-	}
-	var want string
-	if f.Version == pinVersion {
-		var err error
-		if want, err = f.sum(); err != nil {
-			return pinFile{}, err
-		}
-	}
-	if f.SHA256 != want {
-		return pinFile{}, errors.New("the checksum does not match")
-	}
-	if len(f.Key) != ed25519.PublicKeySize || f.JID == "" {
-		return pinFile{}, errors.New("no JID or no key of 32 bytes in it")
-	}
-	return f, nil
-}
-
-func (p *pins) path(jid string) string {
-	sum := sha256.Sum256([]byte(jid))
-	return filepath.Join(p.dir, hex.EncodeToString(sum[:8])+".json")
-}
+var errTooManyPins = fmt.Errorf("%d identities are pinned, which is the most, and new accounts are refused: forget accounts that are gone by evio peers forget", maxPins)
 
 func (p *pins) get(jid string) (ed25519.PublicKey, bool) {
 	p.mu.Lock()
@@ -167,8 +69,8 @@ func (p *pins) get(jid string) (ed25519.PublicKey, bool) {
 	return k.key, ok
 }
 
-// check pins the key for the JID if it has none. Any other one is refused and
-// remembered as offered. A pin that the disk does not take holds all the same, and is
+// check pins the key for the JID if it has none and never had one. Any other one is refused
+// and remembered as offered. A pin that the disk does not take holds all the same, and is
 // written as soon as a later check finds that the disk takes it.
 func (p *pins) check(jid string, key ed25519.PublicKey) error {
 	p.changing.Lock()
@@ -176,27 +78,53 @@ func (p *pins) check(jid string, key ed25519.PublicKey) error {
 	p.rewrite()
 	now := time.Now().UTC()
 	p.mu.Lock()
-	known, pinned := p.known[jid]
+	pinned, err := p.refusalLocked(jid, key)
 	switch {
-	case !pinned:
+	case err == nil && !pinned:
 		p.known[jid] = pin{key, now}
-	case !known.key.Equal(key):
+	case err != nil && !errors.Is(err, errTooManyPins):
 		p.offerLocked(jid, pin{key, now})
 	}
 	p.mu.Unlock()
-	if !pinned {
-		if err := p.keep(jid, pin{key, now}); err != nil {
-			p.log.WithError(err).WithField("peer", jid).Error("pin of a peer is not on disk")
-			p.mu.Lock()
-			p.unkept[jid] = err
-			p.mu.Unlock()
-		}
-		return nil
+	if err != nil || pinned {
+		return err
 	}
-	if known.key.Equal(key) {
-		return nil
+	if err := p.keep(jid, pin{key, now}); err != nil {
+		p.log.WithError(err).WithField("peer", jid).Error("pin of a peer is not on disk")
+		p.mu.Lock()
+		p.unkept[jid] = err
+		p.mu.Unlock()
 	}
-	return fmt.Errorf("%s shows identity %s, but %s is pinned: if its engine was set up anew, run: evio peers accept %s %[2]s", jid, Fingerprint(key), Fingerprint(known.key), jid)
+	return nil
+}
+
+// refusal returns why an account may not have the key, nil if it may.
+func (p *pins) refusal(jid string, key ed25519.PublicKey) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, err := p.refusalLocked(jid, key)
+	return err
+}
+
+func (p *pins) refusalLocked(jid string, key ed25519.PublicKey) (pinned bool, err error) {
+	known, pinned := p.known[jid]
+	switch {
+	case pinned && known.key.Equal(key):
+		return true, nil
+	case pinned: // nothing of who is refused: it would be there to be pasted
+		return true, fmt.Errorf("%s shows another identity than %s, which is pinned: if its engine was set up anew, %s", jid, Fingerprint(known.key), HowToAccept(jid))
+	case p.damaged[p.path(jid)] != "":
+		return false, fmt.Errorf("%s is refused, because the pin of its identity is damaged: %s", jid, HowToAccept(jid))
+	case len(p.known) >= maxPins:
+		return false, fmt.Errorf("%s is refused: %w", jid, errTooManyPins)
+	}
+	return false, nil
+}
+
+// HowToAccept says how an operator finds out which identity is an account's own, and
+// accepts it. It is the end of a sentence.
+func HowToAccept(jid string) string {
+	return fmt.Sprintf("let its operator read out to you, not through this XMPP server, the identity that evio status prints there, and run: evio peers accept %s IDENTITY", jid)
 }
 
 // offerLocked forgets the oldest offer where there are too many.
@@ -214,31 +142,32 @@ func (p *pins) offerLocked(jid string, o pin) {
 	delete(p.offered, oldest)
 }
 
-// accept pins the identity that was last refused, with a fingerprint only that one, and
-// returns its fingerprint.
-func (p *pins) accept(jid, fingerprint string) (string, error) {
+// accept pins the identity with the fingerprint if it is the one that was last refused.
+func (p *pins) accept(jid, fingerprint string) error {
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	p.mu.Lock()
 	o, ok := p.offered[jid]
 	p.mu.Unlock()
-	shown := Fingerprint(o.key)
-	other := fingerprint != "" && fingerprint != shown
 	switch {
+	case fingerprint == "":
+		return fmt.Errorf("which identity %s has must be said: %s", jid, HowToAccept(jid))
 	case !ok:
-		return "", fmt.Errorf("%s has shown no other identity than the pinned one since the plugin was started: there is nothing to accept", jid)
-	case other:
-		return "", fmt.Errorf("%s shows identity %s by now, not %s: find out which is its own, see evio peers list", jid, shown, fingerprint)
+		return fmt.Errorf("%s has shown no other identity than the pinned one since the plugin was started: there is nothing to accept", jid)
+	case fingerprint != Fingerprint(o.key):
+		return fmt.Errorf("%s shows identity %s by now, not %s: find out which is its own, see evio peers list", jid, Fingerprint(o.key), fingerprint)
 	}
 	if err := p.keep(jid, o); err != nil {
-		return "", fmt.Errorf("%w: mend that and accept the identity again", err)
+		return fmt.Errorf("%w: mend that and accept the identity again", err)
 	}
+	_ = os.Remove(p.path(jid) + aside) // does nothing beside a pin
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known[jid] = o
 	delete(p.offered, jid)
 	delete(p.unkept, jid)
-	return shown, nil
+	delete(p.damaged, p.path(jid))
+	return nil
 }
 
 // rewrite puts those pins on the disk that it did not take before, until one fails.
@@ -259,46 +188,26 @@ func (p *pins) rewrite() {
 	}
 }
 
-// keep puts a pin on the disk.
-func (p *pins) keep(jid string, k pin) error {
-	f := pinFile{Version: pinVersion, JID: jid, Key: k.key, Seen: k.seen}
-	var err error
-	if f.SHA256, err = f.sum(); err != nil {
-		return fmt.Errorf("pin %s: %w", jid, err)
-	}
-	b, err := json.Marshal(f)
-	if err == nil {
-		err = p.write(jid, b)
-	}
-	if err != nil {
-		return fmt.Errorf("pin %s: %w", jid, err)
-	}
-	return nil
-}
-
-// write puts a pin on the disk, its folder's entry as well.
-func (p *pins) write(jid string, b []byte) error {
-	if err := renameio.WriteFile(p.path(jid), b, 0o600, renameio.WithTempDir(p.dir)); err != nil {
-		return err
-	}
-	dir, err := os.Open(p.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+// has reports whether there is a pin of the account, whole or damaged.
+func (p *pins) has(jid string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, pinned := p.known[jid]
+	return pinned || p.damaged[p.path(jid)] != ""
 }
 
 // forget removes a pin and what was offered; one that is not there is no error.
 func (p *pins) forget(jid string) error {
 	p.changing.Lock()
 	defer p.changing.Unlock()
+	if err := p.remove(jid); err != nil {
+		return fmt.Errorf("forget pin of %s: %w", jid, err)
+	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.known, jid)
 	delete(p.offered, jid)
 	delete(p.unkept, jid)
-	p.mu.Unlock()
-	if err := os.Remove(p.path(jid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("forget pin of %s: %w", jid, err)
-	}
+	delete(p.damaged, p.path(jid))
 	return nil
 }

@@ -115,7 +115,7 @@ func TestPinsWithoutADisk(t *testing.T) {
 	if f := p.faults(); len(f) != 1 || !strings.Contains(f[0], "b@example.net") {
 		t.Errorf("faults %q", f)
 	}
-	if _, err := p.accept("a@example.net", ""); err == nil || !strings.Contains(err.Error(), "accept the identity again") {
+	if err := p.accept("a@example.net", Fingerprint(second)); err == nil || !strings.Contains(err.Error(), "accept the identity again") {
 		t.Errorf("accepted without a disk: %v", err)
 	}
 	if got, _ := p.get("a@example.net"); !got.Equal(first) {
@@ -124,7 +124,7 @@ func TestPinsWithoutADisk(t *testing.T) {
 	if err := os.Rename(away, dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.accept("a@example.net", Fingerprint(second)); err != nil {
+	if err := p.accept("a@example.net", Fingerprint(second)); err != nil {
 		t.Errorf("accept again: %v", err)
 	}
 	if err := p.check("a@example.net", second); err != nil {

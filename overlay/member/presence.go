@@ -3,6 +3,7 @@ package member
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -12,10 +13,12 @@ import (
 const maxResources = 4
 
 // The log says of an account that is refused at most one thing in tellPause, and the
-// same thing again only after tellAgain.
+// same thing again only after tellAgain, whether or not it was in a list all the time. Of
+// more than maxTold accounts in tellAgain it says nothing.
 const (
 	tellPause = 10 * time.Second
 	tellAgain = time.Hour
+	maxTold   = 1024
 )
 
 // resource is one online resource of an account, as the roster's presence or a room
@@ -118,6 +121,12 @@ func (s *Service) newsLocked(jid, text string) bool {
 	now, last := time.Now(), s.told[jid]
 	silent := now.Sub(last.at)
 	if silent < tellPause || silent < tellAgain && text == last.text {
+		return false
+	}
+	if len(s.told) >= maxTold {
+		maps.DeleteFunc(s.told, func(_ string, r refusal) bool { return now.Sub(r.at) >= tellAgain })
+	}
+	if _, known := s.told[jid]; !known && len(s.told) >= maxTold {
 		return false
 	}
 	s.told[jid] = refusal{text, now}

@@ -43,6 +43,7 @@ type Service struct {
 	twins     map[string]*twin           // by full JID: shows this engine's identity
 	others    map[string]bool            // full JIDs of this account with another identity
 	faults    map[string]error           // by room: why it is of no use
+	lists     map[source]*freshness
 
 	strangers                        atomic.Uint64
 	malformed, misaddressed, refused atomic.Uint64
@@ -56,7 +57,7 @@ func (b *Book) Service(jid string, overlays map[string]string) (*Service, error)
 		book: b, jid: bare(jid), proof: proofFor(bare(jid), b.key),
 		overlays: map[string]source{}, log: b.log.WithField("jid", bare(jid)),
 		members: map[source]map[string]bool{}, online: map[string][]*resource{}, told: map[string]refusal{},
-		twins: map[string]*twin{}, others: map[string]bool{}, faults: map[string]error{},
+		twins: map[string]*twin{}, others: map[string]bool{}, faults: map[string]error{}, lists: map[source]*freshness{},
 	}
 	for name, text := range overlays {
 		from, err := parseSource(text)
@@ -67,6 +68,9 @@ func (b *Book) Service(jid string, overlays map[string]string) (*Service, error)
 		s.members[from] = map[string]bool{}
 	}
 	b.mu.Lock()
+	for from := range s.members {
+		s.recall(from)
+	}
 	b.services = append(b.services, s)
 	b.mu.Unlock()
 	return s, nil
@@ -115,7 +119,7 @@ func (s *Service) Up(full string) {
 }
 
 // Down implements signal.Handler. The members stay: an outage of the server takes
-// nobody's membership, and only ends what needs a message.
+// nobody's membership before their list is too old, and only ends what needs a message.
 func (s *Service) Down(err error) {
 	s.log.WithError(err).Warn("signalling: connection lost, reconnecting; sessions that are up go on")
 	s.book.mu.Lock()
@@ -130,29 +134,32 @@ func (s *Service) Down(err error) {
 }
 
 // Roster implements signal.Handler. Accounts that are no longer in it, or not in the
-// group that counts, lose their membership and their pin.
+// group that counts, lose their membership. Their pins stay.
 func (s *Service) Roster(items []signal.Item) {
 	s.book.mu.Lock()
-	var out []string
+	var complete []source
 	for _, from := range slices.Collect(maps.Keys(s.members)) {
 		if from.kind == roomSource {
 			continue
 		}
+		complete = append(complete, from)
 		members := map[string]bool{}
 		for _, it := range items {
 			if from.has(it) {
 				members[bare(it.JID)] = true
 			}
 		}
-		out = append(out, s.replaceLocked(from, members)...)
+		s.replaceLocked(from, members)
 	}
 	s.book.mu.Unlock()
-	s.unpin(out)
+	for _, from := range complete {
+		s.confirm(from)
+	}
 	s.book.notifyAll()
 }
 
 // Room implements signal.Handler. A room that cannot be reached keeps its members;
-// one that is of no use any more has none, but their pins are kept.
+// one that is of no use any more has none.
 func (s *Service) Room(room string, c signal.RoomChange) {
 	from := source{roomSource, room}
 	s.book.mu.Lock()
@@ -172,52 +179,48 @@ func (s *Service) Room(room string, c signal.RoomChange) {
 		delete(next, bare(jid))
 	}
 	delete(next, s.jid)
-	out := s.replaceLocked(from, next)
+	s.replaceLocked(from, next)
 	if delete(s.faults, room); c.Err != nil {
 		s.faults[room] = c.Err
 		s.emptyRoomLocked(room)
 	}
 	s.book.mu.Unlock()
-	if !c.Closed {
-		s.unpin(out)
+	if c.Complete || c.Closed { // a room that is of no use has no members, which is a list too
+		s.confirm(from)
 	}
 	s.book.notifyAll()
 }
 
-// replaceLocked sets who belongs to a source and returns who no longer does.
-func (s *Service) replaceLocked(from source, members map[string]bool) (out []string) {
+// replaceLocked sets who belongs to a source, and forgets what those showed who no longer do.
+func (s *Service) replaceLocked(from source, members map[string]bool) {
 	before := s.members[from]
 	s.members[from] = members
 	for jid := range before {
 		if members[jid] {
 			continue
 		}
-		out = append(out, jid)
 		s.log.WithFields(logrus.Fields{"peer": jid, "from": from.String()}).Info("signalling: account is no longer a member, its sessions end")
 		if !s.allowedLocked(jid) {
 			delete(s.online, jid)
-			delete(s.told, jid)
-		}
-	}
-	return out
-}
-
-// unpin forgets the identities of those that no service vouches for any more.
-func (s *Service) unpin(jids []string) {
-	s.book.mu.Lock()
-	jids = slices.DeleteFunc(jids, s.book.allowedLocked)
-	s.book.mu.Unlock()
-	for _, jid := range jids {
-		if err := s.book.pins.forget(jid); err != nil {
-			s.log.WithError(err).Warn("signalling: pin stays on disk")
 		}
 	}
 }
 
-// allowedLocked reports whether an account belongs to any overlay of this service.
+// allowedLocked reports whether an account belongs to any overlay of this service, by a
+// list of whatever age: what it shows counts again once the list is confirmed.
 func (s *Service) allowedLocked(jid string) bool {
 	for _, members := range s.members {
 		if members[jid] {
+			return true
+		}
+	}
+	return false
+}
+
+// vouchedLocked reports whether an account belongs to any overlay of this service now.
+func (s *Service) vouchedLocked(jid string) bool {
+	for from := range s.members {
+		if s.vouchesLocked(from)[jid] {
 			return true
 		}
 	}
@@ -263,7 +266,7 @@ func (s *Service) sender(overlay, from string) (Member, error) {
 		return Member{}, errors.New("this engine has left its overlays")
 	case !served || !slices.Contains(s.book.servingLocked(overlay), s):
 		return Member{}, fmt.Errorf("this account does not serve overlay %q", overlay)
-	case !s.members[vouching][jid]:
+	case !s.vouchesLocked(vouching)[jid]:
 		return Member{}, fmt.Errorf("no member by %v", vouching)
 	}
 	key, pinned := s.book.pins.get(jid)
@@ -279,7 +282,7 @@ func (s *Service) sender(overlay, from string) (Member, error) {
 func (s *Service) membersLocked(overlay string) []Member {
 	var list []Member
 	from, _ := s.sourceOf(overlay)
-	for jid := range s.members[from] {
+	for jid := range s.vouchesLocked(from) {
 		key, pinned := s.book.pins.get(jid)
 		if !pinned {
 			continue

@@ -53,6 +53,9 @@ func (s source) String() string {
 	}
 }
 
+// compare orders sources as operators read them.
+func (s source) compare(other source) int { return strings.Compare(s.String(), other.String()) }
+
 // has reports whether a contact of the roster belongs to the source.
 func (s source) has(it signal.Item) bool {
 	if it.Subscription != "both" && it.Subscription != "to" {

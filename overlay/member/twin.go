@@ -92,7 +92,7 @@ func (s *Service) dropTwinLocked(full string) {
 // twinMessage takes a question or an answer of an account that may be heard.
 func (s *Service) twinMessage(from string, payload []byte) {
 	s.book.mu.Lock()
-	full, heard := s.full, bare(from) == s.jid || s.allowedLocked(bare(from))
+	full, heard := s.full, bare(from) == s.jid || s.vouchedLocked(bare(from))
 	s.book.mu.Unlock()
 	if !heard || from == full {
 		s.strangers.Add(1)

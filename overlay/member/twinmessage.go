@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"evio/wall"
 )
 
 // Question and answer between two connections that show one identity:
@@ -42,7 +44,7 @@ func (m twinMessage) encode(key ed25519.PrivateKey, from, to string) []byte {
 	b := append(make([]byte, 0, twinSize), twinMagic...)
 	b = append(b, twinVersion, m.kind)
 	b = append(b, m.nonce[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(m.start.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, wall.Milliseconds(m.start))
 	return append(b, ed25519.Sign(key, twinSigned(b, from, to))...)
 }
 
@@ -57,7 +59,7 @@ func parseTwinMessage(b []byte, key ed25519.PublicKey, from, to string) (twinMes
 	if m.kind != twinQuestion && m.kind != twinAnswer {
 		return twinMessage{}, errTwinMessage
 	}
-	m.start = time.UnixMilli(int64(binary.BigEndian.Uint64(head[len(head)-8:])))
+	m.start = wall.FromMilliseconds(binary.BigEndian.Uint64(head[len(head)-8:]))
 	if !ed25519.Verify(key, twinSigned(head, from, to), b[len(head):]) {
 		return twinMessage{}, fmt.Errorf("question or answer about a copied identity from %s is not signed by it", from)
 	}

@@ -20,14 +20,20 @@ type Client struct {
 	log     *logrus.Entry
 	account account
 
+	offered Offer // the best so far, of this process
+
 	running  atomic.Bool
 	announce chan struct{} // capacity 1: the presence must be sent (again)
 	check    chan struct{} // capacity 1: the connection is in doubt
 
 	mu        sync.Mutex
 	anew      context.CancelCauseFunc // ends the connection, the login or the wait under way
+	resting   bool                    // a server has refused the login, and the wait is for its sake
 	extension []byte
 	rooms     map[string]string // how a room is, as the log has it
+	weak      *weakOffer        // why the last attempt was given up, if that is why
+	unread    error             // of Offers, at the last login
+	unkept    error             // of Offers, likewise
 	session   *session          // nil while not connected
 	status    Status
 }
@@ -69,7 +75,7 @@ func (c *Client) attempt(ctx context.Context, b *backoff) {
 	ctx, anew := context.WithCancelCause(ctx)
 	defer anew(nil)
 	c.mu.Lock()
-	c.anew = anew
+	c.anew, c.resting = anew, false
 	c.mu.Unlock()
 	stood, err := c.runOnce(ctx)
 	if cause := context.Cause(ctx); cause != nil {
@@ -77,6 +83,7 @@ func (c *Client) attempt(ctx context.Context, b *backoff) {
 			c.log.WithError(cause).Info("XMPP session is made anew")
 			c.setLastError(cause)
 		}
+		b.forget(stood)
 		return
 	}
 	c.setLastError(err)
@@ -84,10 +91,14 @@ func (c *Client) attempt(ctx context.Context, b *backoff) {
 		c.log.WithError(err).Warn("no XMPP session, next attempt at once")
 		return
 	}
+	c.mu.Lock()
+	c.resting = refused(err)
+	c.mu.Unlock()
 	wait := b.next(stood, refused(err), rand.Float64()) //nolint:gosec // spreads load, guards nothing
 	c.log.WithError(err).Warnf("no XMPP session, next attempt in %v", pause(wait))
 	select {
 	case <-ctx.Done():
+		b.forget(stood)
 	case <-time.After(wait):
 	}
 }
@@ -112,6 +123,23 @@ func (c *Client) Reconnect() {
 	}
 }
 
+// NamesChanged says that the host resolves names in another way than before. An attempt
+// under way or a wait for the next one ends, and a new attempt is made at once; a session
+// that is up stays, and so does the wait after a refused login.
+func (c *Client) NamesChanged() { c.retry(errRenamed) }
+
+// ClockSet says that wall time was set, by which the server's certificate is judged. It
+// does what NamesChanged does.
+func (c *Client) ClockSet() { c.retry(errClockSet) }
+
+func (c *Client) retry(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.anew != nil && c.session == nil && !c.resting {
+		c.anew(cause)
+	}
+}
+
 // refused reports whether a server may take more attempts amiss.
 func refused(err error) bool {
 	var r *loginRefused
@@ -131,7 +159,7 @@ func (c *Client) runOnce(ctx context.Context) (time.Duration, error) {
 	}
 	s := newSession(c, l)
 	c.setSession(s)
-	c.log.WithField("jid", l.full).Info("XMPP session up")
+	c.log.WithFields(logrus.Fields{"jid": l.full, "server": c.Status().Server}).Info("XMPP session up")
 	err = s.run(ctx, func() {
 		c.handler.Up(l.full)
 		c.handler.Roster(l.roster.items())
@@ -240,14 +268,22 @@ func (c *Client) setSession(s *session) {
 	c.status.Since = time.Now()
 	c.status.JID = ""
 	if s != nil {
+		c.weak = nil
 		c.status.JID = s.full
 		c.status.Logins++
 	}
 }
 
+func (c *Client) setServer(at endpoint) {
+	c.mu.Lock()
+	c.status.Server = at.String()
+	c.mu.Unlock()
+}
+
 func (c *Client) setLastError(err error) {
 	c.mu.Lock()
 	c.status.LastError = err.Error()
+	c.weak, _ = errors.AsType[*weakOffer](err)
 	c.status.Failures++
 	c.mu.Unlock()
 }

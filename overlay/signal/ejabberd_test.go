@@ -110,7 +110,7 @@ func newEjabberd(t *testing.T) *ejabberd {
 	for _, user := range []string{"alice", "bob", "carol", "dave"} {
 		e.do("register", map[string]any{"user": user, "host": testDomain, "password": testPassword})
 	}
-	e.do("srg_create", map[string]any{"group": "evio", "host": testDomain, "label": "evio", "description": "engines", "display": "evio"})
+	e.do("srg_create", map[string]any{"group": "evio", "host": testDomain, "label": "evio", "description": "engines", "display": []string{"evio"}})
 	for _, user := range []string{"alice", "bob"} {
 		e.do("srg_user_add", map[string]any{"user": user, "host": testDomain, "group": "evio", "grouphost": testDomain})
 	}

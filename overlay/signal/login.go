@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"gosrc.io/xmpp/stanza"
+
+	"evio/wall"
 )
 
 const (
@@ -37,9 +39,21 @@ func (c *Client) logIn(ctx context.Context) (*login, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := c.cfg.Dial(ctx, "tcp", c.account.addr)
+	endpoints, err := c.endpoints(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", c.account.addr, err)
+		return nil, err
+	}
+	return anyOf(ctx, endpoints, loginTimeout, func(ctx context.Context, at endpoint) (*login, error) {
+		return c.logInAt(ctx, at, with)
+	})
+}
+
+// logInAt is logIn at one endpoint.
+func (c *Client) logInAt(ctx context.Context, at endpoint, with credentials) (*login, error) {
+	c.setServer(at)
+	conn, err := c.connect(ctx, at)
+	if err != nil {
+		return nil, err
 	}
 	// Closing the TCP connection beneath TLS wakes whatever waits on it.
 	wake := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -83,7 +97,11 @@ func (c *Client) converse(ctx context.Context, conn net.Conn, with credentials) 
 	if err != nil {
 		return nil, &loginRefused{c.account.bare(), err.Error()}
 	}
-	if m.name == "PLAIN" {
+	before, unread := c.before()
+	if err := c.cfg.SASL.permit(m.name, with, before, unread); err != nil {
+		return nil, err
+	}
+	if m.name == plain {
 		c.log.Warn("the XMPP server offers no SCRAM: the password itself is sent to it, inside verified TLS")
 	}
 	if err := s.authenticate(m); err != nil {
@@ -93,6 +111,7 @@ func (c *Client) converse(ctx context.Context, conn net.Conn, with credentials) 
 		}
 		return nil, fmt.Errorf("authenticate by %s: %w", m.name, err)
 	}
+	c.remember(offerOf(f, m.name), before, unread)
 	if f, err = s.open(c.account.domain); err != nil {
 		return nil, err
 	}
@@ -112,7 +131,7 @@ func (c *Client) converse(ctx context.Context, conn net.Conn, with credentials) 
 // secure returns a stream inside TLS 1.2 or later, verified against the JID's domain.
 // The server gets to see our certificate, if there is one and it asks for it.
 func (c *Client) secure(ctx context.Context, conn net.Conn, own *tls.Certificate) (*stream, *tls.ConnectionState, error) {
-	conf := &tls.Config{ServerName: c.account.host, RootCAs: c.cfg.RootCAs, MinVersion: tls.VersionTLS12}
+	conf := &tls.Config{ServerName: c.account.host, RootCAs: c.cfg.RootCAs, MinVersion: tls.VersionTLS12, Time: wall.Now}
 	if own != nil {
 		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
 	}

@@ -293,11 +293,11 @@ func TestLoginFails(t *testing.T) {
 			p.send("<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>not here</text></stream:error></stream:stream>")
 			p.drain()
 		}, "does not serve the JID's domain: check the JID and the server's address (stream error \"host-unknown\": \"not here\")"},
-		{"silent from the start", func(_ *testing.T, p *peer) { p.drainRaw() }, "did not complete the login within 30s"},
+		{"silent from the start", func(_ *testing.T, p *peer) { p.drainRaw() }, "did not complete the login in time"},
 		{"silent after TLS", func(_ *testing.T, p *peer) {
 			p.startTLS(certs.right)
 			p.drainRaw()
-		}, "did not complete the login within 30s"},
+		}, "did not complete the login in time"},
 		{"closed at once", func(*testing.T, *peer) {}, "closed the connection"},
 		{"closed in mid handshake", func(_ *testing.T, p *peer) {
 			p.header(offerStartTLS)

@@ -203,3 +203,74 @@ func TestReconnectEndsTheWait(t *testing.T) {
 		s.end()
 	})
 }
+
+// TestNamesChanged: whatever waits for the next attempt is over, and the waits begin
+// short again; a session that is up stays up.
+func TestNamesChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.start()
+		<-time.After(time.Hour)
+		dials := len(s.dialled())
+		s.client.NamesChanged()
+		<-time.After(4 * time.Second)
+		if got := len(s.dialled()) - dials; got < 2 {
+			t.Errorf("%d attempts within 4 s, want one at once and one after at most 2 s", got)
+		}
+		s.mu.Lock()
+		s.scripts = make(chan func(*peer), 1)
+		s.scripts <- serve(func(p *peer, _ string) { p.drain() })
+		s.mu.Unlock()
+		s.client.NamesChanged()
+		s.expectLogin()
+		dials = len(s.dialled())
+		s.client.NamesChanged()
+		synctest.Wait()
+		if got := len(s.dialled()); got != dials || !s.client.Status().Connected {
+			t.Errorf("%d attempts beside a session that is up", got-dials)
+		}
+		s.end()
+	})
+}
+
+// TestClockSet: what waits for the next attempt is over when the clock was set, as the
+// server's certificate may have been refused for it; a session that is up stays up.
+func TestClockSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.start()
+		<-time.After(time.Hour)
+		s.mu.Lock()
+		s.scripts = make(chan func(*peer), 1)
+		s.scripts <- serve(func(p *peer, _ string) { p.drain() })
+		s.mu.Unlock()
+		s.client.ClockSet()
+		s.expectLogin()
+		dials := len(s.dialled())
+		s.client.ClockSet()
+		synctest.Wait()
+		if got := len(s.dialled()); got != dials || !s.client.Status().Connected {
+			t.Errorf("%d attempts beside a session that is up", got-dials)
+		}
+		s.end()
+	})
+}
+
+// TestNamesChangedSparesARefusedAccount: other names make no other password.
+func TestNamesChangedSparesARefusedAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, func(p *peer) {
+			p.secureTo("SCRAM-SHA-256")
+			p.scram("another password")
+			p.drain()
+		})
+		s.start()
+		<-time.After(time.Second)
+		s.client.NamesChanged()
+		<-time.After(28 * time.Second)
+		if got := len(s.dialled()); got != 1 {
+			t.Errorf("%d attempts within 29 s of a refusal, want 1", got)
+		}
+		s.end()
+	})
+}

@@ -18,7 +18,7 @@ const (
 	roomRetry    = 10 * time.Second // after an outage
 	roomRecheck  = 30 * time.Second // of a room that was of no use
 	roomPing     = 30 * time.Second // in a room (XEP-0410)
-	roomRefresh  = 5 * time.Minute  // of what the room is and who its members are
+	roomRefresh  = 5 * time.Minute  // of what the room is and who its members are, at the latest
 	maxNicks     = 8
 	maxOccupants = 8192
 )
@@ -30,7 +30,8 @@ const (
 // stays. Where the room does not give the lists to us, its members are whom it shows
 // with an affiliation, until it shows them without.
 type room struct {
-	jid, own string // own: our full JID
+	jid, own string        // own: our full JID
+	refresh  time.Duration // of its lists
 	nick     string
 	tries    int    // nicks that were taken
 	shown    []byte // the extension that we joined with
@@ -81,8 +82,13 @@ var (
 	errRoomNick      = errors.New("all nicknames that were tried are taken: trying again")
 )
 
-func newRoom(jid, own string) *room {
-	return &room{jid: jid, own: own, members: map[string]bool{}}
+// newRoom returns a room whose lists are fetched anew at that age, or at roomRefresh if it is
+// less; 0: at that.
+func newRoom(jid, own string, refresh time.Duration) *room {
+	if refresh == 0 || refresh > roomRefresh {
+		refresh = roomRefresh
+	}
+	return &room{jid: jid, own: own, refresh: refresh, members: map[string]bool{}}
 }
 
 func (r *room) occupantJID() string { return r.jid + "/" + r.nick }
@@ -246,7 +252,7 @@ func (r *room) gathered(q query, failed bool, now time.Time) []roomEffect {
 
 // joined ends the join, with all the lists or without.
 func (r *room) joined(complete bool, now time.Time) []roomEffect {
-	r.step, r.request, r.due, r.fresh = roomStaying, "", now.Add(roomPing), now.Add(roomRefresh)
+	r.step, r.request, r.due, r.fresh = roomStaying, "", now.Add(r.nextPing()), now.Add(r.refresh)
 	if r.complete = complete; complete {
 		r.members = r.listed
 	}
@@ -265,6 +271,9 @@ func (r *room) pinged(q query, failed bool, now time.Time) []roomEffect {
 			return append(r.fail(errRoomLost, false, now), r.discover(now)...)
 		}
 	}
-	r.step, r.due = roomStaying, now.Add(roomPing)
+	r.step, r.due = roomStaying, now.Add(r.nextPing())
 	return nil
 }
+
+// nextPing is how long a room is left alone in which we stay.
+func (r *room) nextPing() time.Duration { return min(roomPing, r.refresh) }

@@ -307,3 +307,24 @@ func TestRoomChangesItsSettings(t *testing.T) {
 		}
 	})
 }
+
+// TestRoomListsAreFetchedAgain: as often as the roster is, however the room is pinged.
+func TestRoomListsAreFetchedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const refresh = 7500 * time.Millisecond
+		h := newHouse(t)
+		s := newScene(t, serve(h.serve))
+		s.cfg.Rooms, s.cfg.Refresh = []string{someRoom}, refresh
+		s.start()
+		s.expectLogin()
+		s.expect(allMembers)
+		for range 3 {
+			began := time.Now()
+			s.expect(allMembers)
+			if took := time.Since(began); took != refresh {
+				t.Errorf("again after %v, want %v", took, refresh)
+			}
+		}
+		s.end()
+	})
+}

@@ -15,11 +15,11 @@ type rooms struct {
 	wake  *time.Timer // the writer pings when it fires
 }
 
-func newRooms(jids []string, own string) rooms {
+func newRooms(jids []string, own string, refresh time.Duration) rooms {
 	r := rooms{byJID: map[string]*room{}, wake: time.NewTimer(time.Hour)}
 	r.wake.Stop()
 	for _, jid := range jids {
-		r.byJID[jid] = newRoom(jid, own)
+		r.byJID[jid] = newRoom(jid, own, refresh)
 	}
 	return r
 }
@@ -27,13 +27,14 @@ func newRooms(jids []string, own string) rooms {
 // of returns the room that an address belongs to, or nil.
 func (r rooms) of(jid string) *room { return r.byJID[bareOf(jid)] }
 
-// tickRooms does what is due and sets the timer for the next time.
-func (s *session) tickRooms() {
-	if len(s.rooms.byJID) == 0 {
-		return
-	}
+// tick does what is due and sets the timer for the next time.
+func (s *session) tick() {
 	now := time.Now()
+	s.tickRoster(now)
 	var next time.Time
+	if s.fetching.every > 0 {
+		next = s.fetching.due
+	}
 	for _, jid := range slices.Sorted(maps.Keys(s.rooms.byJID)) {
 		r := s.rooms.byJID[jid]
 		s.enact(r, r.tick(now), nil)
@@ -41,7 +42,9 @@ func (s *session) tickRooms() {
 			next = r.due
 		}
 	}
-	s.rooms.wake.Reset(max(0, next.Sub(now)))
+	if !next.IsZero() {
+		s.rooms.wake.Reset(max(0, next.Sub(now)))
+	}
 }
 
 // enact does what a room asks for. extension is that of the presence which caused it.

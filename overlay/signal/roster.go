@@ -70,21 +70,21 @@ func (r roster) items() []Item {
 
 // askers are who asked for our presence without being in the roster. A server
 // delivers a request once, so one that came before the operator added the contact
-// must be remembered. Of too many the oldest are forgotten.
-type askers struct{ oldest []string }
+// must be remembered. Of too many the first are: strangers cannot push out one that waits,
+// and who is left out asks again with this account's next session.
+type askers struct{ first []string }
 
 func (a *askers) note(jid string) {
-	if _, err := parseJID(jid); err != nil || slices.Contains(a.oldest, jid) {
+	if _, err := parseJID(jid); err != nil || len(a.first) >= maxAskers || slices.Contains(a.first, jid) {
 		return
 	}
-	a.oldest = append(a.oldest, jid)
-	a.oldest = a.oldest[max(0, len(a.oldest)-maxAskers):]
+	a.first = append(a.first, jid)
 }
 
 // nowIn returns, and forgets, those who have come into the roster.
 func (a *askers) nowIn(r roster) []string {
 	var found []string
-	a.oldest = slices.DeleteFunc(a.oldest, func(jid string) bool {
+	a.first = slices.DeleteFunc(a.first, func(jid string) bool {
 		_, in := r[jid]
 		if in {
 			found = append(found, jid)

@@ -25,18 +25,19 @@ func TestRosterIsBounded(t *testing.T) {
 }
 
 func TestAskers(t *testing.T) {
-	a := askers{}
+	a := askers{} // whom strangers come after
 	for i := range maxAskers + 10 {
 		a.note(fmt.Sprintf("c%d@evio.test", i))
 		a.note("not a JID")
 	}
-	if len(a.oldest) != maxAskers {
-		t.Errorf("%d remembered, want %d", len(a.oldest), maxAskers)
+	if len(a.first) != maxAskers {
+		t.Errorf("%d remembered, want %d", len(a.first), maxAskers)
 	}
 	r := newRoster(nil)
-	r.push(pushOf("c11@evio.test")) // the first ten made room for the last
+	r.push(pushOf("c0@evio.test")) // nobody has pushed it out
+	r.push(pushOf(fmt.Sprintf("c%d@evio.test", maxAskers)))
 	r.push(pushOf("d@evio.test"))
-	if got := a.nowIn(r); !slices.Equal(got, []string{"c11@evio.test"}) {
+	if got := a.nowIn(r); !slices.Equal(got, []string{"c0@evio.test"}) {
 		t.Errorf("got %q", got)
 	}
 	if got := a.nowIn(r); len(got) != 0 {

@@ -43,7 +43,7 @@ type credentials struct {
 // chooseMechanism takes the strongest that both ends have. PLAIN gives the server
 // the password itself: callers are inside verified TLS.
 func chooseMechanism(f features, with credentials, state *tls.ConnectionState) (mechanism, error) {
-	byCertificate := mechanism{name: "EXTERNAL", first: with.jid, proved: func() bool { return true }} // XEP-0178
+	byCertificate := mechanism{name: external, first: with.jid, proved: func() bool { return true }}
 	switch {
 	case with.certificate != nil && slices.Contains(f.Mechanisms, byCertificate.name):
 		return byCertificate, nil
@@ -86,9 +86,9 @@ func byPassword(f features, user, password string, state *tls.ConnectionState) (
 		}
 		return scramMechanism(m.name, c)
 	}
-	if slices.Contains(f.Mechanisms, "PLAIN") {
+	if slices.Contains(f.Mechanisms, plain) {
 		return mechanism{
-			name:   "PLAIN",
+			name:   plain,
 			first:  "\x00" + user + "\x00" + password,
 			proved: func() bool { return true }, // by its certificate alone
 		}, nil

@@ -156,6 +156,7 @@ func newScene(t *testing.T, scripts ...func(*peer)) *scene {
 		Password:  func() (string, error) { return testPassword, nil },
 		RootCAs:   testCertificates(t).trusted,
 		Extension: []byte("hello"),
+		Resolver:  &hosts{addresses: map[string][]string{"evio.test": {"192.0.2.1"}}},
 		Dial:      s.dial,
 		Log:       logrus.NewEntry(logger),
 	}

@@ -21,6 +21,8 @@ type session struct {
 	asking askers
 	rooms  rooms
 
+	fetching refresh
+
 	mu       sync.Mutex
 	pings    []string          // ids of our pings under way
 	occupied map[string]string // our address in the rooms that we are in
@@ -32,7 +34,8 @@ const maxPings = 4
 func newSession(c *Client, l *login) *session {
 	return &session{
 		login: l, client: c, out: make(chan frame, backlog), ended: make(chan struct{}),
-		rooms: newRooms(c.cfg.Rooms, l.full), occupied: map[string]string{},
+		rooms: newRooms(c.cfg.Rooms, l.full, c.cfg.Refresh), occupied: map[string]string{},
+		fetching: refresh{every: c.cfg.Refresh, due: time.Now().Add(c.cfg.Refresh)},
 	}
 }
 
@@ -42,11 +45,11 @@ func (s *session) run(ctx context.Context, up func()) error {
 	var writer sync.WaitGroup
 	writer.Go(func() { s.write(ctx, cancel) })
 	up() // may send
-	s.tickRooms()
+	s.tick()
 	var err error
 	for err == nil {
 		if err = s.readOne(); err == nil {
-			s.tickRooms()
+			s.tick()
 		}
 	}
 	cancel(err) // the first cause stands: the writer's, if it broke the connection
@@ -163,7 +166,7 @@ func (s *session) iq(q query) {
 	own := ownAccount(q.from, s.full)
 	switch {
 	case !isRequest(q):
-		if !s.pong(q) && !s.roomAnswer(q) {
+		if !s.pong(q) && !s.rosterAnswer(q, own) && !s.roomAnswer(q) {
 			s.client.ignore(ignoredReply)
 		}
 	case q.child == xml.Name{Space: stanza.NSRoster, Local: "query"} && q.typ == string(stanza.IQTypeSet):
@@ -190,10 +193,7 @@ func (s *session) push(q query, own bool) {
 		return
 	}
 	s.reply(replyXML(q.from, q.id, ""))
-	for _, jid := range s.asking.nowIn(s.roster) {
-		s.reply(subscribedXML(jid))
-	}
-	s.client.handler.Roster(s.roster.items())
+	s.setRoster(s.roster)
 }
 
 // mayPing tells the server and contacts that we are here, and nobody else

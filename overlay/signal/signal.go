@@ -11,8 +11,8 @@
 // that sender may be heard is the caller's decision.
 //
 // Run drives the session and is called once. A Handler is called by one goroutine
-// only, in the order the server sent the stanzas. Send, SetExtension, Check, Reconnect
-// and Status may be called at any time from any goroutine.
+// only, in the order the server sent the stanzas. Send, SetExtension, Check, Reconnect,
+// NamesChanged, Status and Faults may be called at any time from any goroutine.
 //
 // The server and every peer are untrusted: a stanza is bounded in size, depth and
 // attributes while it is being decoded; document type declarations, processing
@@ -51,7 +51,8 @@ var (
 // Config describes one account on one server.
 type Config struct {
 	// Server is where to connect: host, host:port or :port. An empty host stands
-	// for the JID's domain, an absent port for 5222, or 5223 with DirectTLS.
+	// for the JID's domain, an absent port for 5222, or 5223 with DirectTLS. Where it
+	// is empty, SRV records of the domain name the server, if there are any.
 	Server string
 	// DirectTLS starts TLS at once (XEP-0368) in place of STARTTLS.
 	DirectTLS bool
@@ -60,16 +61,26 @@ type Config struct {
 	// Password is asked at each login, so that a rotated file takes effect.
 	// It may be nil where Certificate is given.
 	Password func() (string, error)
+	// SASL says by which mechanisms the account logs in.
+	SASL SASL
+	// Offers keeps what the server has offered, over restarts; nil: nobody does.
+	Offers Offers
 	// Certificate is the account's own, by which it logs in where the server takes
 	// that (SASL EXTERNAL, XEP-0178). Asked at each login; nil: none.
 	Certificate func() (*tls.Certificate, error)
+	// Refresh is how often the roster is fetched anew while the session stands, and the
+	// lists of rooms, these each 5 min at least. 0: the roster never.
+	Refresh time.Duration
 	// Rooms are joined; bare JIDs as ParseRoom returns them.
 	Rooms []string
 	// RootCAs are trusted to sign the server's certificate; nil: the system's.
 	RootCAs *x509.CertPool
 	// Extension is the payload of our presence, at most MaxPayload bytes.
 	Extension []byte
-	// Dial opens the TCP connection; nil: net.Dialer with a time-out of 10 s.
+	// Resolver finds the server by its name; nil: net.DefaultResolver.
+	Resolver Resolver
+	// Dial opens a TCP connection to an IP address and port; nil: net.Dialer with a
+	// time-out of 10 s.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Log receives what an operator cares about, at level Info and above.
 	Log *logrus.Entry
@@ -86,7 +97,8 @@ type Handler interface {
 	Up(full string)
 	// Down: the connection is lost; called once for each Up.
 	Down(err error)
-	// Roster is the whole roster, sorted by JID, at each login and after each change.
+	// Roster is the whole roster, sorted by JID, at each login, each Config.Refresh, and
+	// after each change.
 	Roster(items []Item)
 	// Presence of a full JID but this session's own; extension is nil where it
 	// carries none of ours.
@@ -122,6 +134,7 @@ type RoomChange struct {
 type Status struct {
 	Connected bool
 	JID       string    // full while connected
+	Server    string    // host:port that is connected, or was tried last; empty before
 	Since     time.Time // of the current state
 	LastError string    // why the last connection ended or did not come up
 	Failures  uint64    // connections that ended or did not come up
@@ -139,7 +152,7 @@ func New(cfg Config, h Handler) (*Client, error) {
 	if err != nil && domain != "" {
 		faults = append(faults, fmt.Errorf("JID %q: domain %q is not a host name", cfg.JID, domain))
 	}
-	addr, err := serverAddress(cfg.Server, ascii, cfg.DirectTLS)
+	server, err := serverAddress(cfg.Server, ascii, cfg.DirectTLS)
 	faults = append(faults, err)
 	if cfg.Password == nil && cfg.Certificate == nil {
 		faults = append(faults, errors.New("no password: name the account's password file, or its certificate"))
@@ -164,11 +177,14 @@ func New(cfg Config, h Handler) (*Client, error) {
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
+	if cfg.Resolver == nil {
+		cfg.Resolver = net.DefaultResolver
+	}
 	return &Client{
 		cfg:       cfg,
 		handler:   h,
-		log:       cfg.Log.WithFields(logrus.Fields{"account": cfg.JID, "server": addr}),
-		account:   account{local: local, domain: domain, host: ascii, addr: addr},
+		log:       cfg.Log.WithFields(logrus.Fields{"account": cfg.JID, "server": server.String()}),
+		account:   account{local: local, domain: domain, host: ascii, server: server, discover: cfg.Server == ""},
 		extension: append([]byte{}, cfg.Extension...),
 		announce:  make(chan struct{}, 1),
 		check:     make(chan struct{}, 1),
@@ -186,19 +202,20 @@ func hostNames() *idna.Profile {
 type account struct {
 	local, domain string
 	host          string // the domain as in certificates (RFC 5890 A-labels)
-	addr          string // host:port to dial
+	server        endpoint
+	discover      bool // SRV records of the domain come before server
 }
 
 func (a account) bare() string { return a.local + "@" + a.domain }
 
-func serverAddress(server, domain string, direct bool) (string, error) {
+func serverAddress(server, domain string, direct bool) (endpoint, error) {
 	host, port := server, ""
 	if strings.HasSuffix(server, "]") { // [v6] without a port
 		host = strings.Trim(server, "[]")
 	} else if strings.Contains(server, ":") {
 		var err error
 		if host, port, err = net.SplitHostPort(server); err != nil {
-			return "", fmt.Errorf("server %q: write host, host:port or [IPv6]:port", server)
+			return endpoint{}, fmt.Errorf("server %q: write host, host:port or [IPv6]:port", server)
 		}
 	}
 	if host == "" {
@@ -207,12 +224,12 @@ func serverAddress(server, domain string, direct bool) (string, error) {
 	switch {
 	case port != "":
 		if _, err := net.LookupPort("tcp", port); err != nil {
-			return "", fmt.Errorf("server %q: port %q is not 1 to 65535", server, port)
+			return endpoint{}, fmt.Errorf("server %q: port %q is not 1 to 65535", server, port)
 		}
 	case direct:
 		port = "5223"
 	default:
 		port = "5222"
 	}
-	return net.JoinHostPort(host, port), nil
+	return endpoint{host: host, port: port}, nil
 }

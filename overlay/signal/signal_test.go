@@ -46,7 +46,7 @@ func TestNew(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := New(test.cfg, quietHandler{t})
 			if len(test.err) == 0 {
-				if err != nil || c.account.addr != test.addr {
+				if err != nil || c.account.server.String() != test.addr {
 					t.Fatalf("got %+v, %v, want %s", c, err, test.addr)
 				}
 				return

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"maps"
+	"net/netip"
 	"reflect"
 	"regexp"
 	"slices"
@@ -21,6 +22,7 @@ var bad = map[string]map[string][]string{
 	"signalling":                    {"too many": {manyServices(9)}, "contradictory": {manyServices(2, "a@b")}},
 	"signalling[].server":           {"may be empty": nil, "out of range": {`"a:0"`, `"a:65536"`}, "malformed": {`"a"`, `"a b:1"`}},
 	"signalling[].tls":              {"may be empty": nil, "unknown": {`"none"`, `"STARTTLS"`}},
+	"signalling[].sasl":             {"may be empty": nil, "unknown": {`"plain"`, `"SCRAM"`, `"SCRAM-SHA-256"`}},
 	"signalling[].jid":              {"empty": {`""`}, "malformed": {`"b"`, `"@b"`, `"a@"`, `"a@b/c"`, `"a b@c"`}},
 	"signalling[].password_file":    {"empty": {`""`}, "malformed": {`"etc/p"`, `"/etc/a\u0000b"`}},
 	"signalling[].certificate_file": {"contradictory": {`""`}, "malformed": {`"c"`}},
@@ -38,16 +40,20 @@ var bad = map[string]map[string][]string{
 	"turn[].secret_file":   {"may be empty": nil, "malformed": {`"s"`}},
 	"turn[].ca_file":       {"may be empty": nil, "malformed": {`"ca.pem"`}},
 	"secrets":              {"malformed": {`{"*": "/etc/s"}`, `{"": "/etc/s"}`, `{"a": ""}`, `{"a": "s"}`}},
-	"rekey_seconds":        {"out of range": {`9`, `86401`, `0`, `-1`}},
-	"udp_port":             {"out of range": {`-1`, `65536`}},
-	"log.level":            {"empty": {`""`}, "unknown": {`"loud"`, `"INFO"`}},
-	"log.format":           {"empty": {`""`}, "unknown": {`"xml"`}},
-	"ovs.run_dir":          {"empty": {`""`}, "malformed": {`"x"`, `"/run/a\nb"`}, "out of reach": {`"/srv/ovs"`}},
-	"docker.socket":        {"empty": {`""`}, "malformed": {`"unix:///run/docker.sock"`}, "out of reach": {`"/srv/d"`}},
-	"docker.plugin_dir":    {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/usr/lib/docker/plugins"`}},
-	"state_dir":            {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/etc/evio"`, `"/run/../srv"`}},
-	"site":                 {"may be empty": nil, "malformed": {`"a b"`, `"a/b"`}},
-	"run_dir":              {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/tmp"`}},
+	"claims": {"malformed": {`{"a": ["10.0.0.0/8"]}`, `{"a@b": ["10.0.0.0"]}`, `{"a@b": ["10.0.0.1/8"]}`, `{"a@b": []}`}, "contradictory": {
+		`{"a@b": ["10.0.0.0/8"], "c@d": ["10.1.0.0/16"]}`, `{"a@b": ["10.0.0.0/8"], "A@b": ["fd00::/8"]}`,
+	}, "too many": {manyPrefixes(maxClaims + 1)}},
+	"membership_max_age": {"out of range": {`59`, `31536001`, `1`, `-60`}},
+	"rekey_seconds":      {"out of range": {`9`, `86401`, `0`, `-1`}},
+	"udp_port":           {"out of range": {`-1`, `65536`}},
+	"log.level":          {"empty": {`""`}, "unknown": {`"loud"`, `"INFO"`}},
+	"log.format":         {"empty": {`""`}, "unknown": {`"xml"`}},
+	"ovs.run_dir":        {"empty": {`""`}, "malformed": {`"x"`, `"/run/a\nb"`}, "out of reach": {`"/srv/ovs"`}},
+	"docker.socket":      {"empty": {`""`}, "malformed": {`"unix:///run/docker.sock"`}, "out of reach": {`"/srv/d"`}},
+	"docker.plugin_dir":  {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/usr/lib/docker/plugins"`}},
+	"state_dir":          {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/etc/evio"`, `"/run/../srv"`}},
+	"site":               {"may be empty": nil, "malformed": {`"a b"`, `"a/b"`}},
+	"run_dir":            {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/tmp"`}},
 }
 
 // badVariables is bad for the environment. An empty variable counts as one that is not set.
@@ -65,6 +71,15 @@ var badVariables = map[string][]string{
 	"EVIO_PLUGIN_DIR":    {"x", "/srv"},
 	"EVIO_STATE_DIR":     {"evio", "/etc/evio"},
 	"EVIO_RUN_DIR":       {"evio", "/tmp"},
+}
+
+func manyPrefixes(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32).String())
+	}
+	b, _ := json.Marshal(map[string][]string{"a@b": list})
+	return string(b)
 }
 
 func manyServices(n int, jid ...string) string {

@@ -39,6 +39,12 @@ type File struct {
 	// Secrets names, by overlay, the file with the overlay secret, which all engines
 	// of the overlay must have in common; overlays without one are left out.
 	Secrets map[string]string `json:"secrets"`
+	// Claims says, by account, whose the addresses within prefixes are; no other engine
+	// may have one of them, and none of them whose account is not there.
+	Claims map[string][]string `json:"claims"`
+	// MembershipMaxAge is the age, in seconds, at which a list of members vouches for nobody
+	// until the server gives it again; 60 to 31536000, 0 for any age.
+	MembershipMaxAge int `json:"membership_max_age"`
 	// RekeySeconds is the age at which the keys of a session are replaced; 10 to 86400.
 	RekeySeconds int `json:"rekey_seconds"`
 	// UDPPort carries all sessions; 1 to 65535, 0 for any free one.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,9 +30,8 @@ func Decode(b []byte) (File, Faults) {
 		faults.add("", "%v; correct it", err)
 	}
 	for i := range read.Signalling {
-		if read.Signalling[i].TLS == "" {
-			read.Signalling[i].TLS = StartTLS
-		}
+		s := &read.Signalling[i]
+		s.TLS, s.SASL = cmp.Or(s.TLS, StartTLS), cmp.Or(s.SASL, SASLBest)
 	}
 	shape := slices.Clone(faults)
 	for _, f := range read.Validate() {
@@ -62,6 +62,8 @@ func (f File) without(faults Faults) File {
 	keep(faults, "stun", &f.STUN, d.STUN)
 	keep(faults, "turn", &f.TURN, d.TURN)
 	keep(faults, "secrets", &f.Secrets, d.Secrets)
+	keep(faults, "claims", &f.Claims, d.Claims)
+	keep(faults, "membership_max_age", &f.MembershipMaxAge, d.MembershipMaxAge)
 	keep(faults, "rekey_seconds", &f.RekeySeconds, d.RekeySeconds)
 	keep(faults, "udp_port", &f.UDPPort, d.UDPPort)
 	keep(faults, "log.level", &f.Log.Level, d.Log.Level)
@@ -186,7 +188,11 @@ func (w *walker) object(t reflect.Type, path string) {
 // unknown notes a name that is no setting's, and which one it most likely means.
 func (w *walker) unknown(at, name string, known []string) {
 	meant := ";"
-	if near, ok := spelling.Nearest(name, known); ok {
+	near, ok := spelling.Nearest(name, known)
+	if file := name + "_file"; !ok && slices.Contains(known, file) {
+		near, ok = file, true // secrets are in files of their own
+	}
+	if ok {
 		meant = ": did you mean " + near + "?"
 	}
 	w.faults.add(at, "there is no such setting%s known here are %s", meant, strings.Join(known, ", "))

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -20,6 +21,8 @@ const whole = `{
     {"uri": "turns:[2001:db8::1]:5349", "secret_file": "/etc/evio/turn.secret", "ca_file": "/etc/evio/ca.pem"}
   ],
   "secrets": {"blue": "/etc/evio/blue.secret"},
+  "claims": {"site-a@example.org": ["10.33.1.0/24", "fd00:33:0:0:1::/80"], "Site-B@example.org": ["10.33.2.7/32"]},
+  "membership_max_age": 86400,
   "rekey_seconds": 20,
   "stun": ["stun.example.org:3478"],
   "udp_port": 0,
@@ -37,7 +40,7 @@ func TestDecodeWhole(t *testing.T) {
 	}
 	want := File{
 		Signalling: []Service{{
-			Server: "xmpp.example.org:5222", TLS: StartTLS, JID: "site-a@example.org",
+			Server: "xmpp.example.org:5222", TLS: StartTLS, SASL: SASLBest, JID: "site-a@example.org",
 			PasswordFile: "/etc/evio/password", CAFile: "/etc/evio/ca.pem",
 			CertificateFile: "/etc/evio/client.pem", KeyFile: "/etc/evio/client.key",
 			Overlays: map[string]string{AnyOverlay: Roster, "blue": "group:blue engines", "green": "room:green@rooms.example.org"},
@@ -46,13 +49,21 @@ func TestDecodeWhole(t *testing.T) {
 			{URI: "turn:turn.example.org:3478?transport=tcp", Username: "evio", PasswordFile: "/etc/evio/turn"},
 			{URI: "turns:[2001:db8::1]:5349", SecretFile: "/etc/evio/turn.secret", CAFile: "/etc/evio/ca.pem"},
 		},
-		Secrets: map[string]string{"blue": "/etc/evio/blue.secret"}, RekeySeconds: 20,
-		STUN: []string{"stun.example.org:3478"}, UDPPort: 0,
+		Secrets: map[string]string{"blue": "/etc/evio/blue.secret"}, MembershipMaxAge: 86400, RekeySeconds: 20,
+		Claims: map[string][]string{"site-a@example.org": {"10.33.1.0/24", "fd00:33:0:0:1::/80"}, "Site-B@example.org": {"10.33.2.7/32"}},
+		STUN:   []string{"stun.example.org:3478"}, UDPPort: 0,
 		Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: None},
 		Docker:   Docker{Socket: "/run/d/docker.sock", PluginDir: "/run/d/plugins"},
 		StateDir: "/var/lib/evio-2", RunDir: "/run/evio-2",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	reserved := map[string][]netip.Prefix{
+		"site-a@example.org": {netip.MustParsePrefix("10.33.1.0/24"), netip.MustParsePrefix("fd00:33:0:0:1::/80")},
+		"site-b@example.org": {netip.MustParsePrefix("10.33.2.7/32")},
+	}
+	if diff := cmp.Diff(reserved, got.Reserved(), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
 	if got.OVS.HostRunDir() != "" {
@@ -104,7 +115,7 @@ func TestFaults(t *testing.T) {
 		{"no object", `[]`, []string{"it must be an object in {}"}},
 		{"null", `null`, []string{"null is no value; give an object in {}, or leave the setting out"}},
 		{"unknown", `{"stunn": {"a": [1, {"b": 2}]}, "log": {"lvl": "info"}}`, []string{
-			"stunn: there is no such setting: did you mean stun? known here are docker, log, ovs, rekey_seconds, run_dir, secrets, signalling, site, state_dir, stun, turn, udp_port",
+			"stunn: there is no such setting: did you mean stun? known here are claims, docker, log, membership_max_age, ovs, rekey_seconds, run_dir, secrets, signalling, site, state_dir, stun, turn, udp_port",
 			"log.lvl: there is no such setting: did you mean level? known here are format, level",
 		}},
 		{"another case", `{"STUN": []}`, []string{"STUN: there is no such setting"}},
@@ -135,7 +146,7 @@ func TestFaults(t *testing.T) {
 			"signalling[0].password_file: it is missing; put the password alone into a file of the host, mode 0600, and give its path",
 			`signalling[0].overlays: it is missing; name the overlays of this service, such as {"*": "roster"} for all`,
 		}},
-		{"password in the file", service(`{` + ok + `, "password": "secret"}`), []string{"signalling[0].password: there is no such setting: did you mean password_file? known here are ca_file, certificate_file, jid, key_file, overlays, password_file, server, tls"}},
+		{"password in the file", service(`{` + ok + `, "password": "secret"}`), []string{"signalling[0].password: there is no such setting: did you mean password_file? known here are ca_file, certificate_file, jid, key_file, overlays, password_file, sasl, server, tls"}},
 		{"tls", service(`{` + ok + `, "tls": "none"}`), []string{`signalling[0].tls: "none" is not known; give one of starttls, direct`}},
 		{"membership", service(`{"jid": "a@b", "password_file": "/etc/p", "overlays": {"u": "group: ", "v": "rooster", "w": "room:blue", "x": "room:blue@rooms/me", "y": "group:a b", "z": "room:b@c"}}`), []string{
 			`signalling[0].overlays["u"]: "group: " names no group; write the name of a group of the roster behind group:`,
@@ -170,6 +181,18 @@ func TestFaults(t *testing.T) {
 		{"secrets", `{"secrets": {"*": "/etc/s", "blue": "s"}}`, []string{
 			`secrets["*"]: this is no name of an overlay; use up to 64 letters, digits, '.', '_' and '-'`,
 			`secrets["blue"]: this is no full path`,
+		}},
+		{"claims", `{"claims": {"a": ["10.0.0.0/8"], "b@c": [], "d@e": ["10.1", "10.1.0.0/33", "10.2.0.1/24", "::ffff:10.0.0.0/104", "10.3.0.0/24", "10.3.0.0/25"], "f@g": ["10.3.0.128/25"], "F@g": ["fd00::/64"], "h@i": ["fd00::1/128"]}}`, []string{
+			`claims["a"]: "a" is no account`,
+			`claims["b@c"]: it has no prefix; give some`,
+			`claims["d@e"][0]: "10.1" is no prefix; write it like 10.33.1.0/24`,
+			`claims["d@e"][1]: "10.1.0.0/33" is no prefix`,
+			`claims["d@e"][2]: "10.2.0.1/24" is an address within the prefix; write 10.2.0.0/24, or the address with /32`,
+			`claims["d@e"][3]: "::ffff:10.0.0.0/104" is an IPv4 address written as an IPv6 one`,
+			`claims["d@e"][4]: 10.3.0.0/24 has addresses in common with 10.0.0.0/8 of a; give each address to one account`,
+			`claims["d@e"][5]: 10.3.0.0/25 has addresses in common with 10.0.0.0/8 of a`,
+			`claims["f@g"]: this is the account "F@g" again`,
+			`claims["h@i"][0]: fd00::1/128 has addresses in common with fd00::/64 of F@g`,
 		}},
 		{"rekey", `{"rekey_seconds": 9}`, []string{"rekey_seconds: give a number of seconds from 10 to 86400"}},
 		{"rekey too late", `{"rekey_seconds": 86401}`, []string{"rekey_seconds: give a number"}},

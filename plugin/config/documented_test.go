@@ -142,7 +142,7 @@ func withDefault(path string) File {
 		panic(err)
 	}
 	for i := range f.Signalling {
-		f.Signalling[i].TLS = StartTLS
+		f.Signalling[i].TLS, f.Signalling[i].SASL = StartTLS, SASLBest
 	}
 	return f
 }

@@ -31,6 +31,7 @@ func (s Settings) List() []Item {
 	}
 	for i := range s.Signalling {
 		standard[index("signalling", i)+".tls"] = StartTLS
+		standard[index("signalling", i)+".sasl"] = SASLBest
 	}
 	list := leaves(nil, reflect.ValueOf(s.File), "")
 	for i := range list {

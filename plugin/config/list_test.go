@@ -31,12 +31,14 @@ func TestList(t *testing.T) {
 	}
 	want := []Item{
 		{"signalling[0].tls", "starttls", "default"},
+		{"signalling[0].sasl", "best", "default"},
 		{"signalling[0].jid", "a@example.org", "file"},
 		{"signalling[0].password_file", "/etc/evio/password", "file"},
 		{`signalling[0].overlays["*"]`, "roster", "file"},
 		{`signalling[0].overlays["blue"]`, "group:blue", "file"},
 		{"stun[0]", "stun.example.org:3478", "file"},
 		{`secrets["blue"]`, "/etc/evio/blue", "file"},
+		{"membership_max_age", "0", "default"},
 		{"rekey_seconds", "3600", "default"},
 		{"udp_port", "0", "EVIO_UDP_PORT"},
 		{"log.level", "debug", "file"},

@@ -32,47 +32,72 @@ func hostClean(p string) string {
 	return p
 }
 
+// named is a path of the host that a setting names.
+type named struct {
+	at    string // the setting
+	path  string
+	write bool // the plugin makes something there, or calls a socket
+}
+
+// named lists all paths of f, but for those that are switched off.
+func (f File) named() []named {
+	var all []named
+	add := func(at, p string, write bool) {
+		if p != "" && p != None {
+			all = append(all, named{at, hostClean(p), write})
+		}
+	}
+	for i, s := range f.Signalling {
+		at := index("signalling", i)
+		add(at+".password_file", s.PasswordFile, false)
+		add(at+".certificate_file", s.CertificateFile, false)
+		add(at+".key_file", s.KeyFile, false)
+		add(at+".ca_file", s.CAFile, false)
+	}
+	for i, s := range f.TURN {
+		at := index("turn", i)
+		add(at+".password_file", s.PasswordFile, false)
+		add(at+".secret_file", s.SecretFile, false)
+		add(at+".ca_file", s.CAFile, false)
+	}
+	for _, overlay := range slices.Sorted(maps.Keys(f.Secrets)) {
+		add(key("secrets", overlay), f.Secrets[overlay], false)
+	}
+	add("ovs.run_dir", f.OVS.RunDir, true)
+	add("docker.socket", f.Docker.Socket, true)
+	add("docker.plugin_dir", f.Docker.PluginDir, true)
+	add("state_dir", f.StateDir, true)
+	add("run_dir", f.RunDir, true)
+	return all
+}
+
+// Named lists every path of the host that the settings name, the configuration file among
+// them, without detours.
+func (s Settings) Named() []string {
+	paths := []string{hostClean(s.ConfigPath)}
+	for _, n := range s.named() {
+		paths = append(paths, n.path)
+	}
+	return paths
+}
+
 // visible returns a fault for each path of f that a plugin with a host prefix could
 // not reach.
 func visible(f File) Faults {
 	var fs Faults
-	see := func(at, p string, write bool) {
-		if p == "" || p == None {
-			return
-		}
-		p = hostClean(p)
+	for _, n := range f.named() {
 		var dirs []string
+		reached := false
 		for _, m := range mounts {
-			if write && !m.writable {
+			if n.write && !m.writable {
 				continue
 			}
-			if strings.HasPrefix(p, m.dir+"/") {
-				return
-			}
+			reached = reached || strings.HasPrefix(n.path, m.dir+"/")
 			dirs = append(dirs, m.dir)
 		}
-		fs.add(at, "the plugin cannot reach %s; choose a path below %s", brief(p), strings.Join(dirs, " or "))
+		if !reached {
+			fs.add(n.at, "the plugin cannot reach %s; choose a path below %s", brief(n.path), strings.Join(dirs, " or "))
+		}
 	}
-	for i, s := range f.Signalling {
-		at := index("signalling", i)
-		see(at+".password_file", s.PasswordFile, false)
-		see(at+".certificate_file", s.CertificateFile, false)
-		see(at+".key_file", s.KeyFile, false)
-		see(at+".ca_file", s.CAFile, false)
-	}
-	for i, s := range f.TURN {
-		at := index("turn", i)
-		see(at+".password_file", s.PasswordFile, false)
-		see(at+".secret_file", s.SecretFile, false)
-		see(at+".ca_file", s.CAFile, false)
-	}
-	for _, overlay := range slices.Sorted(maps.Keys(f.Secrets)) {
-		see(key("secrets", overlay), f.Secrets[overlay], false)
-	}
-	see("ovs.run_dir", f.OVS.RunDir, true)
-	see("docker.socket", f.Docker.Socket, true)
-	see("docker.plugin_dir", f.Docker.PluginDir, true)
-	see("state_dir", f.StateDir, true)
-	see("run_dir", f.RunDir, true)
 	return fs
 }

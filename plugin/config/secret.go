@@ -13,7 +13,9 @@ import (
 const (
 	// maxSecret bounds a password or secret, in bytes.
 	maxSecret = 1024
-	// minOverlaySecret is what an overlay secret has at least, in bytes: 128 bits.
+	// minOverlaySecret is what an overlay secret has at least, in bytes: no more than a
+	// guard against words. 16 random bytes are 128 bits; 16 letters that somebody has
+	// thought of are far fewer.
 	minOverlaySecret = 16
 	// maxPEM bounds a file of certificates or keys, in bytes.
 	maxPEM = 1 << 20
@@ -33,13 +35,38 @@ func ReadTURNSecret(p string) (string, error) {
 	return string(line), err
 }
 
-// ReadOverlaySecret returns the secret of an overlay.
-func ReadOverlaySecret(p string) ([]byte, error) {
-	line, err := readSecret(p, "overlay secret")
-	if err == nil && len(line) < minOverlaySecret {
+// ReadOverlaySecrets returns the secrets of an overlay: that of the first line, and that of
+// the second if there is one.
+func ReadOverlaySecrets(p string) ([][]byte, error) {
+	const noun = "overlay secret"
+	b, err := readPrivate(p, noun, 2*(maxSecret+2)+1)
+	if err != nil {
+		return nil, err
+	}
+	first, rest, _ := bytes.Cut(b, []byte("\n"))
+	line, err := checkSecret(p, noun, "first", first)
+	if err != nil {
+		return nil, err
+	}
+	if len(line) < minOverlaySecret {
 		return nil, fmt.Errorf("overlay secret file %s has %d bytes in its first line: write at least %d there, the same for all engines of the overlay", p, len(line), minOverlaySecret)
 	}
-	return line, err
+	second, beyond, _ := bytes.Cut(rest, []byte("\n"))
+	if len(bytes.TrimSpace(rest)) == 0 {
+		return [][]byte{line}, nil
+	}
+	other, err := checkSecret(p, noun, "second", second)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(other) < minOverlaySecret:
+		return nil, fmt.Errorf("overlay secret file %s has %d bytes in its second line: write at least %d there, or leave it out", p, len(other), minOverlaySecret)
+	case len(bytes.TrimSpace(beyond)) > 0:
+		return nil, fmt.Errorf("overlay secret file %s has more than two lines: write the secret on the first, and while it is being replaced the other one on the second", p)
+	case bytes.Equal(line, other):
+		return [][]byte{line}, nil
+	}
+	return [][]byte{line, other}, nil
 }
 
 // ReadKeyPair returns a client certificate and its private key.
@@ -79,12 +106,17 @@ func readSecret(p, noun string) ([]byte, error) {
 		return nil, err
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
+	return checkSecret(p, noun, "first", line)
+}
+
+// checkSecret returns what a line of the file at p holds, without its end.
+func checkSecret(p, noun, place string, line []byte) ([]byte, error) {
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	switch {
-	case len(line) == 0:
+	case len(line) == 0 && place == "first":
 		return nil, fmt.Errorf("%s file %s begins with an empty line: write the %s there", noun, p, noun)
 	case len(line) > maxSecret:
-		return nil, fmt.Errorf("%s file %s has more than %d bytes in its first line: write the %s alone there", noun, p, maxSecret, noun)
+		return nil, fmt.Errorf("%s file %s has more than %d bytes in its %s line: write the %s alone there", noun, p, maxSecret, place, noun)
 	}
 	return line, nil
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,19 +48,30 @@ func TestReadPassword(t *testing.T) {
 	}
 }
 
-func TestReadOverlaySecret(t *testing.T) {
+func TestReadOverlaySecrets(t *testing.T) {
 	dir := t.TempDir()
 	for content, fault := range map[string]string{
-		"0123456789abcdef\n": "",
-		"0123456789abcde\n":  "has 15 bytes in its first line: write at least 16 there, the same for all engines of the overlay",
-		"":                   "overlay secret file",
+		"0123456789abcdef\n":                                      "",
+		"0123456789abcdef":                                        "",
+		"0123456789abcdef\r\n\r\n":                                "",
+		"0123456789abcdef\n0123456789abcdef\n":                    "",
+		"0123456789abcdef\nfedcba9876543210":                      "",
+		"0123456789abcdef\r\nfedcba9876543210\r\n\n":              "",
+		"0123456789abcdef\n0123456789abcde\n":                     "has 15 bytes in its second line: write at least 16 there, or leave it out",
+		"0123456789abcdef\n\n0123456789abcdef\n":                  "has 0 bytes in its second line",
+		"0123456789abcdef\nfedcba9876543210\n0123456789abcdeg\n":  "has more than two lines",
+		"0123456789abcdef\n" + strings.Repeat("0123", 257) + "\n": "has more than 1024 bytes in its second line",
+		strings.Repeat("0123", 257) + "\n":                        "has more than 1024 bytes in its first line",
+		"0123456789abcde\n":                                       "has 15 bytes in its first line: write at least 16 there, the same for all engines of the overlay",
+		"":                                                        "overlay secret file",
 	} {
 		path := filepath.Join(dir, "secret")
 		write(t, path, content, 0o600)
-		got, err := ReadOverlaySecret(path)
+		got, err := ReadOverlaySecrets(path)
 		switch {
 		case fault == "":
-			if err != nil || string(got) != strings.TrimSpace(content) {
+			want := slices.Compact(strings.Fields(content))
+			if err != nil || strings.Join(want, " ") != string(bytes.Join(got, []byte(" "))) {
 				t.Errorf("%q: %q, %v", content, got, err)
 			}
 		case err == nil || got != nil || !strings.Contains(err.Error(), fault) || strings.Contains(err.Error(), "0123"):

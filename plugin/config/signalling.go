@@ -15,11 +15,13 @@ const (
 
 // Service is one account at one XMPP server.
 type Service struct {
-	// Server is "host:port"; empty: the JID's domain, port 5222, or 5223 with
-	// direct TLS.
+	// Server is "host:port"; empty: by SRV records of the JID's domain, or the domain
+	// itself, port 5222, or 5223 with direct TLS.
 	Server string `json:"server"`
 	// TLS is how the connection is protected, StartTLS or DirectTLS; never not at all.
 	TLS string `json:"tls"`
+	// SASL says how the account logs in: SASLBest, SASLScram or SASLAny.
+	SASL string `json:"sasl"`
 	// JID is the account, "name@domain", one engine's alone.
 	JID string `json:"jid"`
 	// PasswordFile holds the password on its first line; it is read at each login. It
@@ -43,6 +45,13 @@ const (
 	DirectTLS = "direct"
 )
 
+// Values of [Service.SASL].
+const (
+	SASLBest  = "best"  // by no mechanism weaker than the best that the server has offered before
+	SASLScram = "scram" // likewise, and never by PLAIN, which hands out the password
+	SASLAny   = "any"   // by whatever the server offers
+)
+
 // Kinds of membership in [Service.Overlays].
 const (
 	Roster      = "roster" // the contacts in the account's roster
@@ -60,6 +69,7 @@ func (s Service) validate(fs *Faults, at string) {
 		hostPort(fs, at+".server", s.Server, "xmpp.example.org:5222")
 	}
 	oneOf(fs, at+".tls", s.TLS, []string{StartTLS, DirectTLS})
+	oneOf(fs, at+".sasl", s.SASL, []string{SASLBest, SASLScram, SASLAny})
 	jid(fs, at+".jid", s.JID)
 	if s.PasswordFile == "" && s.CertificateFile == "" && s.KeyFile == "" {
 		fs.add(at+".password_file", missing+"; put the password alone into a file of the host, mode 0600, and give its path")

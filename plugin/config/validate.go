@@ -19,6 +19,8 @@ const (
 
 	minRekey, maxRekey = 10, 86400 // seconds
 
+	minMaxAge, maxMaxAge = 60, 31536000 // seconds
+
 	// Paths in bytes: of a file, of a socket (unix(7) has 107, some for /host before it),
 	// and of a folder with sockets in it, whose names have up to 24.
 	maxPath, maxSocket, maxFolder = 4000, 100, 76
@@ -66,6 +68,10 @@ func (f File) Validate() Faults {
 			fs.add(at, "this is no name of an overlay; use up to %d letters, digits, '.', '_' and '-'", maxOverlay)
 		}
 		secretFile(&fs, at, f.Secrets[overlay])
+	}
+	f.validateClaims(&fs)
+	if age := f.MembershipMaxAge; age != 0 && (age < minMaxAge || age > maxMaxAge) {
+		fs.add("membership_max_age", "give a number of seconds from %d to %d, or 0 for any age", minMaxAge, maxMaxAge)
 	}
 	if f.RekeySeconds < minRekey || f.RekeySeconds > maxRekey {
 		fs.add("rekey_seconds", "give a number of seconds from %d to %d", minRekey, maxRekey)

@@ -19,14 +19,14 @@ func (p *page) network(d status.Document, n status.Network) {
 	case !n.Running:
 		p.line("does not run")
 	case n.Local:
-		p.line("of this engine alone, bridge %s, MTU %d", n.Bridge, n.MTU)
+		p.line("of this engine alone, bridge %s, MTU %d, guard %s", n.Bridge, n.MTU, n.Guard)
 	default:
 		secret := ""
 		if n.Secret {
 			secret = ", overlay secret"
 		}
 		p.line("overlay %s, node %s", n.Overlay, n.Node)
-		p.line("bridge %s, MTU %d, encryption %s%s", n.Bridge, n.MTU, n.Encryption, secret)
+		p.line("bridge %s, MTU %d, guard %s, encryption %s%s", n.Bridge, n.MTU, n.Guard, n.Encryption, secret)
 		online := 0
 		for _, m := range n.Members {
 			if m.Online {
@@ -40,7 +40,22 @@ func (p *page) network(d status.Document, n status.Network) {
 		rows = append(rows, []string{e.Interface, e.MAC, strings.Join(e.Addresses, ", "), e.State})
 	}
 	p.table(rows)
+	p.claims(n)
 	p.tunnels(n, d.Time)
+}
+
+// claims has a row for each address and MAC address that a container has claimed by itself,
+// or announces without getting it.
+func (p *page) claims(n status.Network) {
+	rows := [][]string{{"CONTAINER", "ANNOUNCES", "STATE", "SINCE", "OTHER CONTAINER"}}
+	for _, e := range n.Endpoints {
+		for _, c := range e.Claims {
+			rows = append(rows, []string{e.MAC, cmp.Or(c.Address, c.MAC), c.State, moment(c.Since), c.Container})
+		}
+	}
+	if len(rows) > 1 {
+		p.table(rows)
+	}
 }
 
 // tunnels has a row for each member, with its session if there is one.
@@ -73,6 +88,26 @@ func (p *page) tunnels(n status.Network, now time.Time) {
 		})
 	}
 	p.table(rows)
+	p.clocks(members)
+}
+
+// clocks names the members whose clocks are off by so much that people would see it.
+func (p *page) clocks(members []status.Member) {
+	for _, m := range members {
+		if m.Clock == nil {
+			continue
+		}
+		ahead, is, how := time.Duration(m.Clock.AheadMillis)*time.Millisecond, "is", "ahead of"
+		if m.Clock.Likely {
+			is = "seems to be"
+		}
+		if ahead < 0 {
+			how = "behind"
+		}
+		if ahead = ahead.Abs().Round(time.Second); ahead > 0 {
+			p.line("the clock of %s %s %v %s this engine's", peer(m), is, ahead, how)
+		}
+	}
 }
 
 // peer is a member's account, and its site where it says one.

@@ -87,6 +87,10 @@ func (p *page) surroundings(d status.Document) {
 		answers = "does not answer"
 	}
 	p.line("Docker's API: %s %s", d.Docker.Socket, answers)
+	if d.Membership.Identity != "" {
+		p.line("Identity: %s", d.Membership.Identity)
+	}
+	p.reach(d.Reach)
 }
 
 func (p *page) signalling(d status.Document) {

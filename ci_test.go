@@ -1,0 +1,111 @@
+package evio
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// script runs a script of .ci in a folder, without the settings of the run that this
+// test is part of.
+func script(t *testing.T, folder, name string, args ...string) (out string, failed bool) {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(".ci", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Dir = folder
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "EVIO_CI_") })
+	b, err := cmd.CombinedOutput()
+	if _, ended := err.(*exec.ExitError); err != nil && !ended { //nolint:errorlint // it is not wrapped
+		t.Fatal(err)
+	}
+	return string(b), err != nil
+}
+
+// TestGotest: the script that runs the tests fails where one is missing, skipped or red.
+func TestGotest(t *testing.T) {
+	folder := t.TempDir()
+	for file, text := range map[string]string{
+		"go.mod":       "module try\n\ngo 1.26\n",
+		"none/none.go": "package none\n",
+		"a/a_test.go":  "package a\n\nimport \"testing\"\n\nfunc TestOne(*testing.T) {}\n\nfunc TestOther(t *testing.T) { t.Run(\"part\", func(*testing.T) {}) }\n",
+		"b/b_test.go":  "package b\n\nimport (\n\t\"testing\"\n\t\"time\"\n)\n\nfunc TestLong(t *testing.T) {\n\tt.Run(\"part\", func(*testing.T) { <-time.After(1100 * time.Millisecond) })\n}\n",
+		"c/c_test.go":  "package c\n\nimport \"testing\"\n\nfunc TestSkip(t *testing.T) { t.Skip" + "Now() }\n\nfunc TestRed(t *testing.T) { t.Error(\"why\") }\n",
+	} {
+		path := filepath.Join(folder, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args   string
+		failed bool
+		want   string // in what is printed
+	}{
+		{"-run ^(TestOne|TestOther)$ ./...", false, "[no tests to run]"},
+		{"-run ^Test(One|Other)$/part ./...", false, ""},
+		{"-run=TestOne|TestLong ./...", false, "the slowest tests:"},
+		{"-run ^TestLong$ ./...", false, "s  TestLong/part"},
+		{"-run ^(TestOne|TestGone)$ ./...", true, "no test matches ^TestGone$ of -run"},
+		{"-run ^Test(One|Oth)$ ./...", true, "no test matches ^TestOth$ of -run"},
+		{"-run TestGone|TestOne ./...", true, "no test matches TestGone of -run"},
+		{"-run ^TestGone$ ./...", true, "no test ran"},
+		{"-run ^TestSkip$ ./...", true, "1 tests were skipped"},
+		{"-run ^TestRed$ ./...", true, "why"},
+		{"./none", true, "no test ran"},
+		{"./a ./b", false, "the slowest tests:"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			out, failed := script(t, folder, "gotest", strings.Fields(c.args)...)
+			if failed != c.failed || !strings.Contains(out, c.want) {
+				t.Errorf("failed: %t, want %t, and %q in:\n%s", failed, c.failed, c.want, out)
+			}
+		})
+	}
+}
+
+// TestPipes: make lint finds pipes that fail now and then.
+func TestPipes(t *testing.T) {
+	folder := t.TempDir()
+	for _, c := range []struct {
+		line string
+		bad  bool
+	}{
+		{"curl X | grep -q yes", true},
+		{"curl X | grep -F -q yes", true},
+		{"curl X |\n  grep -qxF yes", true},
+		{"x=$(curl X 2>&1 | head -n 1)", true},
+		{"curl X | grep --max-count 1 yes", true},
+		{"curl X |& egrep -m1 yes", true},
+		{"curl X | sort | sed -n '1p;2q'", true},
+		{"curl X | awk '/yes/ { exit 1 }'", true},
+		{"grep -q yes <<<\"$text\"", false},
+		{"curl X || grep -q yes file", false},
+		{"curl X | grep yes | wc -l", false},
+		{"# curl X | grep -q yes", false},
+		{"curl X | sed 's/quick//'", false},
+	} {
+		for _, pipefail := range []bool{true, false} {
+			file := filepath.Join(folder, "script")
+			head := "#!/bin/sh\nset -eu\n"
+			if pipefail {
+				head = "#!/bin/bash\nset -euo pipefail\n"
+			}
+			if err := os.WriteFile(file, []byte(head+c.line+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, failed := script(t, ".", "pipes", file); failed != (c.bad && pipefail) {
+				t.Errorf("%q, pipefail %t: failed %t: %s", c.line, pipefail, failed, out)
+			}
+		}
+	}
+}

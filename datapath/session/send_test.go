@@ -1,0 +1,48 @@
+package session
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"evio/datapath/drops"
+)
+
+// refusing is an outlet that sends nothing.
+type refusing struct{ err error }
+
+func (r refusing) Addr() netip.AddrPort              { return netip.AddrPort{} }
+func (r refusing) Send(netip.AddrPort, []byte) error { return r.err }
+
+// TestRefusedDatagrams: what is lost on the path is told from what a route on trial
+// refuses, which is no loss.
+func TestRefusedDatagrams(t *testing.T) {
+	serving := route{remote: netip.MustParseAddrPort("192.0.2.1:1")}
+	relayed := route{remote: netip.MustParseAddrPort("192.0.2.1:1"), relayed: true}
+	trial := route{remote: netip.MustParseAddrPort("[2001:db8::1]:1")}
+	failed := errors.New("refused")
+	for _, c := range []struct {
+		name     string
+		path, by route
+		err      error
+		want     drops.Cause
+	}{
+		{"the kernel refuses", serving, serving, failed, drops.SendSocket},
+		{"the relay is too slow", relayed, relayed, failed, drops.SendRelay},
+		{"a route on trial leads nowhere", serving, trial, failed, drops.SendPath},
+		{"a relayed route on trial is not permitted", serving, relayed, failed, drops.SendPath},
+		{"the relayed address is given up", relayed, relayed, net.ErrClosed, drops.SendPath},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &Session{}
+			s.path.Store(&path{route: c.path})
+			s.sendDatagram(&path{route: c.by, out: refusing{c.err}}, []byte{0})
+			if diff := cmp.Diff(map[string]uint64{c.want.String(): 1}, s.drops.Map()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

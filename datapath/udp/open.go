@@ -1,0 +1,137 @@
+package udp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listen binds the port, any free one if it is 0.
+func Listen(port int) (*Socket, error) {
+	s, err := New(port)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// New is Listen for a port that may be taken for now: Run asks for it. What cannot be a
+// port is an error.
+func New(port int) (*Socket, error) {
+	if port < 0 || port > 65535 {
+		return nil, fmt.Errorf("UDP port %d: choose one from 1 to 65535, or 0 for any", port)
+	}
+	s := &Socket{wanted: port, ended: make(chan struct{})}
+	s.port.Store(int32(port))
+	s.family.Store(unix.AF_INET6)
+	return s, nil
+}
+
+// Open binds the port now, if it is not bound. Run does the same by itself; a caller does
+// it first when it wants to know the port before Run is called.
+func (s *Socket) Open() error {
+	if s.conn.Load() != nil {
+		return nil
+	}
+	return s.open()
+}
+
+// open binds the port that the socket had, or is to have. Where any is good and the last one
+// is taken, it is another.
+func (s *Socket) open() error {
+	port := s.Port()
+	conn, family, err := bind(port)
+	if errors.Is(err, unix.EADDRINUSE) && s.wanted == 0 && port != 0 {
+		conn, family, err = bind(0)
+	}
+	if err != nil {
+		return fmt.Errorf("listen on UDP port %d: %w", port, explain(port, err))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errors.Join(ErrClosed, conn.Close())
+	}
+	s.family.Store(int32(family))
+	s.port.Store(int32(conn.LocalAddr().(*net.UDPAddr).Port))
+	s.conn.Store(conn)
+	return nil
+}
+
+func bind(port int) (conn *net.UDPConn, family int, err error) {
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		if e := raw.Control(func(fd uintptr) { family, err = configure(int(fd)) }); e != nil {
+			return e
+		}
+		return err
+	}}
+	c, err := config.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", port))
+	if err != nil {
+		return nil, 0, err
+	}
+	return c.(*net.UDPConn), family, nil // "udp" gives nothing else
+}
+
+// configure sets the options of a fresh socket and tells its family. The
+// destination address is indispensable; larger buffers, DF off (no path MTU is
+// probed yet) and the overflow count are had where the kernel grants them.
+func configure(fd int) (family int, err error) {
+	if family, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil {
+		return 0, fmt.Errorf("socket family: %w", err)
+	}
+	if family == unix.AF_INET6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	} else {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask for destination addresses: %w", err)
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, kernelBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, kernelBuffer)
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, kernelBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, kernelBuffer)
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
+	if family == unix.AF_INET6 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
+	}
+	return family, nil
+}
+
+// Port returns the port the socket is bound to; while it is not, the one that it had or
+// is to have.
+func (s *Socket) Port() int { return int(s.port.Load()) }
+
+// pause is how long the port was left alone last. It doubles from firstPause to
+// longestPause.
+type pause time.Duration
+
+const (
+	firstPause   = 50 * time.Millisecond
+	longestPause = time.Second
+)
+
+// wait waits, and reports false when ended was closed.
+func (p *pause) wait(ended <-chan struct{}) bool {
+	*p = min(max(2**p, pause(firstPause)), pause(longestPause))
+	timer := time.NewTimer(time.Duration(*p))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ended:
+		return false
+	}
+}

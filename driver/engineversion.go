@@ -1,0 +1,71 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// engineVersion is the version of the engine. The zero version is unknown, and then
+// nothing is refused because of it.
+type engineVersion struct {
+	major, minor int
+	text         string // as the engine tells it
+}
+
+// parseEngineVersion reads 28.5.2+dfsg4 and the like. Versions of builds that have no
+// number are unknown.
+func parseEngineVersion(text string) engineVersion {
+	first, rest, _ := strings.Cut(text, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	major, err := strconv.ParseUint(first, 10, 16)
+	minor, err2 := strconv.ParseUint(second, 10, 16)
+	if err != nil || err2 != nil || major == 0 {
+		return engineVersion{}
+	}
+	return engineVersion{major: int(major), minor: int(minor), text: clip(text)}
+}
+
+// before reports whether the engine is known to be older.
+func (v engineVersion) before(o engineVersion) bool {
+	return v.major != 0 && (v.major < o.major || v.major == o.major && v.minor < o.minor)
+}
+
+func (v engineVersion) String() string { return fmt.Sprintf("%d.%d", v.major, v.minor) }
+
+// Version implements Engine.
+func (e *DockerEngine) Version(ctx context.Context) (string, error) {
+	v, err := e.client.ServerVersion(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask Docker for its version: %w", err)
+	}
+	return v.Version, nil
+}
+
+// learnVersion asks the engine for its version and keeps it for the calls, which cannot
+// ask: while the engine starts, it answers nobody.
+func (d *Driver) learnVersion(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	text, err := d.engine.Version(ctx)
+	if err != nil {
+		return // the lists, which are asked for next, say why
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.version = parseEngineVersion(text)
+}
+
+// forgetVersion is for an engine that starts: it may be another one than before.
+func (d *Driver) forgetVersion() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.version = engineVersion{}
+}
+
+func (d *Driver) engineVersion() engineVersion {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.version
+}

@@ -1,0 +1,248 @@
+package network
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"evio/datapath/packet"
+	"evio/driver"
+	"evio/driver/network/claims"
+	"evio/overlay"
+	"evio/overlay/directory"
+	"evio/overlay/moves"
+	"evio/overlay/nodeid"
+)
+
+const (
+	// tagType is the EtherType of the tag in front of frames of the asking port, and
+	// tagLen its length.
+	tagType = 0x88a8
+	tagLen  = 4
+	// maxTag is the highest VLAN that names a container there.
+	maxTag = 4094
+	// fewTags is how many numbers there are at least.
+	fewTags = 4
+)
+
+// openAsking opens the port through which the bridge asks, for frames that are longer by
+// a tag than those of containers.
+func (n *network) openAsking() error {
+	name := deviceName(askingPrefix, n.engine, n.spec.ID)
+	dev, err := openPort(portConfig{
+		name: name, mtu: n.spec.MTU + tagLen, mark: deviceMark(n.engine, n.spec.ID), log: n.log, shield: n.sw.Shield,
+		again: func() { n.portAgain(name) },
+	})
+	if err != nil {
+		return fmt.Errorf("open asking port: %w", err)
+	}
+	n.asking = dev
+	return nil
+}
+
+// readAsking takes the frames that the bridge asks about until the device is closed.
+func (n *network) readAsking() {
+	bufs, sizes := buffers(n.spec.MTU + tagLen)
+	for {
+		count, err := n.asking.ReadFrames(bufs, sizes)
+		if err != nil {
+			return
+		}
+		for i := range count {
+			n.asked(bufs[i][:sizes[i]])
+		}
+	}
+}
+
+// asked takes one frame that the bridge asks about.
+func (n *network) asked(tagged []byte) {
+	tag, frame, ok := untag(tagged)
+	id := n.tagged(tag)
+	if !ok || id == "" {
+		n.count(&n.drops.claimDelayed) // its container has just left
+		return
+	}
+	if n.loopCame(id, frame, time.Now()) {
+		return
+	}
+	if !n.claimer.offer(func(now time.Time) { n.claimer.carry(n.claimer.core.Frame(id, frame, now)) }) {
+		n.count(&n.drops.claimDelayed)
+	}
+}
+
+// untag returns what a frame of the asking port names, and a copy of the frame in it.
+func untag(b []byte) (tag uint16, frame []byte, ok bool) {
+	if len(b) < packet.HeaderLen+tagLen || packet.EtherType(b) != tagType {
+		return 0, nil, false
+	}
+	tag = binary.BigEndian.Uint16(b[packet.HeaderLen:]) & 0x0fff
+	return tag, append(append(make([]byte, 0, len(b)-tagLen), b[:packet.HeaderLen-2]...), b[packet.HeaderLen-2+tagLen:]...), true
+}
+
+// putBack has a frame decided by the flows of its container as they are now.
+func (n *network) putBack(id string, frame []byte) {
+	n.mu.Lock()
+	e := n.endpoints[id]
+	n.mu.Unlock()
+	if e == nil {
+		n.count(&n.drops.claimDelayed)
+		return
+	}
+	b := append(make([]byte, 0, len(frame)+tagLen), frame[:packet.HeaderLen-2]...)
+	b = binary.BigEndian.AppendUint16(b, tagType)
+	b = binary.BigEndian.AppendUint16(b, e.tag)
+	b = append(b, frame[packet.HeaderLen-2:]...)
+	if _, err := n.asking.WriteFrames([][]byte{b}); err != nil {
+		n.refused(err, &n.drops.fabricWrite)
+	}
+}
+
+// freeTagLocked returns a number that names a container to the asking port.
+func (n *network) freeTagLocked() uint16 {
+	used := map[uint16]bool{}
+	for _, e := range n.endpoints {
+		used[e.tag] = true
+	}
+	// The numbers go round, so that a frame that waits is not taken for another's; among few,
+	// since the switch has a limit for each that was ever used.
+	among := uint16(min(max(fewTags, 2*len(used)), maxTag))
+	for i := range among {
+		if tag := (n.lastTag+i)%among + 1; !used[tag] {
+			n.lastTag = tag
+			return tag
+		}
+	}
+	return 0
+}
+
+// tagged returns the container that a tag names, empty for none.
+func (n *network) tagged(tag uint16) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, e := range n.endpoints {
+		if e.tag == tag && tag != 0 {
+			return id
+		}
+	}
+	return ""
+}
+
+// beginClaims takes from other containers here what Docker has given to this one, and
+// gives it what it claimed in an earlier life of the plugin.
+func (n *network) beginClaims(spec driver.EndpointSpec) {
+	var kept []claims.Claim
+	for _, c := range spec.Claims {
+		kept = append(kept, claims.Claim(c))
+	}
+	n.claimer.do(func(now time.Time) { n.claimer.carry(n.claimer.core.Add(spec.ID, spec.MAC, spec.Addrs, kept, now)) })
+}
+
+// endClaims ends what a container has claimed. It does not wait.
+func (n *network) endClaims(id string) {
+	n.claimer.put(func(now time.Time) { n.claimer.carry(n.claimer.core.Remove(id, now)) })
+}
+
+// claimedBy returns what a container has claimed.
+func (n *network) claimedBy(id string) []claims.Claim {
+	return (*n.claimer.granted.Load())[id]
+}
+
+// answerCame takes a frame that answers a question of the claimer, and reports whether it
+// is one.
+func (n *network) answerCame(frame []byte) bool {
+	if len(frame) < packet.HeaderLen || packet.Destination(frame) != claims.Asker {
+		return false
+	}
+	if c, ok := packet.Claims(frame); ok {
+		n.claimer.answer(claims.Claim{Addr: c.Addr, MAC: c.MAC})
+	} else {
+		n.count(&n.drops.malformed)
+	}
+	return true
+}
+
+// askFor returns the question to the container that has claimed an address.
+func askFor(c claims.Claim) []byte { return packet.Ask(nil, c.Addr, c.MAC, claims.Asker) }
+
+// announceClaim tells all others of a claim in place of the container.
+func (n *network) announceClaim(id string, addr netip.Addr, mac overlay.MAC) {
+	n.putBack(id, packet.Announce(nil, addr, mac))
+}
+
+// claimant returns the container here that has claimed an address, empty for none.
+func (n *network) claimant(addr netip.Addr) string {
+	for id, list := range *n.claimer.granted.Load() {
+		if slices.ContainsFunc(list, func(c claims.Claim) bool { return c.Addr == addr }) {
+			return id
+		}
+	}
+	return ""
+}
+
+// moving takes what other nodes say of claims.
+type moving struct{ n *network }
+
+var _ overlay.Moves = moving{}
+
+func (m moving) GiveWay(from nodeid.ID, k directory.Key, asker moves.Party) {
+	c := m.n.claimer
+	c.put(func(now time.Time) {
+		c.carry(c.core.Asked(from, claims.Key{Addr: k.Addr, MAC: k.MAC}, claims.Party(asker), now))
+	})
+}
+
+func (m moving) Kept(from nodeid.ID, k directory.Key, holder moves.Party) {
+	c := m.n.claimer
+	c.put(func(time.Time) {
+		c.carry(c.core.Stays(from, claims.Key{Addr: k.Addr, MAC: k.MAC}, claims.Party(holder)))
+	})
+}
+
+func directoryKey(k claims.Key) directory.Key { return directory.Key{Addr: k.Addr, MAC: k.MAC} }
+
+func party(p claims.Party) moves.Party { return moves.Party(p) }
+
+// logRefused tells the log that a container does not get what it announces.
+func (n *network) logRefused(e claims.Refused) {
+	log := n.log.WithField("endpoint", short(e.Container))
+	what := e.Claim.Key().String()
+	switch e.Cause {
+	case claims.Held:
+		log.Warnf("a container announces %s, which %s", what, n.hasIt(e.Holder))
+	case claims.Limit:
+		log.Warnf("a container announces %s and does not get it, since the containers of this engine have claimed as many addresses as they may: take some off their interfaces", what)
+	case claims.Outside:
+		log.Warnf("a container announces %s, which no container here may claim: use an address that is no gateway, does not name a whole subnet, and is kept for no other account by the setting claims", what)
+	case claims.Delayed: // it is still tried
+	}
+}
+
+// hasIt says who has what a container wants, and when the container can have it.
+func (n *network) hasIt(h claims.Holder) string {
+	who := "a container"
+	switch {
+	case h.Addr.IsValid():
+		who += " (" + h.Addr.String() + ")"
+	case h.MACKnown():
+		who += " (" + net.HardwareAddr(h.MAC[:]).String() + ")"
+	}
+	switch {
+	case h.Container != "":
+		who += " of this engine (endpoint " + short(h.Container) + ")"
+	case h.Node.IsZero() && h.Given:
+		return "Docker took back less than 10 minutes ago: use another one, or wait"
+	case h.Node.IsZero(): // link-local: the first user's
+		return "another container used first: use another one"
+	case h.Name != "":
+		who += " of " + h.Name
+	default:
+		who += " of node " + h.Node.String()
+	}
+	if h.Given {
+		return who + " has from Docker: use one that Docker does not hand out"
+	}
+	return who + " has: it gets it when that one no longer answers for it"
+}

@@ -1,0 +1,189 @@
+package claims
+
+import (
+	"slices"
+	"time"
+
+	"evio/datapath/packet"
+)
+
+// Frame takes a frame that a container sent and that it may send only with a claim.
+// It is not kept.
+func (m *Machine) Frame(id string, frame []byte, now time.Time) []Effect {
+	m.expire(now)
+	b := m.boxes[id]
+	if b == nil {
+		m.count(Delayed)
+		return m.done()
+	}
+	needs, cause := m.needs(b, frame)
+	if cause != 0 {
+		m.count(cause)
+		return m.done()
+	}
+	for _, n := range needs {
+		if c := b.claims[n.Key()]; c != nil {
+			c.seen = now
+			m.answered(b, c, now)
+		}
+	}
+	frame = slices.Clone(frame)
+	if m.advert(b, frame, needs, now) {
+		return m.done()
+	}
+	if len(b.waiting) >= maxHeld {
+		m.count(Delayed)
+		return m.done()
+	}
+	b.waiting = append(b.waiting, held{frame: frame, needs: needs, until: now.Add(holdFor)})
+	m.advance(b, now)
+	return m.done()
+}
+
+// advert sends on an advertisement of VRRP from a MAC address that the container does
+// not hold, from its own: the router that holds it gives it up for hearing this.
+func (m *Machine) advert(b *box, frame []byte, needs []Claim, now time.Time) bool {
+	if len(needs) != 1 || needs[0].Addr.IsValid() || !isVRRP(needs[0].MAC) || !isAdvert(frame) {
+		return false
+	}
+	if c := b.claims[needs[0].Key()]; c != nil && c.granted {
+		return false
+	}
+	copy(frame[packet.HeaderLen-8:], b.mac[:])
+	m.emit(Deliver{Container: b.id, Frame: frame})
+	m.begin(b, needs[0], now)
+	return true
+}
+
+// verdict says what becomes of a frame.
+type verdict uint8
+
+const (
+	ready verdict = iota
+	blocked
+	refused
+)
+
+// advance looks at the frames of a container that wait.
+func (m *Machine) advance(b *box, now time.Time) {
+	b.waiting = slices.DeleteFunc(b.waiting, func(h held) bool {
+		v, cause := m.judge(b, h.needs, now)
+		switch {
+		case v == ready:
+			m.emit(Deliver{Container: b.id, Frame: h.frame})
+		case v == refused:
+			m.count(cause)
+		case !now.Before(h.until):
+			m.tooLate(b, h, now)
+		default:
+			return false
+		}
+		return true
+	})
+}
+
+// judge says whether a container holds all that a frame needs, and begins to claim the
+// first that it does not.
+func (m *Machine) judge(b *box, needs []Claim, now time.Time) (verdict, Cause) {
+	var last time.Time
+	waits := false
+	for i, n := range needs {
+		c := b.claims[n.Key()]
+		if c == nil || !c.granted && !c.taking || !c.taking && c.MAC != n.MAC && now.Sub(c.bound) >= rebindAfter {
+			if c != nil && c.refused != 0 && !m.again(c, now) {
+				c.Claim, c.until = n, now.Add(rememberFor)
+				return refused, m.leave(b, needs[i:], now)
+			}
+			if cause := m.begin(b, n, now); cause != 0 {
+				m.leave(b, needs[i:], now)
+				return refused, cause
+			}
+			c = b.claims[n.Key()]
+		}
+		if !c.granted || c.taking {
+			return blocked, 0 // an address counts only with the MAC address that it is behind
+		}
+		waits = waits || c.installed.IsZero()
+		if c.installed.After(last) {
+			last = c.installed
+		}
+	}
+	if waits {
+		return blocked, 0
+	}
+	if now.Sub(last) > settled {
+		return refused, Delayed
+	}
+	return ready, 0
+}
+
+// leave notes the claims behind one that was refused, so that they are made with it, and
+// returns why it was.
+func (m *Machine) leave(b *box, needs []Claim, now time.Time) Cause {
+	c := b.claims[needs[0].Key()]
+	if c == nil || c.refused == 0 {
+		return Limit
+	}
+	cause := c.refused
+	for _, n := range needs[1:] {
+		if have := b.claims[n.Key()]; have == nil || have.refused != 0 {
+			m.remember(b, n, cause, c.holder, now)
+		}
+	}
+	return cause
+}
+
+// again reports whether a refused claim may be tried anew.
+func (m *Machine) again(c *claim, now time.Time) bool {
+	return !now.Before(c.retryAt)
+}
+
+// tooLate gives up a frame. Its claims are made after all, as soon as they can be, and the
+// engine tells of them in its place.
+func (m *Machine) tooLate(b *box, h held, now time.Time) {
+	for _, n := range h.needs {
+		switch c := b.claims[n.Key()]; {
+		case c == nil:
+			m.remember(b, n, Delayed, Holder{}, now)
+		case !c.granted && !c.taking:
+			c.Claim, c.until = n, now.Add(rememberFor)
+		case c.installed.IsZero():
+			c.late = true
+		}
+	}
+	m.count(Delayed)
+}
+
+// expire gives up the frames that have waited for too long.
+func (m *Machine) expire(now time.Time) {
+	for _, id := range m.ids() {
+		b := m.boxes[id]
+		b.waiting = slices.DeleteFunc(b.waiting, func(h held) bool {
+			old := !now.Before(h.until)
+			if old {
+				m.tooLate(b, h, now)
+			}
+			return old
+		})
+	}
+}
+
+// Installed says that the bridge has what was granted up to a generation.
+func (m *Machine) Installed(gen uint64, now time.Time) []Effect {
+	for _, id := range m.ids() {
+		b := m.boxes[id]
+		for _, c := range b.sorted() {
+			if !c.granted || c.gen > gen || !c.installed.IsZero() {
+				continue
+			}
+			c.installed = now
+			if c.late && c.Addr.IsValid() {
+				m.emit(Announce{Container: id, Claim: c.Claim})
+			}
+			c.late = false
+		}
+		m.advance(b, now)
+	}
+	m.expire(now)
+	return m.done()
+}

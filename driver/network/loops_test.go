@@ -1,0 +1,100 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"evio/datapath/packet"
+	"evio/driver"
+	"evio/driver/network/loop"
+)
+
+// heard is a device that keeps what is written to it.
+type heard struct {
+	idle
+	frames [][]byte
+}
+
+func (d *heard) WriteFrames(frames [][]byte) (int, error) {
+	for _, f := range frames {
+		d.frames = append(d.frames, bytes.Clone(f))
+	}
+	return len(frames), nil
+}
+
+// TestLoopIsMutedAndNamed: a container from whose port an own probe comes back has no
+// port until a minute is over, and the status names it.
+func TestLoopIsMutedAndNamed(t *testing.T) {
+	n := bare(t)
+	out := &heard{idle: "evf0"}
+	n.fabric = out
+	n.switched = newApplier(n.log, func(context.Context) error { return nil })
+	n.loops.watch = loop.New(nobodysMAC(), newLoopNumber)
+	spec := driver.EndpointSpec{ID: "e", HostIf: "evh1", MAC: [6]byte{2, 1}, Addrs: []netip.Addr{netip.MustParseAddr("10.9.0.5")}}
+	n.endpoints["e"] = &endpoint{spec: spec}
+	now := time.Now()
+
+	n.lookForLoops(now)
+	if len(out.frames) != 0 {
+		t.Fatal("a probe although nothing goes to all")
+	}
+	n.loops.frames.Add(1)
+	n.lookForLoops(now)
+	if len(out.frames) != 1 {
+		t.Fatalf("%d probes", len(out.frames))
+	}
+	probe := out.frames[0]
+	if src := packet.Source(probe); !packet.IsUnicast(src) || src[0]&2 == 0 {
+		t.Errorf("source %x", src)
+	}
+	if n.loopCame("e", append(bytes.Clone(probe[:12]), 0x08, 0x06), now) {
+		t.Error("another frame is taken for a probe")
+	}
+	foreign := packet.LoopProbe(nil, packet.MAC{6}, packet.LoopNumber{1})
+	if !n.loopCame("e", foreign, now) || n.looped("e") || n.drops.byCause()["loop-probe"] != 1 {
+		t.Error("another engine's probe is not counted, or mutes")
+	}
+	if !n.loopCame("e", probe, now) || !n.looped("e") || !n.containerPort(&endpoint{spec: spec}, nil).Mute {
+		t.Fatal("not muted")
+	}
+	faults := n.loopFaults()
+	if len(faults) != 1 || !strings.Contains(faults[0], "10.9.0.5") || !strings.Contains(faults[0], "take one of the two bridges away") {
+		t.Errorf("faults %q", faults)
+	}
+	n.lookForLoops(now.Add(loop.MutedFor - 1))
+	if !n.looped("e") {
+		t.Error("ends too early")
+	}
+	n.lookForLoops(now.Add(loop.MutedFor))
+	if n.looped("e") || len(n.loopFaults()) != 0 || n.loopCount() != 1 {
+		t.Error("does not end")
+	}
+
+	n.lookForLoops(now.Add(loop.MutedFor + loop.Every))
+	if n.loopCame("e", out.frames[len(out.frames)-1], now.Add(loop.MutedFor+loop.Every)); !n.looped("e") {
+		t.Error("not found again")
+	}
+	n.forgetLoop("e")
+	if n.looped("e") {
+		t.Error("a container that is gone is muted")
+	}
+}
+
+// In other networks than open ones nothing is sent, and nobody muted.
+func TestNoLoopsButInOpenNetworks(t *testing.T) {
+	for _, guard := range []string{driver.GuardStrict, driver.GuardClaim} {
+		n := bare(t)
+		n.spec.Guard = guard
+		n.startLoops()
+		if n.loops.watch != nil || n.looped("e") || n.loopCount() != 0 || n.loopFaults() != nil {
+			t.Errorf("%s: loops are looked for", guard)
+		}
+		if probe := packet.LoopProbe(nil, packet.MAC{6}, packet.LoopNumber{1}); !n.loopCame("e", probe, time.Now()) {
+			t.Errorf("%s: a probe goes on", guard)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/filters"
+)
+
+// Plugins implements Engine.
+func (e *DockerEngine) Plugins(ctx context.Context) ([]string, error) {
+	all, err := e.client.PluginList(ctx, filters.Args{})
+	if err != nil {
+		return nil, fmt.Errorf("ask Docker for its plugins: %w", err)
+	}
+	names := make([]string, 0, len(all))
+	for _, p := range all {
+		names = append(names, p.Name)
+	}
+	return names, nil
+}
+
+// shadowed returns a sentence for each name under which Docker does not find this
+// driver, because one of its managed plugins has it: asked for evio, Docker takes the
+// plugin evio:latest, enabled or not, and then finds no network driver called evio.
+func shadowed(names, plugins []string) []string {
+	var all []string
+	for _, name := range names {
+		if !strings.Contains(name, ":") && slices.Contains(plugins, name+":latest") {
+			all = append(all, fmt.Sprintf(
+				"Docker has a plugin named %s:latest and so does not find this driver by -d %s: give the plugin another name, such as evionet (docker plugin install --alias evionet)",
+				name, name))
+		}
+	}
+	return all
+}
+
+// learnShadowed finds out which names do not work. While Docker does not tell, what it
+// said last stands.
+func (d *Driver) learnShadowed(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	plugins, err := d.engine.Plugins(ctx)
+	if err != nil {
+		d.log.WithError(err).Debug("Docker's plugins are not known")
+		return
+	}
+	now := shadowed(d.names, plugins)
+	d.mu.Lock()
+	before := d.shadowed
+	d.shadowed = now
+	d.mu.Unlock()
+	for _, sentence := range now {
+		if !slices.Contains(before, sentence) {
+			d.log.Error(sentence)
+		}
+	}
+}
