@@ -267,7 +267,7 @@ func malformed(random *rand.Rand) nonsense {
 	case 3: // deep nesting
 		return nonsense{bytes: request("POST", path, "", strings.Repeat(`{"Options":[`, 50000)), wrong: true}
 	case 4: // no UTF-8
-		return nonsense{bytes: request("POST", path, "", `{"NetworkID": "`+string(garbage)+`"}`)}
+		return nonsense{bytes: request("POST", path, "", `{"NetworkID": "`+"\xff"+string(garbage)+`"}`)}
 	case 5: // another verb
 		return nonsense{bytes: request([]string{"GET", "PUT", "DELETE", "OPTIONS", "BREW"}[random.IntN(5)], path, "", body)}
 	case 6: // another path

@@ -91,6 +91,6 @@ func (p programs) database() string { return "unix:" + p.databaseSocket() }
 func (p programs) databaseSocket() string { return p.runDir + "/db.sock" }
 
 // management is how ovs-ofctl names a bridge, whatever directory it believes in.
-func (p programs) management(bridge string) string {
-	return "unix:" + p.runDir + "/" + bridge + ".mgmt"
-}
+func (p programs) management(bridge string) string { return "unix:" + p.managementSocket(bridge) }
+
+func (p programs) managementSocket(bridge string) string { return p.runDir + "/" + bridge + ".mgmt" }

@@ -3,11 +3,11 @@ package ovs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"strconv"
-	"strings"
 
 	openflow "github.com/digitalocean/go-openvswitch/ovs"
 )
@@ -27,19 +27,16 @@ func (s *Switch) meter(ctx context.Context, b *Bridge, before, now *memory) erro
 	if len(before.applied) > 0 {
 		maps.Copy(now.meters, before.meters) // they stay when their containers leave
 	}
-	numbers := []uint16{1, 2, 3, 4} // of the first containers, which then need not wait for it
+	var missing []uint16
 	for _, p := range b.Ports {
-		if p.Role == Container && p.Tag != 0 {
-			numbers = append(numbers, p.Tag)
+		if p.Role == Container && p.Tag != 0 && !now.meters[p.Tag] {
+			now.meters[p.Tag] = true
+			missing = append(missing, p.Tag)
 		}
 	}
-	for _, number := range numbers {
-		if s.unmetered.Load() || now.meters[number] {
-			continue
-		}
-		now.meters[number] = true
-		if err := s.addMeter(ctx, b.Name, number); err != nil {
-			if ctx.Err() != nil {
+	if len(missing) > 0 && !s.unmetered.Load() {
+		if err := addMeters(ctx, s.programs.managementSocket(b.Name), missing); err != nil {
+			if _, refused := errors.AsType[refusedMeter](err); !refused {
 				return err
 			}
 			s.unmetered.Store(true)
@@ -47,15 +44,6 @@ func (s *Switch) meter(ctx context.Context, b *Bridge, before, now *memory) erro
 		}
 	}
 	b.unmetered = s.unmetered.Load()
-	return nil
-}
-
-func (s *Switch) addMeter(ctx context.Context, bridge string, number uint16) error {
-	_, err := s.programs.run(ctx, nil, "ovs-ofctl", "--protocols="+openflow.ProtocolOpenFlow14, "add-meter", s.programs.management(bridge),
-		fmt.Sprintf("meter=%d,pktps,burst,stats,bands=type=drop,rate=%d,burst_size=%d", number, askRate, askBurst))
-	if err != nil && !strings.Contains(err.Error(), "METER_EXISTS") {
-		return fmt.Errorf("limit what a container asks about: %w", err)
-	}
 	return nil
 }
 
