@@ -24,6 +24,9 @@ TAG ?= $(if $(filter-out $(HOSTARCH),$(ARCH)),$(ARCH),latest)
 # What `make install` sets, such as SET="EVIO_LOG_LEVEL=debug".
 SET ?=
 FUZZTIME ?= 30s
+# What make repeat runs, and how often.
+LANE ?=
+N ?= 10
 # How long make soak breaks parts.
 DURATION ?= 20m
 # Which of the end-to-end tests are about faults and enemies.
@@ -118,16 +121,13 @@ footprint: deps tree plugin ## size of the plugin, resident memory of evio with 
 
 .PHONY: test
 test: deps tree plugin ## all tests: unit under the race detector, component, end to end; none skipped
-	@.ci/lane unit 9 $(MAKE) race
-	@.ci/lane component 9 $(MAKE) component
-	@.ci/lane e2e 22 $(MAKE) plugin-check e2e
-	@.ci/lane old-engine 5 $(MAKE) old-engine
-	@.ci/lane apps 12 $(MAKE) apps
-	@.ci/lane churn 14 $(MAKE) churn
-	@.ci/lane faults 15 $(MAKE) test-faults
-	@.ci/lane guard 14 $(MAKE) guard
-	@.ci/lane trust 10 $(MAKE) trust
-	@.ci/lane loop 4 $(MAKE) fault-loop
+	@while read -r name minutes targets <&3; do \
+	  .ci/lane $$name $$minutes $(MAKE) $$targets 3<&-; \
+	done 3< <(grep -v '^#' .ci/lanes)
+
+.PHONY: repeat
+repeat: deps tree plugin ## one lane of make test N times (10), such as LANE=component, told in dist/repeat.json
+	@.ci/repeat '$(LANE)' '$(N)'
 
 .PHONY: unit
 unit: ## unit tests; no root needed
@@ -227,4 +227,4 @@ $(GOLANGCI):
 
 .PHONY: clean
 clean: ## removes what was built, but for dist/tools
-	rm -rf $(DIST)/evio $(DIST)/demo $(DIST)/demo-log $(DIST)/footprint $(DIST)/plugin $(DIST)/amd64 $(DIST)/arm64 $(DIST)/ci $(DIST)/evio-*.tar.gz*
+	rm -rf $(DIST)/evio $(DIST)/demo $(DIST)/demo-log $(DIST)/footprint $(DIST)/plugin $(DIST)/amd64 $(DIST)/arm64 $(DIST)/ci $(DIST)/repeat $(DIST)/repeat.json $(DIST)/evio-*.tar.gz*
