@@ -35,7 +35,7 @@ const (
 // appendMessage appends an OpenFlow message.
 func appendMessage(b []byte, kind byte, xid uint32, body []byte) []byte {
 	b = append(b, ofVersion, kind)
-	b = binary.BigEndian.AppendUint16(b, uint16(ofHeaderLen+len(body))) //nolint:gosec // bodies of ours, and such as had a length
+	b = binary.BigEndian.AppendUint16(b, uint16(ofHeaderLen+len(body)))
 	b = binary.BigEndian.AppendUint32(b, xid)
 	return append(b, body...)
 }

@@ -96,7 +96,7 @@ func (b *bench) apply() {
 		b.t.Fatal(err)
 	}
 	socket := filepath.Join(b.runDir, "ovs-vswitchd.ctl")
-	if out, err := exec.CommandContext(b.t.Context(), "ovs-appctl", "-t", socket, "revalidator/wait").CombinedOutput(); err != nil { //nolint:gosec // the test's own switch
+	if out, err := exec.CommandContext(b.t.Context(), "ovs-appctl", "-t", socket, "revalidator/wait").CombinedOutput(); err != nil {
 		b.t.Fatalf("wait for the switch: %v: %s", err, out)
 	}
 }
