@@ -7,7 +7,7 @@
 #   cp config.json dist/plugin/ && docker plugin create evionet dist/plugin
 #
 # The binary is built outside: Debian's Go is older than what the module needs.
-# The suite with Open vSwitch 4.0 (docs/ARCHITECTURE.md).
+# The suite with Open vSwitch 4.0 (docs/decisions/045-own-open-vswitch-4.0.md).
 FROM debian:forky-slim AS rootfs
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends binutils ca-certificates openvswitch-switch

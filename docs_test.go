@@ -11,10 +11,10 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +115,7 @@ var quotedPath = regexp.MustCompile("`((?:driver|overlay|datapath|plugin|integra
 
 // TestDocsNameWhatThereIs looks for the files and folders that the documents name.
 func TestDocsNameWhatThereIs(t *testing.T) {
-	for _, doc := range []string{"README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/CONFIGURATION.md", "docs/SECURITY.md"} {
+	for _, doc := range documents(t) {
 		for _, m := range quotedPath.FindAllStringSubmatch(read(t, doc), -1) {
 			path := m[1]
 			if quotedConstant.MatchString("| `" + path + "` | x |") {
@@ -206,26 +206,102 @@ func TestArchitectureKnowsThePackages(t *testing.T) {
 	}
 }
 
-// link is one to a place within the same document.
-var link = regexp.MustCompile(`\]\(#([a-z0-9-]+)\)`)
+// documents returns the paths of all pages, from the root of the tree.
+func documents(t *testing.T) []string {
+	t.Helper()
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md"} {
+		found, err := filepath.Glob(filepath.FromSlash(pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no page is %s (%v): the test sees nothing", pattern, err)
+		}
+		for _, page := range found {
+			pages = append(pages, filepath.ToSlash(page))
+		}
+	}
+	return pages
+}
 
-// TestLinksLead looks for the headings that links within a document name.
+// link is a link of a page: its path, which is empty within the page, and its anchor.
+var link = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([a-z0-9-]+))?\)`)
+
+// TestLinksLead looks for the files and headings that links name.
 func TestLinksLead(t *testing.T) {
-	notInAnchor := regexp.MustCompile(`[^a-z0-9 _-]`)
-	for _, doc := range []string{"README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/CONFIGURATION.md", "docs/SECURITY.md"} {
-		text := read(t, doc)
-		anchors := map[string]bool{}
-		for line := range strings.Lines(text) {
-			if strings.HasPrefix(line, "#") {
-				heading := strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#")))
-				anchors[strings.ReplaceAll(notInAnchor.ReplaceAllString(heading, ""), " ", "-")] = true
+	for _, page := range documents(t) {
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			target := page
+			if m[1] != "" {
+				target = path.Join(path.Dir(page), m[1])
+			}
+			if _, err := os.Stat(filepath.FromSlash(target)); err != nil {
+				t.Errorf("%s: %s leads nowhere", page, m[0])
+			} else if m[2] != "" && !anchors(read(t, target))[m[2]] {
+				t.Errorf("%s: no heading for %s", page, m[0])
 			}
 		}
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			if !anchors[m[1]] {
-				t.Errorf("%s: no heading for %s", doc, strconv.Quote("#"+m[1]))
-			}
+	}
+}
+
+// notInAnchor is what GitHub leaves out of a heading to make its anchor.
+var notInAnchor = regexp.MustCompile(`[^a-z0-9 _-]`)
+
+// anchors returns the anchors of a page's headings.
+func anchors(page string) map[string]bool {
+	found := map[string]bool{}
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(line, "#") {
+			heading := strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#")))
+			found[strings.ReplaceAll(notInAnchor.ReplaceAllString(heading, ""), " ", "-")] = true
 		}
+	}
+	return found
+}
+
+// TestOperationsKnowTheFailures counts the rows of the table of failures, and asks of each what
+// happens and which file does it.
+func TestOperationsKnowTheFailures(t *testing.T) {
+	_, text, _ := strings.Cut(read(t, "docs/OPERATIONS.md"), "\n## Failures\n")
+	text, _, _ = strings.Cut(text, "\n### ")
+	rows := 0
+	for line := range strings.Lines(text) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 6 || cells[4] == " where " || strings.HasPrefix(cells[1], "--") {
+			continue
+		}
+		rows++
+		if strings.TrimSpace(cells[2]) == "" || !quotedPath.MatchString(cells[4]) {
+			t.Errorf("no effect or no place in the code: %s", line)
+		}
+	}
+	if rows < 93 {
+		t.Errorf("%d failures, and once there were 93: which one is lost?", rows)
+	}
+}
+
+// TestDecisionsAreListed compares the index of the decisions with the folder.
+func TestDecisionsAreListed(t *testing.T) {
+	listed := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^- \[(\d{3})\]\((\d{3}-[^)]+\.md)\): (.+)$`).FindAllStringSubmatch(read(t, "docs/decisions/README.md"), -1) {
+		if !strings.HasPrefix(m[2], m[1]) {
+			t.Errorf("%s is listed as %s", m[2], m[1])
+		}
+		listed["docs/decisions/"+m[2]] = m[3]
+	}
+	for _, page := range documents(t) {
+		if path.Dir(page) != "docs/decisions" || path.Base(page) == "README.md" {
+			continue
+		}
+		heading, _, _ := strings.Cut(read(t, page), "\n")
+		if want := strings.TrimPrefix(heading, "# "); listed[page] != want {
+			t.Errorf("%s is listed as %q, and its heading is %q", page, listed[page], want)
+		}
+		delete(listed, page)
+	}
+	for page := range listed {
+		t.Errorf("%s is listed and is not there", page)
 	}
 }
 

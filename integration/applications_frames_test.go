@@ -15,7 +15,7 @@ func frameRows() []application {
 		{name: "tag 10, full", run: tagged("8100", "000a", 1418)},
 		{name: "tag of a provider", run: tagged("88a8", "0014", 1414)},
 		{name: "two tags", run: tagged("88a8", "00148100000a", 1414)},
-		// Tag 0 says that there is none: the bridge refuses it (docs/ARCHITECTURE.md).
+		// Tag 0 says that there is none: the bridge refuses it (README.md).
 		{name: "tag 0", run: tagged("8100", "0000", 64), exception: []string{"8100:0 64 bytes"}},
 	}
 }

@@ -8,7 +8,7 @@
 #   trixie       the main tree, with a current engine and compose 2 from Debian's next suite
 #   bookworm     the old tree, for sites whose engine is 20.10: no servers in it
 #   switch       Open vSwitch of Debian's next suite, of which the plugin is made: 4.0 is the first
-#                that lets tunnels inside of containers through (docs/ARCHITECTURE.md)
+#                that lets tunnels inside of containers through (docs/decisions/045-own-open-vswitch-4.0.md)
 #
 #   EVIO_TREE      where the main tree lives; default /var/cache/evio/trixie
 #   EVIO_OLD_TREE  where the old tree lives; default /var/cache/evio/bookworm
