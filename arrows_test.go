@@ -108,6 +108,21 @@ func below(pkg, root string) bool {
 	return ok && (rest == "" || rest[0] == '/' || rest[0] == ' ')
 }
 
+// upward returns, for each package that imports one of its own ancestors in the tree,
+// what it imports. The tests of a package may import the package itself.
+func upward(g graph) []string {
+	var out []string
+	for _, from := range slices.Sorted(maps.Keys(g)) {
+		pkg, _, _ := strings.Cut(from, " ")
+		for _, to := range g[from] {
+			if ours := below(to, "evio"); ours && to != pkg && below(pkg, to) {
+				out = append(out, from+" → "+to)
+			}
+		}
+	}
+	return out
+}
+
 // load asks the go command for every package of the tree, its tests under every
 // build tag, and all they depend on.
 func load(t *testing.T) graph {
@@ -208,5 +223,29 @@ func TestViolations(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestNoPackageImportsItsParent holds the tree to its order: whoever reads a package
+// finds what it needs beside it or beneath it.
+func TestNoPackageImportsItsParent(t *testing.T) {
+	for _, v := range upward(load(t)) {
+		t.Errorf("%s: a package imports no folder that it lies in, so move what both need beside or below", v)
+	}
+}
+
+// TestUpward shows on a made-up tree what counts as the import of a parent.
+func TestUpward(t *testing.T) {
+	got := upward(graph{
+		"evio/driver":                {"evio/driver/network", "evio/driver/plane"},
+		"evio/driver [test]":         {"evio/driver", "evio/driver/drivertest"},
+		"evio/driver/network":        {"evio/driver/plane", "evio/overlay"},
+		"evio/driver/network [test]": {"evio/driver", "evio/driver/network"},
+		"evio/driver/network/loop":   {"evio/driver", "evio/driver/net"},
+		"github.com/a/b/c":           {"github.com/a/b"},
+	})
+	want := []string{"evio/driver/network [test] → evio/driver", "evio/driver/network/loop → evio/driver"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -8,14 +8,9 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-)
 
-// Claim is what a container has claimed by itself: an address behind a MAC address or,
-// if Addr is not valid, the MAC address alone.
-type Claim struct {
-	Addr netip.Addr
-	MAC  [6]byte
-}
+	"evio/driver/plane"
+)
 
 // maxClaims bounds the claims of one endpoint.
 const maxClaims = 32
@@ -33,10 +28,10 @@ func (r claimRecord) validate() error {
 	return nil
 }
 
-func (r *endpointRecord) claims() []Claim {
-	var out []Claim
+func (r *endpointRecord) claims() []plane.Claim {
+	var out []plane.Claim
 	for _, c := range r.Claims {
-		out = append(out, Claim{Addr: c.Addr, MAC: c.MAC})
+		out = append(out, plane.Claim{Addr: c.Addr, MAC: c.MAC})
 	}
 	return out
 }
@@ -45,7 +40,7 @@ func (r *endpointRecord) claims() []Claim {
 const claimPause = time.Second
 
 // claimed takes from the plane what a container has claimed, and has it stored soon.
-func (d *Driver) claimed(networkID, endpointID string, claims []Claim) {
+func (d *Driver) claimed(networkID, endpointID string, claims []plane.Claim) {
 	var records []claimRecord
 	for _, c := range claims[:min(len(claims), maxClaims)] {
 		records = append(records, claimRecord{Addr: c.Addr, MAC: c.MAC})

@@ -7,12 +7,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"evio/driver"
+	"evio/driver/plane"
 )
 
 var (
-	vip     = driver.Claim{Addr: netip.MustParseAddr("10.9.0.200"), MAC: [6]byte{2, 1}}
-	vrrpMAC = driver.Claim{MAC: [6]byte{0, 0, 0x5e, 0, 1, 51}}
+	vip     = plane.Claim{Addr: netip.MustParseAddr("10.9.0.200"), MAC: [6]byte{2, 1}}
+	vrrpMAC = plane.Claim{MAC: [6]byte{0, 0, 0x5e, 0, 1, 51}}
 )
 
 // What a container has claimed by itself outlives the plugin, and not its attachment.
@@ -26,11 +26,11 @@ func TestClaimsOutliveThePlugin(t *testing.T) {
 	r.plane.Claimed(net1, ep1, vip)
 	r.plane.Claimed(net1, ep1, vip, vrrpMAC)
 	r.plane.Claimed(net1, "unknown", vip)
-	claims := func() []driver.Claim {
+	claims := func() []plane.Claim {
 		e, _ := r.plane.Endpoint(net1, ep1)
 		return e.Claims
 	}
-	same := func(want ...driver.Claim) bool {
+	same := func(want ...plane.Claim) bool {
 		return cmp.Equal(want, claims(), cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty())
 	}
 	r.restart()

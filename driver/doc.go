@@ -1,6 +1,6 @@
 // Package driver is a libnetwork remote driver: it answers what Docker asks of a
 // network plugin over HTTP on unix sockets, keeps Docker's networks and endpoints
-// on disk, and has a [Plane] make them real.
+// on disk, and has a [evio/driver/plane.Plane] make them real.
 //
 // Docker calls CreateNetwork once in a network's life and tells a restarted plugin
 // nothing. So everything is stored before the reply goes out, and Start hands the

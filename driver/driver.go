@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/semaphore"
 
+	"evio/driver/plane"
 	"evio/driver/status"
 	"evio/driver/store"
 )
@@ -38,7 +39,7 @@ type Config struct {
 	// Store was opened with Kinds. It may be nil when Fault is set.
 	Store Store
 	// Plane may be nil when Fault is set.
-	Plane Plane
+	Plane plane.Plane
 	// Engine tells networks' names and ranges, and what it still has of the store. Nil:
 	// networks without evio.overlay stay local, and nothing is collected.
 	Engine Engine
@@ -66,7 +67,7 @@ type Config struct {
 type Driver struct {
 	engineID   string
 	store      Store
-	plane      Plane
+	plane      plane.Plane
 	engine     Engine
 	linkExists func(string) bool
 	deleteLink func(string) error

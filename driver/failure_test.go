@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"evio/driver"
 	"evio/driver/drivertest"
+	"evio/driver/plane"
 )
 
 var errInjected = errors.New("disk or switch is broken: mend it")
@@ -97,7 +97,7 @@ func TestFailureOfEachStepLeavesNothing(t *testing.T) {
 func TestPlaneThatCannotBegin(t *testing.T) {
 	r := newRig(t)
 	r.plane.Hook = func(context.Context, drivertest.Call) error {
-		return fmt.Errorf("wrapped: %w", driver.Unavailable{Err: errInjected})
+		return fmt.Errorf("wrapped: %w", plane.Unavailable{Err: errInjected})
 	}
 	r.start()
 	r.refusedWith("CreateNetwork", createNetwork(net1, "evio.overlay=t1"), errInjected.Error())

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/docker/go-plugins-helpers/network"
+
+	"evio/driver/plane"
 )
 
 // Join attaches a container: when it returns, an interface that Docker can move
@@ -47,7 +49,7 @@ func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*JoinRespo
 	d.mu.Unlock()
 	d.warnIfName(&rec)
 	resp := &JoinResponse{InterfaceName: rec.interfaceName(&netRec)}
-	resp.DisableGatewayService = netRec.Gateway == GatewayNone || netRec.Internal
+	resp.DisableGatewayService = netRec.Gateway == plane.GatewayNone || netRec.Internal
 	return resp, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/docker/go-plugins-helpers/network"
+
+	"evio/driver/plane"
 )
 
 // CreateNetwork makes a network. The same request again succeeds; a request that
@@ -41,7 +43,7 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 		return nil
 	})
 	if err := d.plane.AddNetwork(ctx, rec.spec()); err != nil {
-		_, unavailable := errors.AsType[Unavailable](err)
+		_, unavailable := errors.AsType[plane.Unavailable](err)
 		begun = !unavailable
 		return fmt.Errorf("create network: %w", err)
 	}
@@ -86,8 +88,8 @@ func newNetworkRecord(req *network.CreateNetworkRequest, engine engineVersion) (
 			return networkRecord{}, err
 		}
 	}
-	if len(subnets) == 0 && options.Guard == GuardStrict {
-		return networkRecord{}, fmt.Errorf("option %s=%s lets containers speak with Docker's addresses only, and the network has none (--ipam-driver null): give it a --subnet, or %s=%s", optionGuard, GuardStrict, optionGuard, GuardClaim)
+	if len(subnets) == 0 && options.Guard == plane.GuardStrict {
+		return networkRecord{}, fmt.Errorf("option %s=%s lets containers speak with Docker's addresses only, and the network has none (--ipam-driver null): give it a --subnet, or %s=%s", optionGuard, plane.GuardStrict, optionGuard, plane.GuardClaim)
 	}
 	return networkRecord{
 		ID: req.NetworkID, Overlay: options.Overlay, Named: options.Overlay != "",

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"evio/driver/plane"
 )
 
 // Options of a network, as in docker network create -o NAME=VALUE.
@@ -17,32 +19,7 @@ const (
 	optionMTU        = "com.docker.network.driver.mtu"
 )
 
-// Values of evio.gateway.
-const (
-	// GatewayDocker leaves the way out, and published ports, to a bridge that
-	// Docker adds itself.
-	GatewayDocker = "docker"
-	// GatewayNone leaves containers without a way out.
-	GatewayNone = "none"
-)
-
-// EncryptionRequired is the value of evio.encryption: frames leave the engine in
-// records only, never in clear text.
-const EncryptionRequired = "required"
-
-// Values of evio.guard: what a container may say with addresses that Docker has not
-// given it.
-const (
-	// GuardStrict lets a container speak with Docker's addresses only.
-	GuardStrict = "strict"
-	// GuardClaim lets it also take addresses that nobody holds, inside the subnets. It is
-	// the default.
-	GuardClaim = "claim"
-	// GuardOpen lets it also route, bridge and serve DHCP.
-	GuardOpen = "open"
-)
-
-var guardModes = []string{GuardStrict, GuardClaim, GuardOpen}
+var guardModes = []string{plane.GuardStrict, plane.GuardClaim, plane.GuardOpen}
 
 // Limits of the MTU in bytes: the least that every IPv4 (RFC 791) or IPv6
 // (RFC 8200 section 5) link carries, and the usual jumbo frame.
@@ -82,7 +59,7 @@ type networkOptions struct {
 // parseNetworkOptions reads the options of CreateNetwork: the user's are in a map
 // of their own within Docker's.
 func parseNetworkOptions(all map[string]any, engine engineVersion) (networkOptions, error) {
-	o := networkOptions{Gateway: GatewayDocker, Encryption: EncryptionRequired, Guard: GuardClaim, MTU: defaultMTU}
+	o := networkOptions{Gateway: plane.GatewayDocker, Encryption: plane.EncryptionRequired, Guard: plane.GuardClaim, MTU: defaultMTU}
 	var err error
 	if o.IPv6, err = flag(all, keyIPv6); err != nil {
 		return o, err
@@ -159,21 +136,21 @@ func (o *networkOptions) set(key string, value any) (err error) {
 		}
 		o.Overlay = text
 	case optionGateway:
-		if text != GatewayDocker && text != GatewayNone {
+		if text != plane.GatewayDocker && text != plane.GatewayNone {
 			return fmt.Errorf("option %s is %q: give %q (Docker adds a way out and publishes ports) or %q (no way out)",
-				optionGateway, clip(text), GatewayDocker, GatewayNone)
+				optionGateway, clip(text), plane.GatewayDocker, plane.GatewayNone)
 		}
 		o.Gateway = text
 	case optionEncryption:
-		if text != EncryptionRequired {
+		if text != plane.EncryptionRequired {
 			return fmt.Errorf("option %s is %q: %q, which is also the default, is the one value known: everything between engines is encrypted",
-				optionEncryption, clip(text), EncryptionRequired)
+				optionEncryption, clip(text), plane.EncryptionRequired)
 		}
 		o.Encryption = text
 	case optionGuard:
 		if !slices.Contains(guardModes, text) {
 			return fmt.Errorf("option %s is %q: give %q (containers speak with the addresses that Docker gives them), %q (they may also take free addresses of the subnets, as keepalived does; the default) or %q (they may also route, bridge and serve DHCP)",
-				optionGuard, clip(text), GuardStrict, GuardClaim, GuardOpen)
+				optionGuard, clip(text), plane.GuardStrict, plane.GuardClaim, plane.GuardOpen)
 		}
 		o.Guard = text
 	case optionMTU:
@@ -194,10 +171,10 @@ func (o *networkOptions) check(gatewayGiven bool) error {
 		return fmt.Errorf("option %s is %d: give a number of bytes from %d to %d", optionMTU, o.MTU, minMTU4, maxMTU)
 	}
 	if o.Internal {
-		if gatewayGiven && o.Gateway == GatewayDocker {
-			return fmt.Errorf("option %s=%s asks for a way out and --internal for none: leave one of them out", optionGateway, GatewayDocker)
+		if gatewayGiven && o.Gateway == plane.GatewayDocker {
+			return fmt.Errorf("option %s=%s asks for a way out and --internal for none: leave one of them out", optionGateway, plane.GatewayDocker)
 		}
-		o.Gateway = GatewayNone
+		o.Gateway = plane.GatewayNone
 	}
 	return nil
 }

@@ -9,10 +9,12 @@ import (
 
 	"github.com/docker/go-plugins-helpers/network"
 	"github.com/google/go-cmp/cmp"
+
+	"evio/driver/plane"
 )
 
 func TestOptions(t *testing.T) {
-	normal := networkOptions{Gateway: GatewayDocker, Encryption: EncryptionRequired, Guard: GuardClaim, MTU: 1400}
+	normal := networkOptions{Gateway: plane.GatewayDocker, Encryption: plane.EncryptionRequired, Guard: plane.GuardClaim, MTU: 1400}
 	with := func(change func(*networkOptions)) networkOptions {
 		o := normal
 		change(&o)
@@ -33,14 +35,14 @@ func TestOptions(t *testing.T) {
 		{"overlay empty", `{"com.docker.network.generic":{"evio.overlay":""}}`, normal, []string{"evio.overlay", "1 to 64"}},
 		{"overlay with a space", `{"com.docker.network.generic":{"evio.overlay":"a b"}}`, normal, []string{"evio.overlay", `"a b"`, "letters"}},
 		{"overlay no text", `{"com.docker.network.generic":{"evio.overlay":7}}`, normal, []string{"evio.overlay", "text"}},
-		{"gateway none", `{"com.docker.network.generic":{"evio.gateway":"none"}}`, with(func(o *networkOptions) { o.Gateway = GatewayNone }), nil},
+		{"gateway none", `{"com.docker.network.generic":{"evio.gateway":"none"}}`, with(func(o *networkOptions) { o.Gateway = plane.GatewayNone }), nil},
 		{"gateway docker", `{"com.docker.network.generic":{"evio.gateway":"docker"}}`, normal, nil},
 		{"gateway other", `{"com.docker.network.generic":{"evio.gateway":"anycast"}}`, normal, []string{"evio.gateway", "anycast", "docker", "none"}},
 		{"encryption", `{"com.docker.network.generic":{"evio.encryption":"required"}}`, normal, nil},
 		{"encryption other", `{"com.docker.network.generic":{"evio.encryption":"off"}}`, normal, []string{"evio.encryption", `"off"`, `"required"`, "the one value known"}},
-		{"guard strict", `{"com.docker.network.generic":{"evio.guard":"strict"}}`, with(func(o *networkOptions) { o.Guard = GuardStrict }), nil},
+		{"guard strict", `{"com.docker.network.generic":{"evio.guard":"strict"}}`, with(func(o *networkOptions) { o.Guard = plane.GuardStrict }), nil},
 		{"guard claim", `{"com.docker.network.generic":{"evio.guard":"claim"}}`, normal, nil},
-		{"guard open", `{"com.docker.network.generic":{"evio.guard":"open"}}`, with(func(o *networkOptions) { o.Guard = GuardOpen }), nil},
+		{"guard open", `{"com.docker.network.generic":{"evio.guard":"open"}}`, with(func(o *networkOptions) { o.Guard = plane.GuardOpen }), nil},
 		{"guard other", `{"com.docker.network.generic":{"evio.guard":"off"}}`, normal, []string{"evio.guard", `"off"`, `"strict"`, `"claim"`, `"open"`, "keepalived", "DHCP"}},
 		{"guard in capitals", `{"com.docker.network.generic":{"evio.guard":"Open"}}`, normal, []string{"evio.guard", `"Open"`}},
 		{"guard no text", `{"com.docker.network.generic":{"evio.guard":true}}`, normal, []string{"evio.guard", "text"}},
@@ -50,10 +52,10 @@ func TestOptions(t *testing.T) {
 		{"mtu too small", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"575"}}`, normal, []string{"575", "576 to 9000"}},
 		{"mtu too large", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"9001"}}`, normal, []string{"9001", "576 to 9000"}},
 		{"mtu no number", `{"com.docker.network.generic":{"com.docker.network.driver.mtu":"big"}}`, normal, []string{"big", "576 to 9000"}},
-		{"internal", `{"com.docker.network.internal":true}`, with(func(o *networkOptions) { o.Internal, o.Gateway = true, GatewayNone }), nil},
+		{"internal", `{"com.docker.network.internal":true}`, with(func(o *networkOptions) { o.Internal, o.Gateway = true, plane.GatewayNone }), nil},
 		{
 			"internal and none", `{"com.docker.network.internal":true,"com.docker.network.generic":{"evio.gateway":"none"}}`,
-			with(func(o *networkOptions) { o.Internal, o.Gateway = true, GatewayNone }), nil,
+			with(func(o *networkOptions) { o.Internal, o.Gateway = true, plane.GatewayNone }), nil,
 		},
 		{
 			"internal and docker", `{"com.docker.network.internal":true,"com.docker.network.generic":{"evio.gateway":"docker"}}`,
@@ -64,7 +66,7 @@ func TestOptions(t *testing.T) {
 		{"Docker's own among the user's", `{"com.docker.network.generic":{"com.docker.network.enable_ipv4":"true","com.docker.network.advertise_addr_nmsgs":"1"}}`, normal, nil},
 		{
 			"internal as an option too", `{"com.docker.network.internal":true,"com.docker.network.generic":{"com.docker.network.internal":"true"}}`,
-			with(func(o *networkOptions) { o.Internal, o.Gateway = true, GatewayNone }), nil,
+			with(func(o *networkOptions) { o.Internal, o.Gateway = true, plane.GatewayNone }), nil,
 		},
 		{"prefix of interfaces", `{"com.docker.network.generic":{"com.docker.network.container_iface_prefix":"lan"}}`, with(func(o *networkOptions) { o.IfPrefix = "lan" }), nil},
 		{"mistyped", `{"com.docker.network.generic":{"evio.overly":"x"}}`, normal, []string{`"evio.overly"`, "did you mean evio.overlay?", "evio.gateway, evio.encryption, evio.guard, com.docker.network.driver.mtu, com.docker.network.container_iface_prefix"}},
@@ -132,13 +134,13 @@ func TestMTUWithIPv6(t *testing.T) {
 func TestStrictNeedsAddresses(t *testing.T) {
 	null := []*network.IPAMData{{AddressSpace: "null", Pool: "0.0.0.0/0", Gateway: "0.0.0.0/0"}}
 	pool := []*network.IPAMData{{Pool: "10.9.0.0/24", Gateway: "10.9.0.1/24"}}
-	for guard, data := range map[string][]*network.IPAMData{GuardStrict: pool, GuardClaim: null, GuardOpen: null} {
+	for guard, data := range map[string][]*network.IPAMData{plane.GuardStrict: pool, plane.GuardClaim: null, plane.GuardOpen: null} {
 		req := network.CreateNetworkRequest{NetworkID: "n", IPv4Data: data, Options: map[string]any{keyGeneric: map[string]any{optionGuard: guard}}}
 		if rec, err := newNetworkRecord(&req, engineVersion{}); err != nil || rec.Guard != guard {
 			t.Errorf("%s: %+v, %v", guard, rec, err)
 		}
 		req.IPv4Data = null
-		if _, err := newNetworkRecord(&req, engineVersion{}); (err != nil) != (guard == GuardStrict) || err != nil && !strings.Contains(err.Error(), "--ipam-driver null") {
+		if _, err := newNetworkRecord(&req, engineVersion{}); (err != nil) != (guard == plane.GuardStrict) || err != nil && !strings.Contains(err.Error(), "--ipam-driver null") {
 			t.Errorf("%s without addresses: %v", guard, err)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"evio/driver"
 	"evio/driver/drivertest"
+	"evio/driver/plane"
 	"evio/driver/status"
 )
 
@@ -37,7 +37,7 @@ func TestUsualSequence(t *testing.T) {
 	r := newRig(t).start()
 	r.ok("CreateNetwork", createNetwork(net1, "evio.overlay=t1", "com.docker.network.driver.mtu=1350"))
 	spec, _ := r.plane.Network(net1)
-	if spec.Overlay != "t1" || spec.MTU != 1350 || spec.Gateway != driver.GatewayDocker || fmt.Sprint(spec.Subnets) != "[10.9.0.0/24]" {
+	if spec.Overlay != "t1" || spec.MTU != 1350 || spec.Gateway != plane.GatewayDocker || fmt.Sprint(spec.Subnets) != "[10.9.0.0/24]" {
 		t.Errorf("network in the plane: %+v", spec)
 	}
 

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"evio/driver/plane"
 )
 
 // Kinds of objects in the store.
@@ -49,10 +51,10 @@ func (r *networkRecord) validate() error {
 			return fmt.Errorf("overlay: %w", err)
 		}
 	}
-	if r.Gateway != GatewayDocker && r.Gateway != GatewayNone {
+	if r.Gateway != plane.GatewayDocker && r.Gateway != plane.GatewayNone {
 		return fmt.Errorf("gateway %q", clip(r.Gateway))
 	}
-	if r.Encryption != EncryptionRequired {
+	if r.Encryption != plane.EncryptionRequired {
 		return fmt.Errorf("encryption %q", clip(r.Encryption))
 	}
 	if !slices.Contains(guardModes, r.Guard) {
@@ -87,8 +89,8 @@ func (r *networkRecord) sameRequest(o *networkRecord) bool {
 		slices.Equal(r.Subnets, o.Subnets)
 }
 
-func (r *networkRecord) spec() NetworkSpec {
-	return NetworkSpec{
+func (r *networkRecord) spec() plane.NetworkSpec {
+	return plane.NetworkSpec{
 		ID: r.ID, Overlay: r.Overlay, MTU: r.MTU, Gateway: r.Gateway, Encryption: r.Encryption, Guard: r.Guard, Internal: r.Internal,
 		Subnets: slices.Clone(r.Subnets), Gateways: slices.Clone(r.Gateways), Ranges: slices.Clone(r.Ranges),
 	}
@@ -167,8 +169,8 @@ func (r *endpointRecord) shareAddress(o *endpointRecord) bool {
 // key is the endpoint's ID in the store.
 func (r *endpointRecord) key() string { return r.Network + "/" + r.ID }
 
-func (r *endpointRecord) spec(adopt bool) EndpointSpec {
-	spec := EndpointSpec{
+func (r *endpointRecord) spec(adopt bool) plane.EndpointSpec {
+	spec := plane.EndpointSpec{
 		NetworkID: r.Network, ID: r.ID, MAC: r.MAC, Addrs: slices.Clone(r.Addrs),
 		HostIf: r.HostIf, ContainerIf: r.ContainerIf, SandboxKey: r.SandboxKey, Adopt: adopt,
 	}
@@ -210,7 +212,7 @@ func (a *hwAddr) UnmarshalText(b []byte) error {
 }
 
 func decodeNetwork(id string, body []byte) (networkRecord, error) {
-	r := networkRecord{Encryption: EncryptionRequired, Guard: GuardClaim} // of a network older than the options
+	r := networkRecord{Encryption: plane.EncryptionRequired, Guard: plane.GuardClaim} // of a network older than the options
 	if err := json.Unmarshal(body, &r); err != nil {
 		return r, err
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/docker/go-plugins-helpers/network"
 	"pgregory.net/rapid"
+
+	"evio/driver/plane"
 )
 
 func TestDerivedMAC(t *testing.T) {
@@ -45,7 +47,7 @@ func TestVethNames(t *testing.T) {
 func TestOlderNetworks(t *testing.T) {
 	const network = `{"id":"n","gateway":"none","mtu":1400`
 	r, err := decodeNetwork("n", []byte(network+"}"))
-	if spec := r.spec(); err != nil || spec.Encryption != EncryptionRequired || spec.Guard != GuardClaim {
+	if spec := r.spec(); err != nil || spec.Encryption != plane.EncryptionRequired || spec.Guard != plane.GuardClaim {
 		t.Errorf("%+v, %v", spec, err)
 	}
 	for _, other := range []string{`"encryption":""`, `"encryption":"preferred"`, `"guard":""`, `"guard":"off"`, `"gateways":["224.0.0.1"]`} {
@@ -130,7 +132,7 @@ func FuzzEndpointOptions(f *testing.F) {
 	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":null,"Options":{"com.docker.network.generic":{"evio.mtu":1}}}`))
 	f.Add([]byte(`{"NetworkID":"n","EndpointID":"e","Interface":{"MacAddress":"01:00:00:00:00:00"}}`))
 	d := &Driver{engineID: "engine"}
-	n := networkRecord{ID: "n", Gateway: GatewayDocker, Encryption: EncryptionRequired, Guard: GuardClaim, MTU: defaultMTU}
+	n := networkRecord{ID: "n", Gateway: plane.GatewayDocker, Encryption: plane.EncryptionRequired, Guard: plane.GuardClaim, MTU: defaultMTU}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var req network.CreateEndpointRequest
 		if json.Unmarshal(body, &req) != nil || checkID("endpoint", req.EndpointID) != nil {

@@ -8,11 +8,8 @@ import (
 	"slices"
 	"sync"
 
-	"evio/driver"
 	"evio/driver/collector"
 )
-
-var _ driver.Engine = (*Engine)(nil)
 
 // Engine has the networks and endpoints it was told of, all by the driver evio and
 // without ranges unless it was told some, and those that every engine has. The zero

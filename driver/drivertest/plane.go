@@ -10,10 +10,10 @@ import (
 	"slices"
 	"sync"
 
-	"evio/driver"
+	"evio/driver/plane"
 )
 
-var _ driver.Plane = (*Plane)(nil)
+var _ plane.Plane = (*Plane)(nil)
 
 // Call is one call of the plane as a Hook sees it.
 type Call struct {
@@ -24,7 +24,7 @@ type Call struct {
 }
 
 // Plane keeps networks and endpoints in memory and checks the promises that
-// driver.Plane makes to an implementation. The zero value is ready.
+// plane.Plane makes to an implementation. The zero value is ready.
 type Plane struct {
 	// Hook, if set, is called twice in each method and makes it fail, wait or
 	// panic. It is set before the first call. A method whose Hook fails after its
@@ -32,13 +32,13 @@ type Plane struct {
 	Hook func(ctx context.Context, c Call) error
 
 	mu         sync.Mutex
-	networks   map[string]driver.NetworkSpec
-	endpoints  map[string]driver.EndpointSpec
+	networks   map[string]plane.NetworkSpec
+	endpoints  map[string]plane.EndpointSpec
 	busy       map[string]string
 	violations []string
 	log        []string
 	owners     func() map[string][]string
-	kept       func(networkID, endpointID string, claims []driver.Claim)
+	kept       func(networkID, endpointID string, claims []plane.Claim)
 }
 
 func endpointKey(network, id string) string { return network + "/" + id }
@@ -60,8 +60,8 @@ func (p *Plane) call(ctx context.Context, c Call, work func() error) error {
 	}
 	if p.busy == nil {
 		p.busy = map[string]string{}
-		p.networks = map[string]driver.NetworkSpec{}
-		p.endpoints = map[string]driver.EndpointSpec{}
+		p.networks = map[string]plane.NetworkSpec{}
+		p.endpoints = map[string]plane.EndpointSpec{}
 	}
 	p.busy[key] = c.Op
 	p.log = append(p.log, c.Op)
@@ -92,8 +92,8 @@ func (p *Plane) hook(ctx context.Context, c Call) error {
 	return p.Hook(ctx, c)
 }
 
-// AddNetwork implements driver.Plane.
-func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
+// AddNetwork implements plane.Plane.
+func (p *Plane) AddNetwork(ctx context.Context, spec plane.NetworkSpec) error {
 	return p.call(ctx, Call{Op: "AddNetwork", Network: spec.ID}, func() error {
 		if spec.MTU == 0 || spec.Gateway == "" {
 			p.violations = append(p.violations, fmt.Sprintf("AddNetwork with %+v", spec))
@@ -110,7 +110,7 @@ func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
 	})
 }
 
-// Sweep implements driver.Plane.
+// Sweep implements plane.Plane.
 func (p *Plane) Sweep(owners func() map[string][]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +131,7 @@ func (p *Plane) Owners() map[string][]string {
 	return owners()
 }
 
-// SetOverlay implements driver.Plane.
+// SetOverlay implements plane.Plane.
 func (p *Plane) SetOverlay(ctx context.Context, id, overlay string) error {
 	return p.call(ctx, Call{Op: "SetOverlay", Network: id}, func() error {
 		spec, ok := p.networks[id]
@@ -145,7 +145,7 @@ func (p *Plane) SetOverlay(ctx context.Context, id, overlay string) error {
 	})
 }
 
-// SetRanges implements driver.Plane.
+// SetRanges implements plane.Plane.
 func (p *Plane) SetRanges(ctx context.Context, id string, ranges []netip.Prefix) error {
 	return p.call(ctx, Call{Op: "SetRanges", Network: id}, func() error {
 		spec, ok := p.networks[id]
@@ -159,23 +159,23 @@ func (p *Plane) SetRanges(ctx context.Context, id string, ranges []netip.Prefix)
 	})
 }
 
-// RemoveNetwork implements driver.Plane.
+// RemoveNetwork implements plane.Plane.
 func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 	return p.call(ctx, Call{Op: "RemoveNetwork", Network: id}, func() error {
 		delete(p.networks, id)
-		maps.DeleteFunc(p.endpoints, func(_ string, e driver.EndpointSpec) bool { return e.NetworkID == id })
+		maps.DeleteFunc(p.endpoints, func(_ string, e plane.EndpointSpec) bool { return e.NetworkID == id })
 		return nil
 	})
 }
 
-// CheckEndpoint implements driver.Plane: no other engine has anything, unless Hook says
+// CheckEndpoint implements plane.Plane: no other engine has anything, unless Hook says
 // so.
-func (p *Plane) CheckEndpoint(ctx context.Context, spec driver.EndpointSpec) error {
+func (p *Plane) CheckEndpoint(ctx context.Context, spec plane.EndpointSpec) error {
 	return p.call(ctx, Call{Op: "CheckEndpoint", Network: spec.NetworkID, Endpoint: spec.ID}, func() error { return nil })
 }
 
-// KeepClaims implements driver.Plane.
-func (p *Plane) KeepClaims(kept func(networkID, endpointID string, claims []driver.Claim)) {
+// KeepClaims implements plane.Plane.
+func (p *Plane) KeepClaims(kept func(networkID, endpointID string, claims []plane.Claim)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kept != nil || len(p.networks) > 0 {
@@ -185,15 +185,15 @@ func (p *Plane) KeepClaims(kept func(networkID, endpointID string, claims []driv
 }
 
 // Claimed is what the plane says when a container has claimed something.
-func (p *Plane) Claimed(networkID, endpointID string, claims ...driver.Claim) {
+func (p *Plane) Claimed(networkID, endpointID string, claims ...plane.Claim) {
 	p.mu.Lock()
 	kept := p.kept
 	p.mu.Unlock()
 	kept(networkID, endpointID, claims)
 }
 
-// AddEndpoint implements driver.Plane.
-func (p *Plane) AddEndpoint(ctx context.Context, spec driver.EndpointSpec) error {
+// AddEndpoint implements plane.Plane.
+func (p *Plane) AddEndpoint(ctx context.Context, spec plane.EndpointSpec) error {
 	return p.call(ctx, Call{Op: "AddEndpoint", Network: spec.NetworkID, Endpoint: spec.ID}, func() error {
 		if _, ok := p.networks[spec.NetworkID]; !ok {
 			p.violations = append(p.violations, "AddEndpoint in unknown "+spec.NetworkID)
@@ -207,7 +207,7 @@ func (p *Plane) AddEndpoint(ctx context.Context, spec driver.EndpointSpec) error
 	})
 }
 
-// RemoveEndpoint implements driver.Plane.
+// RemoveEndpoint implements plane.Plane.
 func (p *Plane) RemoveEndpoint(ctx context.Context, networkID, id string) error {
 	return p.call(ctx, Call{Op: "RemoveEndpoint", Network: networkID, Endpoint: id}, func() error {
 		delete(p.endpoints, endpointKey(networkID, id))
@@ -216,7 +216,7 @@ func (p *Plane) RemoveEndpoint(ctx context.Context, networkID, id string) error 
 }
 
 // Network returns what was last asked of a network that is there.
-func (p *Plane) Network(id string) (driver.NetworkSpec, bool) {
+func (p *Plane) Network(id string) (plane.NetworkSpec, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	spec, ok := p.networks[id]
@@ -224,7 +224,7 @@ func (p *Plane) Network(id string) (driver.NetworkSpec, bool) {
 }
 
 // Endpoint returns what was last asked of an endpoint that is there.
-func (p *Plane) Endpoint(networkID, id string) (driver.EndpointSpec, bool) {
+func (p *Plane) Endpoint(networkID, id string) (plane.EndpointSpec, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	spec, ok := p.endpoints[endpointKey(networkID, id)]
@@ -257,7 +257,7 @@ func (p *Plane) Ops() []string {
 	return slices.Clone(p.log)
 }
 
-// Violations returns what the driver did against the contract of driver.Plane.
+// Violations returns what the driver did against the contract of plane.Plane.
 func (p *Plane) Violations() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -3,11 +3,8 @@ package drivertest
 import (
 	"sync"
 
-	"evio/driver"
 	"evio/driver/store"
 )
-
-var _ driver.Store = (*Store)(nil)
 
 // Store is a store on disk that can be made to fail. What it could not delete it
 // deletes later, as the one beneath does.

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/directory"
 )
@@ -21,7 +21,7 @@ const (
 // advise adds to the error of an address that Docker has chosen and cannot be had what
 // helps. Docker takes the address back, and hands out the lowest free one at each try: a
 // network driver can neither keep it from that nor choose another address.
-func (n *network) advise(ctx context.Context, node *overlay.Node, spec driver.EndpointSpec, err error) error {
+func (n *network) advise(ctx context.Context, node *overlay.Node, spec plane.EndpointSpec, err error) error {
 	var conflict *directory.ConflictError
 	switch {
 	case errors.As(err, &conflict) && conflict.Key.Addr.IsValid():

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/directory"
 	"evio/overlay/identity"
@@ -29,7 +29,7 @@ func TestAdviceForAnAddressThatDockerChose(t *testing.T) {
 	n := bare(t)
 	n.spec.Subnets = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/29")}
 	n.spec.Gateways = []netip.Addr{addr("10.9.0.4")}
-	n.endpoints["e"] = &endpoint{spec: driver.EndpointSpec{Addrs: []netip.Addr{addr("10.9.0.3")}}}
+	n.endpoints["e"] = &endpoint{spec: plane.EndpointSpec{Addrs: []netip.Addr{addr("10.9.0.3")}}}
 	node := overlay.New(overlay.Config{Overlay: "blue", Key: key, Subnets: n.spec.Subnets, Book: book, Sessions: sessions{n}, Fabric: fabric{n}, Log: quiet()})
 	done := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -41,7 +41,7 @@ func TestAdviceForAnAddressThatDockerChose(t *testing.T) {
 		cancel()
 		<-done
 	}()
-	spec := driver.EndpointSpec{MAC: [6]byte{2, 1}, Addrs: []netip.Addr{addr("10.9.0.2")}}
+	spec := plane.EndpointSpec{MAC: [6]byte{2, 1}, Addrs: []netip.Addr{addr("10.9.0.2")}}
 	held := &directory.ConflictError{Key: directory.Key{Addr: spec.Addrs[0]}, Name: "b@example.org at site b"}
 	text := n.advise(t.Context(), node, spec, held).Error()
 	for _, part := range []string{"10.9.0.2 belongs to b@example.org at site b", "at each try", "--subnet", "--ip-range", "--ip 10.9.0.5, which is free now"} {

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"evio/datapath/packet"
-	"evio/driver"
 	"evio/driver/network/claims"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/directory"
 	"evio/overlay/moves"
@@ -132,7 +132,7 @@ func (n *network) tagged(tag uint16) string {
 
 // beginClaims takes from other containers here what Docker has given to this one, and
 // gives it what it claimed in an earlier life of the plugin.
-func (n *network) beginClaims(spec driver.EndpointSpec) {
+func (n *network) beginClaims(spec plane.EndpointSpec) {
 	var kept []claims.Claim
 	for _, c := range spec.Claims {
 		kept = append(kept, claims.Claim(c))

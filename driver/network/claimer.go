@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"evio/driver"
 	"evio/driver/network/admission"
 	"evio/driver/network/claims"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/directory"
 )
@@ -296,9 +296,9 @@ func (p *Plane) keepClaims(network, endpoint string, list []claims.Claim) {
 	if kept == nil {
 		return
 	}
-	out := make([]driver.Claim, len(list))
+	out := make([]plane.Claim, len(list))
 	for i, c := range list {
-		out[i] = driver.Claim(c)
+		out[i] = plane.Claim(c)
 	}
 	kept(network, endpoint, out)
 }

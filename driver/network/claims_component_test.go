@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"evio/datapath/packet"
-	"evio/driver"
 	"evio/driver/network/claims"
+	"evio/driver/plane"
 	"evio/overlay/overlaytest"
 )
 
@@ -76,8 +76,8 @@ func TestContainerClaimsAnAddress(t *testing.T) {
 	server.Befriend("a@example.net", "b@example.net")
 	ra := newRig(t, server, "a", 1)
 	rb := newRig(t, server, "b", 2, ra)
-	kept := make(chan []driver.Claim, 64)
-	ra.plane.KeepClaims(func(_, _ string, c []driver.Claim) { kept <- c })
+	kept := make(chan []plane.Claim, 64)
+	ra.plane.KeepClaims(func(_, _ string, c []plane.Claim) { kept <- c })
 	ra.addNetwork("claims")
 	rb.addNetwork("claims")
 	a1, a2, b1 := ra.box(1), ra.box(2), rb.box(11)
@@ -91,7 +91,7 @@ func TestContainerClaimsAnAddress(t *testing.T) {
 		eventually(t, "its own site reaches it", reaches(a2, vip))
 		eventually(t, "another site reaches it", reaches(b1, vip))
 	}
-	if c := <-kept; len(c) != 1 || c[0] != (driver.Claim{Addr: vip4, MAC: a1.spec.MAC}) {
+	if c := <-kept; len(c) != 1 || c[0] != (plane.Claim{Addr: vip4, MAC: a1.spec.MAC}) {
 		t.Errorf("kept %v", c)
 	}
 
@@ -145,9 +145,9 @@ func TestContainerClaimsAnAddress(t *testing.T) {
 func TestClaimsAreKeptOverARestart(t *testing.T) {
 	server := overlaytest.New()
 	r := newRig(t, server, "a", 1)
-	var last []driver.Claim
-	news := make(chan []driver.Claim, 64)
-	r.plane.KeepClaims(func(_, _ string, c []driver.Claim) { news <- c })
+	var last []plane.Claim
+	news := make(chan []plane.Claim, 64)
+	r.plane.KeepClaims(func(_, _ string, c []plane.Claim) { news <- c })
 	r.addNetwork("claims")
 	a, b := r.box(1), r.box(2)
 	a.attach()

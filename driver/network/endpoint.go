@@ -12,7 +12,7 @@ import (
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
 	"evio/datapath/packet"
-	"evio/driver"
+	"evio/driver/plane"
 )
 
 // announceAt is when, after its link came up, a container's addresses are made
@@ -25,7 +25,7 @@ const carrierWait = time.Minute
 // endpoint is a container's attachment. It holds its addresses from the beginning,
 // so that no other one is given them meanwhile.
 type endpoint struct {
-	spec   driver.EndpointSpec
+	spec   plane.EndpointSpec
 	life   context.Context //nolint:containedctx // ends its announcements
 	cancel context.CancelFunc
 	gone   atomic.Bool // its interface went away, which was logged
@@ -37,7 +37,7 @@ type endpoint struct {
 
 // addEndpoint makes the pair, claims the addresses, and puts the host end on the
 // bridge. On error nothing of it is left.
-func (n *network) addEndpoint(ctx context.Context, spec driver.EndpointSpec) (err error) {
+func (n *network) addEndpoint(ctx context.Context, spec plane.EndpointSpec) (err error) {
 	there, err := n.present(spec)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (n *network) awaitPort(ctx context.Context, e *endpoint) error {
 
 // present returns the endpoint if it is there already. One whose interface went away
 // with its container, without a word of Docker's, is given up.
-func (n *network) present(spec driver.EndpointSpec) (*endpoint, error) {
+func (n *network) present(spec plane.EndpointSpec) (*endpoint, error) {
 	n.mu.Lock()
 	old := n.endpoints[spec.ID]
 	n.mu.Unlock()
@@ -120,7 +120,7 @@ func (n *network) present(spec driver.EndpointSpec) (*endpoint, error) {
 
 // reserve gives the endpoint its addresses within this network, and refuses it if
 // another container has one of them.
-func (n *network) reserve(spec driver.EndpointSpec) (*endpoint, error) {
+func (n *network) reserve(spec plane.EndpointSpec) (*endpoint, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -136,7 +136,7 @@ func (n *network) reserve(spec driver.EndpointSpec) (*endpoint, error) {
 	return e, nil
 }
 
-func (n *network) takenLocked(spec driver.EndpointSpec) error {
+func (n *network) takenLocked(spec plane.EndpointSpec) error {
 	for _, e := range n.endpoints {
 		if e.spec.MAC == spec.MAC {
 			return fmt.Errorf("MAC address %s belongs to another container of this network: choose another one", net.HardwareAddr(spec.MAC[:]))
@@ -169,7 +169,7 @@ func (n *network) release(e *endpoint) {
 }
 
 // makeInterface makes the veth pair, or checks that an adopted one is there.
-func (n *network) makeInterface(spec driver.EndpointSpec) error {
+func (n *network) makeInterface(spec plane.EndpointSpec) error {
 	if spec.Adopt {
 		index, err := netdev.Index(spec.HostIf)
 		if err != nil {
@@ -203,13 +203,13 @@ func (n *network) limitOffloads(device string) error {
 	return netdev.LimitOffloads(device, keep)
 }
 
-func (n *network) markInterface(spec driver.EndpointSpec) error {
+func (n *network) markInterface(spec plane.EndpointSpec) error {
 	return setMark(spec.HostIf, deviceMark(n.engine, n.spec.ID, markEndpoint, spec.ID))
 }
 
 // adopt takes endpoints whose interfaces are still there onto the bridge before that is
 // touched. What is wrong with the others AddEndpoint says.
-func (n *network) adopt(endpoints []driver.EndpointSpec) {
+func (n *network) adopt(endpoints []plane.EndpointSpec) {
 	for _, spec := range endpoints {
 		if n.makeInterface(spec) != nil {
 			continue
@@ -250,7 +250,7 @@ func (n *network) removeEndpoint(ctx context.Context, id string) error {
 
 // announce waits until the container's link is up and then tells the neighbours,
 // here and over the overlay, which MAC its addresses have now.
-func (n *network) announce(ctx context.Context, spec driver.EndpointSpec) {
+func (n *network) announce(ctx context.Context, spec plane.EndpointSpec) {
 	up, cancel := context.WithTimeout(ctx, carrierWait)
 	defer cancel()
 	if err := netdev.WaitCarrier(up, spec.HostIf); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evio/datapath/netdev"
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/driver/status"
 	"evio/overlay/overlaytest"
 )
@@ -225,7 +225,7 @@ func TestRestartAdoptsContainers(t *testing.T) {
 	if err := one.join(); err == nil {
 		t.Error("a plane that ended took a container")
 	}
-	if err := r.plane.AddNetwork(t.Context(), driver.NetworkSpec{ID: netID, MTU: testMTU}); !errors.Is(err, errClosed) {
+	if err := r.plane.AddNetwork(t.Context(), plane.NetworkSpec{ID: netID, MTU: testMTU}); !errors.Is(err, errClosed) {
 		t.Errorf("a network of a plane that ended: %v", err)
 	}
 	r.start()

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"evio/datapath/packet"
-	"evio/driver"
 	"evio/driver/network/loop"
+	"evio/driver/plane"
 	"evio/overlay"
 )
 
@@ -28,7 +28,7 @@ type loops struct {
 // startLoops begins to look for loops, in an open network only: in others a container
 // sends nothing that it did not make itself.
 func (n *network) startLoops() {
-	if n.spec.Guard != driver.GuardOpen {
+	if n.spec.Guard != plane.GuardOpen {
 		return
 	}
 	n.loops.mac = nobodysMAC()
@@ -39,7 +39,7 @@ func (n *network) startLoops() {
 // claimProbes has the network's node hold the MAC address of the probes, so that other
 // engines take them.
 func (n *network) claimProbes(node *overlay.Node) {
-	if n.spec.Guard != driver.GuardOpen {
+	if n.spec.Guard != plane.GuardOpen {
 		return
 	}
 	if err := node.Claim(n.ctx, nil, n.loops.mac); err != nil && n.ctx.Err() == nil {
@@ -168,7 +168,7 @@ func (n *network) loopFaults() []string {
 }
 
 // calledAs is what people know a container by: its address, or else its MAC address.
-func calledAs(spec driver.EndpointSpec) string {
+func calledAs(spec plane.EndpointSpec) string {
 	if len(spec.Addrs) > 0 {
 		return spec.Addrs[0].String()
 	}

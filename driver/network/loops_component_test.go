@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/overlay/overlaytest"
 )
 
@@ -48,7 +48,7 @@ func TestCircleThroughBridges(t *testing.T) {
 			ra := newRig(t, server, "a", 1)
 			rb := newRig(t, server, "b", 2, ra)
 			for _, r := range []*rig{ra, rb} {
-				r.addNetworkIn(driver.GuardOpen, netID, "circles")
+				r.addNetworkIn(plane.GuardOpen, netID, "circles")
 			}
 			end := ra.box(2)
 			if far {

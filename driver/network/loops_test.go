@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"evio/datapath/packet"
-	"evio/driver"
 	"evio/driver/network/loop"
+	"evio/driver/plane"
 )
 
 // heard is a device that keeps what is written to it.
@@ -34,7 +34,7 @@ func TestLoopIsMutedAndNamed(t *testing.T) {
 	n.fabric = out
 	n.switched = newApplier(n.log, func(context.Context) error { return nil })
 	n.loops.watch = loop.New(nobodysMAC(), newLoopNumber)
-	spec := driver.EndpointSpec{ID: "e", HostIf: "evh1", MAC: [6]byte{2, 1}, Addrs: []netip.Addr{netip.MustParseAddr("10.9.0.5")}}
+	spec := plane.EndpointSpec{ID: "e", HostIf: "evh1", MAC: [6]byte{2, 1}, Addrs: []netip.Addr{netip.MustParseAddr("10.9.0.5")}}
 	n.endpoints["e"] = &endpoint{spec: spec}
 	now := time.Now()
 
@@ -86,7 +86,7 @@ func TestLoopIsMutedAndNamed(t *testing.T) {
 
 // In other networks than open ones nothing is sent, and nobody muted.
 func TestNoLoopsButInOpenNetworks(t *testing.T) {
-	for _, guard := range []string{driver.GuardStrict, driver.GuardClaim} {
+	for _, guard := range []string{plane.GuardStrict, plane.GuardClaim} {
 		n := bare(t)
 		n.spec.Guard = guard
 		n.startLoops()

@@ -3,8 +3,8 @@ package network
 import (
 	"testing"
 
-	"evio/driver"
 	"evio/driver/network/claims"
+	"evio/driver/plane"
 	"evio/overlay"
 )
 
@@ -14,7 +14,7 @@ func TestNoMACAddressAtTwoPorts(t *testing.T) {
 	n := bare(t)
 	router := overlay.MAC{0, 0, 0x5e, 0, 1, 51}
 	for i, id := range []string{"a", "b"} {
-		n.endpoints[id] = &endpoint{spec: driver.EndpointSpec{ID: id, HostIf: "lo", MAC: overlay.MAC{2, 5: byte(i + 1)}}, attached: true}
+		n.endpoints[id] = &endpoint{spec: plane.EndpointSpec{ID: id, HostIf: "lo", MAC: overlay.MAC{2, 5: byte(i + 1)}}, attached: true}
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

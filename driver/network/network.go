@@ -17,8 +17,8 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/proof"
 	"evio/datapath/tap"
-	"evio/driver"
 	"evio/driver/network/admission"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
@@ -28,7 +28,7 @@ import (
 type network struct {
 	plane  *Plane
 	sw     *ovs.Switch
-	spec   driver.NetworkSpec
+	spec   plane.NetworkSpec
 	engine string
 	bridge string
 	fabric tap.Device
@@ -71,7 +71,7 @@ type network struct {
 	accepted  accepted
 }
 
-func newNetwork(p *Plane, sw *ovs.Switch, spec driver.NetworkSpec) (_ *network, err error) {
+func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, err error) {
 	n := &network{
 		plane: p, sw: sw, spec: spec, engine: p.engine, ranges: spec.Ranges,
 		bridge:    deviceName(bridgePrefix, p.engine, spec.ID),

@@ -14,8 +14,8 @@ import (
 
 	"evio/datapath/ovs"
 	"evio/datapath/tap"
-	"evio/driver"
 	"evio/driver/network/admission"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
@@ -151,8 +151,8 @@ func TestApplyWithABrokenPort(t *testing.T) {
 // those that are attached stand on the bridge.
 func TestReservation(t *testing.T) {
 	n := bare(t)
-	spec := func(id string, mac byte, addr string) driver.EndpointSpec {
-		return driver.EndpointSpec{ID: id, MAC: overlay.MAC{2, 0, 0, 0, 0, mac}, Addrs: []netip.Addr{netip.MustParseAddr(addr)}, HostIf: "lo"}
+	spec := func(id string, mac byte, addr string) plane.EndpointSpec {
+		return plane.EndpointSpec{ID: id, MAC: overlay.MAC{2, 0, 0, 0, 0, mac}, Addrs: []netip.Addr{netip.MustParseAddr(addr)}, HostIf: "lo"}
 	}
 	const rivals = 50
 	won := make(chan *endpoint, rivals)

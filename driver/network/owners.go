@@ -8,9 +8,9 @@ import (
 
 	"evio/datapath/ovs"
 	"evio/datapath/packet"
-	"evio/driver"
 	"evio/driver/network/admission"
 	"evio/driver/network/claims"
+	"evio/driver/plane"
 	"evio/overlay"
 )
 
@@ -19,7 +19,7 @@ import (
 const checkWait = 2 * time.Second
 
 // check says which other engine has an address or the MAC address, as far as is known.
-func (n *network) check(ctx context.Context, spec driver.EndpointSpec) error {
+func (n *network) check(ctx context.Context, spec plane.EndpointSpec) error {
 	node := n.currentNode()
 	if node == nil {
 		return nil
@@ -35,7 +35,7 @@ func (n *network) check(ctx context.Context, spec driver.EndpointSpec) error {
 
 // claim takes a container's addresses in the overlay. Those of a container that runs
 // already it shares with nobody either, but that may turn out later.
-func (n *network) claim(ctx context.Context, spec driver.EndpointSpec) error {
+func (n *network) claim(ctx context.Context, spec plane.EndpointSpec) error {
 	node := n.currentNode()
 	switch {
 	case node == nil:
@@ -78,14 +78,14 @@ func (n *network) containerPort(e *endpoint, claimed []claims.Claim) ovs.Port {
 }
 
 // mute reports whether another node owns a container's MAC address.
-func mute(node *overlay.Node, spec driver.EndpointSpec) bool {
+func mute(node *overlay.Node, spec plane.EndpointSpec) bool {
 	e, known := node.Table().LookupMAC(spec.MAC)
 	return known && e.Node != node.ID()
 }
 
 // lostTo reports whether another node owns an address of a container, or its MAC
 // address.
-func lostTo(node *overlay.Node, spec driver.EndpointSpec, addr netip.Addr) bool {
+func lostTo(node *overlay.Node, spec plane.EndpointSpec, addr netip.Addr) bool {
 	e, known := node.Table().Lookup(addr)
 	return known && e.Node != node.ID() || mute(node, spec)
 }

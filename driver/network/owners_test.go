@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"evio/datapath/ovs"
-	"evio/driver"
 	"evio/driver/network/admission"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
@@ -68,7 +68,7 @@ func TestMovedAddresses(t *testing.T) {
 // While a network is local there is nobody else.
 func TestContainerPortOfALocalNetwork(t *testing.T) {
 	n := bare(t)
-	spec := driver.EndpointSpec{HostIf: "h", MAC: ours, Addrs: []netip.Addr{our4, our6}}
+	spec := plane.EndpointSpec{HostIf: "h", MAC: ours, Addrs: []netip.Addr{our4, our6}}
 	want := ovs.Port{Name: "h", Role: ovs.Container, MACs: []ovs.MAC{ours}, Addrs: []netip.Addr{admission.Made(ours), our4, our6}}
 	equal := cmpopts.EquateComparable(netip.Addr{})
 	if diff := cmp.Diff(want, n.containerPort(&endpoint{spec: spec}, nil), equal); diff != "" {

@@ -2,7 +2,7 @@
 // bridge, a fabric port through which the bridge hands over what its flows do not
 // settle, a node in the network's overlay, and a link port for every peer.
 //
-// [Plane] implements driver.Plane for the Docker side above; beneath it packages
+// [Plane] implements plane.Plane for the Docker side above; beneath it packages
 // overlay and datapath, which do not know each other, meet here. Frames of
 // containers never wait for a lock that is held over I/O.
 package network
@@ -22,11 +22,11 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/proof"
 	"evio/datapath/session"
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/overlay/member"
 )
 
-var _ driver.Plane = (*Plane)(nil)
+var _ plane.Plane = (*Plane)(nil)
 
 // switchRetry is how long a Plane waits before it tries again to reach Open vSwitch.
 const switchRetry = 2 * time.Second
@@ -76,8 +76,8 @@ type Plane struct {
 
 	owned  chan struct{} // tells that owners are known
 	owners func() map[string][]string
-	kept   func(networkID, endpointID string, claims []driver.Claim) // takes what containers have claimed; nil: nobody keeps it
-	swept  uint64                                                    // bridges and devices that nothing owned
+	kept   func(networkID, endpointID string, claims []plane.Claim) // takes what containers have claimed; nil: nobody keeps it
+	swept  uint64                                                   // bridges and devices that nothing owned
 
 	suspects map[thing]bool // of the last look; belongs to watch
 }
@@ -181,14 +181,14 @@ func (p *Plane) waitSwitch(ctx context.Context) (*ovs.Switch, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.sw == nil {
-		return nil, driver.Unavailable{Err: fmt.Errorf("Open vSwitch cannot be used (%w): mend that or name the host's in ovs.run_dir; the plugin goes on trying", p.swErr)}
+		return nil, plane.Unavailable{Err: fmt.Errorf("Open vSwitch cannot be used (%w): mend that or name the host's in ovs.run_dir; the plugin goes on trying", p.swErr)}
 	}
 	return p.sw, nil
 }
 
-// AddNetwork implements driver.Plane: the bridge is up when it returns; joining
+// AddNetwork implements plane.Plane: the bridge is up when it returns; joining
 // the overlay goes on by itself. A network that is there already stays as it is.
-func (p *Plane) AddNetwork(ctx context.Context, spec driver.NetworkSpec) error {
+func (p *Plane) AddNetwork(ctx context.Context, spec plane.NetworkSpec) error {
 	sw, err := p.waitSwitch(ctx)
 	if err != nil {
 		return err
@@ -239,7 +239,7 @@ func (p *Plane) deleteBridge(ctx context.Context, sw *ovs.Switch, name string) e
 	return sw.Delete(undo, name)
 }
 
-// SetOverlay implements driver.Plane.
+// SetOverlay implements plane.Plane.
 func (p *Plane) SetOverlay(_ context.Context, id, name string) error {
 	n, err := p.network(id)
 	if err != nil {
@@ -249,7 +249,7 @@ func (p *Plane) SetOverlay(_ context.Context, id, name string) error {
 	return nil
 }
 
-// SetRanges implements driver.Plane.
+// SetRanges implements plane.Plane.
 func (p *Plane) SetRanges(_ context.Context, id string, ranges []netip.Prefix) error {
 	n, err := p.network(id)
 	if err != nil {
@@ -259,7 +259,7 @@ func (p *Plane) SetRanges(_ context.Context, id string, ranges []netip.Prefix) e
 	return nil
 }
 
-// RemoveNetwork implements driver.Plane.
+// RemoveNetwork implements plane.Plane.
 func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 	sw, err := p.waitSwitch(ctx)
 	if err != nil {
@@ -282,8 +282,8 @@ func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 	return err
 }
 
-// CheckEndpoint implements driver.Plane.
-func (p *Plane) CheckEndpoint(ctx context.Context, spec driver.EndpointSpec) error {
+// CheckEndpoint implements plane.Plane.
+func (p *Plane) CheckEndpoint(ctx context.Context, spec plane.EndpointSpec) error {
 	n, err := p.network(spec.NetworkID)
 	if err != nil {
 		return err
@@ -291,9 +291,9 @@ func (p *Plane) CheckEndpoint(ctx context.Context, spec driver.EndpointSpec) err
 	return n.check(ctx, spec)
 }
 
-// AddEndpoint implements driver.Plane. A pair whose container end has already
+// AddEndpoint implements plane.Plane. A pair whose container end has already
 // been moved into a container is adopted.
-func (p *Plane) AddEndpoint(ctx context.Context, spec driver.EndpointSpec) error {
+func (p *Plane) AddEndpoint(ctx context.Context, spec plane.EndpointSpec) error {
 	n, err := p.network(spec.NetworkID)
 	if err != nil {
 		return err
@@ -301,7 +301,7 @@ func (p *Plane) AddEndpoint(ctx context.Context, spec driver.EndpointSpec) error
 	return n.addEndpoint(ctx, spec)
 }
 
-// RemoveEndpoint implements driver.Plane.
+// RemoveEndpoint implements plane.Plane.
 func (p *Plane) RemoveEndpoint(ctx context.Context, networkID, endpointID string) error {
 	p.mu.Lock()
 	n := p.networks[networkID]
@@ -330,8 +330,8 @@ func removeVeth(name string) error {
 	return nil
 }
 
-// KeepClaims implements driver.Plane.
-func (p *Plane) KeepClaims(kept func(networkID, endpointID string, claims []driver.Claim)) {
+// KeepClaims implements plane.Plane.
+func (p *Plane) KeepClaims(kept func(networkID, endpointID string, claims []plane.Claim)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.kept = kept

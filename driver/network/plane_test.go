@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"evio/datapath/ovs"
-	"evio/driver"
+	"evio/driver/plane"
 )
 
 // A switch that is there is used also when the call is over: what fails then is what the
@@ -15,7 +15,7 @@ func TestSwitchThatIsThereForACallThatIsOver(t *testing.T) {
 	p := &Plane{ready: make(chan struct{}), swErr: errStarting}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.waitSwitch(over); !errors.Is(err, errStarting) || !errors.As(err, &driver.Unavailable{}) {
+	if _, err := p.waitSwitch(over); !errors.Is(err, errStarting) || !errors.As(err, &plane.Unavailable{}) {
 		t.Errorf("no switch yet: %v", err)
 	}
 	p.sw, p.swErr = &ovs.Switch{}, nil

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"evio/datapath/ovs"
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
@@ -82,7 +82,7 @@ func (o *own) concerns(c overlay.Change) bool {
 }
 
 // ownLocked counts a container that comes (1) or goes (-1).
-func (n *network) ownLocked(spec driver.EndpointSpec, by int) {
+func (n *network) ownLocked(spec plane.EndpointSpec, by int) {
 	if n.own.addrs == nil {
 		n.own = own{map[netip.Addr]int{}, map[overlay.MAC]int{}}
 	}

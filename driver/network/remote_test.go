@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"evio/datapath/ovs"
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
@@ -123,7 +123,7 @@ func TestDifferencesAddUp(t *testing.T) {
 func TestWhichChangesConcernContainersHere(t *testing.T) {
 	n := bare(t)
 	n.switched = newApplier(n.log, nil)
-	e, err := n.reserve(driver.EndpointSpec{ID: "one", MAC: ours, Addrs: []netip.Addr{our4, our6}, HostIf: "lo"})
+	e, err := n.reserve(plane.EndpointSpec{ID: "one", MAC: ours, Addrs: []netip.Addr{our4, our6}, HostIf: "lo"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/proof"
 	"evio/datapath/session"
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/member"
 	"evio/overlay/overlaytest"
@@ -161,7 +161,7 @@ func (r *rig) addNetwork(overlayName string) {
 // restoreNetwork does what the driver does after a restart of the plugin.
 func (r *rig) restoreNetwork(overlayName string, boxes ...*box) {
 	r.t.Helper()
-	var living []driver.EndpointSpec
+	var living []plane.EndpointSpec
 	for _, b := range boxes {
 		b.spec.Adopt = true
 		living = append(living, b.spec)
@@ -169,16 +169,16 @@ func (r *rig) restoreNetwork(overlayName string, boxes ...*box) {
 	r.addNetworkAs(netID, overlayName, living...)
 }
 
-func (r *rig) addNetworkAs(id, overlayName string, living ...driver.EndpointSpec) {
+func (r *rig) addNetworkAs(id, overlayName string, living ...plane.EndpointSpec) {
 	r.t.Helper()
-	r.addNetworkIn(driver.GuardClaim, id, overlayName, living...)
+	r.addNetworkIn(plane.GuardClaim, id, overlayName, living...)
 }
 
-func (r *rig) addNetworkIn(guard, id, overlayName string, living ...driver.EndpointSpec) {
+func (r *rig) addNetworkIn(guard, id, overlayName string, living ...plane.EndpointSpec) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
 	defer cancel()
-	err := r.plane.AddNetwork(ctx, driver.NetworkSpec{
+	err := r.plane.AddNetwork(ctx, plane.NetworkSpec{
 		ID: id, Overlay: overlayName, MTU: testMTU, Guard: guard,
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/64")},
 		Adopt:   len(living) > 0, Endpoints: living,
@@ -217,7 +217,7 @@ func (r *rig) bridge() string { return deviceName(bridgePrefix, EngineID(r.key),
 // box is a container: an endpoint and a network namespace.
 type box struct {
 	rig  *rig
-	spec driver.EndpointSpec
+	spec plane.EndpointSpec
 	ns   string
 }
 
@@ -226,7 +226,7 @@ func hw(n byte) overlay.MAC { return overlay.MAC{0x02, 0xee, 0, 0, 0, n} }
 // box describes container n with addresses 10.1.0.n and fd00::n.
 func (r *rig) box(n byte) *box {
 	id := fmt.Sprintf("%s%02x%s", r.name, n, strings.Repeat("0", 40))
-	return &box{rig: r, ns: fmt.Sprintf("%s%d", r.name, n), spec: driver.EndpointSpec{
+	return &box{rig: r, ns: fmt.Sprintf("%s%d", r.name, n), spec: plane.EndpointSpec{
 		NetworkID: netID, ID: id, MAC: hw(n),
 		Addrs:  []netip.Addr{netip.AddrFrom4([4]byte{10, 1, 0, n}), netip.MustParseAddr(fmt.Sprintf("fd00::%x", n))},
 		HostIf: fmt.Sprintf("h%s%d", r.name, n), ContainerIf: fmt.Sprintf("c%s%d", r.name, n),

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"evio/datapath/proof"
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/driver/status"
 	"evio/overlay/overlaytest"
 )
@@ -90,7 +90,7 @@ func TestOverlaySecretOfOneAlone(t *testing.T) {
 // TestStatusTellsOptions: what a network was made with is told.
 func TestStatusTellsOptions(t *testing.T) {
 	r := newRig(t, overlaytest.New(), "a", 1)
-	if err := r.plane.AddNetwork(t.Context(), driver.NetworkSpec{ID: netID, MTU: testMTU, Encryption: driver.EncryptionRequired}); err != nil {
+	if err := r.plane.AddNetwork(t.Context(), plane.NetworkSpec{ID: netID, MTU: testMTU, Encryption: plane.EncryptionRequired}); err != nil {
 		t.Fatal(err)
 	}
 	if n := r.plane.Networks(t.Context())[0]; n.Encryption != "required" || n.Secret || !n.Local {

@@ -16,7 +16,7 @@ import (
 // removeTimeout bounds the removal of one bridge that nothing owns.
 const removeTimeout = 5 * time.Second
 
-// Sweep implements driver.Plane.
+// Sweep implements plane.Plane.
 func (p *Plane) Sweep(owners func() map[string][]string) {
 	p.mu.Lock()
 	p.owners = owners

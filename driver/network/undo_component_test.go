@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evio/datapath/netdev"
-	"evio/driver"
+	"evio/driver/plane"
 	"evio/overlay/overlaytest"
 )
 
@@ -124,7 +124,7 @@ func TestNetworkThatFailsLeavesNothing(t *testing.T) {
 	r := newRig(t, overlaytest.New(), "a", 1)
 	<-r.plane.ready
 	before := devices(t)
-	spec := driver.NetworkSpec{ID: netID, MTU: testMTU}
+	spec := plane.NetworkSpec{ID: netID, MTU: testMTU}
 	fabric := deviceName(fabricPrefix, r.plane.engine, netID)
 	if err := netdev.CreateVeth(fabric, "cx", testMTU, hw(9)); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 	"evio/overlay/flood"
 	"evio/overlay/nodeid"
-	"evio/overlay/symphony/symphonytest"
+	"evio/overlay/symphonytest"
 )
 
 // start is early enough for headers that name no time.

@@ -11,7 +11,7 @@ import (
 	"evio/overlay/flood"
 	"evio/overlay/nodeid"
 	"evio/overlay/symphony"
-	"evio/overlay/symphony/symphonytest"
+	"evio/overlay/symphonytest"
 )
 
 // overlay floods frames along the rings of a network in memory.

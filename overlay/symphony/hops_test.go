@@ -9,7 +9,7 @@ import (
 
 	"evio/overlay/nodeid"
 	"evio/overlay/symphony"
-	"evio/overlay/symphony/symphonytest"
+	"evio/overlay/symphonytest"
 )
 
 // decimal is Symphony with the logarithm to base 10 in the draw, which looks as

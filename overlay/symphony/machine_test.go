@@ -11,7 +11,7 @@ import (
 
 	"evio/overlay/nodeid"
 	"evio/overlay/symphony"
-	"evio/overlay/symphony/symphonytest"
+	"evio/overlay/symphonytest"
 )
 
 var start = time.Unix(1000, 0)

@@ -11,7 +11,7 @@ import (
 
 	"evio/overlay/nodeid"
 	"evio/overlay/symphony"
-	"evio/overlay/symphony/symphonytest"
+	"evio/overlay/symphonytest"
 )
 
 // churn draws an overlay in which nodes come and go while messages overtake each

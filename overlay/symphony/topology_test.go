@@ -8,7 +8,7 @@ import (
 
 	"evio/overlay/nodeid"
 	"evio/overlay/symphony"
-	"evio/overlay/symphony/symphonytest"
+	"evio/overlay/symphonytest"
 )
 
 // TestPointIsHarmonic: the logarithm of the drawn distance is uniform between one

@@ -1,4 +1,7 @@
-package driver
+// Package plane is the contract between the Docker side and what makes its networks
+// real: what package driver asks of a [Plane], and the types that it is asked with.
+// Package driver/network implements it, and driver/drivertest has a fake.
+package plane
 
 import (
 	"context"
@@ -6,7 +9,7 @@ import (
 )
 
 // Plane is the data and control plane beneath the Docker calls: bridges, veth
-// pairs, flows, overlay nodes. driver/network implements it, drivertest fakes it.
+// pairs, flows, overlay nodes.
 //
 // Every method is idempotent, leaves nothing half made when it returns an error,
 // and returns soon after its context ends. A method that needs something which is
@@ -60,43 +63,3 @@ func (u Unavailable) Error() string { return u.Err.Error() }
 
 // Unwrap returns what is not there.
 func (u Unavailable) Unwrap() error { return u.Err }
-
-// NetworkSpec is one Docker network as the plane has to make it.
-type NetworkSpec struct {
-	ID      string // Docker's, opaque
-	Overlay string // empty: a network of this engine alone, for now or for good
-	MTU     int    // bytes, of every interface on the bridge
-	// Gateway is GatewayDocker or GatewayNone. Docker's own bridge, not the
-	// plane, gives the way out.
-	Gateway    string
-	Encryption string // EncryptionRequired
-	Guard      string // GuardStrict, GuardClaim or GuardOpen
-	Internal   bool
-	Subnets    []netip.Prefix // masked; empty with Docker's null IPAM driver
-	Gateways   []netip.Addr   // of the subnets, as Docker has them
-	Ranges     []netip.Prefix // from which Docker hands out addresses, masked; empty: not known yet
-	// Adopt is set after a restart of the plugin: what is there of the network's
-	// bridge is kept, also when AddNetwork fails.
-	Adopt bool
-	// Endpoints go with Adopt: those whose containers may be running. They are on the
-	// bridge before anything of it is changed, as by AddEndpoint. Such that cannot be
-	// adopted are left out.
-	Endpoints []EndpointSpec
-}
-
-// EndpointSpec is one container's attachment to a network.
-type EndpointSpec struct {
-	NetworkID, ID string
-	MAC           [6]byte
-	Addrs         []netip.Addr // none, or at most one per family
-	// HostIf and ContainerIf name the ends of the veth pair, ≤ 15 bytes. Docker
-	// moves ContainerIf into the sandbox after the call.
-	HostIf, ContainerIf string
-	SandboxKey          string
-	// Adopt is set after a restart of the plugin for a container that may be
-	// running: the veth pair exists, its far end is inside the container, and it
-	// must be kept, not made anew.
-	Adopt bool
-	// Claims go with Adopt: what the container has claimed by itself.
-	Claims []Claim
-}
