@@ -134,7 +134,7 @@ var (
 	testFunction = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`)
 )
 
-// TestSecurityIsShown looks for the tests that SECURITY.md names, of which each claim of what an
+// TestSecurityIsShown looks for the tests that SECURITY.md names. Each claim of what an
 // adversary cannot do has one.
 func TestSecurityIsShown(t *testing.T) {
 	there := map[string]bool{}

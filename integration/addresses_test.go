@@ -18,7 +18,7 @@ import (
 	"evio/integration/scenario"
 )
 
-// testAddresses: one address at two sites. Who has it keeps it, who gets none is told
+// testAddresses: one address at two sites. The site that has it keeps it, and the one that gets none is told
 // why, and whoever is left takes it over. The overlay has its default name, with which
 // each site gives the address another MAC address.
 func testAddresses(t *testing.T, d *scenario.Deployment) {

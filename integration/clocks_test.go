@@ -30,7 +30,7 @@ const (
 	offsetSymbol = "evio/wall.offsetFromFile"
 )
 
-// clocked is a pair of sites of which the clock of the first one can be moved.
+// clocked is a pair of sites; the clock of the first one can be moved.
 type clocked struct {
 	t      *testing.T
 	d      *scenario.Deployment

@@ -17,7 +17,7 @@ import (
 	"evio/integration/testbed"
 )
 
-// engineAPI calls a site's engine without the docker command, of which fifty at once would be
+// engineAPI calls a site's engine without the docker command, since fifty of it at once would be
 // most of the work.
 type engineAPI struct {
 	site   *scenario.Site

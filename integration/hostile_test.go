@@ -17,7 +17,7 @@ import (
 	"evio/plugin/config"
 )
 
-// open is the overlay in which everything is tried, closed one of which b is no member.
+// open is the overlay in which everything is tried; b is not a member of closed.
 var (
 	open   = scenario.Overlay{Name: "open", Net: 40}
 	closed = scenario.Overlay{Name: "closed", Net: 41}
@@ -123,7 +123,7 @@ func newFederation(t *testing.T) *federation {
 	return f
 }
 
-// newMember starts the hostile member, who is let in as any other.
+// newMember starts the hostile member, which is let in like any other.
 func (f *federation) newMember(t *testing.T) {
 	t.Helper()
 	f.startMember(t, hostileDir)

@@ -243,7 +243,7 @@ func (v *village) held(t *testing.T) {
 	}
 }
 
-// owned reports who does not know that all of a host is a node's.
+// owned reports the sites that do not know that all addresses of a host belong to a node.
 func (v *village) owned(t *testing.T, h host, node string) error {
 	t.Helper()
 	for _, s := range v.Sites {

@@ -22,7 +22,7 @@ import (
 const (
 	// listAge is how old a list of members may be at all sites, the least there is.
 	listAge = time.Minute
-	// hush is the longest silence between sites of which nothing is wanted: less than what
+	// hush is the longest silence allowed between sites that are left alone: less than what
 	// ends a session.
 	hush = 3 * time.Second
 )
@@ -45,7 +45,7 @@ type realm struct {
 
 // TestHostileServer: who runs the XMPP server, stands before it or has a certificate for its
 // name puts no engine in the place of another, keeps nobody in who was to be removed, and gets
-// no password; those of whom nothing is wanted keep talking.
+// no password; sites that are left alone keep talking.
 func TestHostileServer(t *testing.T) {
 	r := newRealm(t)
 	t.Run("account removed and added", r.removedAndAdded)

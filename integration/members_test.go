@@ -27,7 +27,7 @@ var (
 	salon = scenario.Overlay{Name: "salon", Net: 46}
 )
 
-// TestMembers: who is removed loses its sessions at once, who goes offline keeps them, and of two
+// TestMembers: a member that is removed loses its sessions at once, one that goes offline keeps them, and of two
 // engines with one identity the later stops.
 func TestMembers(t *testing.T) {
 	const room = "salon"

@@ -104,7 +104,7 @@ func (n *Node) noteClock(id nodeid.ID, s standing) {
 		n.log.Warn(sentence)
 	}
 	if sentence == "" && before.Ahead.Abs() > contact.Skew {
-		n.log.WithField("peer", n.called(id)).Info("the clocks of the two engines go together again")
+		n.log.WithField("peer", n.called(id)).Info("the clocks of the two engines agree again")
 	}
 	n.showWarnings()
 }

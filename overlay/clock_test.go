@@ -68,7 +68,7 @@ func TestClocksAreMeasured(t *testing.T) {
 				t.Errorf("set to %v: the session ended", off)
 			}
 		}
-		if n := len(b.log.with("the clocks of the two engines go together again")); n != 2 {
+		if n := len(b.log.with("the clocks of the two engines agree again")); n != 2 {
 			t.Errorf("said %d times that all is well again, want twice", n)
 		}
 	})

@@ -32,7 +32,7 @@ type drops struct {
 // envelope.
 type envelopeDrops struct {
 	malformed atomic.Uint64 // or of another version, or for another node
-	stranger  atomic.Uint64 // of one who is no member
+	stranger  atomic.Uint64 // from somebody who is not a member
 	identity  atomic.Uint64 // of another identity than the member's, or with another node ID than the identity's
 	time      atomic.Uint64 // expired, or from the future
 	signature atomic.Uint64

@@ -231,7 +231,7 @@ func TestSeventeenthNodeIsOneLine(t *testing.T) {
 	})
 }
 
-// A place that is free because a node died goes to one who was left out, too.
+// A place that is free because a node died goes to a node that was left out, too.
 func TestSeventeenthNodeTakesThePlaceOfADeadOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, MaxNodes)

@@ -52,8 +52,8 @@ func (n *keyNews) due(now time.Time) bool {
 	return true
 }
 
-// late returns the keys of which the log does not have the last word yet and may be
-// told now, and forgets those of which it has.
+// late returns the keys whose last change is not in the log yet and may go there
+// now, and forgets those that are logged.
 func (l keyLog) late(now time.Time) []*keyNews {
 	var all []*keyNews
 	for k, n := range l {
@@ -91,7 +91,7 @@ func (n *Node) logRegained(k directory.Key) {
 	n.log.Warnf("%v is this engine's again: the other node gave it up or is out of reach", k)
 }
 
-// logLate tells the log how keys stand of which it was spared the latest.
+// logLate logs how those keys stand whose latest change was held back.
 func (n *Node) logLate(now time.Time) {
 	for _, news := range n.keyLog.late(now) {
 		if news.lost {

@@ -48,7 +48,7 @@ const maxAhead = 16
 // queue is what one source has waiting. It is kept while there is something.
 type queue struct {
 	source  source
-	next    func() // the rest of a message of which a part was taken
+	next    func() // what is left to do for a message that was taken in part
 	soon    []task // messages and events
 	later   []func()
 	offered int // of soon, what counts against the limit
@@ -100,7 +100,7 @@ func (m *mailbox) offer(s source, f func(), limit int) bool {
 	})
 }
 
-// next has f run before all else of its source, in whose function it is called.
+// next makes f the next thing that its source does. It is called in a function of that source.
 func (m *mailbox) next(s source, f func()) {
 	m.add(s, func(q *queue) bool { q.next = f; return true })
 }

@@ -42,7 +42,7 @@ func TestCopiedIdentityEndsSessions(t *testing.T) {
 	}
 }
 
-// One who is removed is not heard by its envelopes either, and begins anew when it is
+// Envelopes of a removed member are refused too, and it starts again when it is
 // a member again, with the addresses that it has then.
 func TestRemovedMemberComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -74,7 +74,7 @@ type Node struct {
 	published  time.Time     // when it was told
 	suspected  time.Time     // when the signalling services were last put in doubt
 	rewired    bool          // members or sessions are others than the workers of floods know
-	vacant     bool          // a place among the peers may be free for one who was left out
+	vacant     bool          // there may be a free place among the peers for a node that was left out
 	letters    chan letter
 	reserved   []reservation
 	stirred    bool      // the directory knows what Known has not returned yet

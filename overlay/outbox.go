@@ -16,7 +16,7 @@ const (
 	// once does not wait.
 	sayAhead = 3 * sayPause
 	// sayBurst and sayRate are what is told one peer of this node's claims. They leave
-	// the peer, which counts likewise, something for what comes late and at once.
+	// the peer, which counts in the same way, some room for what comes late and at once.
 	sayBurst = recordBurst - 512
 	sayRate  = recordRate * 3 / 4
 )

@@ -9,7 +9,7 @@ import (
 // changed shows at once who holds a key, and notes it for the fabric.
 func (n *Node) changed(c directory.Change) {
 	if c.Key.Bits != 0 {
-		return // a range: it says who may claim, and nothing of who answers
+		return // a range: it says who may claim, not who answers
 	}
 	k := key{addr: c.Key.Addr, mac: c.Key.MAC}
 	for _, c := range n.table.set(k, Entry{Addr: c.After.Addr, MAC: c.After.MAC, Node: c.After.Node, Taken: c.After.Taken}) {

@@ -85,7 +85,7 @@ func (n *Node) announced(p *peer, a *attempt, payload []byte, now time.Time) {
 	n.directoryChanged(all, now)
 }
 
-// resync asks a peer for all its claims again, of which some were not taken, when it
+// resync asks a peer for all its claims again, since some were not taken, when it
 // may have as many checked as it may claim.
 func (n *Node) resync(p *peer, now time.Time) {
 	if p.missed && p.serving != nil && p.records.TokensAt(now) >= resyncTokens {

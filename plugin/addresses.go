@@ -21,20 +21,20 @@ func (p *parts) watchAddresses(ctx context.Context, log *logrus.Entry) {
 	netdev.Watch(ctx,
 		func() ([]netip.Addr, error) { return icemux.Hosts(filter) },
 		func() {
-			log.Info("addresses or default routes of this machine have changed: looking for paths anew")
+			log.Info("addresses or default routes of this machine have changed: looking for new paths")
 			p.transport.AddressesChanged()
 			for _, a := range p.accounts {
 				a.client.Reconnect()
 			}
 		},
-		func(err error) { log.WithError(err).Warn("changes of addresses are not noticed, trying again") })
+		func(err error) { log.WithError(err).Warn("this machine's addresses cannot be watched, trying again") })
 }
 
 // watchClock has connections that wait tried at once when the clock was set: certificates
 // are judged by it.
 func (p *parts) watchClock(ctx context.Context, log *logrus.Entry) {
 	wall.Watch(ctx, nil, func(by time.Duration) {
-		log.Infof("the clock was set by %v: asking for servers anew", by.Round(time.Millisecond))
+		log.Infof("the clock was set by %v: looking up servers again", by.Round(time.Millisecond))
 		for _, a := range p.accounts {
 			a.client.ClockSet()
 		}
@@ -45,7 +45,7 @@ func (p *parts) watchClock(ctx context.Context, log *logrus.Entry) {
 // way than before, until the context ends. Accounts that are connected stay so.
 func (p *parts) watchNames(ctx context.Context, log *logrus.Entry) {
 	p.resolver.Watch(ctx, func() {
-		log.Info("resolv.conf or the hosts file of the host has changed: asking for servers anew")
+		log.Info("resolv.conf or the hosts file of the host has changed: looking up servers again")
 		p.transport.AddressesChanged()
 		for _, a := range p.accounts {
 			a.client.NamesChanged()

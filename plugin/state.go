@@ -51,7 +51,7 @@ func awaitState(ctx context.Context, try func() error, log *logrus.Entry) error 
 		case <-tick.C:
 		}
 		if try() == nil {
-			log.Info("the state folder can be used: starting anew")
+			log.Info("the state folder can be used: restarting")
 			return errMended
 		}
 	}

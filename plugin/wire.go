@@ -269,7 +269,7 @@ func serveStatus(ctx context.Context, s config.Settings, source source, log *log
 		}
 	})()
 	if err := server.Serve(l); err != nil {
-		log.WithError(err).Error("no status document any more")
+		log.WithError(err).Error("the status document is no longer served")
 	}
 	return nil
 }

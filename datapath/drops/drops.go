@@ -21,7 +21,7 @@ const (
 	STUNUsername    // no agent with this local ufrag
 	STUNLocal       // arrived at an address that is no candidate of the agent
 	STUNSource      // a request from one address too many
-	STUNIntegrity   // a request from an unknown address by who does not know the session's parameters
+	STUNIntegrity   // a request from an unknown address, by somebody who does not know the session's parameters
 	STUNTransaction // a response to no request of ours
 	STUNQueue       // the agent does not read fast enough
 

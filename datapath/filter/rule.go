@@ -79,7 +79,7 @@ type Stations struct {
 // Range are the MAC addresses that agree with one in the bits of a mask.
 type Range struct{ MAC, Mask packet.MAC }
 
-// Addresses are likewise. Other is only asked for behind a rule that takes Self.
+// The same holds for addresses. Other is only asked for behind a rule that takes Self.
 type Addresses struct {
 	Of Holder
 	In []netip.Prefix
@@ -92,7 +92,7 @@ type Rule struct {
 	Cause Cause
 }
 
-// Stage is a list of rules, of which the first that matches decides. What none matches
+// Stage is a list of rules; the first one that matches decides. What none matches
 // goes on to the next stage.
 type Stage []Rule
 

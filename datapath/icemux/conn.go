@@ -50,7 +50,7 @@ func (c *conn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 }
 
 // WriteToAddrPort implements ice.AddrPortReaderWriter. A request is noted, so
-// that its response finds back.
+// that its response reaches the sender.
 func (c *conn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if m, ok := parseMessage(b); ok && m.typ == typeBindingRequest {
 		c.view.mux.remember(c.ufrag, m.transaction, c)

@@ -13,7 +13,7 @@ type PacketSocket struct {
 	Inode   uint32
 	Index   int    // of the device it is bound to; 0: none
 	Room    int    // for what was received, in bytes of the kernel's memory
-	SendTo  int    // likewise, for what is sent
+	SendTo  int    // the same for what is sent
 	Dropped uint32 // frames for which there was no room; it wraps
 }
 

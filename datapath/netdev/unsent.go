@@ -18,7 +18,7 @@ func Unsent() (map[string]uint64, error) {
 	return parseUnsent(string(text)), nil
 }
 
-// parseUnsent reads lines of a name and 16 numbers, of which the twelfth is wanted.
+// parseUnsent reads lines of a name and 16 numbers; the twelfth is wanted.
 func parseUnsent(text string) map[string]uint64 {
 	all := map[string]uint64{}
 	for line := range strings.Lines(text) {

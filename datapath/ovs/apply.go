@@ -16,7 +16,7 @@ type bridgeState struct {
 	turn  chan struct{} // holds a token while nobody works on the bridge
 	users int           // guarded by Switch.mu
 
-	// The rest belongs to who has the turn.
+	// The rest belongs to whoever has the turn.
 	memory
 	shut       map[string]bool // devices that were set down for want of a shield
 	doubted    bool            // somebody has changed the bridge: look at everything

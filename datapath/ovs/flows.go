@@ -44,7 +44,7 @@ const (
 )
 
 // Flows returns the flow table of a bridge, given the OpenFlow number of each of
-// its ports; ports without one, and such that Validate refuses, are left out. It is
+// its ports; ports without one, and ports that Validate refuses, are left out. It is
 // a pure function: equal bridges give equal tables, whatever the order of their
 // ports.
 //

@@ -107,7 +107,7 @@ type attempt struct {
 	at    string // letters of observers
 }
 
-// TestContainerSends sends to everybody and everything, and looks who receives what. What
+// TestContainerSends sends to everybody and everything, and looks at who receives what. What
 // of it a guard refuses is tested where the rules are.
 func TestContainerSends(t *testing.T) {
 	s := start(t)

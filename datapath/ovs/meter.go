@@ -14,7 +14,7 @@ import (
 
 const (
 	// askRate is how many frames of one container the asking port gets in a second, and
-	// askBurst how many at once: more than who takes an address over needs, with all of
+	// askBurst how many at once: more than a container that takes an address over needs, with all of
 	// what it sends until that is decided.
 	askRate  = 100
 	askBurst = 100

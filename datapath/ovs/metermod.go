@@ -87,8 +87,8 @@ func addMeters(ctx context.Context, socket string, numbers []uint16) error {
 	return nil
 }
 
-// readAnswers reads what a switch says until it has carried out all that came before the
-// barrier, and answers its echo requests. The first error is returned.
+// readAnswers reads the switch's messages until it has carried out everything before the
+// barrier, and answers its echo requests. It returns the first error.
 func readAnswers(conn io.ReadWriter) error {
 	var first error
 	for {
@@ -132,7 +132,7 @@ func refusal(xid uint32, body []byte) error {
 	return refusedMeter(fmt.Sprintf("the switch refused meter %d: OpenFlow error type %d, code %d", xid, kind, code))
 }
 
-// refusedMeter is what a switch without meters says, or one that has no more of them.
+// refusedMeter is the error of a switch that has no meters, or none left.
 type refusedMeter string
 
 func (r refusedMeter) Error() string { return string(r) }

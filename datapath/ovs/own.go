@@ -62,7 +62,7 @@ func (s *Switch) startOwn(ctx context.Context, c Config) error {
 		s.stop()
 		return err
 	}
-	s.log.WithField("datapath", s.info.Datapath).WithField("version", s.info.Version).Info("own Open vSwitch runs")
+	s.log.WithField("datapath", s.info.Datapath).WithField("version", s.info.Version).Info("evio's own Open vSwitch is running")
 	return nil
 }
 

@@ -102,7 +102,7 @@ func plan(b Bridge, datapath string, o *observed, index map[string]int, last int
 }
 
 // port adds a port, or makes the switch open its device again: when it could not,
-// or when the device was replaced by another of the same name, of which the switch
+// or when the device was replaced by another of the same name, about which the switch
 // in user space would go on reading the old. Only a change of the number makes it
 // do so.
 func (t *transaction) port(bridge string, p Port, exists bool, have iface, index int, used map[int]bool) {

@@ -83,7 +83,7 @@ func (r reach) entries(base map[string]entry) map[string]entry {
 }
 
 // move adds to the lines of a bundle what takes a MAC address from one port to another; 0
-// is none. Flows that go must do so before others come, one of which may have their cookie.
+// is none. Flows that go must do so before others come, since one of these may have their cookie.
 func move(del, add []byte, m MAC, from, to int) (deleted, added []byte) {
 	if from != 0 {
 		del = appendDelete(del, reachCookie(m, 0))

@@ -67,7 +67,7 @@ func (st *bridgeState) shutDown(name string, why error, problems broken) {
 }
 
 // RepairShields puts shields back that somebody has removed, and returns them by bridge.
-// A bridge of which that fails is told without any: the next Apply says why, and takes the
+// Where that fails, a bridge is described without any: the next Apply says why, and takes the
 // port out. It costs a few requests to the kernel, and none to the switch.
 func (s *Switch) RepairShields() (map[string][]Drift, error) {
 	if s.info.Datapath != DatapathNetdev {

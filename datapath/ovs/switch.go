@@ -127,7 +127,7 @@ func Start(ctx context.Context, c Config) (*Switch, error) {
 			return s, nil
 		}
 		if !errors.Is(err, os.ErrNotExist) {
-			c.Log.WithError(err).Warn("the host's Open vSwitch does not answer: starting an own one")
+			c.Log.WithError(err).Warn("the host's Open vSwitch does not answer: starting evio's own")
 		}
 	}
 	if err := s.startOwn(ctx, c); err != nil {

@@ -43,7 +43,7 @@ func (s *Switch) look(name string) *bridgeState {
 	}
 }
 
-// release gives the turn back and forgets a bridge of which nothing is known.
+// release gives the turn back and forgets a bridge about which nothing is known.
 func (s *Switch) release(name string, st *bridgeState) {
 	forget := st.applied == nil && st.bridge.Name == ""
 	st.turn <- struct{}{}

@@ -54,8 +54,8 @@ func multiply(scalar *ecdh.PrivateKey, point []byte) ([]byte, error) {
 	return scalar.ECDH(p)
 }
 
-// isk is the intermediate session key of the initiator's and the responder's messages,
-// of which k is the common point.
+// isk is the intermediate session key of the initiator's and the responder's messages;
+// k is the common point.
 func isk(sid, k, ya, ada, yb, adb []byte) []byte {
 	sum := sha512.Sum512(lvCat([]byte(dsiISK), sid, k, ya, ada, yb, adb))
 	return sum[:]

@@ -35,8 +35,8 @@ func parseElements(m []byte) ([]byte, error) {
 	return m[1:], nil
 }
 
-// parseProof returns the peer's elements, joined, and its tags of all pairs with own
-// elements, of which there are own.
+// parseProof returns the peer's elements, joined, and its tags of all pairs with ours;
+// own is how many elements we have.
 func parseProof(m []byte, own int) (elements []byte, tags [][]byte, err error) {
 	if len(m) < 2 || m[0] != opProof || m[1] == 0 || m[1] > MaxSecrets {
 		return nil, nil, errMessage

@@ -58,7 +58,7 @@ type pair struct {
 	key           []byte
 }
 
-// New begins a proof over a connection of which exporter is keying material that no other
+// New begins a proof over a connection; exporter is its keying material, which no other
 // has and both ends do, and binding what they agreed on before. There are one or two
 // secrets, the one that is to be used first.
 func New(lower bool, secrets []Secret, exporter []byte, binding [32]byte) (*Prover, error) {

@@ -46,7 +46,7 @@ func Index(datagram []byte) (index uint32, ok bool) {
 	return binary.BigEndian.Uint32(datagram[1:]), true
 }
 
-// Generation returns the generation of keys that a datagram names, of which Index
+// Generation returns the generation of keys that a datagram names; Index
 // has said that it is a record.
 func Generation(datagram []byte) uint8 { return datagram[6] }
 

@@ -32,7 +32,7 @@ type Rejoiner struct {
 	evicted, expired uint64 // since the last Lost
 }
 
-// unfinished is a frame of which parts are missing.
+// unfinished is a frame with parts missing.
 type unfinished struct {
 	id      uint32
 	kind    uint8

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestCredentialsExpire has an allocation that is handed out no more, but kept
+// TestCredentialsExpire has an allocation that is no longer handed out, but kept
 // by its user until the server takes its credentials no longer.
 func TestCredentialsExpire(t *testing.T) {
 	s := serve(t, UDP, func(s *testServer) { s.secret = true })

@@ -38,7 +38,7 @@ type holder struct {
 	at   netip.AddrPort
 }
 
-// findHolder looks for who has a port, in the network namespace of this process.
+// findHolder looks for the process that has a port, in the network namespace of this process.
 func findHolder(port int) (holder, bool) {
 	for _, name := range []string{"/proc/self/net/udp", "/proc/self/net/udp6"} {
 		f, err := os.Open(name) //nolint:gosec // a constant

@@ -24,7 +24,7 @@ type sentCount struct {
 	Refused uint64 `json:"refused"` // by the own kernel
 }
 
-// countSend sends numbered datagrams at a steady rate: a stream of which the other
+// countSend sends numbered datagrams at a steady rate: a stream whose other
 // end can tell exactly what is missing.
 func countSend(ctx context.Context, out *printer, args []string) error {
 	flags := flag.NewFlagSet("count-send", flag.ContinueOnError)

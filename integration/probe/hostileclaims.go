@@ -239,7 +239,7 @@ func (h *hostile) silence(r *http.Request) (any, error) {
 	return struct{}{}, nil
 }
 
-// reconnect ends all sessions, of which the node makes others.
+// reconnect ends all sessions; the node then makes new ones.
 func (h *hostile) reconnect(*http.Request) (any, error) {
 	h.mu.Lock()
 	var all []*session.Session

@@ -36,7 +36,7 @@ func asked(t *testing.T, socket, method, path, body string, out any) {
 	}
 }
 
-// A server in front of which nobody stands hears a password if it is told one, and knows of a
+// A server with no proxy in front of it hears a password if it is sent one, and knows of a
 // client that does not trust it.
 func TestProxyWithoutServer(t *testing.T) {
 	dir := t.TempDir()

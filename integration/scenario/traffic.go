@@ -111,7 +111,7 @@ func carriesData(b []byte) bool {
 
 // FrameSize is what a record has at least, in bytes, to be counted among those with
 // frames: far above any probe. An end may try routes with probes at any time, also
-// such that no NAT lets through.
+// which no NAT lets through.
 const FrameSize = 512
 
 // between counts a packet at its two ends.

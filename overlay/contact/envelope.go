@@ -125,7 +125,7 @@ func seal(priv ed25519.PrivateKey, overlay string, e Envelope) []byte {
 // envelope is returned as well, which its sender has signed.
 //
 // All that is cheap comes before the signature, which takes a hundred times as long:
-// admit, if there is one, is asked in between about an envelope of which nobody knows yet
+// admit, if there is one, is asked in between about an envelope from an unknown sender
 // whether it is genuine. It must not change anything.
 func Open(b []byte, overlay string, self nodeid.ID, now time.Time, admit func(Envelope) error) (Envelope, []byte, error) {
 	e, expiry, err := parse(b)

@@ -44,7 +44,7 @@ func (w *town) reborn(offset *time.Duration) {
 }
 
 // TestClockSetBackAndRestart: who begins anew after its clock was set back is believed at
-// once, and what it said in the life before counts no more, whoever brings it.
+// once, and what it said in the life before no longer counts, whoever brings it.
 func TestClockSetBackAndRestart(t *testing.T) {
 	w := newTown(t, 3)
 	ahead := 4 * time.Minute

@@ -231,7 +231,7 @@ func (w *world) owners(i int) map[directory.Key]nodeid.ID {
 
 // Whatever happened: when all nodes reach each other again, they agree on one
 // owner of each key, it is one that wants it, nothing that can be used is without
-// owner, every address is answered, and who has lost one knows to whom.
+// owner, every address is answered, and a node that has lost one knows to whom.
 func TestConverges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		actions := rapid.SliceOfN(rapid.Custom(drawAction), 1, 25).Draw(rt, "actions")

@@ -54,7 +54,7 @@ type Directory struct {
 	contested map[Key]struct{} // addresses that more than one node claims
 	gateways  map[netip.Addr][]nodeid.ID
 
-	nodes map[nodeid.ID]*node // others of which something is known
+	nodes map[nodeid.ID]*node // others about which something is known
 	mine  *node               // what we claim and testify
 	wants map[Key]*want       // what we claim, or would if another did not hold it
 	byMAC map[MAC][]Key       // addresses among these, by the MAC address that they need

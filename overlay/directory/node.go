@@ -66,7 +66,7 @@ func (d *Directory) node(id nodeid.ID, now time.Time) *node {
 	return n
 }
 
-// of returns the index of a node's claims, nil for a node of which nothing is known.
+// of returns the index of a node's claims, nil for an unknown node.
 func (d *Directory) of(id nodeid.ID) *node {
 	if id == d.self {
 		return d.mine

@@ -7,7 +7,7 @@ import (
 	"evio/overlay/nodeid"
 )
 
-// settle applies the rules to a key of which something has changed: we claim again what is
+// settle applies the rules to a key about which something has changed: we claim again what is
 // free, give way to whom we must, follow the holder, and testify whom we follow if that
 // is in doubt.
 func (d *Directory) settle(k Key, now time.Time, u *Update) {
@@ -107,7 +107,7 @@ func (d *Directory) choose(k Key, p *place, now time.Time) {
 	}
 }
 
-// leave prepares following another node: who had not held a key for a minute does not get
+// leave prepares to follow another node: a node that had not held a key for a minute does not get
 // it back.
 func (p *place) leave(next nodeid.ID, now time.Time) {
 	if c := p.of(p.holder); c != nil && c.Owner != next && now.Sub(c.held) < settling {
@@ -170,7 +170,7 @@ func (d *Directory) better(ka Key, pa *place, a *claimed, kb Key, pb *place, b *
 	return before(d.followed(pa, a, now), d.followed(pb, b, now), a.outranks(b.Claim))
 }
 
-// before reports whether the first of two times, of which zero means never, is the
+// before reports whether the first of two times, where zero means never, is the
 // earlier one; otherwise it returns what else decides.
 func before(a, b time.Time, otherwise bool) bool {
 	switch {

@@ -92,7 +92,7 @@ func TestWhatAnOriginMaySendIsTaken(t *testing.T) {
 	const (
 		origins = 15
 		lasting = 2 * time.Second
-		every   = 100 * time.Microsecond // of which too many are tried
+		every   = 100 * time.Microsecond // between attempts, which are too many
 	)
 	for _, size := range []int{60, 1049, 1414, 9014} {
 		for _, heldUp := range []time.Duration{0, time.Second} {

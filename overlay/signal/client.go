@@ -33,7 +33,7 @@ type Client struct {
 	rooms     map[string]string // how a room is, as the log has it
 	weak      *weakOffer        // why the last attempt was given up, if that is why
 	unread    error             // of Offers, at the last login
-	unkept    error             // of Offers, likewise
+	unkept    error             // of Offers: what it could not store
 	session   *session          // nil while not connected
 	status    Status
 }
@@ -80,7 +80,7 @@ func (c *Client) attempt(ctx context.Context, b *backoff) {
 	stood, err := c.runOnce(ctx)
 	if cause := context.Cause(ctx); cause != nil {
 		if errors.Is(cause, errMoved) {
-			c.log.WithError(cause).Info("XMPP session is made anew")
+			c.log.WithError(cause).Info("XMPP session restarts")
 			c.setLastError(cause)
 		}
 		b.forget(stood)

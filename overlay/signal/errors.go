@@ -22,7 +22,7 @@ var (
 	errUnanswered  = fmt.Errorf("the server has not answered a ping for %v", checkTimeout)
 	errMoved       = errors.New("the addresses of this machine have changed")
 	errClockSet    = errors.New("the clock of this machine was set")
-	errRenamed     = errors.New("names are resolved in another way than before")
+	errRenamed     = errors.New("name resolution has changed")
 	errNoStartTLS  = errors.New("the server offers no STARTTLS, and nothing is sent unencrypted: enable encryption there, or set direct TLS and its port")
 	errInjected    = errors.New("the server sent data between its consent to STARTTLS and TLS: somebody may be tampering with the connection")
 	errNotXMPP     = errors.New("the server does not speak XMPP 1.0: check address and port")

@@ -215,7 +215,7 @@ func (s *stream) fetchRoster(full string, ignore func(cause string)) (roster, er
 	return newRoster(q.roster), nil
 }
 
-// await reads up to the reply with this id from somebody who may give it (RFC 6120,
+// await reads up to the reply with this id from a sender that may give it (RFC 6120,
 // section 8.1.2.1). What else comes is ignored but for requests, which are declined.
 func (s *stream) await(id string, trust func(from string) bool, ignore func(cause string)) (query, error) {
 	for {

@@ -97,7 +97,7 @@ func (r *room) news(n note, now time.Time) (effects []roomEffect) {
 	return effects
 }
 
-// affiliation hands up who has become a member and who is none any more.
+// affiliation reports who has become a member and who no longer is one.
 func (r *room) affiliation(jid, is string) []roomEffect {
 	if !validBare(jid) {
 		return nil

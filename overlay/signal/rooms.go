@@ -73,10 +73,10 @@ func (r *room) how() string {
 	return ": it does not give its list, so they are whom it has shown"
 }
 
-// tellRoom hands up a change, and logs once why a room is of no use.
+// tellRoom reports a change, and logs once why a room cannot be used.
 func (s *session) tellRoom(r *room, c RoomChange) {
 	if c.Err != nil && s.client.newsOfRoom(r.jid, c.Err.Error()) {
-		s.client.log.WithField("room", r.jid).WithError(c.Err).Warn("XMPP room is of no use")
+		s.client.log.WithField("room", r.jid).WithError(c.Err).Warn("XMPP room cannot be used")
 	}
 	if r.step == roomStaying && c.Err == nil {
 		if how := r.how(); s.client.newsOfRoom(r.jid, how) {

@@ -71,7 +71,7 @@ func (r roster) items() []Item {
 // askers are who asked for our presence without being in the roster. A server
 // delivers a request once, so one that came before the operator added the contact
 // must be remembered. Of too many the first are: strangers cannot push out one that waits,
-// and who is left out asks again with this account's next session.
+// and whoever is left out asks again with this account's next session.
 type askers struct{ first []string }
 
 func (a *askers) note(jid string) {

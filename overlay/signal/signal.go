@@ -122,7 +122,7 @@ type Item struct {
 type RoomChange struct {
 	Members  []string // bare JIDs of members
 	Removed  []string // bare JIDs of those who are none any more
-	Complete bool     // Members are all: who is not there is no member
+	Complete bool     // Members is the whole list: whoever is not on it is no member
 	// Err is why the room is of no use now and what to do, or nil. An outage is an
 	// Err alone; with Closed nobody is a member, because the room is gone, does not
 	// have us, or is not set up as it must be.

@@ -13,7 +13,7 @@ import (
 const (
 	// maxSecret bounds a password or secret, in bytes.
 	maxSecret = 1024
-	// minOverlaySecret is what an overlay secret has at least, in bytes: no more than a
+	// minOverlaySecret is the least length of an overlay secret in bytes: no more than a
 	// guard against words. 16 random bytes are 128 bits; 16 letters that somebody has
 	// thought of are far fewer.
 	minOverlaySecret = 16

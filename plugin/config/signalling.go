@@ -48,7 +48,7 @@ const (
 // Values of [Service.SASL].
 const (
 	SASLBest  = "best"  // by no mechanism weaker than the best that the server has offered before
-	SASLScram = "scram" // likewise, and never by PLAIN, which hands out the password
+	SASLScram = "scram" // by password too, and never by PLAIN, which hands out the password
 	SASLAny   = "any"   // by whatever the server offers
 )
 

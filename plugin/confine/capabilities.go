@@ -84,7 +84,7 @@ func parseHeld(status string) (set, error) {
 		held |= set(bits)
 	}
 	if found == 0 {
-		return 0, errors.New("read capabilities: the kernel tells none")
+		return 0, errors.New("read capabilities: the kernel reports none")
 	}
 	return held, nil
 }

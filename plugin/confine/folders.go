@@ -13,7 +13,7 @@ type Folders struct {
 	// State must be there before anything else can be: it is made if it is missing (0700),
 	// and can be written to.
 	State string
-	// Writable are likewise made and written to, where that is possible.
+	// Writable are made if they are missing and written to, where that is possible.
 	Writable []string
 	// Namespaces are folders in which others mount things later, which are seen.
 	Namespaces []string

@@ -63,7 +63,7 @@ func exchange(ctx context.Context, server string, patience time.Duration, name s
 	return answer, err
 }
 
-var errOtherAnswer = errors.New("this is no answer to the question")
+var errOtherAnswer = errors.New("the answer does not match the question")
 
 func exchangeBy(ctx context.Context, network, server string, patience time.Duration, question *dns.Msg) (*dns.Msg, error) {
 	client := &dns.Client{Net: network, Timeout: patience}

@@ -51,7 +51,7 @@ func (p *page) sentence(label, text string) {
 	p.b.WriteString("\n")
 }
 
-// table aligns rows; it is left out if it has no more than its heading.
+// table aligns rows; it is left out if it has only its heading.
 func (p *page) table(rows [][]string) {
 	if len(rows) < 2 {
 		return
