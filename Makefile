@@ -54,6 +54,8 @@ SOURCE ?=
 
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(CURDIR)/$(DIST)/tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+DEADCODE_VERSION := v0.52.0
+DEADCODE := $(CURDIR)/$(DIST)/tools/deadcode-$(DEADCODE_VERSION)/deadcode
 
 # The same commit gives the same bytes.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
@@ -191,10 +193,11 @@ fuzz: ## every fuzz target, FUZZTIME each (30s), such as FUZZTIME=10m
 	@.ci/fuzz $(FUZZTIME)
 
 .PHONY: lint
-lint: tools ## gofmt, go vet, golangci-lint, shellcheck, no test that can skip, no pipe that fails now and then
+lint: tools ## gofmt, go vet, golangci-lint, deadcode, shellcheck, no test that can skip, no pipe that fails now and then
 	@left=$$(git ls-files -co --exclude-standard -- '*.go' | xargs -r gofmt -l); [ -z "$$left" ] || { echo "gofmt would change: $$left"; exit 1; }
 	$(GO) vet -tags component,e2e ./...
 	$(GOLANGCI) run --allow-parallel-runners ./...
+	@.ci/deadcode $(DEADCODE)
 	shellcheck --severity=warning $$(grep -lE '^#!' .ci/*) rootfs/*.sh rootfs/packaging/*.sh integration/*.sh
 	@.ci/pipes
 	@! git ls-files -co --exclude-standard -- '*_test.go' | xargs -r grep -nE '\.Skip(Now|f)?\(' || { echo "a test must not be able to skip: a missing tool is a failure"; exit 1; }
@@ -220,10 +223,13 @@ main-tree:
 	@integration/tree.sh trixie
 
 .PHONY: tools
-tools: $(GOLANGCI) ## builds the pinned tools into dist/tools
+tools: $(GOLANGCI) $(DEADCODE) ## builds the pinned tools into dist/tools
 
 $(GOLANGCI):
 	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+$(DEADCODE):
+	GOBIN=$(@D) $(GO) install golang.org/x/tools/cmd/deadcode@$(DEADCODE_VERSION)
 
 .PHONY: clean
 clean: ## removes what was built, but for dist/tools

@@ -35,7 +35,7 @@ type floodView struct {
 func newFloods(id nodeid.ID, start uint64, clock wall.Clock) *floods {
 	f := &floods{
 		queues: newFloodQueues(), late: map[nodeid.ID]int{},
-		core: flood.NewConfig(id, start, flood.Config{Wall: clock}),
+		core: flood.New(id, start, flood.Config{Wall: clock}),
 	}
 	f.view.Store(&floodView{})
 	return f

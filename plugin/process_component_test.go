@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -284,11 +285,11 @@ func (p *process) inventory() (inventory, error) {
 	for _, n := range d.Networks {
 		i.Ports = append(i.Ports, n.Ports...)
 	}
-	all, err := netdev.List("")
+	all, err := netdev.Devices()
 	if err != nil {
 		return i, err
 	}
-	for _, name := range all {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if strings.HasPrefix(name, "ev") && !strings.HasPrefix(name, "evt") {
 			i.Devices = append(i.Devices, name)
 		}

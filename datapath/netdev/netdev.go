@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -152,22 +151,6 @@ func Index(name string) (int, error) {
 		return fail(err)
 	}
 	return int(request.Uint32()), nil
-}
-
-// List returns the names of all devices that start with prefix, sorted.
-func List(prefix string) ([]string, error) {
-	var names []string
-	err := with("list devices", func(h *netlink.Handle) error {
-		links, err := dump(h)
-		for _, l := range links {
-			if name := l.Attrs().Name; strings.HasPrefix(name, prefix) {
-				names = append(names, name)
-			}
-		}
-		return err
-	})
-	slices.Sort(names)
-	return names, err
 }
 
 // dump lists all devices; a dump that was interrupted by a change is incomplete

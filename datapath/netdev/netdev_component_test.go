@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,8 +43,8 @@ func TestVeth(t *testing.T) {
 	if err != nil || index != host.Index {
 		t.Errorf("index %d, %v", index, err)
 	}
-	if names, err := List("host"); err != nil || !slices.Equal(names, []string{"host0"}) {
-		t.Errorf("%v, %v", names, err)
+	if all, err := Devices(); err != nil || all["host0"].Index != host.Index || all["cont0"].Index != container.Index {
+		t.Errorf("%v, %v", all, err)
 	}
 	for range 2 { // the second time it is gone
 		if err := Delete("host0"); err != nil {
@@ -117,8 +116,8 @@ func TestWaitCarrier(t *testing.T) {
 	}
 }
 
-// TestListWhileLinksChange makes dumps that the kernel interrupts.
-func TestListWhileLinksChange(t *testing.T) {
+// TestDevicesWhileLinksChange makes dumps that the kernel interrupts.
+func TestDevicesWhileLinksChange(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var churn sync.WaitGroup
 	for i := range 2 {
@@ -132,12 +131,12 @@ func TestListWhileLinksChange(t *testing.T) {
 		})
 	}
 	for range 200 {
-		names, err := List("lo")
+		all, err := Devices()
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			t.Fatal(err)
 		}
-		if err == nil && !slices.Contains(names, "lo") {
-			t.Fatalf("a partial list: %v", names)
+		if _, ok := all["lo"]; err == nil && !ok {
+			t.Fatalf("a partial list: %v", all)
 		}
 	}
 	cancel()

@@ -179,8 +179,11 @@ func (l *lab) site(ns string) *end {
 	var transport *Transport
 	err := enter(ns, func() error {
 		config := Config{Key: key, ICEServers: []webrtc.ICEServer{{URLs: []string{"stun:" + stunServer}}}, Log: labLog(l.t)}
-		s, err := udp.Listen(0)
+		s, err := udp.New(0)
 		if err != nil {
+			return err
+		}
+		if err := s.Open(); err != nil {
 			return err
 		}
 		transport, err = newTransport(config, s, func(filter icemux.HostFilter) (hosts []netip.Addr, err error) {

@@ -11,20 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen binds the port, any free one if it is 0.
-func Listen(port int) (*Socket, error) {
-	s, err := New(port)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.open(); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// New is Listen for a port that may be taken for now: Run asks for it. What cannot be a
-// port is an error.
+// New returns the socket of a port, of any free one if it is 0. The port may be taken for
+// now: Run and Open bind it. What cannot be a port is an error.
 func New(port int) (*Socket, error) {
 	if port < 0 || port > 65535 {
 		return nil, fmt.Errorf("UDP port %d: choose one from 1 to 65535, or 0 for any", port)

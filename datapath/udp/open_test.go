@@ -87,7 +87,7 @@ func TestTakenPortIsAskedForAgain(t *testing.T) {
 
 // TestFailedSocketIsOpenedAnew: at the port that it had, also where any was asked for.
 func TestFailedSocketIsOpenedAnew(t *testing.T) {
-	s, err := Listen(0)
+	s, err := bound(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestFailedSocketIsOpenedAnew(t *testing.T) {
 
 // TestAnyPortIsAnotherWhenTheLastIsTaken: where any port is good, a taken one is no fault.
 func TestAnyPortIsAnotherWhenTheLastIsTaken(t *testing.T) {
-	s, err := Listen(0)
+	s, err := bound(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestAnyPortIsAnotherWhenTheLastIsTaken(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	other, err := Listen(port)
+	other, err := bound(port)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,10 +20,19 @@ type delivered struct {
 	data   string
 }
 
+// bound returns a socket that has its port.
+func bound(port int) (*Socket, error) {
+	s, err := New(port)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Open()
+}
+
 // listen runs a socket until the test ends.
 func listen(t *testing.T) (*Socket, <-chan delivered) {
 	t.Helper()
-	s, err := Listen(0)
+	s, err := bound(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,10 +148,10 @@ func TestStatsCountByClassAndTruncation(t *testing.T) {
 	}
 }
 
-func TestListenSaysWhatIsWrong(t *testing.T) {
+func TestOpenSaysWhatIsWrong(t *testing.T) {
 	s, _ := listen(t)
 	for _, port := range []int{-1, 65536, s.Port()} {
-		if other, err := Listen(port); err == nil {
+		if other, err := bound(port); err == nil {
 			t.Errorf("port %d was given twice or does not exist", port)
 			_ = other.Close()
 		}
@@ -191,7 +200,7 @@ func TestClassify(t *testing.T) {
 }
 
 func TestSendAndReceiveDoNotAllocate(t *testing.T) {
-	s, err := Listen(0)
+	s, err := bound(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,11 +145,6 @@ func (n *network) endClaims(id string) {
 	n.claimer.put(func(now time.Time) { n.claimer.carry(n.claimer.core.Remove(id, now)) })
 }
 
-// claimedBy returns what a container has claimed.
-func (n *network) claimedBy(id string) []claims.Claim {
-	return (*n.claimer.granted.Load())[id]
-}
-
 // answerCame takes a frame that answers a question of the claimer, and reports whether it
 // is one.
 func (n *network) answerCame(frame []byte) bool {

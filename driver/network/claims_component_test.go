@@ -57,7 +57,7 @@ func (b *box) takeAway(addr netip.Addr) {
 
 // has reports whether the network says that the container has claimed an address.
 func (b *box) has(addr netip.Addr) bool {
-	for _, c := range b.rig.network().claimedBy(b.spec.ID) {
+	for _, c := range (*b.rig.network().claimer.granted.Load())[b.spec.ID] {
 		if c.Addr == addr {
 			return true
 		}

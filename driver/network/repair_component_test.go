@@ -4,6 +4,7 @@ package network
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -223,11 +224,11 @@ func TestDriftByHand(t *testing.T) {
 	}
 
 	left := func() []string {
-		list, err := netdev.List("")
+		all, err := netdev.Devices()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return append(list, strings.Fields(a.vsctl("list-br"))...)
+		return slices.AppendSeq(strings.Fields(a.vsctl("list-br")), maps.Keys(all))
 	}
 	eventually(t, "what nothing owned is gone", func() bool {
 		all := left()

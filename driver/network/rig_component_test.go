@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -367,11 +368,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // devices lists network devices but loopback and those of the kernel's own.
 func devices(t *testing.T) []string {
 	t.Helper()
-	all, err := netdev.List("")
+	all, err := netdev.Devices()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(all, func(name string) bool {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool {
 		return !strings.HasPrefix(name, "ev") && !strings.HasPrefix(name, "h") && !strings.HasPrefix(name, "c")
 	})
 }

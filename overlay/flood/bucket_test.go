@@ -11,7 +11,7 @@ import (
 // TestBytes: large frames use up a budget before their number does, and what was
 // refused has used nothing.
 func TestBytes(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, flood.Config{
+	f := flood.New(id(50), 1, flood.Config{
 		Ingress: flood.Budget{Bytes: 1000, ByteBurst: 3000},
 		Origin:  flood.Budget{Bytes: 1000, ByteBurst: 2000},
 		Own:     flood.Budget{Bytes: 1000, ByteBurst: 1500},
@@ -50,7 +50,7 @@ func TestBytes(t *testing.T) {
 func TestStorm(t *testing.T) {
 	for name, size := range map[string]int{"of small frames": 60, "of large frames": 9000} {
 		t.Run(name, func(t *testing.T) {
-			relay, behind := flood.New(id(50), 1), flood.New(id(60), 1)
+			relay, behind := flood.New(id(50), 1, flood.Config{}), flood.New(id(60), 1, flood.Config{})
 			stormed, passed := 0, 0
 			for i := range uint64(100_000) {
 				now := start.Add(time.Duration(i) * 100 * time.Microsecond) // 10 s
@@ -96,7 +96,7 @@ func TestWhatAnOriginMaySendIsTaken(t *testing.T) {
 	)
 	for _, size := range []int{60, 1049, 1414, 9014} {
 		for _, heldUp := range []time.Duration{0, time.Second} {
-			sender, relay := flood.New(id(20), 1), flood.New(id(50), 1)
+			sender, relay := flood.New(id(20), 1, flood.Config{}), flood.New(id(50), 1, flood.Config{})
 			seq := uint64(0)
 			for sent := time.Duration(0); sent < lasting; sent += every {
 				if !sender.Admit(size, start.Add(sent)) {
@@ -126,7 +126,7 @@ func TestWhatAnOriginMaySendIsTaken(t *testing.T) {
 // TestTimeGoesBack: limits are held against the time at which a frame came, and frames of
 // several queues are not looked at in that order. It refills nothing twice.
 func TestTimeGoesBack(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, flood.Config{Own: flood.Budget{Frames: 100, FrameBurst: 50, Bytes: 1e9, ByteBurst: 1e9}})
+	f := flood.New(id(50), 1, flood.Config{Own: flood.Budget{Frames: 100, FrameBurst: 50, Bytes: 1e9, ByteBurst: 1e9}})
 	admitted := 0
 	for i := range 1000 {
 		if f.Admit(60, start.Add(time.Duration(i%2)*500*time.Millisecond)) {
@@ -143,7 +143,7 @@ func TestTimeGoesBack(t *testing.T) {
 func TestShares(t *testing.T) {
 	for name, size := range map[string]int{"small frames": 60, "large frames": 9000} {
 		t.Run(name, func(t *testing.T) {
-			f := flood.New(id(50), 1)
+			f := flood.New(id(50), 1, flood.Config{})
 			most := min(2500.0, 5<<19/float64(size))
 			share := most / 10
 			var greedy, modest, refused, notices int

@@ -15,7 +15,7 @@ import (
 // delivered twice.
 func TestOriginsClockIsSetBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := flood.New(id(50), 1)
+		f := flood.New(id(50), 1, flood.Config{})
 		now := start.Add(time.Hour)
 		var sent []flood.Header
 		for life := range rapid.IntRange(1, 20).Draw(t, "lives") {
@@ -50,11 +50,11 @@ func TestFloodsGoByWallTime(t *testing.T) {
 	for by, want := range map[time.Duration]flood.Cause{
 		4 * time.Minute: flood.NoDrop, -4 * time.Minute: flood.NoDrop, time.Hour: flood.Untimely, -time.Hour: flood.Untimely,
 	} {
-		copies := flood.NewConfig(id(20), 1, ahead(by)).Originate([]nodeid.ID{id(50)}, now)
-		if drop := flood.New(id(50), 1).Examine(id(20), copies[0].Header, 100, now); drop != want {
+		copies := flood.New(id(20), 1, ahead(by)).Originate([]nodeid.ID{id(50)}, now)
+		if drop := flood.New(id(50), 1, flood.Config{}).Examine(id(20), copies[0].Header, 100, now); drop != want {
 			t.Errorf("by a clock off by %v: dropped for %v, want %v", by, drop, want)
 		}
-		if drop := flood.NewConfig(id(50), 1, ahead(by)).Examine(id(20), copies[0].Header, 100, now); drop != flood.NoDrop {
+		if drop := flood.New(id(50), 1, ahead(by)).Examine(id(20), copies[0].Header, 100, now); drop != flood.NoDrop {
 			t.Errorf("between two clocks off by %v: dropped for %v", by, drop)
 		}
 	}

@@ -119,12 +119,9 @@ type name struct {
 
 func (h Header) name() name { return name{h.Origin, h.Start, h.Seq} }
 
-// New returns the Flood of node self with default settings. start is another value
-// than in the engine's earlier lives: drawn at random.
-func New(self nodeid.ID, start uint64) *Flood { return NewConfig(self, start, Config{}) }
-
-// NewConfig returns the Flood of node self.
-func NewConfig(self nodeid.ID, start uint64, c Config) *Flood {
+// New returns the Flood of node self. start is another value than in the engine's earlier
+// lives: drawn at random.
+func New(self nodeid.ID, start uint64, c Config) *Flood {
 	return &Flood{
 		self: self, start: start, cfg: c.withDefaults(),
 		senders:   newLRU[Sender, account](maxSenders),

@@ -39,7 +39,7 @@ func arcs(copies []flood.Send) map[nodeid.ID]nodeid.ID {
 }
 
 func TestOriginate(t *testing.T) {
-	f := flood.New(id(50), 7)
+	f := flood.New(id(50), 7, flood.Config{})
 	for i, tc := range []struct {
 		name       string
 		neighbours []nodeid.ID
@@ -80,7 +80,7 @@ func TestSplitIsAPartition(t *testing.T) {
 		for _, b := range neighbours {
 			ids = append(ids, id(b))
 		}
-		f := flood.New(id(self), 1)
+		f := flood.New(id(self), 1, flood.Config{})
 		_, copies, drop := f.Receive(id(origin), flood.Header{Origin: id(origin), ArcEnd: id(end)}, 100, genuine, ids, start)
 		// On a ring of 256 places byte arithmetic is the ring's: the way from self.
 		way := func(b byte) int { return int(b - self) }
@@ -131,7 +131,7 @@ func TestReceive(t *testing.T) {
 		forward map[nodeid.ID]nodeid.ID
 		drop    flood.Cause
 	}
-	f := flood.New(id(50), 1)
+	f := flood.New(id(50), 1, flood.Config{})
 	for _, s := range []step{
 		{"the first time", 40, h, true, map[nodeid.ID]nodeid.ID{id(60): id(80), id(80): id(100)}, flood.NoDrop},
 		{"the same again", 40, h, false, nil, flood.Duplicate},
@@ -180,7 +180,7 @@ func TestReceive(t *testing.T) {
 // whatever order they come; what is behind them is not delivered.
 func TestNumbersAreRememberedExactly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := flood.NewConfig(id(50), 1, unlimited)
+		f := flood.New(id(50), 1, unlimited)
 		jumps := rapid.OneOf(rapid.Uint64Range(0, 70), rapid.Uint64Range(0, 6000), rapid.Uint64Range(0, 1<<50))
 		seen, highest := map[uint64]bool{}, uint64(0)
 		for range rapid.IntRange(1, 300).Draw(t, "frames") {
@@ -203,7 +203,7 @@ func TestNumbersAreRememberedExactly(t *testing.T) {
 // origin, as many as it can: nothing is delivered or handed on, and neither the
 // origin's frames nor those of others are missed.
 func TestForgery(t *testing.T) {
-	f := flood.New(id(50), 1)
+	f := flood.New(id(50), 1, flood.Config{})
 	neighbours := []nodeid.ID{id(55), id(57)}
 	rnd := rand.New(rand.NewPCG(3, 3))
 	asked := 0
@@ -240,7 +240,7 @@ func TestForgery(t *testing.T) {
 // TestFurtherArcs: a member brings a frame of another over and over, each time with a
 // longer arc. That is charged to who brings it, never to the origin.
 func TestFurtherArcs(t *testing.T) {
-	f := flood.New(id(50), 1)
+	f := flood.New(id(50), 1, flood.Config{})
 	h := flood.Header{Origin: id(20), Start: 1, Seq: 1, ArcEnd: id(60)}
 	f.Receive(id(40), h, 100, genuine, nil, start)
 	forwarded := 0
@@ -280,13 +280,13 @@ func TestTime(t *testing.T) {
 		{"too long ago", now.Add(-5*time.Minute - time.Millisecond), flood.Untimely},
 		{"from the future", now.Add(5*time.Minute + time.Millisecond), flood.Untimely},
 	} {
-		f := flood.New(id(50), 1)
+		f := flood.New(id(50), 1, flood.Config{})
 		h := flood.Header{Origin: id(20), Seq: uint64(i), Time: uint64(tc.sent.UnixMilli()), ArcEnd: id(60)}
 		if deliver, _, drop := f.Receive(id(40), h, 100, genuine, nil, now); drop != tc.want || deliver != (drop == flood.NoDrop) {
 			t.Errorf("%s: delivered %v, dropped for %v, want %v", tc.name, deliver, drop, tc.want)
 		}
 	}
-	f := flood.New(id(50), 1)
+	f := flood.New(id(50), 1, flood.Config{})
 	if _, _, drop := f.Receive(id(40), flood.Header{Origin: id(20), Time: 1<<64 - 1, ArcEnd: id(60)}, 100, genuine, nil, now); drop != flood.Untimely {
 		t.Errorf("at the end of time: dropped for %v", drop)
 	}
@@ -294,7 +294,7 @@ func TestTime(t *testing.T) {
 
 // TestLimits: first the neighbour's, then the origin's, and both refill.
 func TestLimits(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, flood.Config{Ingress: frames(10), Origin: frames(4), Own: frames(4)})
+	f := flood.New(id(50), 1, flood.Config{Ingress: frames(10), Origin: frames(4), Own: frames(4)})
 	seq := uint64(0)
 	receive := func(from, origin byte, now time.Time) flood.Cause {
 		seq++
@@ -342,7 +342,7 @@ func TestLimits(t *testing.T) {
 // TestForgeryIsChargedToNoOrigin: where one frame is all that an origin may send, one that
 // somebody forges does not use it up, nor does its number.
 func TestForgeryIsChargedToNoOrigin(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, flood.Config{Ingress: frames(1000), Origin: frames(1)})
+	f := flood.New(id(50), 1, flood.Config{Ingress: frames(1000), Origin: frames(1)})
 	h := flood.Header{Origin: id(20), Seq: 1, ArcEnd: id(60)}
 	forged := func() bool { return false }
 	if _, _, drop := f.Receive(id(45), h, 100, forged, nil, start); drop != flood.Forged {
@@ -355,7 +355,7 @@ func TestForgeryIsChargedToNoOrigin(t *testing.T) {
 
 // TestThreeLives: frames of a start that was forgotten for newer ones are not new again.
 func TestThreeLives(t *testing.T) {
-	f := flood.New(id(50), 1)
+	f := flood.New(id(50), 1, flood.Config{})
 	frame := func(start, seq, at uint64) flood.Header {
 		return flood.Header{Origin: id(20), Start: start, Seq: seq, Time: at, ArcEnd: id(60)}
 	}
@@ -384,7 +384,7 @@ func TestThreeLives(t *testing.T) {
 
 // TestLimitedFrameIsNotSeen: what a limit dropped arrives when it comes again.
 func TestLimitedFrameIsNotSeen(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, flood.Config{Origin: frames(1)})
+	f := flood.New(id(50), 1, flood.Config{Origin: frames(1)})
 	h := flood.Header{Origin: id(20), Seq: 1, ArcEnd: id(60)}
 	f.Receive(id(40), h, 100, genuine, nil, start)
 	h.Seq = 2
@@ -400,7 +400,7 @@ func TestLimitedFrameIsNotSeen(t *testing.T) {
 // TestMemoryIsBounded: any number of origins, neighbours and arcs takes no more
 // memory than a few thousand.
 func TestMemoryIsBounded(t *testing.T) {
-	f := flood.NewConfig(id(50), 1, unlimited)
+	f := flood.New(id(50), 1, unlimited)
 	rnd := rand.New(rand.NewPCG(4, 4))
 	for i := range uint64(40_000) {
 		h := flood.Header{Origin: symphonytest.RandomID(rnd), Start: rnd.Uint64(), Seq: i}
@@ -415,7 +415,7 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func BenchmarkReceive(b *testing.B) {
 	b.ReportAllocs()
-	f := flood.NewConfig(id(50), 1, unlimited)
+	f := flood.New(id(50), 1, unlimited)
 	neighbours := []nodeid.ID{id(60), id(80), id(100), id(200), id(10), id(40)}
 	h := flood.Header{Origin: id(20), ArcEnd: id(150)}
 	for b.Loop() {

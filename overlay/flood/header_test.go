@@ -64,7 +64,7 @@ func FuzzParseHeader(f *testing.F) {
 			t.Fatalf("%x became %x", b, again)
 		}
 		h.Time %= 500_000 // mostly one at which it may arrive
-		r := flood.New(id(50), 1)
+		r := flood.New(id(50), 1, flood.Config{})
 		genuine := func() bool { return signed }
 		neighbours := []nodeid.ID{id(60), id(80), id(100), id(200), id(10), id(40)}
 		deliver, forward, drop := r.Receive(id(from), h, 100, genuine, neighbours, start)

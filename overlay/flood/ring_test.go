@@ -43,7 +43,7 @@ func newOverlay(rnd *rand.Rand) *overlay {
 func (o *overlay) of(node *symphonytest.Node) *flood.Flood {
 	f := o.floods[node]
 	if f == nil {
-		f = flood.New(node.ID, uint64(len(o.floods)))
+		f = flood.New(node.ID, uint64(len(o.floods)), flood.Config{})
 		o.floods[node] = f
 	}
 	return f

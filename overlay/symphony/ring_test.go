@@ -125,7 +125,7 @@ func TestRingOf200(t *testing.T) {
 // TestFullMesh: every node is a link of every other.
 func TestFullMesh(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		net := churn(t, symphony.Config{Topology: symphony.FullMesh{}}, 16)
+		net := churn(t, symphony.Config{Topology: symphonytest.FullMesh{}}, 16)
 		net.Settle()
 		for id, node := range net.Nodes {
 			want := slices.DeleteFunc(net.IDs(), func(o nodeid.ID) bool { return o == id })

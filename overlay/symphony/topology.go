@@ -19,10 +19,7 @@ type Topology interface {
 	Point(self nodeid.ID, n, u float64) nodeid.ID
 }
 
-var (
-	_ Topology = Symphony{}
-	_ Topology = FullMesh{}
-)
+var _ Topology = Symphony{}
 
 // Symphony is the ring of the paper with k = ⌈log2 n⌉.
 type Symphony struct{}
@@ -48,16 +45,3 @@ func (Symphony) Point(self nodeid.ID, n, u float64) nodeid.ID {
 
 // belowOne is the largest float64 below 1: x may round up to 1, a whole turn.
 const belowOne = 1 - 1.0/(1<<53)
-
-// FullMesh makes a link of every session: every other node is a successor. It is
-// for overlays so small that a flood in one hop costs less than a ring.
-type FullMesh struct{}
-
-// Successors is everybody.
-func (FullMesh) Successors() int { return math.MaxInt }
-
-// LongDistance is 0.
-func (FullMesh) LongDistance(float64) int { return 0 }
-
-// Point is not asked for.
-func (FullMesh) Point(self nodeid.ID, _, _ float64) nodeid.ID { return self }
