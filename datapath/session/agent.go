@@ -10,6 +10,7 @@ import (
 	"github.com/pion/ice/v4"
 
 	"evio/datapath/icemux"
+	"evio/datapath/session/path"
 )
 
 // Timing of the agents. A host candidate is nominated at once; a reflexive
@@ -91,21 +92,21 @@ func (s *Session) addRemote(agent *ice.Agent, peer Parameters) error {
 }
 
 // awaitPair waits until a pair is nominated.
-func awaitPair(ctx context.Context, agent *ice.Agent) (route, error) {
+func awaitPair(ctx context.Context, agent *ice.Agent) (path.Route, error) {
 	if err := agent.AwaitConnect(ctx); err != nil {
-		return route{}, fmt.Errorf("find a path: %w", err)
+		return path.Route{}, fmt.Errorf("find a path: %w", err)
 	}
 	pair, err := agent.GetSelectedCandidatePair()
 	if err != nil || pair == nil {
-		return route{}, fmt.Errorf("find a path: no pair: %w", err)
+		return path.Route{}, fmt.Errorf("find a path: no pair: %w", err)
 	}
 	local, errLocal := netip.ParseAddr(pair.Local.Address())
 	remote, errRemote := netip.ParseAddr(pair.Remote.Address())
 	if err := errors.Join(errLocal, errRemote); err != nil {
-		return route{}, fmt.Errorf("find a path: %w", err)
+		return path.Route{}, fmt.Errorf("find a path: %w", err)
 	}
-	return route{
-		local:  netip.AddrPortFrom(local, uint16(pair.Local.Port())),
-		remote: netip.AddrPortFrom(remote, uint16(pair.Remote.Port())),
+	return path.Route{
+		Local:  netip.AddrPortFrom(local, uint16(pair.Local.Port())),
+		Remote: netip.AddrPortFrom(remote, uint16(pair.Remote.Port())),
 	}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/ice/v4"
 
 	"evio/datapath/icemux"
+	"evio/datapath/session/path"
 )
 
 // maxRemotes is how many candidates of the peer a finder ever tries.
@@ -26,13 +27,13 @@ type finder struct {
 	ufrag, password string // of the peer
 	cancel          context.CancelFunc
 	done            chan struct{}
-	newer           chan Parameters // capacity 1: more candidates of the peer
-	relays          chan relay      // capacity 1: one more own candidate
-	admitted        []Candidate     // of the peer, the owner's
-	limited         func()          // counts those that are not
+	newer           chan Parameters  // capacity 1: more candidates of the peer
+	relays          chan relay       // capacity 1: one more own candidate
+	admitted        []path.Candidate // of the peer, the owner's
+	limited         func()           // counts those that are not
 
 	found chan struct{} // closed when path or err is set
-	path  *path
+	path  *boundPath
 	err   error
 }
 
@@ -44,7 +45,7 @@ type searcher struct {
 
 // pair is what an agent has found.
 type pair struct {
-	route route
+	route path.Route
 	relay relay // nil for a pair of the socket
 	err   error
 }
@@ -127,20 +128,19 @@ func (f *finder) run(ctx context.Context, s *Session, peer Parameters) {
 }
 
 // pathOf makes the path of a route in the first slot.
-func (s *Session) pathOf(r route, relay relay, peer []Candidate) *path {
-	p := &path{route: r}
-	if p.relayed = relay != nil; p.relayed {
+func (s *Session) pathOf(r path.Route, relay relay, peer []path.Candidate) *boundPath {
+	p := &boundPath{Route: r}
+	if p.TURN = relay != nil; p.TURN {
 		p.out = relay
 	} else {
-		p.out = s.transport.host(r.local)
+		p.out = s.transport.host(r.Local)
 	}
-	known := paths{known: peer}
-	p.remoteType = known.typeOf(r.remote)
+	p.remoteType = path.TypeOf(peer, r.Remote)
 	return p
 }
 
 // finish tells what was found first.
-func (f *finder) finish(p *path, err error) {
+func (f *finder) finish(p *boundPath, err error) {
 	if !f.isDone() {
 		f.path, f.err = p, err
 		close(f.found)
@@ -174,7 +174,7 @@ func (f *finder) update(peer Parameters) {
 // admit leaves those candidates out that are too many: an agent sends checks to each
 // that it was ever given.
 func (f *finder) admit(peer Parameters) Parameters {
-	peer.Candidates = slices.DeleteFunc(slices.Clone(peer.Candidates), func(c Candidate) bool {
+	peer.Candidates = slices.DeleteFunc(slices.Clone(peer.Candidates), func(c path.Candidate) bool {
 		switch {
 		case slices.Contains(f.admitted, c):
 			return false
@@ -189,7 +189,7 @@ func (f *finder) admit(peer Parameters) Parameters {
 }
 
 // wait returns the path when it is found.
-func (f *finder) wait(ctx context.Context) (*path, error) {
+func (f *finder) wait(ctx context.Context) (*boundPath, error) {
 	select {
 	case <-f.found:
 		return f.path, f.err
@@ -207,7 +207,7 @@ func (f *finder) stop() {
 	<-f.done
 }
 
-func addresses(candidates []Candidate) []netip.AddrPort {
+func addresses(candidates []path.Candidate) []netip.AddrPort {
 	addrs := make([]netip.AddrPort, len(candidates))
 	for i, c := range candidates {
 		addrs[i] = c.Addr

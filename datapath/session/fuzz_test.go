@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 	"evio/datapath/udp"
 )
 
@@ -60,7 +61,7 @@ func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 	}
 	s.keys.begin(own, secrets)
 	at := netip.MustParseAddrPort("192.0.2.1:1")
-	s.path.Store(&path{route: route{local: at, remote: netip.MustParseAddrPort("192.0.2.2:2")}, out: t.host(at)})
+	s.path.Store(&boundPath{Route: path.Route{Local: at, Remote: netip.MustParseAddrPort("192.0.2.2:2")}, out: t.host(at)})
 	sessions := map[uint32]*Session{7: s}
 	t.sessions.Store(&sessions)
 	tb.Cleanup(func() { t.sessions.Store(&map[uint32]*Session{}) })
@@ -103,15 +104,15 @@ func FuzzPlaintext(f *testing.F) {
 	s, peer, handler := established(f)
 	f.Add([]byte{byte(Data), 0, 1, 2, 3})
 	f.Add([]byte{byte(Data), 1, 0, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3})
-	f.Add(append([]byte{byte(Probe), 0, opRequest}, make([]byte, 8)...))
-	f.Add(append([]byte{byte(Probe), 0, opAnswer}, make([]byte, 26)...))
+	f.Add(append([]byte{byte(Probe), 0, path.OpRequest}, make([]byte, 8)...))
+	f.Add(append([]byte{byte(Probe), 0, path.OpAnswer}, make([]byte, 26)...))
 	f.Add([]byte{byte(Probe), 0})
-	f.Add([]byte{byte(Probe), 0, opGoodbye})
-	f.Add(appendCandidates([]byte{byte(Probe), 0}, 7, sample().Candidates))
-	f.Add(appendReceived([]byte{byte(Probe), 0}, 7))
-	f.Add(appendPadded([]byte{byte(Probe), 0}, opSized, 7, record.MaxWhole))
-	f.Add(appendPadded([]byte{byte(Probe), 0}, opSizeCame, 7, record.MaxWhole))
-	f.Add([]byte{byte(Probe), 0, opNarrow})
+	f.Add([]byte{byte(Probe), 0, path.OpGoodbye})
+	f.Add(path.AppendCandidates([]byte{byte(Probe), 0}, 7, sample().Candidates))
+	f.Add(path.AppendReceived([]byte{byte(Probe), 0}, 7))
+	f.Add(path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeRequest, 7, record.MaxWhole))
+	f.Add(path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeAnswer, 7, record.MaxWhole))
+	f.Add([]byte{byte(Probe), 0, path.OpNarrow})
 	f.Add([]byte{byte(Rekey), 0, opFlight, 0, 0, 0, 1, 22, 254, 253})
 	f.Add([]byte{byte(Rekey), 0, opAsk, 0, 0, 0, 0})
 	f.Add([]byte{77, 0, 1})

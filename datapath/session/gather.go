@@ -13,7 +13,9 @@ import (
 	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 
+	"evio/datapath/drops"
 	"evio/datapath/icemux"
+	"evio/datapath/session/path"
 )
 
 const (
@@ -74,7 +76,7 @@ func (s *Session) gather(ctx context.Context) bool {
 // found is what can be said of the own addresses.
 type found struct {
 	hosts []netip.AddrPort
-	all   []Candidate // hosts first, none relayed
+	all   []path.Candidate // hosts first, none relayed
 	err   error
 }
 
@@ -86,11 +88,11 @@ func (t *Transport) candidates(ctx context.Context) (f found) {
 	bases := make([]netip.Addr, len(f.hosts))
 	for i, host := range f.hosts {
 		bases[i] = host.Addr()
-		f.all = append(f.all, Candidate{Type: webrtc.ICECandidateTypeHost, Addr: host})
+		f.all = append(f.all, path.Candidate{Type: webrtc.ICECandidateTypeHost, Addr: host})
 	}
 	for _, m := range t.reflexive.ask(ctx, t, bases) {
-		c := Candidate{Type: webrtc.ICECandidateTypeSrflx, Addr: m.Mapped}
-		if m.Mapped.Addr() != m.Base && fits(f.all, c) {
+		c := path.Candidate{Type: webrtc.ICECandidateTypeSrflx, Addr: m.Mapped}
+		if m.Mapped.Addr() != m.Base && path.HasRoom(f.all, c) {
 			f.all = append(f.all, c)
 		}
 	}
@@ -111,33 +113,30 @@ func (t *Transport) listHosts() ([]netip.AddrPort, error) {
 }
 
 // candidates returns the own candidates as they are told.
-func (s *Session) candidates() []Candidate {
+func (s *Session) candidates() []path.Candidate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.own.Candidates
 }
 
-func (s *Session) setCandidates(candidates []Candidate) {
+func (s *Session) setCandidates(candidates []path.Candidate) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.own.Candidates = candidates
 }
 
 // setPeer keeps what the peer has told, for Info.
-func (s *Session) setPeer(candidates []Candidate) {
+func (s *Session) setPeer(candidates []path.Candidate) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peer = candidates
 }
 
-// withRelay puts a relayed candidate in the place of an earlier one. The others leave
-// room for it.
-func withRelay(candidates []Candidate, relayed netip.AddrPort) []Candidate {
-	return append(withoutRelay(candidates), Candidate{Type: webrtc.ICECandidateTypeRelay, Addr: relayed})
-}
-
-func withoutRelay(candidates []Candidate) []Candidate {
-	return slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return c.Type == webrtc.ICECandidateTypeRelay })
+// usable returns those candidates of the peer that are tried.
+func (s *Session) usable(candidates []path.Candidate) []path.Candidate {
+	kept, removed := path.LimitPrivate(s.transport.usable(candidates), s.hosts)
+	s.drops.AddN(drops.PathLimit, removed)
+	return kept
 }
 
 // tellRelay hands the own parameters to the handler again, with a relayed
@@ -146,7 +145,7 @@ func (s *Session) tellRelay(r relay) {
 	s.calls.Lock()
 	defer s.calls.Unlock()
 	s.mu.Lock()
-	s.own.Candidates = withRelay(s.own.Candidates, r.Addr())
+	s.own.Candidates = path.WithTURN(s.own.Candidates, r.Addr())
 	own, connecting := s.own, s.state == Connecting
 	s.mu.Unlock()
 	if connecting {

@@ -12,6 +12,8 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
+
+	"evio/datapath/session/path"
 )
 
 var (
@@ -90,7 +92,7 @@ func TestSlowNamesDoNotTakeTheOthersAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := (Candidate{webrtc.ICECandidateTypeSrflx, mapped}); !slices.Contains(own.Candidates, want) {
+			if want := (path.Candidate{Type: webrtc.ICECandidateTypeSrflx, Addr: mapped}); !slices.Contains(own.Candidates, want) {
 				t.Errorf("candidates = %v, want %v among them", own.Candidates, want)
 			}
 			a.session.Close()

@@ -25,7 +25,7 @@ type handshakeConn struct {
 	flights
 	session *Session
 	remote  uint32 // index of the peer
-	path    atomic.Pointer[path]
+	path    atomic.Pointer[boundPath]
 
 	sendKey, receiveKey []byte
 }

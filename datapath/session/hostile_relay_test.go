@@ -12,21 +12,22 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 	"evio/datapath/udp"
 )
 
 // strangers returns a full list of candidates that no list before had.
-func strangers(list int) (candidates []Candidate) {
-	for i := range MaxCandidates {
+func strangers(list int) (candidates []path.Candidate) {
+	for i := range path.MaxCandidates {
 		at := netip.MustParseAddrPort(fmt.Sprintf("198.18.%d.%d:4000", list, i))
-		candidates = append(candidates, Candidate{Type: webrtc.ICECandidateTypeHost, Addr: at})
+		candidates = append(candidates, path.Candidate{Type: webrtc.ICECandidateTypeHost, Addr: at})
 	}
 	return candidates
 }
 
 // tellAs sends a candidates record in the name of a session.
-func tellAs(s *Session, sequence uint32, candidates []Candidate) {
-	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte { return appendCandidates(dst, sequence, candidates) })
+func tellAs(s *Session, sequence uint32, candidates []path.Candidate) {
+	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte { return path.AppendCandidates(dst, sequence, candidates) })
 }
 
 func (p *pool) permitted() int {
@@ -75,7 +76,7 @@ func TestCandidatesAreTakenAtAPace(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *network, a, b *end) {
 		establish(t, a, b)
 		const records = 200
-		last := append(strangers(255), Candidate{Type: webrtc.ICECandidateTypeRelay, Addr: b.addr()})[1:]
+		last := append(strangers(255), path.Candidate{Type: webrtc.ICECandidateTypeRelay, Addr: b.addr()})[1:]
 		for i := range records {
 			list := strangers(i)
 			if i == records-1 {
@@ -149,7 +150,7 @@ func TestForgedRecordsAreNoOtherSecret(t *testing.T) {
 				b.open(t, a, nil)
 				connect(t, a, b)
 				advance(3 * time.Second)
-				source := stranger
+				source := netip.MustParseAddrPort("198.18.0.1:1")
 				if from.peer {
 					source = b.addr()
 				}

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 )
 
 // Info is a session's part of the status document.
@@ -67,9 +68,9 @@ func (s *Session) Info() Info {
 	s.mu.Unlock()
 	info := Info{
 		State:      state,
-		Observed:   s.pinger.observed(),
-		Candidates: lines(own), PeerCandidates: lines(peer),
-		RTT:         s.pinger.roundTrip(),
+		Observed:   s.pinger.Observed(),
+		Candidates: path.Lines(own), PeerCandidates: path.Lines(peer),
+		RTT:         s.pinger.RoundTrip(),
 		Opened:      s.opened,
 		Established: established,
 		Moves:       s.moves.Load(),
@@ -94,7 +95,7 @@ func (s *Session) Info() Info {
 		info.Generation, info.Rekeys, info.Rekeyed = keys.current.Generation, keys.switches, keys.switched
 	}
 	if p := s.path.Load(); p != nil {
-		info.Local, info.Remote, info.Path = p.local, p.remote, p.kind()
+		info.Local, info.Remote, info.Path = p.Local, p.Remote, p.kind()
 		info.LocalType, info.RemoteType = s.localType(p, info.Observed), p.remoteType.String()
 		if r, ok := p.out.(relay); ok {
 			info.Relay, info.RelayTransport = r.Server(), r.Transport()
@@ -105,13 +106,13 @@ func (s *Session) Info() Info {
 
 // localType names the own end of the path as the peer sees it. The agent's own
 // word is of no use: its candidate is always the base.
-func (s *Session) localType(p *path, observed netip.AddrPort) string {
+func (s *Session) localType(p *boundPath, observed netip.AddrPort) string {
 	switch {
-	case p.relayed:
+	case p.TURN:
 		return webrtc.ICECandidateTypeRelay.String()
-	case !observed.IsValid(), observed.Addr() == p.local.Addr():
+	case !observed.IsValid(), observed.Addr() == p.Local.Addr():
 		return webrtc.ICECandidateTypeHost.String()
-	case slices.Contains(s.candidates(), Candidate{Type: webrtc.ICECandidateTypeSrflx, Addr: observed}):
+	case slices.Contains(s.candidates(), path.Candidate{Type: webrtc.ICECandidateTypeSrflx, Addr: observed}):
 		return webrtc.ICECandidateTypeSrflx.String()
 	}
 	return webrtc.ICECandidateTypePrflx.String()

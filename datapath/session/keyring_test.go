@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 )
 
 func ringKeys(t *testing.T, generation uint8) (own, peer *record.Keys) {
@@ -117,7 +118,7 @@ func TestCommonSecretEstablishesAndRekeys(t *testing.T) {
 		await(t, a.established, "Established")
 		await(t, b.established, "Established")
 		s := &streams{ends: [2]*end{a, b}}
-		s.run(t, rekeyRest+probeInterval, burstInterval)
+		s.run(t, rekeyRest+path.ProbeInterval, path.BurstInterval)
 		s.check(t, n)
 		if got := a.session.Info().Rekeys; got != 1 {
 			t.Errorf("%d rekeys, want 1", got)

@@ -31,22 +31,3 @@ func TestGuestsHaveFewPlacesForLong(t *testing.T) {
 		t.Errorf("%d peers are remembered, want one", len(g.peers))
 	}
 }
-
-func TestHearingTakesTheNewest(t *testing.T) {
-	var h hearing
-	now := time.Hour
-	for i := range uint32(hearBurst) {
-		if h.hear(i+1, nil) || !h.tick(now) {
-			t.Fatalf("record %d is not taken at once", i)
-		}
-	}
-	if h.hear(hearBurst, nil) || h.tick(now) {
-		t.Error("a record is taken again")
-	}
-	if h.hear(10, nil) || h.tick(now) || !h.hear(12, strangers(1)) || h.hear(11, nil) || h.tick(h.next()-1) {
-		t.Error("want one record waiting, the newest")
-	}
-	if !h.tick(h.next()) || len(h.candidates) != MaxCandidates || h.next() <= now+hearEvery {
-		t.Error("want the newest record at its time, and the next one later")
-	}
-}

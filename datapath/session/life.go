@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 )
 
 const (
@@ -43,7 +44,7 @@ func (s *Session) live(ctx context.Context) error {
 // connect leads the session to its establishment.
 func (s *Session) connect(ctx context.Context) (_ *pilot, err error) {
 	var (
-		peer     []Candidate
+		peer     []path.Candidate
 		paths    *finder  // at work since Connect
 		trial    *attempt // likewise
 		keyed    <-chan error
@@ -191,7 +192,7 @@ func (s *Session) takeWanted() *connection {
 // install puts path and keys of an attempt in the place of those of an earlier
 // one, which have served until now: a record under them shows that the peer has
 // settled on that attempt. It does nothing if such a record has come.
-func (s *Session) install(p *path, keys *record.Keys, secrets record.Secrets, proved *proving) {
+func (s *Session) install(p *boundPath, keys *record.Keys, secrets record.Secrets, proved *proving) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == Connecting {

@@ -81,7 +81,7 @@ func TestSecondUplinkBehindFilters(t *testing.T) {
 			establish(t, a, b)
 			advance(10*time.Second + pause)
 			n.mu.Lock()
-			cut = a.session.path.Load().local.Addr()
+			cut = a.session.path.Load().Local.Addr()
 			clear(sent)
 			n.mu.Unlock()
 			advance(4 * time.Second)

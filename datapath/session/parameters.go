@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 )
 
 // Versions of the protocol between sessions that this code speaks.
@@ -17,8 +18,6 @@ const (
 const (
 	// MaxParameters is the largest encoding of parameters.
 	MaxParameters = 6 << 10
-	// MaxCandidates is the largest number of candidates in parameters.
-	MaxCandidates = 16
 
 	parametersFormat = 1
 	maxLocation      = 255
@@ -46,7 +45,7 @@ type Parameters struct {
 	MinVersion, MaxVersion uint16
 	Index                  uint32 // what the peer puts into datagrams for this session
 	Ufrag, Password        string
-	Candidates             []Candidate
+	Candidates             []path.Candidate
 	AEADs                  []record.AEAD // preferred first
 	Encryption             Encryption
 	Location               string // where the node stands, as its operator names it
@@ -55,11 +54,11 @@ type Parameters struct {
 
 // Field types. A reader skips those it does not know.
 const (
-	fieldVersions   = 1
-	fieldIndex      = 2
-	fieldUfrag      = 3
-	fieldPassword   = 4
-	fieldCandidate  = 5 // may be repeated
+	fieldVersions = 1
+	fieldIndex    = 2
+	fieldUfrag    = 3
+	fieldPassword = 4
+	// 5 is fieldCandidate, which may be repeated
 	fieldAEADs      = 6
 	fieldEncryption = 7
 	fieldLocation   = 8
@@ -75,36 +74,27 @@ func (p Parameters) Append(dst []byte) []byte {
 	var b [4]byte
 	binary.BigEndian.PutUint16(b[:], p.MinVersion)
 	binary.BigEndian.PutUint16(b[2:], p.MaxVersion)
-	dst = appendField(dst, fieldVersions, b[:])
+	dst = path.AppendField(dst, fieldVersions, b[:])
 	binary.BigEndian.PutUint32(b[:], p.Index)
-	dst = appendField(dst, fieldIndex, b[:])
-	dst = appendField(dst, fieldUfrag, []byte(p.Ufrag))
-	dst = appendField(dst, fieldPassword, []byte(p.Password))
-	dst = appendCandidateFields(dst, p.Candidates)
+	dst = path.AppendField(dst, fieldIndex, b[:])
+	dst = path.AppendField(dst, fieldUfrag, []byte(p.Ufrag))
+	dst = path.AppendField(dst, fieldPassword, []byte(p.Password))
+	dst = path.AppendCandidateFields(dst, p.Candidates)
 	aeads := make([]byte, len(p.AEADs))
 	for i, a := range p.AEADs {
 		aeads[i] = byte(a)
 	}
-	dst = appendField(dst, fieldAEADs, aeads)
-	dst = appendField(dst, fieldEncryption, []byte{byte(p.Encryption)})
+	dst = path.AppendField(dst, fieldAEADs, aeads)
+	dst = path.AppendField(dst, fieldEncryption, []byte{byte(p.Encryption)})
 	if p.Location != "" {
-		dst = appendField(dst, fieldLocation, []byte(p.Location))
+		dst = path.AppendField(dst, fieldLocation, []byte(p.Location))
 	}
 	secret := byte(0)
 	if p.Secret {
 		secret = 1
 	}
-	dst = appendField(dst, fieldSecret, []byte{secret})
+	dst = path.AppendField(dst, fieldSecret, []byte{secret})
 	return dst
-}
-
-// fieldHead is in front of each field.
-const fieldHead = 1 + 2
-
-func appendField(dst []byte, typ byte, value []byte) []byte {
-	dst = append(dst, typ)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(value)))
-	return append(dst, value...)
 }
 
 // ParseParameters decodes and checks parameters.
@@ -126,7 +116,7 @@ func ParseParameters(b []byte) (Parameters, error) {
 		if typ == 0 || typ > lastField {
 			continue
 		}
-		if seen[typ] && typ != fieldCandidate {
+		if seen[typ] && typ != path.FieldCandidate {
 			return Parameters{}, fmt.Errorf("parameter %d is given twice", typ)
 		}
 		seen[typ] = true
@@ -161,17 +151,17 @@ func (p *Parameters) set(typ byte, value []byte) (err error) {
 			return bad()
 		}
 	case fieldUfrag:
-		if !credential(value, minUfrag, maxUfrag) {
+		if !path.ICEChars(value, minUfrag, maxUfrag) {
 			return bad()
 		}
 		p.Ufrag = string(value)
 	case fieldPassword:
-		if !credential(value, minPassword, maxPassword) {
+		if !path.ICEChars(value, minPassword, maxPassword) {
 			return bad()
 		}
 		p.Password = string(value)
-	case fieldCandidate:
-		if p.Candidates, err = addCandidate(p.Candidates, value); err != nil {
+	case path.FieldCandidate:
+		if p.Candidates, err = path.AddCandidate(p.Candidates, value); err != nil {
 			return fmt.Errorf("parameter %d: %w", typ, err)
 		}
 	case fieldAEADs:
@@ -198,21 +188,6 @@ func (p *Parameters) set(typ byte, value []byte) (err error) {
 		p.Secret = value[0] == 1
 	}
 	return nil
-}
-
-// credential tells whether b consists of ice-chars (RFC 8839 section 5.4).
-func credential(b []byte, shortest, longest int) bool {
-	if len(b) < shortest || len(b) > longest {
-		return false
-	}
-	for _, c := range b {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '+', c == '/':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // agree returns the cipher of a session between two ends, or one sentence that

@@ -13,9 +13,25 @@ import (
 	"pgregory.net/rapid"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 )
 
 var compareAddrPorts = cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+
+var anyCandidate = rapid.Custom(func(t *rapid.T) path.Candidate {
+	addr := netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "IPv4")))
+	if rapid.Bool().Draw(t, "is IPv6") {
+		b := [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "IPv6"))
+		b[0] = 0x20
+		addr = netip.AddrFrom16(b)
+	}
+	return path.Candidate{
+		Type: rapid.SampledFrom([]webrtc.ICECandidateType{
+			webrtc.ICECandidateTypeHost, webrtc.ICECandidateTypeSrflx, webrtc.ICECandidateTypeRelay,
+		}).Draw(t, "type"),
+		Addr: netip.AddrPortFrom(addr, rapid.Uint16Min(1).Draw(t, "port")),
+	}
+})
 
 func sample() Parameters {
 	return Parameters{
@@ -24,10 +40,10 @@ func sample() Parameters {
 		Index:      0xcafe0001,
 		Ufrag:      "abcdEFGH1234",
 		Password:   "0123456789abcdefghijklmnopqrstuv",
-		Candidates: []Candidate{
-			{webrtc.ICECandidateTypeHost, netip.MustParseAddrPort("192.0.2.1:4000")},
-			{webrtc.ICECandidateTypeHost, netip.MustParseAddrPort("[2001:db8::1]:4000")},
-			{webrtc.ICECandidateTypeSrflx, netip.MustParseAddrPort("203.0.113.1:61000")},
+		Candidates: []path.Candidate{
+			{Type: webrtc.ICECandidateTypeHost, Addr: netip.MustParseAddrPort("192.0.2.1:4000")},
+			{Type: webrtc.ICECandidateTypeHost, Addr: netip.MustParseAddrPort("[2001:db8::1]:4000")},
+			{Type: webrtc.ICECandidateTypeSrflx, Addr: netip.MustParseAddrPort("203.0.113.1:61000")},
 		},
 		AEADs:      []record.AEAD{record.AES128GCM, record.ChaCha20Poly1305},
 		Encryption: EncryptionRequired,
@@ -47,7 +63,7 @@ func TestParametersSurviveTheirEncoding(t *testing.T) {
 			Index:      rapid.Uint32Min(1).Draw(t, "index"),
 			Ufrag:      text(minUfrag, maxUfrag).Draw(t, "ufrag"),
 			Password:   text(minPassword, maxPassword).Draw(t, "password"),
-			Candidates: rapid.SliceOfN(drawnCandidate, 0, MaxCandidates).Draw(t, "candidates"),
+			Candidates: rapid.SliceOfN(anyCandidate, 0, path.MaxCandidates).Draw(t, "candidates"),
 			AEADs: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) record.AEAD {
 				return record.AEAD(rapid.Byte().Draw(t, "AEAD"))
 			}), 1, maxAEADs).Draw(t, "AEADs"),
@@ -75,9 +91,9 @@ func TestParametersSurviveTheirEncoding(t *testing.T) {
 func TestUnknownParametersAreSkipped(t *testing.T) {
 	want := sample()
 	b := want.Append(nil)
-	b = appendField(b, 200, []byte("of a later version"))
-	b = appendField(b, 200, nil)
-	b = appendField(b, fieldCandidate, []byte("candidate:1 1 udp 1 192.0.2.9 9 typ later")) // a type of a later version
+	b = path.AppendField(b, 200, []byte("of a later version"))
+	b = path.AppendField(b, 200, nil)
+	b = path.AppendField(b, path.FieldCandidate, []byte("candidate:1 1 udp 1 192.0.2.9 9 typ later")) // a type of a later version
 	got, err := ParseParameters(b)
 	if err != nil {
 		t.Fatal(err)
@@ -112,10 +128,10 @@ func TestParametersAreChecked(t *testing.T) {
 		"too many candidates":      change(func(p *Parameters) { p.Candidates = slices.Repeat(p.Candidates, 6) }),
 		"candidate without port":   change(func(p *Parameters) { p.Candidates[0].Addr = netip.MustParseAddrPort("192.0.2.1:0") }),
 		"candidate is mapped":      change(func(p *Parameters) { p.Candidates[0].Addr = netip.MustParseAddrPort("[::ffff:192.0.2.1]:9") }),
-		"candidate of five bytes":  appendField(slices.Clone(good), fieldCandidate, make([]byte, 5)),
+		"candidate of five bytes":  path.AppendField(slices.Clone(good), path.FieldCandidate, make([]byte, 5)),
 		"unknown policy":           change(func(p *Parameters) { p.Encryption = 9 }),
-		"secret of two bytes":      appendField(slices.Clone(good[:len(good)-4]), fieldSecret, []byte{1, 1}),
-		"secret neither nor":       appendField(slices.Clone(good[:len(good)-4]), fieldSecret, []byte{2}),
+		"secret of two bytes":      path.AppendField(slices.Clone(good[:len(good)-4]), fieldSecret, []byte{1, 1}),
+		"secret neither nor":       path.AppendField(slices.Clone(good[:len(good)-4]), fieldSecret, []byte{2}),
 		"location of 256 bytes":    change(func(p *Parameters) { p.Location = strings.Repeat("x", 256) }),
 		"field longer than parent": {parametersFormat, fieldUfrag, 0xff, 0xff, 'a'},
 	}
@@ -144,14 +160,14 @@ func TestAgree(t *testing.T) {
 // and means the same after another round.
 func FuzzParseParameters(f *testing.F) {
 	f.Add(sample().Append(nil))
-	f.Add(appendField(sample().Append(nil), 200, []byte("later")))
+	f.Add(path.AppendField(sample().Append(nil), 200, []byte("later")))
 	f.Add([]byte{parametersFormat})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := ParseParameters(b)
 		if err != nil {
 			return
 		}
-		if len(p.Candidates) > MaxCandidates || len(p.AEADs) > maxAEADs || p.Index == 0 {
+		if len(p.Candidates) > path.MaxCandidates || len(p.AEADs) > maxAEADs || p.Index == 0 {
 			t.Fatalf("accepted %+v", p)
 		}
 		again, err := ParseParameters(p.Append(nil))

@@ -8,16 +8,17 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 )
 
 // event is what the reader tells the owner of an established session.
 type event struct {
 	kind       eventKind
-	route      route
+	route      path.Route
 	at         time.Duration
 	took       time.Duration // answer: since its request
 	sequence   uint32        // candidates, receipt
-	candidates []Candidate
+	candidates []path.Candidate
 	token      uint64 // sizeCame
 }
 
@@ -32,19 +33,19 @@ const (
 )
 
 // maxEvents is how many events wait: the answers to one search.
-const maxEvents = 2 * maxPairs
+const maxEvents = 2 * path.MaxPairs
 
 // pilot carries out what the machines of an established session decide: which path
 // it takes, whether the peer lives, what the peer is told. The session's owner
 // drives it.
 type pilot struct {
 	s        *Session
-	paths    paths
-	alive    liveness
-	sizes    sizing
-	telling  telling
-	answered time.Duration // when the last answer on the path came
-	hearing  hearing       // of the peer's candidates
+	paths    path.Selector
+	alive    path.Liveness
+	sizes    path.SizeSearch
+	telling  path.CandidateSender
+	answered time.Duration          // when the last answer on the path came
+	hearing  path.CandidateReceiver // of the peer's candidates
 
 	hired    *tenant // share in a relay, or the attempt to get one
 	rented   relay   // the relay, once there
@@ -57,21 +58,21 @@ type pilot struct {
 }
 
 // newPilot takes over the path that was found, and the relay.
-func newPilot(s *Session, peer []Candidate, hired *tenant, rented relay) *pilot {
+func newPilot(s *Session, peer []path.Candidate, hired *tenant, rented relay) *pilot {
 	now, p := s.transport.now(), s.path.Load()
-	m := &pilot{s: s, hired: hired, rented: rented, relaying: now, alive: liveness{next: now}}
-	m.paths.hosts, m.paths.known = s.hosts, peer
-	m.telling.candidates = s.candidates()
+	m := &pilot{s: s, hired: hired, rented: rented, relaying: now, alive: path.Liveness{Next: now}}
+	m.paths.Hosts, m.paths.Known = s.hosts, peer
+	m.telling.Candidates = s.candidates()
 	if rented != nil {
-		m.paths.relay = rented.Addr()
-		m.telling.repeat(now) // the peer may not have been told that the address is a relay's
+		m.paths.TURN = rented.Addr()
+		m.telling.Repeat(now) // the peer may not have been told that the address is a relay's
 	} else {
 		m.hired.stop() // too late, or refused
 		m.hired = nil
 	}
-	m.paths.begin(now, p.route)
-	m.sizes.full = s.full
-	m.sizes.restart(now)
+	m.paths.Begin(now, p.Route)
+	m.sizes.Full = s.full
+	m.sizes.Restart(now)
 	return m
 }
 
@@ -86,15 +87,15 @@ func (m *pilot) close() {
 
 // next is when tick is due.
 func (m *pilot) next() time.Duration {
-	next := min(m.alive.next, m.sizes.next)
-	if at, due := m.paths.next(m.grace()); due {
+	next := min(m.alive.Next, m.sizes.Next)
+	if at, due := m.paths.Next(m.grace()); due {
 		next = min(next, at)
 	}
-	if m.telling.waiting {
-		next = min(next, m.telling.next)
+	if m.telling.Waiting {
+		next = min(next, m.telling.Next)
 	}
-	if m.hearing.waiting {
-		next = min(next, m.hearing.next())
+	if m.hearing.Waiting {
+		next = min(next, m.hearing.Next())
 	}
 	if m.leaving() {
 		next = min(next, m.heard()+relayRest)
@@ -108,40 +109,40 @@ func (m *pilot) next() time.Duration {
 // tick does what is due. It returns false when the peer is dead.
 func (m *pilot) tick(ctx context.Context) bool {
 	now := m.s.transport.now()
-	if now >= m.alive.next {
+	if now >= m.alive.Next {
 		received := time.Duration(m.s.lastReceived.Load())
-		switch m.alive.tick(now, m.answered, received, m.s.pinger.roundTrip()) {
-		case dead:
+		switch m.alive.Tick(now, m.answered, received, m.s.pinger.RoundTrip()) {
+		case path.Dead:
 			return false
-		case probe:
+		case path.Probe:
 			m.s.sendProbe()
-		case missing:
+		case path.Missing:
 			m.suspect()
-			m.do(m.paths.missed(now))
-		case rest:
+			m.do(m.paths.Missed(now))
+		case path.Rest:
 		}
 	}
-	if at, due := m.paths.next(m.grace()); due && now >= at {
-		orders := m.paths.tick(now, m.grace())
+	if at, due := m.paths.Next(m.grace()); due && now >= at {
+		orders := m.paths.Tick(now, m.grace())
 		m.do(orders)
-		if len(orders.challenge) > 0 {
+		if len(orders.Challenge) > 0 {
 			m.s.transport.reflexive.drop() // NATs forget mappings that are not used
 			m.gather(ctx)
 		}
 	}
-	if now >= m.sizes.next {
+	if now >= m.sizes.Next {
 		m.askSize(now)
 	}
-	if m.telling.tick(now) {
+	if m.telling.Tick(now) {
 		m.s.sendOwn(m.s.keys.sending(), Probe, func(dst []byte) []byte {
-			return appendCandidates(dst, m.telling.sequence, m.telling.candidates)
+			return path.AppendCandidates(dst, m.telling.Sequence, m.telling.Candidates)
 		})
 	}
 	if m.leaving() && now >= m.heard()+relayRest {
 		m.leave()
 	}
 	if m.missesRelay() && now >= m.rentNext {
-		m.hired = m.s.rent(ctx, m.paths.known)
+		m.hired = m.s.rent(ctx, m.paths.Known)
 	}
 	m.hear(now)
 	return true
@@ -151,7 +152,7 @@ func (m *pilot) tick(ctx context.Context) bool {
 // along, which tells a path that takes none from one that takes nothing.
 func (m *pilot) askSize(now time.Duration) {
 	token := rand.Uint64() | 1 //nolint:gosec // tells answers apart, hides nothing
-	size, lost := m.sizes.tick(now, m.answered, m.s.pinger.roundTrip(), m.s.large.Swap(false), token)
+	size, lost := m.sizes.Tick(now, m.answered, m.s.pinger.RoundTrip(), m.s.large.Swap(false), token)
 	if lost {
 		m.s.drops.Add(drops.PathSize)
 	}
@@ -160,14 +161,14 @@ func (m *pilot) askSize(now time.Duration) {
 		m.s.askSize(token, size)
 	}
 	m.limit()
-	if size > 0 && m.sizes.level > 0 { // the peer, which may send nothing large, shall find out too
-		m.s.sendOwn(m.s.keys.sending(), Probe, func(dst []byte) []byte { return append(dst, opNarrow) })
+	if size > 0 && m.sizes.Level > 0 { // the peer, which may send nothing large, shall find out too
+		m.s.sendOwn(m.s.keys.sending(), Probe, func(dst []byte) []byte { return append(dst, path.OpNarrow) })
 	}
 }
 
 // limit makes records as large as the path takes them.
 func (m *pilot) limit() {
-	limit := m.sizes.limit()
+	limit := m.sizes.Limit()
 	switch before := int(m.s.limit.Swap(int32(limit))); {
 	case limit < before && before == record.MaxSize:
 		m.s.log.Warnf("the path takes no records of %d bytes: they are cut smaller", m.s.full)
@@ -181,19 +182,19 @@ func (m *pilot) handle(e event) {
 	now := m.s.transport.now()
 	switch e.kind {
 	case foreignRecord:
-		m.do(m.paths.foreign(now, e.route))
+		m.do(m.paths.ForeignRecord(now, e.route))
 	case probeAnswer:
-		if e.route == m.paths.current {
+		if e.route == m.paths.Current {
 			m.answered = max(m.answered, e.at)
 		}
-		m.do(m.paths.answered(now, e.took, m.grace(), e.route))
+		m.do(m.paths.Answered(now, e.took, m.grace(), e.route))
 	case receipt:
-		m.telling.received(e.sequence)
+		m.telling.Received(e.sequence)
 	case sizeCame:
-		m.sizes.answer(now, e.token)
+		m.sizes.Answer(now, e.token)
 		m.limit()
 	case peerCandidates:
-		if m.hearing.hear(e.sequence, e.candidates) {
+		if m.hearing.Receive(e.sequence, e.candidates) {
 			m.s.limited()
 		}
 		m.hear(now)
@@ -202,13 +203,13 @@ func (m *pilot) handle(e event) {
 
 // hear takes the peer's candidates, if there are new ones and it is time.
 func (m *pilot) hear(now time.Duration) {
-	if !m.hearing.tick(now) {
+	if !m.hearing.Tick(now) {
 		return
 	}
-	m.s.setPeer(m.hearing.candidates)
-	m.do(m.paths.setKnown(now, m.hearing.candidates))
+	m.s.setPeer(m.hearing.Candidates)
+	m.do(m.paths.SetKnown(now, m.hearing.Candidates))
 	if m.hired != nil {
-		m.hired.permit(m.hearing.candidates)
+		m.hired.permit(m.hearing.Candidates)
 	}
 	m.place(m.s.path.Load().slot)
 }
@@ -223,10 +224,10 @@ func (m *pilot) readdress(ctx context.Context) {
 }
 
 func (m *pilot) setHosts(hosts []netip.AddrPort) {
-	now, before := m.s.transport.now(), m.paths.lost
-	m.do(m.paths.setHosts(now, hosts))
-	if m.paths.lost && !before {
-		m.alive.restart(now)
+	now, before := m.s.transport.now(), m.paths.Lost
+	m.do(m.paths.SetHosts(now, hosts))
+	if m.paths.Lost && !before {
+		m.alive.Restart(now)
 	}
 }
 
@@ -234,7 +235,7 @@ func (m *pilot) setHosts(hosts []netip.AddrPort) {
 // the relay may be true no more.
 func (m *pilot) suspect() {
 	m.s.transport.reflexive.drop()
-	if m.paths.current.relayed {
+	if m.paths.Current.TURN {
 		m.s.transport.relays.Suspect()
 	}
 }
@@ -267,46 +268,46 @@ func (m *pilot) regathered(ctx context.Context, f found) {
 }
 
 // tell tells the peer the own candidates, the relayed one among them.
-func (m *pilot) tell(candidates []Candidate) {
-	candidates = withoutRelay(candidates)
+func (m *pilot) tell(candidates []path.Candidate) {
+	candidates = path.WithoutTURN(candidates)
 	if m.rented != nil {
-		candidates = withRelay(candidates, m.rented.Addr())
+		candidates = path.WithTURN(candidates, m.rented.Addr())
 	}
 	m.s.setCandidates(candidates)
-	m.telling.tell(m.s.transport.now(), candidates)
+	m.telling.Offer(m.s.transport.now(), candidates)
 }
 
-func (m *pilot) grace() time.Duration { return grace(m.s.pinger.roundTrip()) }
+func (m *pilot) grace() time.Duration { return path.Grace(m.s.pinger.RoundTrip()) }
 
 // do carries out orders.
-func (m *pilot) do(o orders) {
-	if o.limited {
+func (m *pilot) do(o path.Orders) {
+	if o.Limited {
 		m.s.limited()
 	}
 	keys := m.s.keys.sending()
-	for _, r := range o.challenge {
+	for _, r := range o.Challenge {
 		if p := m.pathFor(r, m.nextSlot()); p != nil {
 			m.s.challenge(p, keys)
 		}
 	}
-	if !o.move {
+	if !o.Move {
 		return
 	}
 	now := m.s.transport.now()
-	m.s.pinger.restart(o.took)
+	m.s.pinger.Restart(o.Took)
 	m.s.moves.Add(1)
 	m.place(m.nextSlot())
 	m.answered, m.relaying = now, now
-	m.alive.restart(now)
-	m.sizes.restart(now)
+	m.alive.Restart(now)
+	m.sizes.Restart(now)
 	m.limit()
 	p := m.s.path.Load()
-	m.s.log.WithField("path", p.kind()).Infof("session has moved to %s → %s", p.local, p.remote)
+	m.s.log.WithField("path", p.kind()).Infof("session has moved to %s → %s", p.Local, p.Remote)
 }
 
 // place makes the path of the current route in a slot the session's.
 func (m *pilot) place(slot int) {
-	if p := m.pathFor(m.paths.current, slot); p != nil {
+	if p := m.pathFor(m.paths.Current, slot); p != nil {
 		m.s.path.Store(p)
 	}
 }
@@ -317,15 +318,15 @@ func (m *pilot) place(slot int) {
 func (m *pilot) nextSlot() int { return (m.s.path.Load().slot + 1) % record.Slots }
 
 // pathFor returns the path of a route, nil if its own end is gone.
-func (m *pilot) pathFor(r route, slot int) *path {
-	if current := m.s.path.Load(); r == current.route && r == m.paths.current {
+func (m *pilot) pathFor(r path.Route, slot int) *boundPath {
+	if current := m.s.path.Load(); r == current.Route && r == m.paths.Current {
 		slot = current.slot
 	}
-	p := &path{route: r, slot: slot, remoteType: m.paths.typeOf(r.remote)}
+	p := &boundPath{Route: r, slot: slot, remoteType: m.paths.TypeOf(r.Remote)}
 	switch {
-	case !r.relayed:
-		p.out = m.s.transport.host(r.local)
-	case m.rented != nil && m.rented.Addr() == r.local:
+	case !r.TURN:
+		p.out = m.s.transport.host(r.Local)
+	case m.rented != nil && m.rented.Addr() == r.Local:
 		p.out = m.rented
 	default:
 		return nil

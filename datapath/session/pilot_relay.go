@@ -14,8 +14,8 @@ func (m *pilot) rentedRelay(r relay) {
 		return
 	}
 	m.rented, m.relaying = r, m.s.transport.now()
-	m.tell(m.telling.candidates)
-	m.do(m.paths.setRelay(m.relaying, r.Addr()))
+	m.tell(m.telling.Candidates)
+	m.do(m.paths.SetTURN(m.relaying, r.Addr()))
 }
 
 // lostRelay looks for another way when the allocation is gone, also through
@@ -24,21 +24,21 @@ func (m *pilot) lostRelay(ctx context.Context) {
 	now := m.s.transport.now()
 	m.hired.stop()
 	m.hired, m.rented = nil, nil
-	m.do(m.paths.setRelay(now, netip.AddrPort{}))
-	if m.paths.current.relayed {
-		m.alive.restart(now)
-		m.hired = m.s.rent(ctx, m.paths.known)
+	m.do(m.paths.SetTURN(now, netip.AddrPort{}))
+	if m.paths.Current.TURN {
+		m.alive.Restart(now)
+		m.hired = m.s.rent(ctx, m.paths.Known)
 	}
 }
 
 // missesRelay tells whether the path leads by a relay that was lost, and no other is
 // asked for.
 func (m *pilot) missesRelay() bool {
-	return m.hired == nil && m.paths.current.relayed
+	return m.hired == nil && m.paths.Current.TURN
 }
 
 // leaving tells whether there is a relay that is not used.
-func (m *pilot) leaving() bool { return m.rented != nil && !m.paths.current.relayed }
+func (m *pilot) leaving() bool { return m.rented != nil && !m.paths.Current.TURN }
 
 // heard is when the relay was of use last.
 func (m *pilot) heard() time.Duration {
@@ -49,6 +49,6 @@ func (m *pilot) heard() time.Duration {
 func (m *pilot) leave() {
 	m.hired.stop()
 	m.hired, m.rented = nil, nil
-	m.do(m.paths.setRelay(m.s.transport.now(), netip.AddrPort{}))
-	m.tell(m.telling.candidates)
+	m.do(m.paths.SetTURN(m.s.transport.now(), netip.AddrPort{}))
+	m.tell(m.telling.Candidates)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"evio/datapath/proof"
+	"evio/datapath/session/path"
 	"evio/datapath/udp"
 )
 
@@ -123,7 +124,7 @@ func TestRotation(t *testing.T) {
 			func() { fa.write("new") }, func() { fb.write("new") },
 		} {
 			step()
-			s.run(t, proofLapse+rekeyRest, burstInterval)
+			s.run(t, proofLapse+rekeyRest, path.BurstInterval)
 		}
 		s.check(t, n)
 		for _, e := range []*end{a, b} {

@@ -8,6 +8,7 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 	"evio/datapath/udp"
 )
 
@@ -119,11 +120,11 @@ func (t *Transport) receiveRecord(d *udp.Datagram, via relay) {
 }
 
 // routeOf returns the way by which a datagram has come.
-func (t *Transport) routeOf(d *udp.Datagram, via relay) route {
+func (t *Transport) routeOf(d *udp.Datagram, via relay) path.Route {
 	if via != nil {
-		return route{local: via.Addr(), relayed: true, remote: d.Remote}
+		return path.Route{Local: via.Addr(), TURN: true, Remote: d.Remote}
 	}
-	return route{local: netip.AddrPortFrom(d.Local, uint16(t.Port())), remote: d.Remote}
+	return path.Route{Local: netip.AddrPortFrom(d.Local, uint16(t.Port())), Remote: d.Remote}
 }
 
 func openCause(err error) drops.Cause {
@@ -141,7 +142,7 @@ func openCause(err error) drops.Cause {
 // returns false if the session has ended or replaced the keys meanwhile. The path
 // is not moved by a record that comes from elsewhere: its sender may be whoever
 // repeats the peer's datagrams fastest.
-func (s *Session) received(by route, keys *record.Keys) bool {
+func (s *Session) received(by path.Route, keys *record.Keys) bool {
 	select {
 	case <-s.confirmed:
 	default:
@@ -155,10 +156,10 @@ func (s *Session) received(by route, keys *record.Keys) bool {
 	now := s.transport.now()
 	s.lastReceived.Store(int64(now))
 	s.traffic.rxRecords.Add(1)
-	if by.relayed {
+	if by.TURN {
 		s.relayHeard.Store(int64(now))
 	}
-	if p := s.path.Load(); p != nil && by != p.route {
+	if p := s.path.Load(); p != nil && by != p.Route {
 		s.traffic.offPath.Add(1)
 		s.tellForeign(by, now)
 	}

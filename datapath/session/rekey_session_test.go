@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 )
 
 func TestKeysAreReplacedUnderTraffic(t *testing.T) {
@@ -214,7 +215,7 @@ func TestPreviousKeysAreReadForHalfAMinute(t *testing.T) {
 		n.impair(nil)
 		advance(rekeyRest)
 		soon(higher)
-		advance(2 * probeInterval)
+		advance(2 * path.ProbeInterval)
 		if got := higher.session.Info().Generation; got != 1 {
 			t.Fatalf("generation %d, want 1", got)
 		}
@@ -274,7 +275,7 @@ func TestAllSlotsServeDuringARekey(t *testing.T) {
 			}
 			advance(5 * time.Millisecond)
 		}
-		advance(2 * probeInterval)
+		advance(2 * path.ProbeInterval)
 		synctest.Wait()
 		if got := len(higher.received); got != sent {
 			t.Errorf("%d of %d records arrived", got, sent)

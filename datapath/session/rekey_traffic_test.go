@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 	"evio/datapath/udp"
 )
 
@@ -83,7 +84,7 @@ func (s *streams) run(t *testing.T, total, interval time.Duration) {
 // keys of the same generation.
 func (s *streams) check(t *testing.T, n *network) {
 	t.Helper()
-	advance(2*probeInterval + n.delay) // what is under way arrives, an end without traffic says something
+	advance(2*path.ProbeInterval + n.delay) // what is under way arrives, an end without traffic says something
 	a, b := s.ends[0].session, s.ends[1].session
 	for range 100 { // a rekey that has just begun ends
 		if synctest.Wait(); a.keys.load().pending == nil && b.keys.load().pending == nil && a.Info().Rekeys == b.Info().Rekeys {
@@ -131,5 +132,5 @@ func soon(e *end) { count(e, 1<<40) }
 // traffic, request or answer, and none that asks for a size.
 func ofRekey(d []byte) bool {
 	const overhead = record.Overhead + 2
-	return udp.Classify(d) == udp.Record && len(d) != trafficRecord && len(d) > overhead+answerSize && len(d) < record.MaxSize
+	return udp.Classify(d) == udp.Record && len(d) != trafficRecord && len(d) > overhead+path.AnswerSize && len(d) < record.MaxSize
 }

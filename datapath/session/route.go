@@ -6,16 +6,10 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"evio/datapath/session/path"
 	"evio/datapath/turn"
 	"evio/datapath/udp"
 )
-
-// route is a pair of addresses that datagrams may take.
-type route struct {
-	local   netip.AddrPort
-	relayed bool // local is a relayed address of ours
-	remote  netip.AddrPort
-}
 
 // outlet is the own end of a route: the socket with a source address, or an
 // allocation.
@@ -24,19 +18,19 @@ type outlet interface {
 	Send(to netip.AddrPort, datagram []byte) error
 }
 
-// path is where records go, in one slot. A path is replaced, never changed.
-type path struct {
-	route
+// boundPath is where records go, in one slot. A path is replaced, never changed.
+type boundPath struct {
+	path.Route
 	out        outlet
 	slot       int
 	remoteType webrtc.ICECandidateType // what the peer calls its end
 }
 
 // isRelayed tells whether a relay of either end carries the path.
-func (p *path) isRelayed() bool { return p.relayed || p.remoteType == webrtc.ICECandidateTypeRelay }
+func (p *boundPath) isRelayed() bool { return p.TURN || p.remoteType == webrtc.ICECandidateTypeRelay }
 
 // kind names the path in the status document.
-func (p *path) kind() string {
+func (p *boundPath) kind() string {
 	if p.isRelayed() {
 		return "relay"
 	}

@@ -7,6 +7,7 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 )
 
 // sendFrame sends a frame as one record or as slices.
@@ -49,7 +50,7 @@ func (s *Session) sendUnder(keys *record.Keys, buffer *record.Buffer, n int) err
 }
 
 // sendOn seals under the given keys, in the path's slot, and sends on the path.
-func (s *Session) sendOn(p *path, keys *record.Keys, buffer *record.Buffer, n int) error {
+func (s *Session) sendOn(p *boundPath, keys *record.Keys, buffer *record.Buffer, n int) error {
 	if p == nil || keys == nil {
 		s.drops.Add(drops.SendPath)
 		return ErrNotEstablished
@@ -67,15 +68,15 @@ func (s *Session) sendOn(p *path, keys *record.Keys, buffer *record.Buffer, n in
 
 // sendDatagram sends on a path. What the kernel or a relay refuses is counted and lost,
 // like everything that happens on the way.
-func (s *Session) sendDatagram(p *path, datagram []byte) {
-	err := p.out.Send(p.remote, datagram)
+func (s *Session) sendDatagram(p *boundPath, datagram []byte) {
+	err := p.out.Send(p.Remote, datagram)
 	if err == nil {
 		return
 	}
 	switch current := s.path.Load(); {
-	case errors.Is(err, net.ErrClosed), current != nil && p.route != current.route:
+	case errors.Is(err, net.ErrClosed), current != nil && p.Route != current.Route:
 		s.drops.Add(drops.SendPath) // a path that has ended, or a route on trial: nothing of a container was in it
-	case p.relayed:
+	case p.TURN:
 		s.drops.Add(drops.SendRelay)
 	default:
 		s.drops.Add(drops.SendSocket)
@@ -94,7 +95,7 @@ func (s *Session) sendProbeUnder(keys *record.Keys) {
 
 // sendGoodbye tells the peer that the session is over.
 func (s *Session) sendGoodbye() {
-	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte { return append(dst, opGoodbye) })
+	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte { return append(dst, path.OpGoodbye) })
 }
 
 // sendOwn sends a record of the session's own. Why it could not, the counters tell.
@@ -103,13 +104,13 @@ func (s *Session) sendOwn(keys *record.Keys, kind Kind, body func(dst []byte) []
 }
 
 // challenge asks for an answer on a path. It has to come by the same route.
-func (s *Session) challenge(p *path, keys *record.Keys) {
+func (s *Session) challenge(p *boundPath, keys *record.Keys) {
 	s.sendOwnOn(p, keys, Probe, func(dst []byte) []byte {
-		return s.pinger.request(dst, s.transport.now(), p.route)
+		return s.pinger.Request(dst, s.transport.now(), p.Route)
 	})
 }
 
-func (s *Session) sendOwnOn(p *path, keys *record.Keys, kind Kind, body func(dst []byte) []byte) {
+func (s *Session) sendOwnOn(p *boundPath, keys *record.Keys, kind Kind, body func(dst []byte) []byte) {
 	buffer := s.transport.buffers.Get().(*record.Buffer)
 	defer s.transport.buffers.Put(buffer)
 	plain := body(record.AppendWhole(buffer.Plain(), uint8(kind), nil))
@@ -119,6 +120,6 @@ func (s *Session) sendOwnOn(p *path, keys *record.Keys, kind Kind, body func(dst
 // askSize asks whether a record of a size arrives, and comes back.
 func (s *Session) askSize(token uint64, size int) {
 	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte {
-		return appendPadded(dst, opSized, token, size-record.Overhead-len(dst))
+		return path.AppendPadded(dst, path.OpSizeRequest, token, size-record.Overhead-len(dst))
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evio/datapath/drops"
+	"evio/datapath/session/path"
 )
 
 // refusing is an outlet that sends nothing.
@@ -20,15 +21,15 @@ func (r refusing) Send(netip.AddrPort, []byte) error { return r.err }
 // TestRefusedDatagrams: what is lost on the path is told from what a route on trial
 // refuses, which is no loss.
 func TestRefusedDatagrams(t *testing.T) {
-	serving := route{remote: netip.MustParseAddrPort("192.0.2.1:1")}
-	relayed := route{remote: netip.MustParseAddrPort("192.0.2.1:1"), relayed: true}
-	trial := route{remote: netip.MustParseAddrPort("[2001:db8::1]:1")}
+	serving := path.Route{Remote: netip.MustParseAddrPort("192.0.2.1:1")}
+	relayed := path.Route{Remote: netip.MustParseAddrPort("192.0.2.1:1"), TURN: true}
+	trial := path.Route{Remote: netip.MustParseAddrPort("[2001:db8::1]:1")}
 	failed := errors.New("refused")
 	for _, c := range []struct {
-		name     string
-		path, by route
-		err      error
-		want     drops.Cause
+		name        string
+		current, by path.Route
+		err         error
+		want        drops.Cause
 	}{
 		{"the kernel refuses", serving, serving, failed, drops.SendSocket},
 		{"the relay is too slow", relayed, relayed, failed, drops.SendRelay},
@@ -38,8 +39,8 @@ func TestRefusedDatagrams(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &Session{}
-			s.path.Store(&path{route: c.path})
-			s.sendDatagram(&path{route: c.by, out: refusing{c.err}}, []byte{0})
+			s.path.Store(&boundPath{Route: c.current})
+			s.sendDatagram(&boundPath{Route: c.by, out: refusing{c.err}}, []byte{0})
 			if diff := cmp.Diff(map[string]uint64{c.want.String(): 1}, s.drops.Map()); diff != "" {
 				t.Error(diff)
 			}

@@ -15,6 +15,7 @@ import (
 	"evio/datapath/drops"
 	"evio/datapath/proof"
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 )
 
 // Handler is told what happens to a session. Its methods are called one at a
@@ -106,9 +107,9 @@ type Session struct {
 	mu          sync.Mutex // guards state, established, wanted, newest, peer and own.Candidates
 	state       State
 	established time.Time
-	wanted      *connection // newest request of Connect that the owner has not taken
-	newest      [32]byte    // its binding, also when it was taken
-	peer        []Candidate // of the peer, those told last
+	wanted      *connection      // newest request of Connect that the owner has not taken
+	newest      [32]byte         // its binding, also when it was taken
+	peer        []path.Candidate // of the peer, those told last
 
 	wake        chan struct{} // capacity 1: wanted was set
 	confirmed   chan struct{} // closed when the session is established
@@ -125,14 +126,14 @@ type Session struct {
 	shown     atomic.Int32                 // handshakes in which the peer got what lets it test a guess of the secret and proved nothing; those before the session was established count until it proves one
 	proved    atomic.Pointer[proof.Secret] // that the keys in use were made with, nil for none
 	refused   atomic.Pointer[error]        // why the session ends soon: a secret was not proved again
-	path      atomic.Pointer[path]
+	path      atomic.Pointer[boundPath]
 	handshake atomic.Pointer[handshakeConn]
 	rekeyer   atomic.Pointer[rekeyer] // while the session is established
 	frameID   atomic.Uint32
 
 	rejoiner     record.Rejoiner // the reader's
 	foreign      event           // the reader's: the last foreignRecord
-	pinger       pinger
+	pinger       path.Pinger
 	lastReceived atomic.Int64 // transport time of the last valid record
 	relayHeard   atomic.Int64 // transport time of the last one that came by an own relay
 	moves        atomic.Uint64

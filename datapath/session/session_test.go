@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 	"evio/datapath/udp"
 )
 
@@ -33,7 +34,7 @@ func TestEstablishesWithinRoundTrips(t *testing.T) {
 func TestEverythingSentIsSTUNHandshakeOrRecord(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
 		establish(t, a, b)
-		advance(n.delay + 2*burstInterval) // the answers to the last checks
+		advance(n.delay + 2*path.BurstInterval) // the answers to the last checks
 		settled := len(n.sent())
 		if err := a.session.Send(Data, [][]byte{make([]byte, 9000)}); err != nil {
 			t.Fatal(err)

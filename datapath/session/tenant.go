@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 	"time"
+
+	"evio/datapath/session/path"
 )
 
 const (
@@ -28,7 +30,7 @@ type tenant struct {
 }
 
 // rent starts to acquire an allocation to which the peer's candidates may send.
-func (s *Session) rent(ctx context.Context, peer []Candidate) *tenant {
+func (s *Session) rent(ctx context.Context, peer []path.Candidate) *tenant {
 	ctx, cancel := context.WithCancel(ctx)
 	t := &tenant{
 		cancel:  cancel,
@@ -76,7 +78,7 @@ func (t *tenant) run(ctx context.Context, s *Session) {
 
 // permit lets the peer's candidates send to the allocation. It is called by the
 // owner only.
-func (t *tenant) permit(peer []Candidate) {
+func (t *tenant) permit(peer []path.Candidate) {
 	var addrs []netip.Addr
 	for _, c := range peer {
 		addrs = append(addrs, c.Addr.Addr())

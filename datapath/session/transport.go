@@ -23,6 +23,7 @@ import (
 	"evio/datapath/drops"
 	"evio/datapath/icemux"
 	"evio/datapath/record"
+	"evio/datapath/session/path"
 	"evio/datapath/turn"
 	"evio/datapath/udp"
 )
@@ -331,6 +332,6 @@ func (t *Transport) Stats() Stats {
 }
 
 // usable returns those candidates of a peer that may be tried.
-func (t *Transport) usable(candidates []Candidate) []Candidate {
-	return slices.DeleteFunc(candidates, func(c Candidate) bool { return !t.filter.Usable(c.Addr.Addr()) })
+func (t *Transport) usable(candidates []path.Candidate) []path.Candidate {
+	return slices.DeleteFunc(candidates, func(c path.Candidate) bool { return !t.filter.Usable(c.Addr.Addr()) })
 }

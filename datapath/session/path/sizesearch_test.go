@@ -1,4 +1,4 @@
-package session
+package path
 
 import (
 	"math/rand/v2"
@@ -10,7 +10,7 @@ import (
 
 // narrowPath answers probes of records up to a size, small ones always but when it is cut.
 type narrowPath struct {
-	sizing
+	SizeSearch
 	now       time.Duration
 	answered  time.Duration
 	roundTrip time.Duration
@@ -25,10 +25,10 @@ type narrowPath struct {
 // run leads the machine on for a time, in which large records are sent or not.
 func (p *narrowPath) run(d time.Duration, large bool, until func() bool) time.Duration {
 	begin := p.now
-	for p.next <= begin+d && !until() {
-		p.now = p.next
+	for p.Next <= begin+d && !until() {
+		p.now = p.Next
 		p.token++
-		size, lost := p.tick(p.now, p.answered, p.roundTrip, large, p.token)
+		size, lost := p.Tick(p.now, p.answered, p.roundTrip, large, p.token)
 		if lost {
 			p.lost++
 		}
@@ -39,7 +39,7 @@ func (p *narrowPath) run(d time.Duration, large bool, until func() bool) time.Du
 		came := p.now + p.roundTrip
 		p.answered = came
 		if size <= p.takes && rand.Float64() >= p.loss {
-			p.answer(came, p.token)
+			p.Answer(came, p.token)
 		}
 	}
 	return p.now - begin
@@ -47,8 +47,8 @@ func (p *narrowPath) run(d time.Duration, large bool, until func() bool) time.Du
 
 func newNarrowPath(full int) *narrowPath {
 	p := &narrowPath{roundTrip: 40 * time.Millisecond, takes: record.MaxSize}
-	p.full = full
-	p.restart(0)
+	p.Full = full
+	p.Restart(0)
 	return p
 }
 
@@ -72,27 +72,27 @@ func TestPathTakesNoFullRecords(t *testing.T) {
 	} {
 		p := newNarrowPath(c.full)
 		p.run(time.Hour, true, noEnd) // all is well
-		if p.limit() != record.MaxSize || p.lost != 0 {
-			t.Fatalf("%+v: limit %d, %d lost on a good path", c, p.limit(), p.lost)
+		if p.Limit() != record.MaxSize || p.lost != 0 {
+			t.Fatalf("%+v: limit %d, %d lost on a good path", c, p.Limit(), p.lost)
 		}
 		p.takes = c.takes
-		took := p.run(time.Minute, true, func() bool { return p.limit() == c.want && p.level > 0 })
-		if p.limit() != c.want {
-			t.Errorf("%+v: limit %d", c, p.limit())
+		took := p.run(time.Minute, true, func() bool { return p.Limit() == c.want && p.Level > 0 })
+		if p.Limit() != c.want {
+			t.Errorf("%+v: limit %d", c, p.Limit())
 		}
 		if c.want == record.MaxSize {
 			continue
 		}
-		if most := sizeLook + time.Duration(len(rungs)+1)*sizeMisses*sizeLeast; took > most {
+		if most := sizeInterval + time.Duration(len(rungs)+1)*sizeMisses*minSizeWait; took > most {
 			t.Errorf("%+v: noticed after %v, want %v", c, took, most)
 		}
 		p.run(time.Hour, true, noEnd)
-		if p.limit() != c.want || p.lost == 0 {
-			t.Errorf("%+v: limit %d an hour later, %d lost", c, p.limit(), p.lost)
+		if p.Limit() != c.want || p.lost == 0 {
+			t.Errorf("%+v: limit %d an hour later, %d lost", c, p.Limit(), p.lost)
 		}
 		p.takes = record.MaxSize
-		if took = p.run(time.Minute, false, func() bool { return p.level == 0 }); p.level != 0 || took > 2*sizeAgain {
-			t.Errorf("%+v: level %d, %v after the path was mended", c, p.level, took)
+		if took = p.run(time.Minute, false, func() bool { return p.Level == 0 }); p.Level != 0 || took > 2*sizeAgain {
+			t.Errorf("%+v: level %d, %v after the path was mended", c, p.Level, took)
 		}
 	}
 }
@@ -106,8 +106,8 @@ func TestSilenceIsNoMatterOfSize(t *testing.T) {
 	p.run(15*time.Second, true, noEnd)
 	p.cut = false
 	p.run(time.Minute, true, noEnd)
-	if p.limit() != record.MaxSize || p.lost != 0 {
-		t.Errorf("limit %d, %d lost", p.limit(), p.lost)
+	if p.Limit() != record.MaxSize || p.lost != 0 {
+		t.Errorf("limit %d, %d lost", p.Limit(), p.lost)
 	}
 }
 
@@ -115,8 +115,8 @@ func TestSilenceIsNoMatterOfSize(t *testing.T) {
 func TestLossyPathTakesFullRecords(t *testing.T) {
 	p := newNarrowPath(1445)
 	p.loss = 0.05
-	p.run(time.Hour, true, func() bool { return p.level > 0 })
-	if p.level > 0 {
+	p.run(time.Hour, true, func() bool { return p.Level > 0 })
+	if p.Level > 0 {
 		t.Errorf("records are cut after %v with 5 %% loss", p.now)
 	}
 }
@@ -129,8 +129,8 @@ func TestIdleSessionsAskSeldom(t *testing.T) {
 		t.Errorf("%d bytes in an hour, want 5 a second at most", p.bytes)
 	}
 	p.takes = 1000
-	if took := p.run(6*time.Minute, false, func() bool { return p.limit() == 972 }); p.limit() != 972 {
-		t.Errorf("limit %d after %v", p.limit(), took)
+	if took := p.run(6*time.Minute, false, func() bool { return p.Limit() == 972 }); p.Limit() != 972 {
+		t.Errorf("limit %d after %v", p.Limit(), took)
 	}
 }
 
@@ -139,11 +139,11 @@ func TestAnswersOfOthersCountForNothing(t *testing.T) {
 	p := newNarrowPath(1445)
 	p.takes = 1000
 	for range 200 {
-		p.run(p.next-p.now, true, noEnd)
-		p.answer(p.now, p.token+7)
-		p.answer(p.now, 0)
+		p.run(p.Next-p.now, true, noEnd)
+		p.Answer(p.now, p.token+7)
+		p.Answer(p.now, 0)
 	}
-	if p.limit() != 972 {
-		t.Errorf("limit %d", p.limit())
+	if p.Limit() != 972 {
+		t.Errorf("limit %d", p.Limit())
 	}
 }

@@ -1,4 +1,4 @@
-package session
+package path
 
 import (
 	"errors"
@@ -17,12 +17,13 @@ const (
 	maxLine = 256
 	// maxOwnLine is the longest one that is written: a relayed IPv6 address.
 	maxOwnLine = 102
-	// maxTold is the largest candidates record: it passes where packets of 1,280 bytes do.
-	maxTold = 1200
-	// component is the only one of a session.
+	// maxCandidatesRecord is the size of the largest candidates record. It passes wherever
+	// packets of 1,280 bytes do.
+	maxCandidatesRecord = 1200
+	// component is the only ICE component of a session.
 	component = 1
-	// Related addresses are not told. What stands in their place is what RFC 8839
-	// section 5.1 and RFC 8829 section 5.1.2 have for that.
+	// Related addresses are kept private. RFC 8839 section 5.1 and RFC 8829 section 5.1.2
+	// say what to write in their place.
 	noRelatedPort = 9
 )
 
@@ -33,8 +34,8 @@ type Candidate struct {
 }
 
 // ICE returns the candidate as WebRTC has it, with the default priority (RFC 8445 section
-// 5.1.2). The number in the list is its foundation: none has type, base and server of
-// another.
+// 5.1.2). Its number in the list serves as its foundation, because no two candidates of the
+// list have type, base and server in common.
 func (c Candidate) ICE(number int) webrtc.ICECandidate {
 	out := webrtc.ICECandidate{
 		Foundation: strconv.Itoa(number), Component: component, Protocol: webrtc.ICEProtocolUDP, Typ: c.Type,
@@ -49,8 +50,8 @@ func (c Candidate) ICE(number int) webrtc.ICECandidate {
 	return out
 }
 
-// lines writes candidates as WebRTC exchanges them (RFC 8839 section 5.1).
-func lines(candidates []Candidate) []string {
+// Lines writes candidates as WebRTC exchanges them (RFC 8839 section 5.1).
+func Lines(candidates []Candidate) []string {
 	var out []string
 	for i, c := range candidates {
 		out = append(out, c.ICE(i+1).ToJSON().Candidate)
@@ -58,20 +59,20 @@ func lines(candidates []Candidate) []string {
 	return out
 }
 
-// errNoUse is that of candidates that are well-formed, and of no use to a session.
+// errNoUse is the error of candidates that are well-formed but of no use to a session.
 var errNoUse = errors.New("candidate of another transport, component or type")
 
-// parseCandidate reads a line and checks every field. Foundation, priority and related
-// address count for nothing further: each end computes the defaults, so that an address
-// that is told twice is one candidate.
-func parseCandidate(line string) (Candidate, error) {
+// ParseCandidate reads a line and checks every field. Foundation, priority and related
+// address are then ignored: each end computes the defaults, so an address that is named
+// twice is one candidate.
+func ParseCandidate(line string) (Candidate, error) {
 	bad := func(what string) (Candidate, error) {
 		return Candidate{}, fmt.Errorf("candidate %.100q: %s", line, what)
 	}
 	if len(line) > maxLine {
 		return bad(fmt.Sprintf("%d bytes, at most %d are allowed", len(line), maxLine))
 	}
-	// What the parser of ICE is generous about.
+	// Faults that the parser of pion/ice lets pass.
 	text, named := strings.CutPrefix(line, "candidate:")
 	fields := strings.Split(text, " ")
 	const foundation, priority, address, typ = 0, 3, 4, 7
@@ -80,7 +81,7 @@ func parseCandidate(line string) (Candidate, error) {
 		return bad("it has too few fields")
 	case strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' }):
 		return bad("it has bytes that are not of ASCII text")
-	case !credential([]byte(fields[foundation]), 1, 32):
+	case !ICEChars([]byte(fields[foundation]), 1, 32):
 		return bad("the foundation is wrong")
 	case strings.Contains(fields[address], "%"):
 		return bad("the address has a zone")
@@ -109,9 +110,10 @@ func parseCandidate(line string) (Candidate, error) {
 	return Candidate{Type: kind, Addr: netip.AddrPortFrom(addr, uint16(parsed.Port()))}, nil
 }
 
-// addCandidate takes the value of a candidate field.
-func addCandidate(candidates []Candidate, value []byte) ([]Candidate, error) {
-	c, err := parseCandidate(string(value))
+// AddCandidate appends the candidate that the value of a field describes. One that is of no
+// use to a session is left out.
+func AddCandidate(candidates []Candidate, value []byte) ([]Candidate, error) {
+	c, err := ParseCandidate(string(value))
 	switch {
 	case errors.Is(err, errNoUse):
 		return candidates, nil
@@ -123,17 +125,28 @@ func addCandidate(candidates []Candidate, value []byte) ([]Candidate, error) {
 	return append(candidates, c), nil
 }
 
-// appendCandidateFields encodes candidates as fields of parameters.
-func appendCandidateFields(dst []byte, candidates []Candidate) []byte {
-	for _, line := range lines(candidates) {
-		dst = appendField(dst, fieldCandidate, []byte(line))
+// AppendCandidateFields encodes candidates as fields of parameters.
+func AppendCandidateFields(dst []byte, candidates []Candidate) []byte {
+	for _, line := range Lines(candidates) {
+		dst = AppendField(dst, FieldCandidate, []byte(line))
 	}
 	return dst
 }
 
-// fits tells whether a candidates record has room for one candidate more and a relayed
-// one.
-func fits(candidates []Candidate, more Candidate) bool {
+// HasRoom reports whether a candidates record has room for these candidates, one more, and a
+// relayed one.
+func HasRoom(candidates []Candidate, more Candidate) bool {
 	all := append(slices.Clip(candidates), more)
-	return len(all) < MaxCandidates && len(appendCandidates(nil, 0, all))+fieldHead+maxOwnLine <= maxTold
+	return len(all) < MaxCandidates && len(AppendCandidates(nil, 0, all))+fieldHead+maxOwnLine <= maxCandidatesRecord
+}
+
+// WithTURN returns the candidates with this relayed address as their only relayed one. See
+// HasRoom for why there is room.
+func WithTURN(candidates []Candidate, relayed netip.AddrPort) []Candidate {
+	return append(WithoutTURN(candidates), Candidate{Type: webrtc.ICECandidateTypeRelay, Addr: relayed})
+}
+
+// WithoutTURN returns the candidates that are not relayed.
+func WithoutTURN(candidates []Candidate) []Candidate {
+	return slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return c.Type == webrtc.ICECandidateTypeRelay })
 }

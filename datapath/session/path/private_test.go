@@ -1,4 +1,4 @@
-package session
+package path
 
 import (
 	"fmt"
@@ -6,17 +6,12 @@ import (
 	"testing"
 
 	"github.com/pion/webrtc/v4"
-
-	"evio/datapath/drops"
-	"evio/datapath/icemux"
 )
 
 // TestPrivateTargetsAreBounded: of a peer's candidates all public ones and all near ones are
 // tried, and a few private ones elsewhere.
 func TestPrivateTargetsAreBounded(t *testing.T) {
-	s := &Session{transport: &Transport{filter: icemux.HostFilter{}}, hosts: []netip.AddrPort{
-		netip.MustParseAddrPort("10.1.0.1:4000"), netip.MustParseAddrPort("[fd00:1:2::1]:4000"),
-	}}
+	hosts := []netip.AddrPort{netip.MustParseAddrPort("10.1.0.1:4000"), netip.MustParseAddrPort("[fd00:1:2::1]:4000")}
 	candidates := func(format string, n int) (all []Candidate) {
 		for i := range n {
 			all = append(all, Candidate{Type: webrtc.ICECandidateTypeHost, Addr: netip.MustParseAddrPort(fmt.Sprintf(format, i+1))})
@@ -32,16 +27,16 @@ func TestPrivateTargetsAreBounded(t *testing.T) {
 		{"10.2.0.%d:1", maxPrivate}, {"172.16.0.%d:1", maxPrivate}, {"192.168.1.%d:1", maxPrivate},
 		{"100.64.0.%d:1", maxPrivate}, {"[fd00:9:9::%d]:1", maxPrivate},
 	} {
-		before := s.drops.Get(drops.PathLimit)
-		if got := len(s.usable(candidates(c.format, MaxCandidates))); got != c.want {
-			t.Errorf("%s: %d of %d are tried, want %d", c.format, got, MaxCandidates, c.want)
+		kept, removed := LimitPrivate(candidates(c.format, MaxCandidates), hosts)
+		if len(kept) != c.want {
+			t.Errorf("%s: %d of %d are tried, want %d", c.format, len(kept), MaxCandidates, c.want)
 		}
-		if counted := s.drops.Get(drops.PathLimit) - before; counted != uint64(MaxCandidates-c.want) {
-			t.Errorf("%s: %d are counted", c.format, counted)
+		if removed != uint64(MaxCandidates-c.want) {
+			t.Errorf("%s: %d are counted", c.format, removed)
 		}
 	}
 	both := append(candidates("10.2.0.%d:1", 6), candidates("[fd00:9:9::%d]:1", 6)...)
-	if got := len(s.usable(both)); got != maxPrivate {
-		t.Errorf("%d of both families are tried, want %d", got, maxPrivate)
+	if kept, _ := LimitPrivate(both, hosts); len(kept) != maxPrivate {
+		t.Errorf("%d of both families are tried, want %d", len(kept), maxPrivate)
 	}
 }

@@ -1,4 +1,4 @@
-package session
+package path
 
 import (
 	"net/netip"
@@ -42,12 +42,12 @@ func TestCandidateLines(t *testing.T) {
 		"candidate:3 1 udp 1694498815 203.0.113.1 61000 typ srflx raddr 0.0.0.0 rport 9",
 		"candidate:4 1 udp 1023 2001:db8::2 50000 typ relay raddr :: rport 9",
 	}
-	got := lines(told)
+	got := Lines(told)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
 	}
 	for i, line := range got {
-		if c, err := parseCandidate(line); err != nil || c != told[i] {
+		if c, err := ParseCandidate(line); err != nil || c != told[i] {
 			t.Errorf("%q is read as %v, %v", line, c, err)
 		}
 		if _, err := ice.UnmarshalCandidate(line); err != nil {
@@ -61,15 +61,15 @@ func TestOwnLinesAreShort(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var all []Candidate
 		for _, c := range rapid.SliceOfN(drawnCandidate, 0, 40).Draw(t, "found") {
-			if fits(all, c) {
+			if HasRoom(all, c) {
 				all = append(all, c)
 			}
 		}
-		all = withRelay(all, netip.AddrPortFrom(netip.MustParseAddr("2001:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), 65535))
-		if n := len(appendCandidates(nil, 1, all)); len(all) > MaxCandidates || n > maxTold {
-			t.Fatalf("%d candidates of %d bytes, at most %d of %d are allowed", len(all), n, MaxCandidates, maxTold)
+		all = WithTURN(all, netip.AddrPortFrom(netip.MustParseAddr("2001:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), 65535))
+		if n := len(AppendCandidates(nil, 1, all)); len(all) > MaxCandidates || n > maxCandidatesRecord {
+			t.Fatalf("%d candidates of %d bytes, at most %d of %d are allowed", len(all), n, MaxCandidates, maxCandidatesRecord)
 		}
-		for _, line := range lines(all) {
+		for _, line := range Lines(all) {
 			if len(line) > maxOwnLine {
 				t.Fatalf("%q has %d bytes, want at most %d", line, len(line), maxOwnLine)
 			}
@@ -81,7 +81,7 @@ func TestCandidateLinesAreChecked(t *testing.T) {
 	const good = "candidate:a+/9 1 udp 2130706431 192.0.2.1 14790 typ host"
 	want := Candidate{webrtc.ICECandidateTypeHost, netip.MustParseAddrPort("192.0.2.1:14790")}
 	for _, line := range []string{good, good + " generation 0 ufrag abcd", strings.Replace(good, "udp", "UDP", 1)} {
-		if c, err := parseCandidate(line); err != nil || c != want {
+		if c, err := ParseCandidate(line); err != nil || c != want {
 			t.Errorf("%q is read as %v, %v", line, c, err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestCandidateLinesAreChecked(t *testing.T) {
 		"TCP":               {"udp", "tcp"},
 		"another component": {" 1 udp", " 2 udp"},
 	} {
-		if c, err := addCandidate(nil, []byte(strings.Replace(good, change[0], change[1], 1))); err != nil || len(c) != 0 {
+		if c, err := AddCandidate(nil, []byte(strings.Replace(good, change[0], change[1], 1))); err != nil || len(c) != 0 {
 			t.Errorf("%s: %v, %v; want nothing", name, c, err)
 		}
 	}
@@ -121,7 +121,7 @@ func TestCandidateLinesAreChecked(t *testing.T) {
 		"related port":          {"typ host", "typ srflx raddr 192.0.2.2 rport x"},
 	} {
 		line := strings.Replace(good, change[0], change[1], 1)
-		if c, err := addCandidate(nil, []byte(line)); err == nil {
+		if c, err := AddCandidate(nil, []byte(line)); err == nil {
 			t.Errorf("%s: %q is read as %v", name, line, c)
 		}
 	}
@@ -130,18 +130,18 @@ func TestCandidateLinesAreChecked(t *testing.T) {
 // FuzzParseCandidate parses anything; what is accepted means the same after another round,
 // and is good enough for an ICE agent.
 func FuzzParseCandidate(f *testing.F) {
-	for _, line := range lines(sample().Candidates) {
+	for _, line := range Lines(sampleCandidates()) {
 		f.Add(line)
 	}
 	f.Add("candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active")
 	f.Add("candidate:842163049 1 udp 1677729535 203.0.113.1 9 typ srflx raddr 192.0.2.1 rport 9 generation 0 ufrag abcd network-cost 999")
 	f.Fuzz(func(t *testing.T, line string) {
-		c, err := parseCandidate(line)
+		c, err := ParseCandidate(line)
 		if err != nil {
 			return
 		}
-		own := lines([]Candidate{c})[0]
-		if again, err := parseCandidate(own); err != nil || again != c {
+		own := Lines([]Candidate{c})[0]
+		if again, err := ParseCandidate(own); err != nil || again != c {
 			t.Fatalf("%q is %v, its own line %q is %v, %v", line, c, own, again, err)
 		}
 		agent, err := c.ICE(1).ToICE()

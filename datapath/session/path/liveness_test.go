@@ -1,4 +1,4 @@
-package session
+package path
 
 import (
 	"testing"
@@ -8,18 +8,18 @@ import (
 func TestSilentPeerIsGivenUpWithinBounds(t *testing.T) {
 	for _, roundTrip := range []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, time.Second} {
 		const last = 100 * time.Second // the last record, just before a round begins
-		l := liveness{next: last + probeInterval + probeJitter}
+		l := Liveness{Next: last + ProbeInterval + probeJitter}
 		probes := 0
 		for {
-			now := l.next
-			verdict := l.tick(now, last, last, roundTrip)
-			if verdict == dead {
+			now := l.Next
+			verdict := l.Tick(now, last, last, roundTrip)
+			if verdict == Dead {
 				if silent := now - last; silent < 2*time.Second || silent > 3500*time.Millisecond {
 					t.Errorf("round trip %v: given up after %v, want 2 s to 3.5 s", roundTrip, silent)
 				}
 				break
 			}
-			if verdict == probe || verdict == missing {
+			if verdict == Probe || verdict == Missing {
 				probes++
 			}
 		}
@@ -30,46 +30,46 @@ func TestSilentPeerIsGivenUpWithinBounds(t *testing.T) {
 }
 
 func TestAnsweringPeerIsProbedOncePerInterval(t *testing.T) {
-	var l liveness
+	var l Liveness
 	var received, previous time.Duration
 	for i := range 1000 {
-		now := l.next
-		switch l.tick(now, received, received, 0) {
-		case probe:
-			if gap := now - previous; i > 0 && (gap < probeInterval-probeJitter || gap > probeInterval+probeJitter) {
-				t.Fatalf("probes %v apart, want %v ± %v", gap, probeInterval, probeJitter)
+		now := l.Next
+		switch l.Tick(now, received, received, 0) {
+		case Probe:
+			if gap := now - previous; i > 0 && (gap < ProbeInterval-probeJitter || gap > ProbeInterval+probeJitter) {
+				t.Fatalf("probes %v apart, want %v ± %v", gap, ProbeInterval, probeJitter)
 			}
 			previous = now
 			received = now + 20*time.Millisecond
-		case missing, dead:
+		case Missing, Dead:
 			t.Fatal("an answering peer was missed")
-		case rest:
+		case Rest:
 		}
 	}
 }
 
 func TestAnswerToTheLastProbeSaves(t *testing.T) {
-	l := liveness{next: time.Second}
+	l := Liveness{Next: time.Second}
 	var received time.Duration
 	for range 1 + burstProbes {
-		if v := l.tick(l.next, received, received, 0); v != probe && v != missing {
+		if v := l.Tick(l.Next, received, received, 0); v != Probe && v != Missing {
 			t.Fatalf("verdict %d, want a probe", v)
 		}
 	}
-	received = l.next - time.Millisecond
-	if v := l.tick(l.next, received, received, 0); v != rest {
+	received = l.Next - time.Millisecond
+	if v := l.Tick(l.Next, received, received, 0); v != Rest {
 		t.Errorf("verdict %d after an answer, want rest", v)
 	}
 }
 
 func TestDeafPeerIsGivenUpLater(t *testing.T) {
-	l := liveness{next: time.Second}
+	l := Liveness{Next: time.Second}
 	for {
-		now := l.next
-		if l.tick(now, 0, now, 0) != dead { // its records come, its answers do not
+		now := l.Next
+		if l.Tick(now, 0, now, 0) != Dead { // its records come, its answers do not
 			continue
 		}
-		if silent := now - time.Second; silent < maxDeaf || silent > maxDeaf+burstInterval {
+		if silent := now - time.Second; silent < maxDeaf || silent > maxDeaf+BurstInterval {
 			t.Errorf("given up after %v, want %v", silent, maxDeaf)
 		}
 		return
@@ -78,21 +78,21 @@ func TestDeafPeerIsGivenUpLater(t *testing.T) {
 
 func TestLateAnswersAreNoReasonToSearch(t *testing.T) {
 	const roundTrip = 800 * time.Millisecond
-	var l liveness
+	var l Liveness
 	var answered, probed time.Duration
 	for range 1000 {
-		now := l.next
+		now := l.Next
 		if probed != 0 && now >= probed+roundTrip {
 			answered, probed = probed+roundTrip, 0
 		}
-		switch l.tick(now, answered, answered, roundTrip) {
-		case probe:
+		switch l.Tick(now, answered, answered, roundTrip) {
+		case Probe:
 			if probed == 0 {
 				probed = now
 			}
-		case missing, dead:
+		case Missing, Dead:
 			t.Fatalf("an answer that takes %v is missed after %v", roundTrip, now-l.probed)
-		case rest:
+		case Rest:
 		}
 	}
 }
