@@ -45,17 +45,12 @@ func (d *Driver) claimed(networkID, endpointID string, claims []plane.Claim) {
 	for _, c := range claims[:min(len(claims), maxClaims)] {
 		records = append(records, claimRecord{Addr: c.Addr, MAC: c.MAC})
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := d.networks[networkID]
-	if n == nil {
-		return
-	}
-	e := n.endpoints[endpointID]
+	e := d.table.setClaims(networkID, endpointID, records)
 	if e == nil {
 		return
 	}
-	e.claims = records
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.unkept == nil {
 		d.unkept = map[*dockerEndpoint]bool{}
 	}
@@ -112,19 +107,17 @@ func (d *Driver) keepClaimsOf(ctx context.Context, e *dockerEndpoint) error {
 		return err
 	}
 	defer e.lock.Release(1)
-	d.mu.Lock()
-	rec, claims, gone := e.rec, e.claims, e.gone
-	d.mu.Unlock()
-	if gone || !rec.Joined || slices.Equal(rec.Claims, claims) {
+	s := d.table.endpointState(e)
+	if s.gone || !s.rec.Joined || slices.Equal(s.rec.Claims, s.claims) {
 		return nil
 	}
-	rec.Claims = claims
-	return d.keepEndpoint(e, rec)
+	s.rec.Claims = s.claims
+	return d.keepEndpoint(e, s.rec)
 }
 
 // beginClaimsLocked starts the one goroutine that stores claims. Close ends it.
 func (d *Driver) beginClaimsLocked(ctx context.Context) {
-	if d.closed {
+	if d.table.isClosed() {
 		return
 	}
 	ctx, d.endClaims = context.WithCancel(ctx)

@@ -24,7 +24,7 @@ const (
 // beginLooksLocked starts the one goroutine that compares the store with the
 // engine's lists. Close ends it.
 func (d *Driver) beginLooksLocked(ctx context.Context) {
-	if d.engine == nil || d.closed {
+	if d.engine == nil || d.table.isClosed() {
 		return
 	}
 	ctx, d.looks = context.WithCancel(ctx)
@@ -94,7 +94,7 @@ func (d *Driver) look(ctx context.Context) {
 func (d *Driver) compare(ctx context.Context, core *collector.Collector) (collector.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	l := collector.Look{Began: time.Now(), Before: d.holdings()}
+	l := collector.Look{Began: time.Now(), Before: d.table.holdings()}
 	var ids []string
 	for key := range l.Before {
 		if key.Endpoint == "" {
@@ -105,26 +105,8 @@ func (d *Driver) compare(ctx context.Context, core *collector.Collector) (collec
 	if l.List, err = d.engine.List(ctx, ids); err != nil {
 		return collector.Verdict{}, err
 	}
-	l.Ended, l.After = time.Now(), d.holdings()
+	l.Ended, l.After = time.Now(), d.table.holdings()
 	return core.Look(l)
-}
-
-// holdings returns what is stored. What Docker has removed already is in it as busy.
-func (d *Driver) holdings() map[collector.Key]collector.Object {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	all := map[collector.Key]collector.Object{}
-	for id, n := range d.networks {
-		all[collector.Key{Network: id}] = collector.Object{
-			Version: n.work.version, Busy: n.work.calls > 0 || n.rec.Removed, Told: n.rec.Name != "",
-		}
-		for endpoint, e := range n.endpoints {
-			all[collector.Key{Network: id, Endpoint: endpoint}] = collector.Object{
-				Version: e.work.version, Busy: e.work.calls > 0 || n.rec.Removed,
-			}
-		}
-	}
-	return all
 }
 
 // follow does what a verdict says.
@@ -161,24 +143,18 @@ func (d *Driver) follow(ctx context.Context, v collector.Verdict) {
 func (d *Driver) collectNetwork(ctx context.Context, o collector.Collected) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	d.mu.Lock()
-	n := d.networks[o.Network]
-	d.mu.Unlock()
+	n := d.table.network(o.Network)
 	if n == nil || !n.gate.TryAcquire(whole) {
 		return
 	}
 	defer n.gate.Release(whole)
-	d.mu.Lock()
-	current := !n.gone && !n.rec.Removed && !d.closed && n.work.version == o.Version
-	label := n.rec.label()
-	if current {
-		d.collected.Networks++
-	}
-	d.mu.Unlock()
-	if !current {
+	if !d.table.unchanged(n, o.Version) {
 		return
 	}
-	log := d.log.WithField("network", label)
+	d.mu.Lock()
+	d.collected.Networks++
+	d.mu.Unlock()
+	log := d.log.WithField("network", d.table.label(n))
 	log.Warnf("network is removed: Docker did not list it in looks %s apart, and no call has come about it", o.Absent.Round(time.Second))
 	if err := d.remove(ctx, n); err != nil {
 		log.WithError(err).Warn("network is not removed yet")
@@ -190,31 +166,23 @@ func (d *Driver) collectNetwork(ctx context.Context, o collector.Collected) {
 func (d *Driver) collectEndpoint(ctx context.Context, o collector.Collected) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	d.mu.Lock()
-	n := d.networks[o.Network]
-	d.mu.Unlock()
+	n := d.table.network(o.Network)
 	if n == nil || !n.gate.TryAcquire(share) {
 		return
 	}
 	defer n.gate.Release(share)
-	d.mu.Lock()
-	e := n.endpoints[o.Endpoint]
-	d.mu.Unlock()
+	e := d.table.endpoint(n, o.Endpoint)
 	if e == nil || !e.lock.TryAcquire(1) {
 		return
 	}
 	defer e.lock.Release(1)
-	d.mu.Lock()
-	current := !n.gone && !n.rec.Removed && !e.gone && !d.closed && e.work.version == o.Version
-	label := n.rec.label()
-	if current {
-		d.collected.Endpoints++
-	}
-	d.mu.Unlock()
-	if !current {
+	if !d.table.endpointUnchanged(n, e, o.Version) {
 		return
 	}
-	log := d.log.WithField("network", label).WithField("endpoint", short(o.Endpoint))
+	d.mu.Lock()
+	d.collected.Endpoints++
+	d.mu.Unlock()
+	log := d.log.WithField("network", d.table.label(n)).WithField("endpoint", short(o.Endpoint))
 	log.Warnf("endpoint is removed: Docker did not list it in looks %s apart, and no call has come about it", o.Absent.Round(time.Second))
 	if err := d.eraseEndpoint(ctx, n, e); err != nil {
 		log.WithError(err).Warn("endpoint is not removed completely")

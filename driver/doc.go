@@ -20,8 +20,9 @@
 //
 // A network has a gate: calls about its endpoints pass it together, calls about
 // the network itself alone. An endpoint has a lock of its own. Both obey contexts
-// and are held while the plane works. One mutex guards all tables and is never held
-// over I/O. Nothing is held across another network's work.
+// and are held while the plane works. The table of all networks and endpoints owns the
+// mutex that guards them, and never holds it over I/O; another one guards what the driver
+// knows beside it. Nothing is held across another network's work.
 //
 // All methods of Driver may be called at once.
 package driver

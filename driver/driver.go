@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -76,7 +74,7 @@ type Driver struct {
 	handler  sdk.Handler
 	calls    *calls
 	conns    *conns
-	loaded   chan struct{}       // closed by Start
+	table    *table
 	attempts *semaphore.Weighted // bounds how many networks are restored at once
 	names    []string
 	apart    time.Duration
@@ -85,10 +83,7 @@ type Driver struct {
 	mu        sync.Mutex
 	fault     error
 	started   bool
-	closed    bool
-	networks  map[string]*dockerNetwork
 	version   engineVersion      // of the engine, once it has told it
-	changes   uint64             // numbers the versions of all objects
 	looks     context.CancelFunc // ends the looks at the engine's lists, once these are begun
 	looked    chan struct{}      // closed when they have ended
 	missing   []string           // a sentence for each network that the engine has and the store lacks
@@ -109,11 +104,10 @@ func New(c Config) *Driver {
 	d := &Driver{
 		engineID: c.EngineID, store: c.Store, plane: c.Plane, engine: c.Engine, fault: c.Fault,
 		linkExists: c.LinkExists, deleteLink: c.DeleteLink, log: c.Log,
-		calls: newCalls(), conns: newConns(), loaded: make(chan struct{}),
+		calls: newCalls(), conns: newConns(), table: newTable(),
 		attempts: semaphore.NewWeighted(restoreWidth),
 		names:    c.Names, apart: c.LookApart, activity: make(chan struct{}, 1),
-		networks: map[string]*dockerNetwork{},
-		looks:    func() {}, looked: make(chan struct{}),
+		looks: func() {}, looked: make(chan struct{}),
 		claimNews: make(chan struct{}, 1), endClaims: func() {}, claimsKept: make(chan struct{}),
 	}
 	close(d.looked)
@@ -141,17 +135,7 @@ func (d *Driver) Close(ctx context.Context) error {
 	err := d.conns.stopListening()
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	err = errors.Join(err, d.endLooks(ctx), d.calls.drain(ctx), d.awaitClaims(ctx))
-	d.mu.Lock()
-	d.closed = true
-	all := d.networksLocked()
-	d.mu.Unlock()
-	for _, n := range all {
-		n.stop()
-	}
-	for _, n := range all {
-		err = errors.Join(err, n.stopped(ctx))
-	}
+	err = errors.Join(err, d.endLooks(ctx), d.calls.drain(ctx), d.awaitClaims(ctx), d.table.close(ctx))
 	return errors.Join(err, d.conns.closeAll())
 }
 
@@ -161,15 +145,11 @@ const drainTimeout = 5 * time.Second
 // Faults returns one sentence for each thing that is wrong at present.
 func (d *Driver) Faults() []string {
 	var faults []string
+	if err := d.refused(); err != nil {
+		faults = append(faults, sentence(err))
+	}
+	faults = append(faults, d.table.faults()...)
 	d.mu.Lock()
-	if d.fault != nil {
-		faults = append(faults, sentence(d.fault))
-	}
-	for _, n := range d.networksLocked() {
-		if err := n.faultLocked(); err != nil {
-			faults = append(faults, "network "+n.rec.label()+": "+sentence(err))
-		}
-	}
 	faults = append(faults, d.missing...)
 	faults = append(faults, d.shadowed...)
 	d.mu.Unlock()
@@ -177,15 +157,6 @@ func (d *Driver) Faults() []string {
 		faults = append(faults, d.store.Faults()...)
 	}
 	return faults
-}
-
-func (d *Driver) networksLocked() []*dockerNetwork {
-	all := make([]*dockerNetwork, 0, len(d.networks))
-	for _, n := range d.networks {
-		all = append(all, n)
-	}
-	slices.SortFunc(all, func(a, b *dockerNetwork) int { return strings.Compare(a.rec.ID, b.rec.ID) })
-	return all
 }
 
 // refused returns why networks and attachments are refused, if they are.

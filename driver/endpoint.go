@@ -23,12 +23,12 @@ func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpoint
 	if err != nil {
 		return nil, err
 	}
-	n, leave, err := d.enter(ctx, req.NetworkID, share)
+	n, leave, err := d.table.enter(ctx, req.NetworkID, share)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	netRec := d.record(n)
+	netRec := d.table.record(n)
 	rec, err := d.newEndpointRecord(req, &netRec)
 	if err != nil {
 		return nil, fmt.Errorf("network %s: %w", netRec.label(), err)
@@ -45,10 +45,10 @@ func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpoint
 	if e == nil {
 		return resp, nil
 	}
-	defer func() { d.end(&e.work); e.lock.Release(1) }()
+	defer d.table.leaveEndpoint(e)
 	undo := rollback{log: d.log.WithField("endpoint", short(rec.ID))}
 	defer func() { undo.run(ctx) }()
-	undo.add(func(context.Context) error { d.dropEndpoint(n, e); return nil })
+	undo.add(func(context.Context) error { d.table.dropEndpoint(n, e); return nil })
 	if n.isReady() {
 		if err := d.plane.CheckEndpoint(ctx, rec.spec(false)); err != nil {
 			return nil, fmt.Errorf("network %s: %w", netRec.label(), err)
@@ -88,74 +88,37 @@ func (d *Driver) newEndpointRecord(req *network.CreateEndpointRequest, n *networ
 	return rec, nil
 }
 
-// reserveEndpoint enters an endpoint into the table with its lock held. It returns
-// nil when the endpoint exists already and comes of the same request.
+// reserveEndpoint enters an endpoint into the table with its lock held, once leftovers
+// have given way to it. It returns nil when the endpoint exists already and comes of the
+// same request.
 func (d *Driver) reserveEndpoint(ctx context.Context, n *dockerNetwork, rec endpointRecord) (*dockerEndpoint, error) {
 	for {
-		d.mu.Lock()
-		e := n.endpoints[rec.ID]
-		if e == nil {
-			clash := clashLocked(n, &rec)
-			if clash == nil {
-				e = newDockerEndpoint(rec)
-				e.lock.TryAcquire(1)
-				d.beginLocked(&e.work)
-				n.endpoints[rec.ID] = e
-				d.mu.Unlock()
-				return e, nil
-			}
-			d.mu.Unlock()
-			if err := d.displace(ctx, n, clash, &rec); err != nil {
-				return nil, err
-			}
-			continue
+		e, clash, err := d.table.reserveEndpoint(ctx, n, rec)
+		if clash == nil || err != nil {
+			return e, err
 		}
-		d.mu.Unlock()
-		if err := e.lock.Acquire(ctx, 1); err != nil {
-			return nil, fmt.Errorf("endpoint %s is busy with another call: try again", short(rec.ID))
-		}
-		d.mu.Lock()
-		gone, known := e.gone, e.rec
-		d.touchLocked(&e.work)
-		d.mu.Unlock()
-		e.lock.Release(1)
-		if gone {
-			continue
-		}
-		if !known.sameRequest(&rec) {
-			return nil, fmt.Errorf("endpoint %s exists with other addresses or another interface name: disconnect the container and connect it again", short(rec.ID))
-		}
-		return nil, nil
-	}
-}
-
-// clashLocked returns an endpoint of the network with the same MAC or IP address.
-func clashLocked(n *dockerNetwork, rec *endpointRecord) *dockerEndpoint {
-	for _, e := range n.endpoints {
-		if e.rec.MAC == rec.MAC || e.rec.shareAddress(rec) {
-			return e
+		if err := d.displace(ctx, n, clash, &rec); err != nil {
+			return nil, err
 		}
 	}
-	return nil
 }
 
 // displace removes an endpoint whose addresses another wants, if it is a leftover
 // that Docker never asked to delete: its container's interface is gone, or Docker
 // gives out its IP address anew although nobody joined.
 func (d *Driver) displace(ctx context.Context, n *dockerNetwork, e *dockerEndpoint, by *endpointRecord) error {
-	if old := d.endpointRecord(e); old.Joined {
+	if old := d.table.endpointRecord(e); old.Joined {
 		d.awaitNoLink(ctx, old.HostIf)
 	}
 	if err := e.lock.Acquire(ctx, 1); err != nil {
 		return fmt.Errorf("endpoint %s is busy with another call: try again", short(by.ID))
 	}
 	defer e.lock.Release(1)
-	d.mu.Lock()
-	gone, old := e.gone, e.rec
-	d.mu.Unlock()
-	if gone {
+	s := d.table.endpointState(e)
+	if s.gone {
 		return nil
 	}
+	old := s.rec
 	leftover := old.shareAddress(by)
 	if old.Joined {
 		leftover = !d.linkExists(old.HostIf)
@@ -194,7 +157,7 @@ func (d *Driver) awaitNoLink(ctx context.Context, name string) {
 
 // DeleteEndpoint forgets an endpoint, also one that was joined and never left.
 func (d *Driver) DeleteEndpoint(ctx context.Context, req *network.DeleteEndpointRequest) error {
-	n, e, leave, err := d.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
+	n, e, leave, err := d.table.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
 	if errors.Is(err, errUnknown) {
 		host, _ := vethNames(d.engineID, req.EndpointID)
 		return d.deleteLink(host)
@@ -209,10 +172,10 @@ func (d *Driver) DeleteEndpoint(ctx context.Context, req *network.DeleteEndpoint
 // eraseEndpoint removes an endpoint from plane, store and table. Docker has
 // forgotten it, so an error keeps nothing of it alive.
 func (d *Driver) eraseEndpoint(ctx context.Context, n *dockerNetwork, e *dockerEndpoint) error {
-	rec := d.endpointRecord(e)
+	rec := d.table.endpointRecord(e)
 	err := d.detach(ctx, n, e, &rec)
 	err = errors.Join(err, d.store.Delete(kindEndpoint, rec.key()))
-	d.dropEndpoint(n, e)
+	d.table.dropEndpoint(n, e)
 	if err != nil {
 		return fmt.Errorf("delete endpoint: %w", err)
 	}
@@ -223,19 +186,13 @@ func (d *Driver) eraseEndpoint(ctx context.Context, n *dockerNetwork, e *dockerE
 // lists containers, so an unknown endpoint is no error.
 func (d *Driver) EndpointOperInfo(ctx context.Context, req *network.InfoRequest) (*network.InfoResponse, error) {
 	resp := &network.InfoResponse{Value: map[string]string{}}
-	if err := d.waitLoaded(ctx); err != nil {
+	if err := d.table.waitLoaded(ctx); err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := d.networks[req.NetworkID]
-	if n == nil {
-		return resp, nil
-	}
-	if e := n.endpoints[req.EndpointID]; e != nil {
-		resp.Value[optionOverlay] = n.rec.Overlay
-		resp.Value["evio.mac"] = e.rec.MAC.String()
-		resp.Value["evio.interface"] = e.rec.HostIf
+	if n, e, ok := d.table.records(req.NetworkID, req.EndpointID); ok {
+		resp.Value[optionOverlay] = n.Overlay
+		resp.Value["evio.mac"] = e.MAC.String()
+		resp.Value["evio.interface"] = e.HostIf
 	}
 	return resp, nil
 }

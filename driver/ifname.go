@@ -98,7 +98,7 @@ func (d *Driver) warnIfName(rec *endpointRecord) {
 		return
 	}
 	prefix, _ := splitIfName(rec.IfName)
-	if rec.IfName == prefix+"0" && d.sameIfPrefix(rec, prefix) == 0 {
+	if rec.IfName == prefix+"0" && d.table.sameIfPrefix(rec, prefix) == 0 {
 		return
 	}
 	which := "Docker " + engine.text
@@ -107,20 +107,4 @@ func (d *Driver) warnIfName(rec *endpointRecord) {
 	}
 	d.log.WithField("endpoint", short(rec.ID)).Warnf(
 		"interface %s may get another number: %s numbers interfaces itself, so give each one of a container a prefix of its own and the number 0, such as lan0 and wan0", rec.IfName, which)
-}
-
-// sameIfPrefix counts the other interfaces of evio that the container has and that are
-// numbered behind the same prefix.
-func (d *Driver) sameIfPrefix(rec *endpointRecord, prefix string) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	found := 0
-	for _, n := range d.networks {
-		for _, e := range n.endpoints {
-			if e.rec.ID != rec.ID && e.rec.Joined && e.rec.SandboxKey == rec.SandboxKey && e.rec.interfaceName(&n.rec).DstPrefix == prefix {
-				found++
-			}
-		}
-	}
-	return found
 }

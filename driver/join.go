@@ -19,12 +19,12 @@ func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*JoinRespo
 	if err := d.joinable(ctx, req.NetworkID); err != nil {
 		return nil, err
 	}
-	n, e, leave, err := d.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
+	n, e, leave, err := d.table.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	netRec, before := d.record(n), d.endpointRecord(e)
+	netRec, before := d.table.record(n), d.table.endpointRecord(e)
 	rec := before
 	rec.Joined, rec.SandboxKey, rec.Claims = true, req.SandboxKey, nil
 
@@ -44,9 +44,7 @@ func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*JoinRespo
 		return nil, fmt.Errorf("attach the container to network %s: Docker does not wait any more: %w", netRec.label(), err)
 	}
 	undo.commit()
-	d.mu.Lock()
-	e.inPlane = true
-	d.mu.Unlock()
+	d.table.setInPlane(e, true)
 	d.warnIfName(&rec)
 	resp := &JoinResponse{InterfaceName: rec.interfaceName(&netRec)}
 	resp.DisableGatewayService = netRec.Gateway == plane.GatewayNone || netRec.Internal
@@ -55,17 +53,17 @@ func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*JoinRespo
 
 // joinable waits until the plane has the network. The gate is not held meanwhile.
 func (d *Driver) joinable(ctx context.Context, networkID string) error {
-	n, leave, err := d.enter(ctx, networkID, share)
+	n, leave, err := d.table.enter(ctx, networkID, share)
 	if err != nil {
 		return err
 	}
 	leave()
-	return d.waitReady(ctx, n)
+	return d.table.waitReady(ctx, n)
 }
 
 // Leave detaches a container.
 func (d *Driver) Leave(ctx context.Context, req *network.LeaveRequest) error {
-	n, e, leave, err := d.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
+	n, e, leave, err := d.table.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
 	if errors.Is(err, errUnknown) {
 		return nil
 	}
@@ -73,14 +71,14 @@ func (d *Driver) Leave(ctx context.Context, req *network.LeaveRequest) error {
 		return err
 	}
 	defer leave()
-	rec := d.endpointRecord(e)
+	rec := d.table.endpointRecord(e)
 	if !rec.Joined {
 		return nil
 	}
 	err = d.detach(ctx, n, e, &rec)
 	rec.Joined, rec.SandboxKey, rec.Claims = false, "", nil
 	if err = errors.Join(err, d.keepEndpoint(e, rec)); err != nil {
-		return fmt.Errorf("detach the container from network %s: %w", d.label(n), err)
+		return fmt.Errorf("detach the container from network %s: %w", d.table.label(n), err)
 	}
 	return nil
 }
@@ -88,9 +86,7 @@ func (d *Driver) Leave(ctx context.Context, req *network.LeaveRequest) error {
 // detach takes an endpoint off the plane, and removes its interface if the plane does
 // not have the network, or has lost the endpoint.
 func (d *Driver) detach(ctx context.Context, n *dockerNetwork, e *dockerEndpoint, rec *endpointRecord) error {
-	d.mu.Lock()
-	e.inPlane = false
-	d.mu.Unlock()
+	d.table.setInPlane(e, false)
 	var err error
 	if n.isReady() {
 		err = d.plane.RemoveEndpoint(ctx, rec.Network, rec.ID)
@@ -103,8 +99,6 @@ func (d *Driver) keepEndpoint(e *dockerEndpoint, rec endpointRecord) error {
 	if err := d.store.Put(kindEndpoint, rec.key(), rec); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	e.rec = rec
-	d.mu.Unlock()
+	d.table.setEndpointRecord(e, rec)
 	return nil
 }

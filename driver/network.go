@@ -20,21 +20,21 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	if err != nil {
 		return err
 	}
-	if err := d.waitLoaded(ctx); err != nil {
+	if err := d.table.waitLoaded(ctx); err != nil {
 		return err
 	}
-	n, err := d.reserve(ctx, rec)
+	n, err := d.table.reserve(ctx, rec)
 	if n == nil || err != nil {
 		return err
 	}
-	defer func() { d.end(&n.work); n.gate.Release(whole) }()
+	defer d.table.leave(n, whole)
 	undo := rollback{log: d.log.WithField("network", short(rec.ID))}
 	defer func() { undo.run(ctx) }()
 	// Also what the plane only began is removed.
 	begun := true
 	undo.add(func(ctx context.Context) error {
 		if !begun {
-			d.dropNetwork(n)
+			d.table.dropNetwork(n)
 			return nil
 		}
 		if err := d.erase(ctx, n); err != nil {
@@ -55,10 +55,8 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	}
 	undo.commit()
 	close(n.ready)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.wantsEngineLocked(&n.rec) {
-		d.backgroundLocked(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.askEngine(ctx, n) })
+	if d.wantsEngine(d.table.record(n)) {
+		d.table.background(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.askEngine(ctx, n) })
 	}
 	return nil
 }
@@ -98,73 +96,12 @@ func newNetworkRecord(req *network.CreateNetworkRequest, engine engineVersion) (
 	}, nil
 }
 
-// reserve enters a network into the table, with its gate held, so that its ID and
-// its overlay are taken from now on. It returns nil when the network exists already
-// and comes of the same request.
-func (d *Driver) reserve(ctx context.Context, rec networkRecord) (*dockerNetwork, error) {
-	for {
-		d.mu.Lock()
-		n := d.networks[rec.ID]
-		if n == nil {
-			defer d.mu.Unlock()
-			return d.reserveLocked(rec)
-		}
-		removed := n.rec.Removed
-		d.mu.Unlock()
-		if removed {
-			return nil, fmt.Errorf("network %s is still being removed: try again", short(rec.ID))
-		}
-		if err := n.gate.Acquire(ctx, share); err != nil {
-			return nil, fmt.Errorf("network %s is busy with another call: try again", short(rec.ID))
-		}
-		d.mu.Lock()
-		gone, known := n.gone, n.rec
-		d.touchLocked(&n.work)
-		d.mu.Unlock()
-		n.gate.Release(share)
-		if gone {
-			continue
-		}
-		if !known.sameRequest(&rec) {
-			return nil, fmt.Errorf("network %s exists with other settings: remove it first", known.label())
-		}
-		return nil, nil
-	}
-}
-
-func (d *Driver) reserveLocked(rec networkRecord) (*dockerNetwork, error) {
-	if d.closed {
-		return nil, errors.New("evio is stopping: try again when it runs")
-	}
-	if rec.Overlay != "" {
-		if other := d.overlayUserLocked(rec.Overlay); other != nil {
-			return nil, fmt.Errorf("overlay %s is used by network %s of this engine already: connect containers to that one, or give another %s",
-				rec.Overlay, other.rec.label(), optionOverlay)
-		}
-	}
-	n := newDockerNetwork(rec)
-	n.gate.TryAcquire(whole)
-	d.beginLocked(&n.work)
-	d.networks[rec.ID] = n
-	return n, nil
-}
-
-// overlayUserLocked returns the network of this engine that uses the overlay.
-func (d *Driver) overlayUserLocked(overlay string) *dockerNetwork {
-	for _, n := range d.networks {
-		if n.rec.Overlay == overlay && !n.rec.Removed {
-			return n
-		}
-	}
-	return nil
-}
-
 // DeleteNetwork removes a network with what is left of its endpoints. Docker
 // forgets the network whatever the answer is, so its overlay and ID are free from
 // now on, and what cannot be removed at once is removed in the background, also
 // after a restart.
 func (d *Driver) DeleteNetwork(ctx context.Context, req *network.DeleteNetworkRequest) error {
-	n, leave, err := d.enter(ctx, req.NetworkID, whole)
+	n, leave, err := d.table.enter(ctx, req.NetworkID, whole)
 	if errors.Is(err, errUnknown) {
 		return d.deleteUnknown(ctx, req.NetworkID)
 	}
@@ -185,37 +122,27 @@ func (d *Driver) remove(ctx context.Context, n *dockerNetwork) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("remove network %s: it goes on in the background: %w", d.label(n), d.eraseInBackground(ctx, n, err))
+	return fmt.Errorf("remove network %s: it goes on in the background: %w", d.table.label(n), d.eraseInBackground(ctx, n, err))
 }
 
 // eraseInBackground goes on removing a network that nobody wants any more, also after
 // a restart, and returns why that was necessary. The network's gate is held.
 func (d *Driver) eraseInBackground(ctx context.Context, n *dockerNetwork, why error) error {
-	d.mu.Lock()
-	n.rec.Removed = true
-	n.fault = why
-	rec := n.rec
-	d.mu.Unlock()
+	rec := d.table.setRemoved(n, why)
 	// Before the background begins, or it would come back after it was erased.
 	if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
 		// What is left of it in the switch is less than a network that comes back.
 		why = errors.Join(why, err, d.store.Delete(kindNetwork, rec.ID))
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.fault == nil {
-		d.backgroundLocked(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.eraseLater(ctx, n) })
+	if d.refused() == nil {
+		d.table.background(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.eraseLater(ctx, n) })
 	}
 	return why
 }
 
 // deleteUnknown has the plane look for remains of a network the store has lost.
 func (d *Driver) deleteUnknown(ctx context.Context, id string) error {
-	d.mu.Lock()
-	_, removing := d.networks[id]
-	usable := d.fault == nil
-	d.mu.Unlock()
-	if removing || !usable || id == "" {
+	if id == "" || d.table.network(id) != nil || d.refused() != nil {
 		return nil
 	}
 	if err := d.plane.RemoveNetwork(ctx, id); err != nil {
@@ -229,20 +156,20 @@ func (d *Driver) erase(ctx context.Context, n *dockerNetwork) error {
 	if err := d.refused(); err != nil {
 		return err
 	}
-	rec := d.record(n)
+	rec := d.table.record(n)
 	if err := d.plane.RemoveNetwork(ctx, rec.ID); err != nil {
 		return err
 	}
-	for _, e := range d.endpointsOf(n) {
-		ep := d.endpointRecord(e)
+	for _, e := range d.table.endpointsOf(n) {
+		ep := d.table.endpointRecord(e)
 		if err := d.store.Delete(kindEndpoint, ep.key()); err != nil {
 			return err
 		}
-		d.dropEndpoint(n, e)
+		d.table.dropEndpoint(n, e)
 	}
 	if err := d.store.Delete(kindNetwork, rec.ID); err != nil {
 		return err
 	}
-	d.dropNetwork(n)
+	d.table.dropNetwork(n)
 	return nil
 }

@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -12,10 +11,10 @@ const (
 	askTimeout = 5 * time.Second
 )
 
-// wantsEngineLocked reports whether the engine is still to be asked about a network:
+// wantsEngine reports whether the engine is still to be asked about a network:
 // what it calls it, which is its default overlay and stands in the status document, and
 // from which ranges it hands out addresses.
-func (d *Driver) wantsEngineLocked(rec *networkRecord) bool {
+func (d *Driver) wantsEngine(rec networkRecord) bool {
 	return d.engine != nil && (rec.Name == "" || !rec.Named && rec.Overlay == "" || !rec.Ranged)
 }
 
@@ -23,7 +22,7 @@ func (d *Driver) wantsEngineLocked(rec *networkRecord) bool {
 func (d *Driver) askEngine(ctx context.Context, n *dockerNetwork) {
 	d.nameOverlay(ctx, n)
 	d.learnRanges(ctx, n)
-	for pace := (backoff{first: freeEvery, limit: freeEvery}); d.isApart(n) && pace.wait(ctx); {
+	for pace := (backoff{first: freeEvery, limit: freeEvery}); d.table.networkState(n).apart != nil && pace.wait(ctx); {
 		d.nameOverlay(ctx, n)
 	}
 }
@@ -31,17 +30,11 @@ func (d *Driver) askEngine(ctx context.Context, n *dockerNetwork) {
 // freeEvery is how often a network looks whether the overlay of its name has become free.
 const freeEvery = 5 * time.Second
 
-func (d *Driver) isApart(n *dockerNetwork) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return n.apart != nil
-}
-
 // nameOverlay finds out what Docker calls the network and joins the overlay of that
 // name. Until then, and while the name cannot be an overlay's or another network of this
 // engine uses that overlay, the network is of this engine alone.
 func (d *Driver) nameOverlay(ctx context.Context, n *dockerNetwork) {
-	rec := d.record(n)
+	rec := d.table.record(n)
 	log := d.log.WithField("network", rec.label())
 	pace := backoff{first: askFirst, limit: askLimit}
 	name := rec.Name
@@ -89,22 +82,14 @@ func (d *Driver) adoptName(ctx context.Context, n *dockerNetwork, name string) e
 		return err
 	}
 	defer n.gate.Release(whole)
-	d.mu.Lock()
-	if n.gone || n.rec.Removed {
-		d.mu.Unlock()
+	c, ok := d.table.setName(n, name)
+	if !ok {
 		return nil
 	}
-	before, apart := n.rec, n.apart
-	n.rec.Name = name
-	n.apart = d.claimLocked(n, name)
-	obstacle, rec := n.apart, n.rec
-	d.mu.Unlock()
-
-	if rec.Name != before.Name || rec.Overlay != before.Overlay {
+	rec := c.after
+	if rec.Name != c.before.Name || rec.Overlay != c.before.Overlay {
 		if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
-			d.mu.Lock()
-			n.rec = before
-			d.mu.Unlock()
+			d.table.setRecord(n, c.before)
 			return err
 		}
 	}
@@ -112,9 +97,9 @@ func (d *Driver) adoptName(ctx context.Context, n *dockerNetwork, name string) e
 		return nil // in the overlay that its option names
 	}
 	log := d.log.WithField("network", name)
-	if obstacle != nil {
-		if apart == nil || apart.Error() != obstacle.Error() {
-			log.WithError(obstacle).Warn("network stays local")
+	if c.apart != nil {
+		if c.wasApart == nil || c.wasApart.Error() != c.apart.Error() {
+			log.WithError(c.apart).Warn("network stays local")
 		}
 		return nil
 	}
@@ -124,20 +109,5 @@ func (d *Driver) adoptName(ctx context.Context, n *dockerNetwork, name string) e
 		return err
 	}
 	log.WithField("overlay", rec.Overlay).Info("network joins the overlay of its name")
-	return nil
-}
-
-// claimLocked makes the name the network's overlay, or says why it cannot be.
-func (d *Driver) claimLocked(n *dockerNetwork, name string) error {
-	if n.rec.Overlay != "" {
-		return nil
-	}
-	if err := checkOverlayName(name); err != nil {
-		return fmt.Errorf("it reaches this engine only, because its name cannot be an overlay's (%w): remove it and create it with -o %s=NAME", err, optionOverlay)
-	}
-	if other := d.overlayUserLocked(name); other != nil {
-		return fmt.Errorf("it reaches this engine only, because overlay %s is used by network %s of this engine: remove one of the two and create it with another -o %s=NAME", name, other.rec.label(), optionOverlay)
-	}
-	n.rec.Overlay = name
 	return nil
 }

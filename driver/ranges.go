@@ -40,19 +40,16 @@ func (e *DockerEngine) NetworkRanges(ctx context.Context, id string) ([]netip.Pr
 func (d *Driver) learnRanges(ctx context.Context, n *dockerNetwork) {
 	pace := backoff{first: askFirst, limit: askLimit}
 	for {
-		d.mu.Lock()
-		done := n.gone || n.rec.Removed || n.rec.Ranged
-		id, label := n.rec.ID, n.rec.label()
-		d.mu.Unlock()
-		if done {
+		s := d.table.networkState(n)
+		if s.gone || s.rec.Removed || s.rec.Ranged {
 			return
 		}
-		ranges, err := d.askRanges(ctx, id)
+		ranges, err := d.askRanges(ctx, s.rec.ID)
 		if err == nil {
 			err = d.adoptRanges(ctx, n, ranges)
 		}
 		if err != nil && ctx.Err() == nil {
-			d.log.WithField("network", label).WithError(err).Debug("the network's ranges are not known yet")
+			d.log.WithField("network", s.rec.label()).WithError(err).Debug("the network's ranges are not known yet")
 		}
 		if err != nil && !pace.wait(ctx) {
 			return
@@ -73,13 +70,11 @@ func (d *Driver) adoptRanges(ctx context.Context, n *dockerNetwork, ranges []net
 		return err
 	}
 	defer n.gate.Release(whole)
-	d.mu.Lock()
-	gone := n.gone || n.rec.Removed
-	rec := n.rec
-	d.mu.Unlock()
-	if gone {
+	s := d.table.networkState(n)
+	if s.gone || s.rec.Removed {
 		return nil
 	}
+	rec := s.rec
 	rec.Ranges, rec.Ranged = ranges, true
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -89,8 +84,6 @@ func (d *Driver) adoptRanges(ctx context.Context, n *dockerNetwork, ranges []net
 	if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	n.rec = rec // nobody else changes it while the gate is held
-	d.mu.Unlock()
+	d.table.setRecord(n, rec)
 	return nil
 }

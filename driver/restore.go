@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -34,39 +32,23 @@ func (d *Driver) Start(ctx context.Context) {
 	if d.fault == nil {
 		d.fault = fault
 	}
-	d.networks = loaded
-	close(d.loaded)
-	if d.fault == nil {
-		d.beginClaimsLocked(ctx)
-	}
 	if d.fault != nil {
+		d.table.fill(ctx, loaded, nil)
 		d.log.WithError(d.fault).Error("networks cannot be created and containers cannot join until this is mended")
 		return
 	}
-	for _, n := range d.networksLocked() {
-		if n.rec.Removed {
-			d.backgroundLocked(ctx, n, func(ctx context.Context) { d.eraseLater(ctx, n) })
-			continue
+	d.beginClaimsLocked(ctx)
+	d.table.fill(ctx, loaded, func(n *dockerNetwork, rec networkRecord) func(context.Context) {
+		if rec.Removed {
+			return func(ctx context.Context) { d.eraseLater(ctx, n) }
 		}
-		d.backgroundLocked(ctx, n, func(ctx context.Context) { d.restore(ctx, n) })
-	}
+		return func(ctx context.Context) { d.restore(ctx, n) }
+	})
 	d.beginLooksLocked(ctx)
 	// What could not be loaded may own something.
 	if len(d.store.Faults()) == 0 {
-		d.plane.Sweep(d.owners)
+		d.plane.Sweep(d.table.owners)
 	}
-}
-
-// owners returns the networks with their endpoints, those included that are being made
-// or removed.
-func (d *Driver) owners() map[string][]string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	all := make(map[string][]string, len(d.networks))
-	for id, n := range d.networks {
-		all[id] = slices.Collect(maps.Keys(n.endpoints))
-	}
-	return all
 }
 
 // load reads networks and endpoints. What makes no sense is set aside.
@@ -120,7 +102,7 @@ func (d *Driver) load() (map[string]*dockerNetwork, error) {
 // restore hands a network to the plane, then its living endpoints, and goes on
 // until that is done.
 func (d *Driver) restore(ctx context.Context, n *dockerNetwork) {
-	log := d.log.WithField("network", d.label(n))
+	log := d.log.WithField("network", d.table.label(n))
 	var handed []*dockerEndpoint
 	if !d.persist(ctx, n, "network does not run yet", func(ctx context.Context) (err error) {
 		handed, err = d.handOver(ctx, n)
@@ -135,10 +117,7 @@ func (d *Driver) restore(ctx context.Context, n *dockerNetwork) {
 	}) {
 		return
 	}
-	d.mu.Lock()
-	wanted := d.wantsEngineLocked(&n.rec)
-	d.mu.Unlock()
-	if wanted {
+	if d.wantsEngine(d.table.record(n)) {
 		d.askEngine(ctx, n)
 	}
 }
@@ -157,16 +136,12 @@ func (d *Driver) persist(ctx context.Context, n *dockerNetwork, message string, 
 		if ctx.Err() != nil {
 			return false
 		}
-		d.mu.Lock()
-		before := n.fault
-		n.fault = err
-		label := n.rec.label()
-		d.mu.Unlock()
+		before := d.table.setFault(n, err)
 		if err == nil {
 			return true
 		}
 		if before == nil || before.Error() != err.Error() {
-			d.log.WithField("network", label).WithError(err).Warn(message + ", trying again")
+			d.log.WithField("network", d.table.label(n)).WithError(err).Warn(message + ", trying again")
 		}
 		if !pace.wait(ctx) {
 			return false
@@ -188,7 +163,7 @@ func (d *Driver) attempt(ctx context.Context, try func(context.Context) error) e
 // interfaces are still there. The others Docker deletes, or has lost.
 func (d *Driver) adoptEndpoints(ctx context.Context, n *dockerNetwork) error {
 	var first error
-	for _, e := range d.endpointsOf(n) {
+	for _, e := range d.table.endpointsOf(n) {
 		if err := d.adoptEndpoint(ctx, e); err != nil && first == nil {
 			first = err
 		}
@@ -201,18 +176,14 @@ func (d *Driver) adoptEndpoint(ctx context.Context, e *dockerEndpoint) error {
 		return err
 	}
 	defer e.lock.Release(1)
-	d.mu.Lock()
-	rec, skip := e.rec, e.gone || e.inPlane || !e.rec.Joined
-	d.mu.Unlock()
-	if skip || !d.linkExists(rec.HostIf) {
+	s := d.table.endpointState(e)
+	if s.gone || s.inPlane || !s.rec.Joined || !d.linkExists(s.rec.HostIf) {
 		return nil
 	}
-	if err := d.plane.AddEndpoint(ctx, rec.spec(true)); err != nil {
-		return fmt.Errorf("attach endpoint %s again: %w", short(rec.ID), err)
+	if err := d.plane.AddEndpoint(ctx, s.rec.spec(true)); err != nil {
+		return fmt.Errorf("attach endpoint %s again: %w", short(s.rec.ID), err)
 	}
-	d.mu.Lock()
-	e.inPlane = true
-	d.mu.Unlock()
+	d.table.setInPlane(e, true)
 	return nil
 }
 
@@ -220,12 +191,12 @@ func (d *Driver) adoptEndpoint(ctx context.Context, e *dockerEndpoint) error {
 // may be running, so that a switch that has gone on forwarding does not lose their
 // ports, and returns the endpoints.
 func (d *Driver) handOver(ctx context.Context, n *dockerNetwork) ([]*dockerEndpoint, error) {
-	rec := d.record(n)
+	rec := d.table.record(n)
 	spec := rec.spec()
 	spec.Adopt = true
 	var living []*dockerEndpoint
-	for _, e := range d.endpointsOf(n) {
-		if rec := d.endpointRecord(e); rec.Joined && d.linkExists(rec.HostIf) {
+	for _, e := range d.table.endpointsOf(n) {
+		if rec := d.table.endpointRecord(e); rec.Joined && d.linkExists(rec.HostIf) {
 			living = append(living, e)
 			spec.Endpoints = append(spec.Endpoints, rec.spec(true))
 		}
@@ -240,12 +211,9 @@ func (d *Driver) dismiss(ctx context.Context, handed []*dockerEndpoint) error {
 		if err := e.lock.Acquire(ctx, 1); err != nil {
 			return err
 		}
-		d.mu.Lock()
-		rec, left := e.rec, e.gone || !e.rec.Joined
-		d.mu.Unlock()
 		var err error
-		if left {
-			err = d.plane.RemoveEndpoint(ctx, rec.Network, rec.ID)
+		if s := d.table.endpointState(e); s.gone || !s.rec.Joined {
+			err = d.plane.RemoveEndpoint(ctx, s.rec.Network, s.rec.ID)
 		}
 		e.lock.Release(1)
 		if err != nil {

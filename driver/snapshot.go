@@ -10,10 +10,14 @@ import (
 // Networks returns what the driver knows of Docker's networks, sorted by ID, for
 // the status document; the plane knows the rest.
 func (d *Driver) Networks() []status.Network {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	return d.table.status()
+}
+
+func (t *table) status() []status.Network {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	list := []status.Network{}
-	for _, n := range d.networksLocked() {
+	for _, n := range t.networksLocked() {
 		if n.rec.Removed {
 			continue
 		}

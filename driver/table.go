@@ -7,93 +7,83 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
-	"golang.org/x/sync/semaphore"
+	"evio/driver/collector"
 )
 
-// dockerNetwork is a network in the driver's table.
-type dockerNetwork struct {
-	// gate is passed by calls about endpoints together (share) and by calls about
-	// the network alone (whole).
-	gate *semaphore.Weighted
-	// ready is closed once the plane has the network.
-	ready chan struct{}
-	// stop ends the network's background task, done is closed when it has ended.
-	stop context.CancelFunc
-	done chan struct{}
+// table has Docker's networks and endpoints. Its mutex guards all that changes in them.
+// Only methods of the table take it, and never over I/O or while they wait; what they
+// return is a copy.
+type table struct {
+	loaded chan struct{} // closed by fill
 
-	// The rest is guarded by Driver.mu.
-	work      work
-	rec       networkRecord
-	endpoints map[string]*dockerEndpoint
-	gone      bool  // not in the table any more: look again
-	fault     error // why the plane does not have it, or not all of it
-	apart     error // why it cannot be in the overlay of its name, so that it stays local
+	mu       sync.Mutex
+	networks map[string]*dockerNetwork
+	changes  uint64 // numbers the versions of all objects
+	closed   bool
 }
 
-// faultLocked returns what keeps the network from being as it should be.
-func (n *dockerNetwork) faultLocked() error {
-	if n.fault != nil {
-		return n.fault
+func newTable() *table {
+	return &table{loaded: make(chan struct{}), networks: map[string]*dockerNetwork{}}
+}
+
+// fill begins with what was stored and lets calls in. task returns what a network does
+// in the background from now on; nil: none does anything.
+func (t *table) fill(ctx context.Context, networks map[string]*dockerNetwork, task func(*dockerNetwork, networkRecord) func(context.Context)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.networks = networks
+	if task != nil {
+		for _, n := range t.networksLocked() {
+			t.backgroundLocked(ctx, n, task(n, n.rec))
+		}
 	}
-	return n.apart
+	close(t.loaded)
 }
 
-// dockerEndpoint is an endpoint in the driver's table.
-type dockerEndpoint struct {
-	// lock is held by the one call that is about this endpoint.
-	lock *semaphore.Weighted
-
-	// The rest is guarded by Driver.mu.
-	work    work
-	rec     endpointRecord
-	gone    bool // not in the table any more: look again
-	inPlane bool
-	claims  []claimRecord // what the container has claimed; soon in rec
-}
-
-const (
-	share = 1
-	whole = 1 << 30
-)
-
-// newDockerNetwork returns a network without background task.
-func newDockerNetwork(rec networkRecord) *dockerNetwork {
-	n := &dockerNetwork{
-		gate: semaphore.NewWeighted(whole), ready: make(chan struct{}), done: make(chan struct{}),
-		stop: func() {}, rec: rec, endpoints: map[string]*dockerEndpoint{},
-	}
-	close(n.done)
-	return n
-}
-
-func newDockerEndpoint(rec endpointRecord) *dockerEndpoint {
-	return &dockerEndpoint{lock: semaphore.NewWeighted(1), rec: rec}
-}
-
-func (n *dockerNetwork) isReady() bool {
+func (t *table) waitLoaded(ctx context.Context) error {
 	select {
-	case <-n.ready:
-		return true
-	default:
-		return false
-	}
-}
-
-// stopped waits for the end of the background task.
-func (n *dockerNetwork) stopped(ctx context.Context) error {
-	select {
-	case <-n.done:
+	case <-t.loaded:
 		return nil
 	case <-ctx.Done():
-		return errors.New("stop: background work on a network is still running")
+		return errors.New("evio is still starting: try again")
 	}
 }
 
-// backgroundLocked runs the network's one background task, which ends with ctx or
-// with stop. A closed driver starts nothing.
-func (d *Driver) backgroundLocked(ctx context.Context, n *dockerNetwork, task func(context.Context)) {
-	if d.closed {
+// close ends all background tasks and lets none begin any more. It waits for them as
+// long as the context lets it.
+func (t *table) close(ctx context.Context) error {
+	t.mu.Lock()
+	t.closed = true
+	all := t.networksLocked()
+	t.mu.Unlock()
+	for _, n := range all {
+		n.stop()
+	}
+	var err error
+	for _, n := range all {
+		err = errors.Join(err, n.stopped(ctx))
+	}
+	return err
+}
+
+func (t *table) isClosed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.closed
+}
+
+// background runs the network's one background task, which ends with ctx or with stop.
+// A closed table starts nothing.
+func (t *table) background(ctx context.Context, n *dockerNetwork, task func(context.Context)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.backgroundLocked(ctx, n, task)
+}
+
+func (t *table) backgroundLocked(ctx context.Context, n *dockerNetwork, task func(context.Context)) {
+	if t.closed {
 		return
 	}
 	n.stop()
@@ -107,135 +97,260 @@ func (d *Driver) backgroundLocked(ctx context.Context, n *dockerNetwork, task fu
 	}()
 }
 
-// errUnknown is told apart by calls for which what is gone is as it should be.
-var errUnknown = errors.New("unknown")
-
-// enter passes a network's gate with the given weight. A network that Docker has
-// removed is unknown.
-func (d *Driver) enter(ctx context.Context, id string, weight int64) (*dockerNetwork, func(), error) {
-	if err := d.waitLoaded(ctx); err != nil {
-		return nil, nil, err
+func (t *table) networksLocked() []*dockerNetwork {
+	all := make([]*dockerNetwork, 0, len(t.networks))
+	for _, n := range t.networks {
+		all = append(all, n)
 	}
-	for {
-		d.mu.Lock()
-		n := d.networks[id]
-		known := n != nil && !n.rec.Removed
-		d.mu.Unlock()
-		if !known {
-			return nil, nil, fmt.Errorf("%w network %s: remove it and create it again", errUnknown, short(id))
-		}
-		if err := n.gate.Acquire(ctx, weight); err != nil {
-			return nil, nil, fmt.Errorf("network %s is busy with another call: try again", d.label(n))
-		}
-		d.mu.Lock()
-		stale := n.gone || n.rec.Removed
-		if !stale {
-			d.beginLocked(&n.work)
-		}
-		d.mu.Unlock()
-		if !stale {
-			return n, func() { d.end(&n.work); n.gate.Release(weight) }, nil
-		}
-		n.gate.Release(weight)
-	}
+	slices.SortFunc(all, func(a, b *dockerNetwork) int { return strings.Compare(a.rec.ID, b.rec.ID) })
+	return all
 }
 
-// enterEndpoint passes a network's gate and takes the lock of one of its endpoints.
-func (d *Driver) enterEndpoint(ctx context.Context, networkID, id string) (*dockerNetwork, *dockerEndpoint, func(), error) {
-	n, leave, err := d.enter(ctx, networkID, share)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	for {
-		d.mu.Lock()
-		e := n.endpoints[id]
-		d.mu.Unlock()
-		if e == nil {
-			leave()
-			return nil, nil, nil, fmt.Errorf("%w endpoint %s of network %s: disconnect the container and connect it again",
-				errUnknown, short(id), d.label(n))
-		}
-		if err := e.lock.Acquire(ctx, 1); err != nil {
-			leave()
-			return nil, nil, nil, fmt.Errorf("endpoint %s is busy with another call: try again", short(id))
-		}
-		d.mu.Lock()
-		gone := e.gone
-		if !gone {
-			d.beginLocked(&e.work)
-		}
-		d.mu.Unlock()
-		if !gone {
-			return n, e, func() { d.end(&e.work); e.lock.Release(1); leave() }, nil
-		}
-		e.lock.Release(1)
-	}
+// network returns the network with an ID, nil if there is none.
+func (t *table) network(id string) *dockerNetwork {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.networks[id]
 }
 
-func (d *Driver) waitLoaded(ctx context.Context) error {
-	select {
-	case <-d.loaded:
-		return nil
-	case <-ctx.Done():
-		return errors.New("evio is still starting: try again")
-	}
+// networkState returns a copy that stays as it is.
+func (t *table) networkState(n *dockerNetwork) networkState {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.networkState
 }
 
-// waitReady waits until the plane has the network and says what is missing when it
-// does not get it in time.
-func (d *Driver) waitReady(ctx context.Context, n *dockerNetwork) error {
-	select {
-	case <-n.ready:
-		return nil
-	case <-ctx.Done():
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if n.fault != nil {
-		return fmt.Errorf("network %s does not run yet: %w", n.rec.label(), n.fault)
-	}
-	return fmt.Errorf("network %s does not run yet after the start of the plugin: try again", n.rec.label())
+func (t *table) record(n *dockerNetwork) networkRecord { return t.networkState(n).rec }
+
+func (t *table) label(n *dockerNetwork) string {
+	rec := t.record(n)
+	return rec.label()
 }
 
-func (d *Driver) label(n *dockerNetwork) string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return n.rec.label()
+// setRecord is for whoever holds the gate alone.
+func (t *table) setRecord(n *dockerNetwork, rec networkRecord) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.rec = rec
 }
 
-// record returns a copy that stays as it is.
-func (d *Driver) record(n *dockerNetwork) networkRecord {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// setFault notes why the plane does not have the network, nil if it does, and returns
+// the reason of before.
+func (t *table) setFault(n *dockerNetwork, err error) (before error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, n.fault = n.fault, err
+	return before
+}
+
+// setRemoved notes that Docker has removed the network and why the plane has not yet.
+func (t *table) setRemoved(n *dockerNetwork, why error) networkRecord {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.rec.Removed, n.fault = true, why
 	return n.rec
 }
 
-func (d *Driver) endpointRecord(e *dockerEndpoint) endpointRecord {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return e.rec
-}
-
-func (d *Driver) dropNetwork(n *dockerNetwork) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (t *table) dropNetwork(n *dockerNetwork) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	n.gone = true
-	if d.networks[n.rec.ID] == n {
-		delete(d.networks, n.rec.ID)
+	if t.networks[n.rec.ID] == n {
+		delete(t.networks, n.rec.ID)
 	}
 }
 
-func (d *Driver) dropEndpoint(n *dockerNetwork, e *dockerEndpoint) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// endpoint returns the endpoint of a network with an ID, nil if there is none.
+func (t *table) endpoint(n *dockerNetwork, id string) *dockerEndpoint {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.endpoints[id]
+}
+
+func (t *table) endpointsOf(n *dockerNetwork) []*dockerEndpoint {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.SortedFunc(maps.Values(n.endpoints), func(a, b *dockerEndpoint) int { return strings.Compare(a.rec.ID, b.rec.ID) })
+}
+
+// endpointState returns a copy that stays as it is.
+func (t *table) endpointState(e *dockerEndpoint) endpointState {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return e.endpointState
+}
+
+func (t *table) endpointRecord(e *dockerEndpoint) endpointRecord { return t.endpointState(e).rec }
+
+// setEndpointRecord is for whoever holds the endpoint's lock.
+func (t *table) setEndpointRecord(e *dockerEndpoint, rec endpointRecord) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.rec = rec
+}
+
+// setInPlane is for whoever holds the endpoint's lock.
+func (t *table) setInPlane(e *dockerEndpoint, in bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.inPlane = in
+}
+
+// setClaims notes what a container has claimed, and returns its endpoint, nil if there
+// is none.
+func (t *table) setClaims(networkID, endpointID string, claims []claimRecord) *dockerEndpoint {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.networks[networkID]
+	if n == nil {
+		return nil
+	}
+	e := n.endpoints[endpointID]
+	if e != nil {
+		e.claims = claims
+	}
+	return e
+}
+
+func (t *table) dropEndpoint(n *dockerNetwork, e *dockerEndpoint) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	e.gone = true
 	if n.endpoints[e.rec.ID] == e {
 		delete(n.endpoints, e.rec.ID)
 	}
 }
 
-func (d *Driver) endpointsOf(n *dockerNetwork) []*dockerEndpoint {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.SortedFunc(maps.Values(n.endpoints), func(a, b *dockerEndpoint) int { return strings.Compare(a.rec.ID, b.rec.ID) })
+// records returns what is known of an endpoint, also of a network that Docker has
+// removed.
+func (t *table) records(networkID, endpointID string) (networkRecord, endpointRecord, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.networks[networkID]
+	if n == nil || n.endpoints[endpointID] == nil {
+		return networkRecord{}, endpointRecord{}, false
+	}
+	return n.rec, n.endpoints[endpointID].rec, true
+}
+
+// owners returns the networks with their endpoints, those included that are being made
+// or removed.
+func (t *table) owners() map[string][]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make(map[string][]string, len(t.networks))
+	for id, n := range t.networks {
+		all[id] = slices.Collect(maps.Keys(n.endpoints))
+	}
+	return all
+}
+
+// holdings returns what is stored. What Docker has removed already is in it as busy.
+func (t *table) holdings() map[collector.Key]collector.Object {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := map[collector.Key]collector.Object{}
+	for id, n := range t.networks {
+		all[collector.Key{Network: id}] = collector.Object{
+			Version: n.work.version, Busy: n.work.calls > 0 || n.rec.Removed, Told: n.rec.Name != "",
+		}
+		for endpoint, e := range n.endpoints {
+			all[collector.Key{Network: id, Endpoint: endpoint}] = collector.Object{
+				Version: e.work.version, Busy: e.work.calls > 0 || n.rec.Removed,
+			}
+		}
+	}
+	return all
+}
+
+// unchanged reports whether a network is as it was in the version of a look, so that it
+// may be removed. The gate is held alone.
+func (t *table) unchanged(n *dockerNetwork, version uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !n.gone && !n.rec.Removed && !t.closed && n.work.version == version
+}
+
+// endpointUnchanged is unchanged for an endpoint, whose lock is held.
+func (t *table) endpointUnchanged(n *dockerNetwork, e *dockerEndpoint, version uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !n.gone && !n.rec.Removed && !e.gone && !t.closed && e.work.version == version
+}
+
+// faults returns one sentence for each network that is not as it should be.
+func (t *table) faults() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var faults []string
+	for _, n := range t.networksLocked() {
+		if err := n.faultLocked(); err != nil {
+			faults = append(faults, "network "+n.rec.label()+": "+sentence(err))
+		}
+	}
+	return faults
+}
+
+// sameIfPrefix counts the other interfaces of evio that the container has and that are
+// numbered behind the same prefix.
+func (t *table) sameIfPrefix(rec *endpointRecord, prefix string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	found := 0
+	for _, n := range t.networks {
+		for _, e := range n.endpoints {
+			if e.rec.ID != rec.ID && e.rec.Joined && e.rec.SandboxKey == rec.SandboxKey && e.rec.interfaceName(&n.rec).DstPrefix == prefix {
+				found++
+			}
+		}
+	}
+	return found
+}
+
+// naming is what comes of a network's name.
+type naming struct {
+	before, after networkRecord
+	// apart is why the network cannot be in the overlay of its name, and wasApart why it
+	// could not so far.
+	apart, wasApart error
+}
+
+// setName takes a network's name for its overlay, if it has none. It returns false for a
+// network that is no longer there. The gate is held alone.
+func (t *table) setName(n *dockerNetwork, name string) (naming, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.gone || n.rec.Removed {
+		return naming{}, false
+	}
+	c := naming{before: n.rec, wasApart: n.apart}
+	n.rec.Name = name
+	n.apart = t.claimLocked(n, name)
+	c.after, c.apart = n.rec, n.apart
+	return c, true
+}
+
+// claimLocked makes the name the network's overlay, or says why it cannot be.
+func (t *table) claimLocked(n *dockerNetwork, name string) error {
+	if n.rec.Overlay != "" {
+		return nil
+	}
+	if err := checkOverlayName(name); err != nil {
+		return fmt.Errorf("it reaches this engine only, because its name cannot be an overlay's (%w): remove it and create it with -o %s=NAME", err, optionOverlay)
+	}
+	if other := t.overlayUserLocked(name); other != nil {
+		return fmt.Errorf("it reaches this engine only, because overlay %s is used by network %s of this engine: remove one of the two and create it with another -o %s=NAME", name, other.rec.label(), optionOverlay)
+	}
+	n.rec.Overlay = name
+	return nil
+}
+
+// overlayUserLocked returns the network of this engine that uses the overlay.
+func (t *table) overlayUserLocked(overlay string) *dockerNetwork {
+	for _, n := range t.networks {
+		if n.rec.Overlay == overlay && !n.rec.Removed {
+			return n
+		}
+	}
+	return nil
 }
