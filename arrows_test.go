@@ -41,6 +41,11 @@ var arrows = []arrow{
 		why:  "the datapath knows no ring and no signalling",
 	},
 	{from: "evio/driver", to: []string{"evio/plugin", "evio/integration"}, why: "imports go down only"},
+	{
+		from: "evio/internal",
+		to:   []string{"evio/overlay", "evio/datapath", "evio/driver", "evio/plugin", "evio/integration"},
+		why:  "what all may use knows none of them",
+	},
 	{from: "evio/plugin", to: []string{"evio/integration"}, why: "the product does not know its tests"},
 	{
 		from: "evio/integration/testbed",

@@ -111,7 +111,7 @@ func (s *sources) Import(path string) (*types.Package, error) {
 }
 
 // quotedPath is a file or folder of the tree in backquotes, as far as one can tell.
-var quotedPath = regexp.MustCompile("`((?:driver|overlay|datapath|plugin|integration|docs|rootfs|\\.ci)/[\\w./-]+)`")
+var quotedPath = regexp.MustCompile("`((?:driver|overlay|datapath|internal|plugin|integration|docs|rootfs|\\.ci)/[\\w./-]+)`")
 
 // TestDocsNameWhatThereIs looks for the files and folders that the documents name.
 func TestDocsNameWhatThereIs(t *testing.T) {
@@ -189,7 +189,7 @@ func TestArchitectureKnowsThePackages(t *testing.T) {
 	}
 	slices.Sort(named)
 	there := map[string]bool{}
-	for _, root := range []string{"plugin", "driver", "overlay", "datapath", "wall"} {
+	for _, root := range []string{"plugin", "driver", "overlay", "datapath", "internal", "wall"} {
 		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 			dir := filepath.ToSlash(filepath.Dir(path))
 			if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(dir, "test") {

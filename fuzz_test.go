@@ -37,7 +37,7 @@ var decoders = map[string][]string{
 	"flood headers":            {"overlay/flood FuzzParseHeader"},
 	"control messages":         {"overlay/control FuzzReceive", "overlay/symphony FuzzParseMessage", "overlay/directory FuzzParse", "overlay/moves FuzzParse", "overlay/clocks FuzzTake"},
 	"signalling payloads":      {"overlay/signal FuzzPayload", "overlay/member FuzzExtension", "overlay/contact FuzzOpen"},
-	"stored networks":          {"driver FuzzNetworkRecord", "driver/store FuzzDecode"},
+	"stored networks":          {"driver FuzzNetworkRecord", "internal/store FuzzDecode"},
 	"stored endpoints":         {"driver FuzzEndpointRecord"},
 	"stored pins":              {"overlay/member FuzzPin"},
 	"stored identity":          {"overlay/identity FuzzLoad"},

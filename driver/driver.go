@@ -13,7 +13,7 @@ import (
 
 	"evio/driver/plane"
 	"evio/driver/status"
-	"evio/driver/store"
+	"evio/internal/store"
 )
 
 // Store keeps objects on disk. What a Delete that failed has left is removed by a later

@@ -14,7 +14,7 @@ import (
 
 	"evio/driver"
 	"evio/driver/drivertest"
-	"evio/driver/store"
+	"evio/internal/store"
 )
 
 // FuzzRequest sends bodies to all calls: each is answered with JSON, nothing

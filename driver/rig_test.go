@@ -19,7 +19,7 @@ import (
 	"evio/driver"
 	"evio/driver/drivertest"
 	"evio/driver/socket"
-	"evio/driver/store"
+	"evio/internal/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"evio/driver/store"
+	"evio/internal/store"
 	"evio/overlay/member"
 	"evio/overlay/signal"
 )

@@ -1,6 +1,6 @@
 package main
 
-import "evio/driver/store"
+import "evio/internal/store"
 
 // kindKnown is the folder, below that of the state, of what is known of claims.
 const kindKnown = "claims"

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus/hooks/test"
 
-	"evio/driver/store"
+	"evio/internal/store"
 	"evio/overlay/directory"
 )
 

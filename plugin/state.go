@@ -11,7 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"evio/driver"
-	"evio/driver/store"
+	"evio/internal/store"
 	"evio/overlay/identity"
 	"evio/plugin/config"
 )

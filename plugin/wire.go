@@ -20,7 +20,7 @@ import (
 	"evio/driver/network"
 	"evio/driver/socket"
 	"evio/driver/status"
-	"evio/driver/store"
+	"evio/internal/store"
 	"evio/overlay/member"
 	"evio/plugin/config"
 	"evio/plugin/confine"

@@ -3,7 +3,7 @@ package drivertest
 import (
 	"sync"
 
-	"evio/driver/store"
+	"evio/internal/store"
 )
 
 // Store is a store on disk that can be made to fail. What it could not delete it
