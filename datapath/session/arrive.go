@@ -27,7 +27,7 @@ func (s *Session) receiveProbe(p record.Plain, by path.Route, via relay) {
 		body := func(dst []byte) []byte { return path.AppendAnswer(dst, p.Body, by.Remote) }
 		s.answer(by, via, body)
 		if current := s.path.Load(); current != nil && current.Route != by {
-			s.sendOwn(s.keys.sending(), Probe, body)
+			s.sendOwn(s.keys.Sending(), Probe, body)
 		}
 	case operation == path.OpAnswer:
 		s.receiveAnswer(p.Body, by)
@@ -48,7 +48,7 @@ func (s *Session) receiveProbe(p record.Plain, by path.Route, via relay) {
 	case operation == path.OpSizeRequest && len(p.Body) > path.RequestSize:
 		token := binary.BigEndian.Uint64(p.Body[1:])
 		// By the own path and not by that of the request: it is what has to take the size.
-		s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte { return path.AppendPadded(dst, path.OpSizeAnswer, token, len(p.Body)) })
+		s.sendOwn(s.keys.Sending(), Probe, func(dst []byte) []byte { return path.AppendPadded(dst, path.OpSizeAnswer, token, len(p.Body)) })
 	case operation == path.OpNarrow && len(p.Body) == 1:
 		s.large.Store(true) // it is worth asking
 	case operation == path.OpSizeAnswer && len(p.Body) > path.RequestSize:
@@ -94,7 +94,7 @@ func (s *Session) answer(by path.Route, via relay, body func(dst []byte) []byte)
 		}
 		p = back
 	}
-	s.sendOwnOn(p, s.keys.sending(), Probe, body)
+	s.sendOwnOn(p, s.keys.Sending(), Probe, body)
 }
 
 // tellForeign tells the owner of a valid record that has come by another way than

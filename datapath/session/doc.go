@@ -15,10 +15,10 @@
 // A path is the socket with one of this machine's addresses, or a TURN allocation,
 // and an address of the peer. A relay is asked for when no direct path is found for
 // a while. Once the session is established its path moves, by the word of probes
-// alone: paths.go decides, pilot.go carries out, arrive.go tells what has come.
+// alone: package path decides, pilot.go carries out, arrive.go tells what has come.
 //
 // Keys are replaced from time to time by those of a further handshake, inside the
-// records of the session: keyring.go holds them, rekey.go decides, rekeyer.go drives.
+// records of the session: package rekey holds them and decides, rekeyer.go drives.
 //
 // The package knows no ring, no overlay protocol and no XMPP: the parameters of
 // the peer and the hash both ends bind their keys to come from the caller, who

@@ -8,6 +8,7 @@ import (
 
 	"evio/datapath/record"
 	"evio/datapath/session/path"
+	"evio/datapath/session/rekey"
 	"evio/datapath/udp"
 )
 
@@ -59,7 +60,7 @@ func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s.keys.begin(own, secrets)
+	s.keys.Begin(own, secrets)
 	at := netip.MustParseAddrPort("192.0.2.1:1")
 	s.path.Store(&boundPath{Route: path.Route{Local: at, Remote: netip.MustParseAddrPort("192.0.2.2:2")}, out: t.host(at)})
 	sessions := map[uint32]*Session{7: s}
@@ -113,8 +114,8 @@ func FuzzPlaintext(f *testing.F) {
 	f.Add(path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeRequest, 7, record.MaxWhole))
 	f.Add(path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeAnswer, 7, record.MaxWhole))
 	f.Add([]byte{byte(Probe), 0, path.OpNarrow})
-	f.Add([]byte{byte(Rekey), 0, opFlight, 0, 0, 0, 1, 22, 254, 253})
-	f.Add([]byte{byte(Rekey), 0, opAsk, 0, 0, 0, 0})
+	f.Add([]byte{byte(Rekey), 0, rekey.OpFlight, 0, 0, 0, 1, 22, 254, 253})
+	f.Add([]byte{byte(Rekey), 0, rekey.OpRequest, 0, 0, 0, 0})
 	f.Add([]byte{77, 0, 1})
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		if len(plain) > record.MaxPlain {

@@ -11,6 +11,7 @@ import (
 
 	"evio/datapath/proof"
 	"evio/datapath/record"
+	"evio/datapath/session/rekey"
 )
 
 // ordered returns the ends with the lower one first.
@@ -177,11 +178,11 @@ func TestGuessesByRekeys(t *testing.T) {
 				const long = 10 * time.Minute
 				for began := time.Now(); time.Since(began) < long; advance(100 * time.Millisecond) {
 					if r := guesser.session.rekeyer.Load(); honestIsLower && r != nil {
-						guesser.session.sendRekey(rekeyMessage{op: opAsk, id: uint32(guesser.session.Info().Rekeys)})
+						guesser.session.sendRekey(rekey.Message{Op: rekey.OpRequest, ID: uint32(guesser.session.Info().Rekeys)})
 					}
 				}
 				rekeys := honest.session.Info().Rekeys
-				if most := uint64(long/(rekeyRest*3/4)) + 1; rekeys < 2 || rekeys > most {
+				if most := uint64(long/(rekey.MinInterval*3/4)) + 1; rekeys < 2 || rekeys > most {
 					t.Errorf("%d rekeys in %v, want 2 to %d", rekeys, long, most)
 				}
 				if got := uint64(doubts.Load()); got != rekeys+1 {
@@ -220,7 +221,7 @@ func TestRekeysLeftUndone(t *testing.T) {
 					advance(100 * time.Millisecond)
 				}
 				before := lower.session.Info().Rekeys
-				advance(rekeyTimeout + time.Second)
+				advance(rekey.HandshakeTimeout + time.Second)
 				if got := lower.session.Info().Rekeys; got != before {
 					t.Fatalf("the rekey was done: %d", got)
 				}
@@ -229,7 +230,7 @@ func TestRekeysLeftUndone(t *testing.T) {
 			n.impair(nil)
 			if times == 1 {
 				for began, before := time.Now(), lower.session.Info().Rekeys; lower.session.Info().Rekeys == before; advance(time.Second) {
-					if time.Since(began) > 2*rekeyRetry {
+					if time.Since(began) > 2*rekey.RetryInterval {
 						t.Fatal("keys are not replaced after that")
 					}
 				}
@@ -283,12 +284,12 @@ func TestProofAfterOneLeftUndone(t *testing.T) {
 // TestRefusalOutlivesItsRekey: a peer that is refused and begins a further rekey before that is
 // noticed gains nothing by it.
 func TestRefusalOutlivesItsRekey(t *testing.T) {
-	r := &rekeyer{session: &Session{transport: &Transport{epoch: time.Now()}}, lapse: never}
+	r := &rekeyer{session: &Session{transport: &Transport{epoch: time.Now()}}, lapse: rekey.Never}
 	r.exchange = &exchange{ended: make(chan exchanged, 1), cancel: func() {}, done: make(chan struct{})}
 	close(r.exchange.done)
 	r.exchange.ended <- exchanged{err: fmt.Errorf("%w: it has none", ErrSecret)}
 	r.stop()
-	if r.lapse == never || !errors.Is(r.refused, ErrSecret) {
+	if r.lapse == rekey.Never || !errors.Is(r.refused, ErrSecret) {
 		t.Errorf("the session goes on: %v, %v", r.lapse, r.refused)
 	}
 }

@@ -27,7 +27,7 @@ func strangers(list int) (candidates []path.Candidate) {
 
 // tellAs sends a candidates record in the name of a session.
 func tellAs(s *Session, sequence uint32, candidates []path.Candidate) {
-	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte { return path.AppendCandidates(dst, sequence, candidates) })
+	s.sendOwn(s.keys.Sending(), Probe, func(dst []byte) []byte { return path.AppendCandidates(dst, sequence, candidates) })
 }
 
 func (p *pool) permitted() int {
@@ -154,7 +154,7 @@ func TestForgedRecordsAreNoOtherSecret(t *testing.T) {
 				if from.peer {
 					source = b.addr()
 				}
-				_, other := ringKeys(t, 0)
+				_, other := derivedKeys(t)
 				var buffer record.Buffer
 				sealed, err := other.Send[0].Seal(&buffer, len(record.AppendWhole(buffer.Plain(), uint8(Data), []byte{1})))
 				if err != nil {

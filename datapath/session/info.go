@@ -90,9 +90,9 @@ func (s *Session) Info() Info {
 	if since := s.lastReceived.Load(); since != 0 {
 		info.LastReceived = s.transport.epoch.Add(time.Duration(since))
 	}
-	if keys := s.keys.load(); keys != nil {
-		info.AEAD = keys.current.AEAD.String()
-		info.Generation, info.Rekeys, info.Rekeyed = keys.current.Generation, keys.switches, keys.switched
+	if keys := s.keys.Load(); keys != nil {
+		info.AEAD = keys.Current.AEAD.String()
+		info.Generation, info.Rekeys, info.Rekeyed = keys.Current.Generation, keys.Switches, keys.Switched
 	}
 	if p := s.path.Load(); p != nil {
 		info.Local, info.Remote, info.Path = p.Local, p.Remote, p.kind()

@@ -197,7 +197,7 @@ func (s *Session) install(p *boundPath, keys *record.Keys, secrets record.Secret
 	defer s.mu.Unlock()
 	if s.state == Connecting {
 		s.path.Store(p)
-		s.keys.begin(keys, secrets)
+		s.keys.Begin(keys, secrets)
 		proved.keep()
 	}
 }
@@ -209,7 +209,7 @@ func (s *Session) confirm(keys *record.Keys) bool {
 	s.calls.Lock()
 	defer s.calls.Unlock()
 	s.mu.Lock()
-	current := !s.ended && s.state == Connecting && s.keys.sending() == keys
+	current := !s.ended && s.state == Connecting && s.keys.Sending() == keys
 	if current {
 		s.state, s.established = Established, time.Now()
 	}
@@ -231,7 +231,7 @@ func (s *Session) finish(reason error) {
 	s.mu.Lock()
 	s.state = Closed
 	s.mu.Unlock()
-	s.keys.clear()
+	s.keys.Clear()
 
 	s.calls.Lock()
 	defer s.calls.Unlock()

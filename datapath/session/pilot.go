@@ -134,7 +134,7 @@ func (m *pilot) tick(ctx context.Context) bool {
 		m.askSize(now)
 	}
 	if m.telling.Tick(now) {
-		m.s.sendOwn(m.s.keys.sending(), Probe, func(dst []byte) []byte {
+		m.s.sendOwn(m.s.keys.Sending(), Probe, func(dst []byte) []byte {
 			return path.AppendCandidates(dst, m.telling.Sequence, m.telling.Candidates)
 		})
 	}
@@ -162,7 +162,7 @@ func (m *pilot) askSize(now time.Duration) {
 	}
 	m.limit()
 	if size > 0 && m.sizes.Level > 0 { // the peer, which may send nothing large, shall find out too
-		m.s.sendOwn(m.s.keys.sending(), Probe, func(dst []byte) []byte { return append(dst, path.OpNarrow) })
+		m.s.sendOwn(m.s.keys.Sending(), Probe, func(dst []byte) []byte { return append(dst, path.OpNarrow) })
 	}
 }
 
@@ -284,7 +284,7 @@ func (m *pilot) do(o path.Orders) {
 	if o.Limited {
 		m.s.limited()
 	}
-	keys := m.s.keys.sending()
+	keys := m.s.keys.Sending()
 	for _, r := range o.Challenge {
 		if p := m.pathFor(r, m.nextSlot()); p != nil {
 			m.s.challenge(p, keys)

@@ -10,6 +10,7 @@ import (
 
 	"evio/datapath/proof"
 	"evio/datapath/session/path"
+	"evio/datapath/session/rekey"
 	"evio/datapath/udp"
 )
 
@@ -124,7 +125,7 @@ func TestRotation(t *testing.T) {
 			func() { fa.write("new") }, func() { fb.write("new") },
 		} {
 			step()
-			s.run(t, proofLapse+rekeyRest, path.BurstInterval)
+			s.run(t, proofLapse+rekey.MinInterval, path.BurstInterval)
 		}
 		s.check(t, n)
 		for _, e := range []*end{a, b} {

@@ -86,7 +86,7 @@ func (t *Transport) receiveRecord(d *udp.Datagram, via relay) {
 		t.drops.Add(drops.RecordIndex)
 		return
 	}
-	plain, keys, err := s.keys.open(d.Data)
+	plain, keys, err := s.keys.Open(d.Data)
 	if keys == nil {
 		s.drops.Add(drops.RecordKeys)
 		return

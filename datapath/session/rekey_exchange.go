@@ -6,6 +6,7 @@ import (
 	"github.com/pion/dtls/v3"
 
 	"evio/datapath/record"
+	"evio/datapath/session/rekey"
 	"evio/datapath/udp"
 )
 
@@ -31,7 +32,7 @@ func (s *Session) exchange(ctx context.Context, id uint32, terms record.Secrets)
 	ctx, cancel := context.WithCancel(ctx)
 	x := &exchange{ended: make(chan exchanged, 1), cancel: cancel, done: make(chan struct{})}
 	x.inbox = udp.NewInbox(handshakeInbox)
-	x.send = func(b []byte) { s.sendRekey(rekeyMessage{op: opFlight, id: id, body: b}) }
+	x.send = func(b []byte) { s.sendRekey(rekey.Message{Op: rekey.OpFlight, ID: id, Body: b}) }
 	terms.Generation = uint8(id)
 	go func() {
 		defer close(x.done)

@@ -11,6 +11,7 @@ import (
 
 	"evio/datapath/record"
 	"evio/datapath/session/path"
+	"evio/datapath/session/rekey"
 )
 
 func TestKeysAreReplacedUnderTraffic(t *testing.T) {
@@ -23,7 +24,7 @@ func TestKeysAreReplacedUnderTraffic(t *testing.T) {
 		if info.Rekeys != 3 || info.Generation != 3 || time.Since(info.Rekeyed) > 12*time.Second {
 			t.Errorf("after 35 s: %d rekeys, generation %d, the last at %v, want 3", info.Rekeys, info.Generation, info.Rekeyed)
 		}
-		if set := lower.session.keys.load(); set.pending != nil {
+		if set := lower.session.keys.Load(); set.Pending != nil {
 			t.Error("there are pending keys")
 		}
 		lower.transport.config.RekeyEvery = time.Hour
@@ -38,7 +39,7 @@ func TestLossOfEachDatagramOfARekey(t *testing.T) {
 		inBubble(t, func(t *testing.T, n *network, a, b *end) {
 			lower, higher := establishFor(t, a, b, time.Hour)
 			s := &streams{ends: [2]*end{lower, higher}}
-			advance(rekeyRest)
+			advance(rekey.MinInterval)
 			soon(lower)
 			passed := 0
 			s.lossy(n, func(netip.AddrPort, []byte) bool { passed++; return passed == nth+1 })
@@ -75,7 +76,7 @@ func TestRekeyThatOneEndDoesNotComplete(t *testing.T) {
 			inBubble(t, func(t *testing.T, n *network, a, b *end) {
 				lower, higher := establishFor(t, a, b, time.Hour)
 				s := &streams{ends: [2]*end{lower, higher}}
-				advance(rekeyRest)
+				advance(rekey.MinInterval)
 				soon(lower)
 				flights := 0
 				s.lossy(n, func(sender netip.AddrPort, d []byte) bool {
@@ -107,7 +108,7 @@ func TestRecordsUnderNewKeysAreLostForAWhile(t *testing.T) {
 		inBubble(t, func(t *testing.T, n *network, a, b *end) {
 			lower, higher := establishFor(t, a, b, time.Hour)
 			s := &streams{ends: [2]*end{lower, higher}}
-			advance(rekeyRest)
+			advance(rekey.MinInterval)
 			soon(lower)
 			s.lossy(n, func(sender netip.AddrPort, d []byte) bool {
 				return sender == s.ends[from].addr() && record.Generation(d) == 1
@@ -130,7 +131,7 @@ func TestBothEndsWantNewKeysAtOnce(t *testing.T) {
 			inBubble(t, func(t *testing.T, n *network, a, b *end) {
 				lower, higher := establishFor(t, a, b, time.Hour)
 				s := &streams{ends: [2]*end{lower, higher}}
-				advance(rekeyRest)
+				advance(rekey.MinInterval)
 				for i, e := range s.ends {
 					if want[i] {
 						soon(e)
@@ -173,7 +174,7 @@ func TestSessionEndsBeforeItWouldUseANumberTwice(t *testing.T) {
 			}
 			return [][]byte{d}
 		})
-		advance(rekeyRest)
+		advance(rekey.MinInterval)
 		count(lower, 1<<48-1)
 		before := len(n.sent())
 		if err := lower.session.Send(Data, [][]byte{{1}}); err != nil {
@@ -213,7 +214,7 @@ func TestPreviousKeysAreReadForHalfAMinute(t *testing.T) {
 			s.send(t)
 		}
 		n.impair(nil)
-		advance(rekeyRest)
+		advance(rekey.MinInterval)
 		soon(higher)
 		advance(2 * path.ProbeInterval)
 		if got := higher.session.Info().Generation; got != 1 {
@@ -234,8 +235,8 @@ func TestPreviousKeysAreReadForHalfAMinute(t *testing.T) {
 		if info := higher.session.Info(); info.Drops["record_replayed"] != 1 || info.Generation != 1 {
 			t.Errorf("drops %v, generation %d, want one replay and generation 1", info.Drops, info.Generation)
 		}
-		advance(previousKeysFor)
-		if higher.session.keys.load().previous != nil || lower.session.keys.load().previous != nil {
+		advance(rekey.PreviousKept)
+		if higher.session.keys.Load().Previous != nil || lower.session.keys.Load().Previous != nil {
 			t.Error("the previous keys are still there")
 		}
 		refused := higher.session.Info().Drops["record_slot"]
@@ -259,14 +260,14 @@ func TestPreviousKeysAreReadForHalfAMinute(t *testing.T) {
 func TestAllSlotsServeDuringARekey(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
 		lower, higher := establishFor(t, a, b, time.Hour)
-		advance(rekeyRest)
+		advance(rekey.MinInterval)
 		soon(lower)
 		sent := 0
 		for range 60 {
 			for slot := range record.Slots {
 				var buffer record.Buffer
 				plain := record.AppendWhole(buffer.Plain(), uint8(Data), []byte{byte(slot)})
-				sealed, err := lower.session.keys.sending().Send[slot].Seal(&buffer, len(plain))
+				sealed, err := lower.session.keys.Sending().Send[slot].Seal(&buffer, len(plain))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -306,7 +307,7 @@ func TestStrangersCannotDisturbARekey(t *testing.T) {
 			forged[7+random.IntN(len(d)-7)] ^= 1
 			return [][]byte{alert, forged, bytes.Clone(seen[random.IntN(len(seen))]), d}
 		})
-		advance(rekeyRest)
+		advance(rekey.MinInterval)
 		soon(lower)
 		s.run(t, 5*time.Second, 50*time.Millisecond)
 		s.check(t, n)

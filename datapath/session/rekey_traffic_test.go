@@ -87,7 +87,7 @@ func (s *streams) check(t *testing.T, n *network) {
 	advance(2*path.ProbeInterval + n.delay) // what is under way arrives, an end without traffic says something
 	a, b := s.ends[0].session, s.ends[1].session
 	for range 100 { // a rekey that has just begun ends
-		if synctest.Wait(); a.keys.load().pending == nil && b.keys.load().pending == nil && a.Info().Rekeys == b.Info().Rekeys {
+		if synctest.Wait(); a.keys.Load().Pending == nil && b.keys.Load().Pending == nil && a.Info().Rekeys == b.Info().Rekeys {
 			break
 		}
 		advance(n.delay)
@@ -118,7 +118,7 @@ func (s *streams) check(t *testing.T, n *network) {
 
 // count sets how many records an end has sealed under its keys, in every slot.
 func count(e *end, records uint64) {
-	keys := e.session.keys.sending()
+	keys := e.session.keys.Sending()
 	for slot := range keys.Send {
 		next := reflect.ValueOf(&keys.Send[slot]).Elem().FieldByName("next")
 		(*atomic.Uint64)(next.Addr().UnsafePointer()).Store(records)

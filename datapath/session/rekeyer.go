@@ -11,18 +11,19 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
+	"evio/datapath/session/rekey"
 )
 
 // rekeyer drives the machine of rekeying while a session is established. One
 // goroutine owns it; the reader hands over messages and tells of confirmed keys.
 type rekeyer struct {
 	session *Session
-	machine *rekeying
-	inbox   chan rekeyMessage // capacity handshakeInbox: flights of one handshake
-	wake    chan struct{}     // capacity 1: pending keys have become current
-	secrets chan struct{}     // capacity 1: the overlay has other secrets than before
-	lapse   time.Duration     // when the session ends, its secret being out of use; never if it is not
-	refused error             // the peer has no secret of today
+	machine *rekey.Machine
+	inbox   chan rekey.Message // capacity handshakeInbox: flights of one handshake
+	wake    chan struct{}      // capacity 1: pending keys have become current
+	secrets chan struct{}      // capacity 1: the overlay has other secrets than before
+	lapse   time.Duration      // when the session ends, its secret being out of use; never if it is not
+	refused error              // the peer has no secret of today
 
 	exchange *exchange // at work, nil if there is none
 	proved   *proving  // by which the newest keys were made
@@ -39,16 +40,16 @@ var errLapsed = fmt.Errorf("%w: the one that this session was made with is not i
 func (s *Session) startRekeying(ctx context.Context) {
 	every := s.transport.config.RekeyEvery
 	if every == 0 {
-		every = rekeyEvery
+		every = rekey.DefaultInterval
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &rekeyer{
 		session: s,
-		machine: newRekeying(s.lower, every, s.transport.now()),
-		inbox:   make(chan rekeyMessage, handshakeInbox),
+		machine: rekey.New(s.lower, every, s.transport.now()),
+		inbox:   make(chan rekey.Message, handshakeInbox),
 		wake:    make(chan struct{}, 1),
 		secrets: make(chan struct{}, 1),
-		lapse:   never,
+		lapse:   rekey.Never,
 		cancel:  cancel,
 		done:    make(chan struct{}),
 	}
@@ -69,7 +70,7 @@ func (s *Session) stopRekeying() {
 
 // receiveRekey passes a message to the rekeyer. It is called by the reader.
 func (s *Session) receiveRekey(p record.Plain) {
-	m, ok := parseRekey(p.Body)
+	m, ok := rekey.Parse(p.Body)
 	if p.Slice || !ok {
 		s.drops.Add(drops.RecordPlain)
 		return
@@ -79,7 +80,7 @@ func (s *Session) receiveRekey(p record.Plain) {
 		s.drops.Add(drops.RekeyStale)
 		return
 	}
-	m.body = bytes.Clone(m.body)
+	m.Body = bytes.Clone(m.Body)
 	select {
 	case r.inbox <- m:
 	default:
@@ -90,7 +91,7 @@ func (s *Session) receiveRekey(p record.Plain) {
 // confirmKeys is called by the reader with the keys of a valid record. It returns
 // false if they are out of use.
 func (s *Session) confirmKeys(keys *record.Keys) bool {
-	switched, valid := s.keys.confirm(keys)
+	switched, valid := s.keys.Confirm(keys, time.Now)
 	if r := s.rekeyer.Load(); switched && r != nil {
 		select {
 		case r.wake <- struct{}{}:
@@ -100,12 +101,12 @@ func (s *Session) confirmKeys(keys *record.Keys) bool {
 	return valid
 }
 
-func (s *Session) sendRekey(m rekeyMessage) {
-	if rekeyHeader+len(m.body) > Rekey.limit() {
+func (s *Session) sendRekey(m rekey.Message) {
+	if rekey.HeaderSize+len(m.Body) > Rekey.limit() {
 		s.drops.Add(drops.SendSize)
 		return
 	}
-	s.sendOwn(s.keys.sending(), Rekey, m.append)
+	s.sendOwn(s.keys.Sending(), Rekey, m.Append)
 }
 
 func (r *rekeyer) run(ctx context.Context) {
@@ -114,7 +115,7 @@ func (r *rekeyer) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		keys := r.session.keys.load()
+		keys := r.session.keys.Load()
 		if keys == nil {
 			return // the session is over
 		}
@@ -129,8 +130,8 @@ func (r *rekeyer) run(ctx context.Context) {
 		case <-r.wake:
 		case <-r.secrets:
 			r.lookAtSecret()
-		case <-keys.current.Soon():
-			r.machine.soon(r.now())
+		case <-keys.Current.Soon():
+			r.machine.Soon(r.now())
 		case m := <-r.inbox:
 			r.confirmed(ctx)
 			r.receive(ctx, m)
@@ -143,8 +144,8 @@ func (r *rekeyer) run(ctx context.Context) {
 			r.session.end(cmp.Or(r.refused, errLapsed))
 			return
 		}
-		r.work(ctx, r.machine.tick(r.now()))
-		timer.Reset(min(r.machine.next(), r.lapse) - r.now())
+		r.work(ctx, r.machine.Tick(r.now()))
+		timer.Reset(min(r.machine.Next(), r.lapse) - r.now())
 	}
 }
 
@@ -153,12 +154,12 @@ func (r *rekeyer) now() time.Duration { return r.session.transport.now() }
 // confirmed tells the machine of keys that the reader has made current. It is
 // called before everything that followed on the wire.
 func (r *rekeyer) confirmed(ctx context.Context) {
-	keys := r.session.keys.load()
-	if keys == nil || keys.switches == r.switches {
+	keys := r.session.keys.Load()
+	if keys == nil || keys.Switches == r.switches {
 		return
 	}
-	r.switches = keys.switches
-	r.work(ctx, r.machine.confirmed(r.now()))
+	r.switches = keys.Switches
+	r.work(ctx, r.machine.Confirmed(r.now()))
 	r.proved.keep()
 	r.lookAtSecret()
 }
@@ -170,24 +171,24 @@ func (r *rekeyer) lookAtSecret() {
 	case r.refused != nil:
 		return
 	case !r.session.lapsed():
-		r.lapse = never
+		r.lapse = rekey.Never
 		return
-	case r.lapse == never:
+	case r.lapse == rekey.Never:
 		r.lapse = r.now() + proofLapse
 	}
-	r.machine.soon(r.now())
+	r.machine.Soon(r.now())
 }
 
-func (r *rekeyer) receive(ctx context.Context, m rekeyMessage) {
+func (r *rekeyer) receive(ctx context.Context, m rekey.Message) {
 	taken := false
-	switch m.op {
-	case opAsk:
-		taken = r.machine.asked(m.id, r.now())
-	case opFlight:
-		var work []rekeyEffect
-		work, taken = r.machine.flight(m.id, r.now())
+	switch m.Op {
+	case rekey.OpRequest:
+		taken = r.machine.Asked(m.ID, r.now())
+	case rekey.OpFlight:
+		var work []rekey.Effect
+		work, taken = r.machine.Flight(m.ID, r.now())
 		r.work(ctx, work)
-		if taken && r.exchange != nil && !r.exchange.inbox.Put(netip.AddrPort{}, m.body) {
+		if taken && r.exchange != nil && !r.exchange.inbox.Put(netip.AddrPort{}, m.Body) {
 			r.session.drops.Add(drops.RekeyQueue)
 		}
 	}
@@ -201,12 +202,12 @@ func (r *rekeyer) ended(ctx context.Context, end exchanged) {
 	if end.keys == nil {
 		r.session.log.WithError(end.err).Debug("handshake for new keys")
 		r.judge(end.err)
-		r.work(ctx, r.machine.failed(r.now()))
+		r.work(ctx, r.machine.Failed(r.now()))
 		return
 	}
-	r.session.keys.expect(end.keys)
+	r.session.keys.Expect(end.keys)
 	r.proved = end.proved
-	r.work(ctx, r.machine.done(r.now()))
+	r.work(ctx, r.machine.Done(r.now()))
 }
 
 // judge ends the session if the peer has been refused, or leaves proofs undone.
@@ -228,33 +229,33 @@ func (r *rekeyer) judge(err error) {
 }
 
 // work carries out what the machine wants.
-func (r *rekeyer) work(ctx context.Context, effects []rekeyEffect) {
+func (r *rekeyer) work(ctx context.Context, effects []rekey.Effect) {
 	s := r.session
 	for _, effect := range effects {
-		keys := s.keys.load()
+		keys := s.keys.Load()
 		if keys == nil {
 			return
 		}
 		switch effect {
-		case rekeyBegin:
-			r.exchange = s.exchange(ctx, r.machine.newest, keys.terms)
-		case rekeyExpire:
+		case rekey.Begin:
+			r.exchange = s.exchange(ctx, r.machine.Newest, keys.Terms)
+		case rekey.Expire:
 			r.ended(ctx, r.stop())
-		case rekeyStop:
+		case rekey.Stop:
 			r.stop()
-		case rekeyProbe:
-			if keys.pending != nil {
-				s.sendProbeUnder(keys.pending)
+		case rekey.Probe:
+			if keys.Pending != nil {
+				s.sendProbeUnder(keys.Pending)
 			}
-		case rekeyRequest:
-			s.sendRekey(rekeyMessage{op: opAsk, id: r.machine.current})
-		case rekeyForget:
-			s.keys.expect(nil)
-		case rekeyWipe:
-			s.keys.wipe()
-		case rekeyFailed:
+		case rekey.Request:
+			s.sendRekey(rekey.Message{Op: rekey.OpRequest, ID: r.machine.Current})
+		case rekey.Forget:
+			s.keys.Expect(nil)
+		case rekey.Wipe:
+			s.keys.Wipe()
+		case rekey.Failed:
 			s.log.Warn("keys could not be replaced; the old ones stay in use, and it is tried again")
-		case rekeyHealed:
+		case rekey.Recovered:
 			s.log.Info("keys have been replaced after all")
 		}
 	}

@@ -41,7 +41,7 @@ func (s *Session) sendFrame(kind Kind, frame []byte) error {
 
 // sendRecord seals the first n bytes of the buffer's plaintext and sends them.
 func (s *Session) sendRecord(buffer *record.Buffer, n int) error {
-	return s.sendUnder(s.keys.sending(), buffer, n)
+	return s.sendUnder(s.keys.Sending(), buffer, n)
 }
 
 // sendUnder is sendRecord with keys that are not always the current ones.
@@ -84,7 +84,7 @@ func (s *Session) sendDatagram(p *boundPath, datagram []byte) {
 }
 
 // sendProbe asks the peer for a sign of life.
-func (s *Session) sendProbe() { s.sendProbeUnder(s.keys.sending()) }
+func (s *Session) sendProbe() { s.sendProbeUnder(s.keys.Sending()) }
 
 // sendProbeUnder asks for one, with keys that the peer is to confirm.
 func (s *Session) sendProbeUnder(keys *record.Keys) {
@@ -95,7 +95,7 @@ func (s *Session) sendProbeUnder(keys *record.Keys) {
 
 // sendGoodbye tells the peer that the session is over.
 func (s *Session) sendGoodbye() {
-	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte { return append(dst, path.OpGoodbye) })
+	s.sendOwn(s.keys.Sending(), Probe, func(dst []byte) []byte { return append(dst, path.OpGoodbye) })
 }
 
 // sendOwn sends a record of the session's own. Why it could not, the counters tell.
@@ -119,7 +119,7 @@ func (s *Session) sendOwnOn(p *boundPath, keys *record.Keys, kind Kind, body fun
 
 // askSize asks whether a record of a size arrives, and comes back.
 func (s *Session) askSize(token uint64, size int) {
-	s.sendOwn(s.keys.sending(), Probe, func(dst []byte) []byte {
+	s.sendOwn(s.keys.Sending(), Probe, func(dst []byte) []byte {
 		return path.AppendPadded(dst, path.OpSizeRequest, token, size-record.Overhead-len(dst))
 	})
 }

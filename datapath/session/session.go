@@ -16,6 +16,7 @@ import (
 	"evio/datapath/proof"
 	"evio/datapath/record"
 	"evio/datapath/session/path"
+	"evio/datapath/session/rekey"
 )
 
 // Handler is told what happens to a session. Its methods are called one at a
@@ -122,7 +123,7 @@ type Session struct {
 	calls sync.Mutex // makes calls of the handler one at a time; guards ended
 	ended bool
 
-	keys      keyring
+	keys      rekey.Keyring
 	shown     atomic.Int32                 // handshakes in which the peer got what lets it test a guess of the secret and proved nothing; those before the session was established count until it proves one
 	proved    atomic.Pointer[proof.Secret] // that the keys in use were made with, nil for none
 	refused   atomic.Pointer[error]        // why the session ends soon: a secret was not proved again

@@ -1,4 +1,4 @@
-package session
+package rekey
 
 import (
 	"slices"
@@ -29,7 +29,7 @@ const (
 )
 
 type modelEnd struct {
-	machine  *rekeying
+	machine  *Machine
 	flight   int           // last flight sent in the rekey that goes on, 0 for none
 	repeat   time.Duration // when it is sent again
 	heard    time.Duration
@@ -55,28 +55,28 @@ func (m *model) send(from int, under uint32, flight int) {
 		at = max(at, m.until)
 	}
 	if m.fate(10) > 1 || m.now > calm {
-		m.sent = append(m.sent, modelRecord{at, 1 - from, under, flight, m.ends[from].machine.newest})
+		m.sent = append(m.sent, modelRecord{at, 1 - from, under, flight, m.ends[from].machine.Newest})
 	}
 }
 
-func (m *model) work(who int, effects []rekeyEffect) {
+func (m *model) work(who int, effects []Effect) {
 	e := m.ends[who]
 	for _, effect := range effects {
 		switch effect {
-		case rekeyBegin:
-			e.begun = append(e.begun, e.machine.newest)
+		case Begin:
+			e.begun = append(e.begun, e.machine.Newest)
 			e.flight = 0
 			if who == 0 {
 				m.held, m.loses = m.fate(modelProbe+2), m.fate(2) == 0
 				m.until = m.now + time.Duration(m.fate(60000))*time.Millisecond
 				m.fly(who, 1)
 			}
-		case rekeyStop:
+		case Stop:
 			e.flight = 0
-		case rekeyExpire:
+		case Expire:
 			e.flight = 0
-			m.work(who, e.machine.failed(m.now))
-		case rekeyProbe:
+			m.work(who, e.machine.Failed(m.now))
+		case Probe:
 			m.send(who, e.machine.pending, modelProbe)
 		default: // the machine keeps what the ring would
 		}
@@ -86,17 +86,17 @@ func (m *model) work(who int, effects []rekeyEffect) {
 func (m *model) fly(who, flight int) {
 	e := m.ends[who]
 	e.flight, e.repeat = flight, m.now+250*time.Millisecond
-	m.send(who, e.machine.current, flight)
+	m.send(who, e.machine.Current, flight)
 }
 
 func (m *model) receive(r modelRecord) {
 	e := m.ends[r.to]
 	k := e.machine
 	switch r.under {
-	case k.current, k.previous:
+	case k.Current, k.previous:
 	case k.pending:
 		e.switches++
-		m.work(r.to, k.confirmed(m.now))
+		m.work(r.to, k.Confirmed(m.now))
 	default:
 		return // does not open
 	}
@@ -104,7 +104,7 @@ func (m *model) receive(r modelRecord) {
 	if r.flight == 0 || r.flight == modelProbe {
 		return
 	}
-	work, taken := k.flight(r.id, m.now)
+	work, taken := k.Flight(r.id, m.now)
 	m.work(r.to, work)
 	if !taken {
 		return
@@ -114,8 +114,8 @@ func (m *model) receive(r modelRecord) {
 		if r.flight < 4 {
 			m.fly(r.to, r.flight+1)
 		}
-		if r.flight >= 3 && k.phase == rekeyShaking {
-			m.work(r.to, k.done(m.now))
+		if r.flight >= 3 && k.phase == handshaking {
+			m.work(r.to, k.Done(m.now))
 		}
 	case r.flight < e.flight && r.to == 1: // the lower repeats: it has not heard
 		m.fly(1, e.flight)
@@ -130,15 +130,15 @@ func (m *model) alive() bool {
 func (m *model) step() {
 	m.now += 10 * time.Millisecond
 	for who, e := range m.ends {
-		if m.now >= e.machine.next() {
-			m.work(who, e.machine.tick(m.now))
+		if m.now >= e.machine.Next() {
+			m.work(who, e.machine.Tick(m.now))
 		}
-		if who == 0 && e.machine.phase == rekeyShaking && e.flight != 0 && m.now >= e.repeat {
+		if who == 0 && e.machine.phase == handshaking && e.flight != 0 && m.now >= e.repeat {
 			m.fly(who, e.flight)
 		}
 		if m.now >= e.beat {
 			e.beat = m.now + 300*time.Millisecond
-			m.send(who, e.machine.current, 0)
+			m.send(who, e.machine.Current, 0)
 		}
 	}
 	due := slices.IndexFunc(m.sent, func(r modelRecord) bool { return r.at <= m.now })
@@ -159,7 +159,7 @@ func TestEndsNeverLoseEachOther(t *testing.T) {
 			return int(random>>33) % n
 		}}
 		every := time.Duration(rapid.IntRange(200, 40000).Draw(t, "every")) * time.Millisecond
-		m.ends = [2]*modelEnd{{machine: newRekeying(true, every, 0)}, {machine: newRekeying(false, every, 0)}}
+		m.ends = [2]*modelEnd{{machine: New(true, every, 0)}, {machine: New(false, every, 0)}}
 		before := 0
 		for m.now < calm+2*time.Minute && m.alive() {
 			if m.now < calm {
@@ -167,10 +167,10 @@ func TestEndsNeverLoseEachOther(t *testing.T) {
 			}
 			m.step()
 			lower, higher := m.ends[0].machine, m.ends[1].machine
-			if c := higher.current; c != lower.current && c != lower.pending && c != lower.previous {
+			if c := higher.Current; c != lower.Current && c != lower.pending && c != lower.previous {
 				t.Fatalf("at %v: the higher end sends under %d, the lower has %+v", m.now, c, lower)
 			}
-			if c := lower.current; c != higher.current && c != higher.pending && c != higher.previous {
+			if c := lower.Current; c != higher.Current && c != higher.pending && c != higher.previous {
 				t.Fatalf("at %v: the lower end sends under %d, the higher has %+v", m.now, c, higher)
 			}
 		}
