@@ -181,7 +181,7 @@ func (n *Node) tellClaims(p *peer, now time.Time) {
 
 // announce sends records to one peer, as many to a message as fit: each behind its
 // length as two bytes.
-func (n *Node) announce(a *attempt, records [][]byte, now time.Time) {
+func (n *Node) announce(a *peerSession, records [][]byte, now time.Time) {
 	var b []byte
 	for _, r := range records {
 		if len(b)+2+len(r) > control.MaxPayload {

@@ -56,7 +56,7 @@ func (n *Node) askClock(p *peer, now time.Time) {
 }
 
 // clockTold takes what a peer says of clocks over the session that serves.
-func (n *Node) clockTold(p *peer, a *attempt, payload []byte, now time.Time) {
+func (n *Node) clockTold(p *peer, a *peerSession, payload []byte, now time.Time) {
 	if p.serving != a {
 		return // it is said again over the one that serves
 	}
@@ -67,7 +67,7 @@ func (n *Node) clockTold(p *peer, a *attempt, payload []byte, now time.Time) {
 	reply, news, err := p.clock.Take(payload, now)
 	if err != nil {
 		n.drops.clock.Add(1)
-		n.blame(p.member, err, "message on clocks refused", now)
+		n.complain(p.member, err, "message on clocks refused", now)
 		return
 	}
 	if reply != nil {

@@ -131,7 +131,7 @@ func (n *Node) originate(frame []byte, now time.Time) {
 	n.sendFlood(v, copies, frame)
 }
 
-// Reasons to blame a member for a flood.
+// Reasons to complain about a flood.
 var (
 	errForged   = errors.New("a flood that the node it names did not sign: no node that keeps to the protocol hands one on")
 	errUntimely = errors.New("a flood outside its time: compare the clocks of the two engines")
@@ -164,9 +164,9 @@ func (n *Node) receiveFlood(from nodeid.ID, b []byte, now time.Time) {
 	deliver, forward, drop := n.acceptFlood(v, from, h, frame, now)
 	switch {
 	case drop == flood.Forged:
-		n.blame(neighbour, errForged, "forged flood refused", now)
+		n.complain(neighbour, errForged, "forged flood refused", now)
 	case drop == flood.Untimely && from == h.Origin: // who handed it on is not to blame
-		n.blame(origin, errUntimely, "late flood refused", now)
+		n.complain(origin, errUntimely, "late flood refused", now)
 	}
 	n.sendFlood(v, forward, frame)
 	if deliver {

@@ -310,13 +310,13 @@ func lateParameters(t *testing.T, answer error) {
 		a, b := l.sites[0], l.sites[1]
 		l.until("connected", l.connected)
 		a.on(func() {
-			p := &peer{member: a.node.peers[b.id].member, attempts: map[uint64]*attempt{}, contact: contact.New(contact.Config{
+			p := &peer{member: a.node.peers[b.id].member, sessions: map[uint64]*peerSession{}, contact: contact.New(contact.Config{
 				Key: a.key, Overlay: labOverlay, Peer: b.id, Rand: a.node.rand,
 			})}
 			now := time.Now()
 			number := p.contact.Online(now)[0].(contact.OpenSession).Attempt
 			s := &late{err: answer}
-			p.attempts[number] = &attempt{node: a.node, session: s}
+			p.sessions[number] = &peerSession{node: a.node, session: s}
 			if _, err := p.contact.LocalParameters(number, []byte("ours"), now); err != nil {
 				t.Error(err)
 			}

@@ -23,7 +23,7 @@ func (deaf) Close()                         {}
 // talker is a member with a session, and what it says.
 type talker struct {
 	*owner
-	attempt *attempt
+	attempt *peerSession
 	conn    *control.Conn
 }
 
@@ -53,8 +53,8 @@ func running(tb testing.TB) (*Node, *talker, *talker) {
 		for i, t := range talkers {
 			t.owner, t.conn = join(tb, n, byte(100+i)), control.New()
 			p := n.addPeer(n.members[t.id])
-			t.attempt = &attempt{node: n, peer: t.id, number: 1, control: control.New(), session: deaf{}}
-			p.attempts[1], p.serving = t.attempt, t.attempt
+			t.attempt = &peerSession{node: n, peer: t.id, number: 1, control: control.New(), session: deaf{}}
+			p.sessions[1], p.serving = t.attempt, t.attempt
 		}
 	})
 	return n, talkers[0], talkers[1]

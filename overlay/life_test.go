@@ -198,7 +198,7 @@ func TestLingeringSessionDoesNotMoveTheRing(t *testing.T) {
 		a, b := l.sites[0], l.sites[1]
 		l.until("settled", l.settled)
 		pass(15 * time.Second)
-		first := l.wire.between(a.id, b.id)[0].events.(*attempt)
+		first := l.wire.between(a.id, b.id)[0].events.(*peerSession)
 		l.wire.setCut(a.id, b.id, true)
 		b.stop()
 		l.wire.setCut(a.id, b.id, false)

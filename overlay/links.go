@@ -17,7 +17,7 @@ const (
 )
 
 // gained makes a new session serve its peer.
-func (n *Node) gained(p *peer, a *attempt, now time.Time) {
+func (n *Node) gained(p *peer, a *peerSession, now time.Time) {
 	n.log.WithField("peer", p.member.JID).Info("session established")
 	if p.serving != nil {
 		n.ringEffects(n.ring.NodeDown(a.peer, now), now) // the peer may have begun anew and know nothing of our links
@@ -62,7 +62,7 @@ func (n *Node) ringEffects(effects []symphony.Effect, now time.Time) {
 
 // control takes a message that a peer sent over one of its sessions. Unknown ones
 // are for later versions.
-func (n *Node) control(p *peer, a *attempt, m control.Message, now time.Time) {
+func (n *Node) control(p *peer, a *peerSession, m control.Message, now time.Time) {
 	switch m.Type {
 	case control.Announce:
 		n.announced(p, a, m.Payload, now)

@@ -79,7 +79,7 @@ func (n *Node) moveCame(p *peer, payload []byte, now time.Time) {
 	m, err := moves.Parse(payload)
 	if err != nil {
 		n.drops.move.Add(1)
-		n.blame(p.member, err, "message refused", now)
+		n.complain(p.member, err, "message refused", now)
 		return
 	}
 	if m.Kind != moves.GiveWay && m.Kind != moves.Kept || n.cfg.Moves == nil {

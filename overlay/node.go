@@ -48,12 +48,12 @@ type Node struct {
 	mail *mailbox
 	done chan struct{} // closed when Run returns
 
-	table    *Table
-	warnings atomic.Pointer[[]string]
-	drops    drops
-	arrivals arrivals
-	floods   *floods
-	blamed   blamed
+	table      *Table
+	warnings   atomic.Pointer[[]string]
+	drops      drops
+	arrivals   arrivals
+	floods     *floods
+	complaints complaintLog
 
 	// Owned by Run.
 	rand       *rand.Rand
@@ -75,7 +75,7 @@ type Node struct {
 	suspected  time.Time     // when the signalling services were last put in doubt
 	rewired    bool          // members or sessions are others than the workers of floods know
 	vacant     bool          // there may be a free place among the peers for a node that was left out
-	letters    chan letter
+	outgoing   chan outgoingEnvelope
 	reserved   []reservation
 	stirred    bool      // the directory knows what Known has not returned yet
 	knownAt    time.Time // when it was last asked for
@@ -91,7 +91,7 @@ func New(c Config) *Node {
 	n := &Node{
 		cfg: c, id: id, log: c.Log, mail: newMailbox(), table: NewTable(nil), done: make(chan struct{}), rand: seed,
 		members: map[nodeid.ID]member.Member{}, peers: map[nodeid.ID]*peer{}, left: map[nodeid.ID]bool{},
-		letters: make(chan letter, maxLetters), floods: newFloods(id, seed.Uint64(), c.Wall),
+		outgoing: make(chan outgoingEnvelope, maxOutgoing), floods: newFloods(id, seed.Uint64(), c.Wall),
 		site: sites.Site{
 			Name: c.Site, MTU: c.MTU, Guard: sites.Guard(c.Guard),
 			Subnets: c.Subnets[:min(len(c.Subnets), sites.MaxSubnets)], Gateways: c.Gateways[:min(len(c.Gateways), sites.MaxGateways)],
@@ -147,7 +147,7 @@ func (n *Node) Run(ctx context.Context) {
 	changed := make(chan struct{}, 1)
 	leave := n.cfg.Book.Join(n.cfg.Overlay, changed, n.message)
 	var workers sync.WaitGroup
-	workers.Go(func() { n.deliverLetters(ctx) })
+	workers.Go(func() { n.sendEnvelopes(ctx) })
 	for range floodWorkers() {
 		workers.Go(n.workFloods)
 	}
@@ -178,7 +178,7 @@ func (n *Node) Run(ctx context.Context) {
 	n.mail.close()
 	n.floods.queues.close()
 	for _, p := range n.peers {
-		for _, a := range p.attempts {
+		for _, a := range p.sessions {
 			a.session.Close()
 		}
 	}
@@ -200,7 +200,7 @@ func (n *Node) tick(now time.Time) {
 	}
 	for _, p := range n.peers {
 		n.do(p, p.contact.Tick(now), now)
-		for _, a := range p.attempts {
+		for _, a := range p.sessions {
 			a.tick(now)
 		}
 		n.tellClaims(p, now)
@@ -224,7 +224,7 @@ func (n *Node) nextTick() time.Time {
 	}
 	for _, p := range n.peers {
 		sooner(p.contact.NextTick())
-		for _, a := range p.attempts {
+		for _, a := range p.sessions {
 			sooner(a.control.NextTick())
 		}
 	}

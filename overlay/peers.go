@@ -20,8 +20,8 @@ import (
 type peer struct {
 	member                member.Member
 	contact               *contact.Contact
-	attempts              map[uint64]*attempt
-	serving               *attempt      // the session that carries control, floods and data; nil: none
+	sessions              map[uint64]*peerSession
+	serving               *peerSession  // the session that carries control, floods and data; nil: none
 	since                 time.Time     // when that was established
 	records               *rate.Limiter // what its directory records may cost
 	missed                bool          // some of them were not taken: it is asked for all again
@@ -35,29 +35,29 @@ type peer struct {
 	clocks                *rate.Limiter // what it may say of clocks
 }
 
-// letter is an envelope on its way through the signalling service.
-type letter struct {
+// outgoingEnvelope is an envelope on its way through the signalling service.
+type outgoingEnvelope struct {
 	to      member.Member
 	payload []byte
 }
 
 const (
-	maxLetters   = 64               // envelopes that wait for the signalling service; more are dropped, contact repeats them
-	letterExpiry = 10 * time.Second // how long the service may take for one
+	maxOutgoing = 64               // envelopes that wait for the signalling service; more are dropped, contact repeats them
+	sendExpiry  = 10 * time.Second // how long the service may take for one
 )
 
-// deliverLetters passes envelopes to the signalling service.
-func (n *Node) deliverLetters(ctx context.Context) {
+// sendEnvelopes passes envelopes to the signalling service.
+func (n *Node) sendEnvelopes(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case l := <-n.letters:
-			sending, cancel := context.WithTimeout(ctx, letterExpiry)
-			err := l.to.Send(sending, l.payload)
+		case e := <-n.outgoing:
+			sending, cancel := context.WithTimeout(ctx, sendExpiry)
+			err := e.to.Send(sending, e.payload)
 			cancel()
 			if err != nil {
-				n.log.WithField("peer", l.to.JID).WithError(err).Debug("parameters not sent, to be repeated")
+				n.log.WithField("peer", e.to.JID).WithError(err).Debug("parameters not sent, to be repeated")
 			}
 		}
 	}
@@ -115,7 +115,7 @@ func (n *Node) addPeer(m member.Member) *peer {
 	}
 	delete(n.left, m.Node)
 	p := &peer{
-		member: m, attempts: map[uint64]*attempt{},
+		member: m, sessions: map[uint64]*peerSession{},
 		contact: contact.New(contact.Config{Key: n.cfg.Key, Overlay: n.cfg.Overlay, Peer: m.Node, Rand: n.rand, Wall: n.cfg.Wall}),
 		records: rate.NewLimiter(recordRate, recordBurst), outbox: newOutbox(), ring: rate.NewLimiter(ringRate, ringBurst), sites: rate.NewLimiter(siteRate, siteBurst),
 		clocks:    rate.NewLimiter(clockRate, clockBurst),
@@ -128,7 +128,7 @@ func (n *Node) addPeer(m member.Member) *peer {
 // forgetIdle gives up one peer that is offline and has no session.
 func (n *Node) forgetIdle() bool {
 	for id, p := range n.peers {
-		if !p.member.Online && len(p.attempts) == 0 {
+		if !p.member.Online && len(p.sessions) == 0 {
 			delete(n.peers, id)
 			return true
 		}
@@ -136,11 +136,11 @@ func (n *Node) forgetIdle() bool {
 	return false
 }
 
-// forget takes an attempt from its peer. With the last one of a peer that is offline
+// forget takes a session from its peer. With the last one of a peer that is offline
 // its place is free, which those who were left out hear of.
-func (n *Node) forget(p *peer, attempt uint64) {
-	delete(p.attempts, attempt)
-	if len(p.attempts) == 0 && !p.member.Online && len(n.left) > 0 {
+func (n *Node) forget(p *peer, number uint64) {
+	delete(p.sessions, number)
+	if len(p.sessions) == 0 && !p.member.Online && len(n.left) > 0 {
 		n.vacant = true
 	}
 }
@@ -153,7 +153,7 @@ func (n *Node) dropMember(id nodeid.ID, now time.Time) {
 		delete(n.peers, id)
 	}
 	delete(n.left, id)
-	n.blamed.forget(id)
+	n.complaints.forget(id)
 	n.forgetSite(id)
 	n.forgetClock(id)
 	n.directoryChanged(n.directory.DropNode(id, now), now)
@@ -164,7 +164,7 @@ func (n *Node) dropMember(id nodeid.ID, now time.Time) {
 func (n *Node) message(m member.Member, payload []byte) {
 	if now := time.Now(); !n.arrivals.allow(m.Node, now) {
 		n.drops.envelope.tooMany.Add(1)
-		n.blame(m, errTooMany, "first contacts refused unread", now)
+		n.complain(m, errTooMany, "first contacts refused unread", now)
 		return
 	}
 	if !n.mail.offer(source{ofEnvelopes, m.Node}, func() { n.received(m, payload, time.Now()) }, maxEnvelopesWaiting) {
@@ -203,7 +203,7 @@ func (n *Node) received(m member.Member, payload []byte, now time.Time) {
 	if err != nil {
 		n.untimely(m, e, err, now)
 		n.drops.envelope.refused(err)
-		n.blame(m, err, "first contact refused", now)
+		n.complain(m, err, "first contact refused", now)
 		return
 	}
 	p := n.peers[m.Node]
@@ -221,49 +221,49 @@ func (n *Node) received(m member.Member, payload []byte, now time.Time) {
 	n.do(p, p.contact.Received(e, body, now), now)
 }
 
-// blame is what the log tells of a member: that it forges, or what else is wrong.
+// complaint is what the log reports about a member: that it forges, or what else is wrong.
 // Neither keeps the other out, and nothing of it another reason.
-type blame struct {
+type complaint struct {
 	node   nodeid.ID
 	what   string
 	forges bool
 }
 
-// blamed is when the log last told of a member's wrong input.
-type blamed struct {
+// complaintLog is when the log last reported a member's wrong input.
+type complaintLog struct {
 	mu sync.Mutex
-	at map[blame]time.Time
+	at map[complaint]time.Time
 }
 
 // due reports whether the log is told, and notes that it is.
-func (b *blamed) due(what blame, now time.Time) bool {
+func (b *complaintLog) due(what complaint, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if last, before := b.at[what]; before && now.Sub(last) < blamePause {
+	if last, before := b.at[what]; before && now.Sub(last) < complaintPause {
 		return false
 	}
 	if b.at == nil {
-		b.at = map[blame]time.Time{}
+		b.at = map[complaint]time.Time{}
 	}
 	b.at[what] = now
 	return true
 }
 
 // forget spares the memory of one that is no member any more.
-func (b *blamed) forget(id nodeid.ID) {
+func (b *complaintLog) forget(id nodeid.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	maps.DeleteFunc(b.at, func(b blame, _ time.Time) bool { return b.node == id })
+	maps.DeleteFunc(b.at, func(c complaint, _ time.Time) bool { return c.node == id })
 }
 
-// blamePause is how long the log is spared further wrong input of one member for one
+// complaintPause is how long the log is spared further wrong input of one member for one
 // reason; the counters have it all.
-const blamePause = 10 * time.Minute
+const complaintPause = 10 * time.Minute
 
-// blame logs what was wrong with a member's input; what is one of a few phrases, the
+// complain logs what was wrong with a member's input; what is one of a few phrases, the
 // reason. Any goroutine may call it.
-func (n *Node) blame(m member.Member, err error, what string, now time.Time) {
-	if !n.blamed.due(blame{m.Node, what, errors.Is(err, errForged)}, now) {
+func (n *Node) complain(m member.Member, err error, what string, now time.Time) {
+	if !n.complaints.due(complaint{m.Node, what, errors.Is(err, errForged)}, now) {
 		return
 	}
 	n.log.WithField("peer", m.JID).WithError(err).Warn(what)
@@ -276,7 +276,7 @@ func (n *Node) do(p *peer, effects []contact.Effect, now time.Time) {
 		case contact.OpenSession:
 			n.openSession(p, e.Attempt, now)
 		case contact.ConnectSession:
-			if a := p.attempts[e.Attempt]; a != nil {
+			if a := p.sessions[e.Attempt]; a != nil {
 				n.connect(p, a, e, now)
 			}
 		case contact.SendEnvelope:
@@ -284,12 +284,12 @@ func (n *Node) do(p *peer, effects []contact.Effect, now time.Time) {
 				n.suspect(now)
 			}
 			select {
-			case n.letters <- letter{p.member, e.Envelope}:
+			case n.outgoing <- outgoingEnvelope{p.member, e.Envelope}:
 			default:
 				n.drops.letters.Add(1)
 			}
 		case contact.CloseSession:
-			if a := p.attempts[e.Attempt]; a != nil {
+			if a := p.sessions[e.Attempt]; a != nil {
 				n.forget(p, e.Attempt)
 				a.session.Close()
 			}
@@ -317,20 +317,20 @@ func (n *Node) suspect(now time.Time) {
 
 // connect gives a session the peer's parameters. One that cannot use them is closed,
 // so that its end begins the next attempt after a pause.
-func (n *Node) connect(p *peer, a *attempt, e contact.ConnectSession, now time.Time) {
+func (n *Node) connect(p *peer, a *peerSession, e contact.ConnectSession, now time.Time) {
 	switch err := a.session.Connect(e.Parameters, e.Binding); {
 	case errors.Is(err, ErrEstablished):
 		p.contact.Unconnected(e.Attempt)
 	case errors.Is(err, ErrClosed): // its end waits in the mailbox
 	case err != nil:
-		n.blame(p.member, err, "parameters of the peer are of no use", now)
+		n.complain(p.member, err, "parameters of the peer are of no use", now)
 		a.fault = err
 		a.session.Close()
 	}
 }
 
 func (n *Node) openSession(p *peer, number uint64, now time.Time) {
-	a := &attempt{node: n, peer: p.member.Node, number: number, control: control.New()}
+	a := &peerSession{node: n, peer: p.member.Node, number: number, control: control.New()}
 	s, err := n.cfg.Sessions.Open(p.member.Node, p.member.Key, a)
 	if err != nil {
 		if !errors.Is(err, ErrReported) {
@@ -340,5 +340,5 @@ func (n *Node) openSession(p *peer, number uint64, now time.Time) {
 		return
 	}
 	a.session = s
-	p.attempts[number] = a
+	p.sessions[number] = a
 }

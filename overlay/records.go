@@ -58,7 +58,7 @@ func byRecord(m control.Message) []control.Message {
 // announced takes records that a peer sent. What it says beyond its limit is not
 // taken, and asked for again when the peer may say more: the session goes on, as it
 // may be another's doing that the peer says so much.
-func (n *Node) announced(p *peer, a *attempt, payload []byte, now time.Time) {
+func (n *Node) announced(p *peer, a *peerSession, payload []byte, now time.Time) {
 	var from nodeid.ID // what it said over a session before may be of an earlier life
 	if p.serving != nil && p.serving == a {
 		from = a.peer
@@ -72,7 +72,7 @@ func (n *Node) announced(p *peer, a *attempt, payload []byte, now time.Time) {
 	for i, r := range records {
 		if p.records.TokensAt(now) < 1 {
 			n.drops.tooMany.Add(uint64(len(records) - i))
-			n.blame(p.member, errTooManyRecords, "announcement not taken, to be asked for again", now)
+			n.complain(p.member, errTooManyRecords, "announcement not taken, to be asked for again", now)
 			p.missed = true
 			break
 		}
@@ -119,7 +119,7 @@ func (n *Node) record(p *peer, from nodeid.ID, r []byte, now time.Time) director
 	switch {
 	case err != nil:
 		n.drops.record.Add(1)
-		n.blame(p.member, err, "announcement refused", now)
+		n.complain(p.member, err, "announcement refused", now)
 		if errors.Is(err, directory.ErrSignature) || errors.Is(err, directory.ErrIdentity) || errors.Is(err, directory.ErrTooMany) {
 			p.records.AllowN(now, 1)
 		}
@@ -144,9 +144,9 @@ func (n *Node) accuse(r directory.Result, ours time.Time, now time.Time) {
 	switch {
 	case p == nil || p.serving == nil || now.Sub(p.since) < youth:
 	case r.Conflict.Reserved:
-		n.blame(p.member, n.explain(r.Conflict), "it claims what this engine's configuration keeps for another", now)
+		n.complain(p.member, n.explain(r.Conflict), "it claims what this engine's configuration keeps for another", now)
 	case r.Conflict.Owner == n.id && !ours.IsZero() && now.Sub(ours) >= youth:
-		n.blame(p.member, n.explain(r.Conflict), "it claims what this engine has", now)
+		n.complain(p.member, n.explain(r.Conflict), "it claims what this engine has", now)
 	}
 }
 

@@ -64,14 +64,14 @@ func (n *Node) Warnings() []string {
 	return nil
 }
 
-func (n *Node) tellSite(a *attempt, now time.Time) { a.tell(control.Site, n.site.Append(nil), now) }
+func (n *Node) tellSite(a *peerSession, now time.Time) { a.tell(control.Site, n.site.Append(nil), now) }
 
 // siteTold takes what a peer says of its site.
 func (n *Node) siteTold(p *peer, id nodeid.ID, payload []byte, now time.Time) {
 	s, err := sites.Parse(payload)
 	if err != nil {
 		n.drops.site.Add(1)
-		n.blame(p.member, err, "description of its site refused", now)
+		n.complain(p.member, err, "description of its site refused", now)
 		return
 	}
 	known, ok := n.sites[id]

@@ -34,11 +34,11 @@ type key struct {
 type Table struct {
 	mu    sync.RWMutex
 	addrs map[netip.Addr]Entry
-	macs  map[MAC]place
+	macs  map[MAC]macEntry
 }
 
-// place is what is known of a MAC address.
-type place struct {
+// macEntry is what is known of a MAC address.
+type macEntry struct {
 	entry Entry        // with a zero Node: nobody holds it
 	addrs []netip.Addr // whose holders say that it answers for them
 }
@@ -46,7 +46,7 @@ type place struct {
 // NewTable returns a table of the given entries. One without an address says where a
 // MAC is; one with an address counts only if its MAC is at the same node.
 func NewTable(entries []Entry) *Table {
-	t := &Table{addrs: map[netip.Addr]Entry{}, macs: map[MAC]place{}}
+	t := &Table{addrs: map[netip.Addr]Entry{}, macs: map[MAC]macEntry{}}
 	for _, e := range entries {
 		t.set(keyOf(e), e)
 	}
@@ -173,7 +173,7 @@ func (t *Table) setAddr(a netip.Addr, e Entry) {
 }
 
 // keep stores what is known of a MAC, unless that is nothing.
-func (t *Table) keep(m MAC, p place) {
+func (t *Table) keep(m MAC, p macEntry) {
 	if p.entry.Node.IsZero() && len(p.addrs) == 0 {
 		delete(t.macs, m)
 		return

@@ -11,17 +11,17 @@ import (
 	"evio/plugin/config"
 )
 
-// account is one signalling session.
-type account struct {
+// signallingSession is one account that is logged in, and its members.
+type signallingSession struct {
 	service config.Service
 	client  *signal.Client
 	members *member.Service
 }
 
-func newAccount(s config.Settings, service config.Service, book *member.Book, kept offers, names signal.Resolver, log *logrus.Entry) (account, error) {
+func newAccount(s config.Settings, service config.Service, book *member.Book, kept offers, names signal.Resolver, log *logrus.Entry) (signallingSession, error) {
 	handler, err := book.Service(service.JID, service.Overlays)
 	if err != nil {
-		return account{}, err
+		return signallingSession{}, err
 	}
 	c := signal.Config{
 		Server: service.Server, DirectTLS: service.TLS == config.DirectTLS, JID: service.JID,
@@ -38,15 +38,15 @@ func newAccount(s config.Settings, service config.Service, book *member.Book, ke
 	}
 	if service.CAFile != "" {
 		if c.RootCAs, err = config.ReadCAs(s.HostPath(service.CAFile)); err != nil {
-			return account{}, err
+			return signallingSession{}, err
 		}
 	}
 	client, err := signal.New(c, handler)
 	if err != nil {
-		return account{}, err
+		return signallingSession{}, err
 	}
 	handler.Attach(client)
-	return account{service: service, client: client, members: handler}, nil
+	return signallingSession{service: service, client: client, members: handler}, nil
 }
 
 // mechanisms are the values of the setting sasl.

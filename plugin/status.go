@@ -140,7 +140,7 @@ func (s source) addOperation(ctx context.Context, d *status.Document) {
 }
 
 // lists are when those of the account were last complete.
-func lists(a account) []status.List {
+func lists(a signallingSession) []status.List {
 	out := []status.List{}
 	for _, l := range a.members.Lists() {
 		out = append(out, status.List(l))
@@ -150,7 +150,7 @@ func lists(a account) []status.List {
 
 // stanzaDrops joins what the session and the membership have dropped; their causes
 // have different names.
-func stanzaDrops(a account) map[string]uint64 {
+func stanzaDrops(a signallingSession) map[string]uint64 {
 	drops := a.members.Drops()
 	maps.Copy(drops, a.client.Status().Ignored)
 	return drops

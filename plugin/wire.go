@@ -43,7 +43,7 @@ type parts struct {
 	resolver  *resolver.Resolver
 	plane     *network.Plane
 	transport *session.Transport
-	accounts  []account
+	accounts  []signallingSession
 	names     []string // of the v1 plugin
 	faults    faults
 }

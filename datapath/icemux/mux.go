@@ -51,7 +51,7 @@ type receiver interface {
 // agent is what the mux knows of the ICE agents of one ufrag, which share it:
 // one at the socket and, where there is a relay, one at the relayed address.
 type agent struct {
-	conns map[place]*conn
+	conns map[agentAddr]*conn
 
 	// sent holds the last transactions in a ring, the next to be overwritten
 	// at next.
@@ -59,14 +59,14 @@ type agent struct {
 	next int
 }
 
-// place is where an agent can be reached: an address of this machine, or the
+// agentAddr is where an agent can be reached: an address of this machine, or the
 // relayed address of an allocation with its port.
-type place struct {
+type agentAddr struct {
 	addr netip.AddrPort // port 0: at the socket
 }
 
-func atSocket(local netip.Addr) place      { return place{netip.AddrPortFrom(local, 0)} }
-func atRelay(relayed netip.AddrPort) place { return place{relayed} }
+func atSocket(local netip.Addr) agentAddr      { return agentAddr{netip.AddrPortFrom(local, 0)} }
+func atRelay(relayed netip.AddrPort) agentAddr { return agentAddr{relayed} }
 
 // New makes a mux that sends by socket and counts into counters.
 func New(socket Socket, counters *drops.Counters) *Mux {
@@ -87,7 +87,7 @@ func (m *Mux) ReceiveRelayed(relayed, from netip.AddrPort, datagram []byte) {
 	m.receive(atRelay(relayed), from, datagram)
 }
 
-func (m *Mux) receive(at place, from netip.AddrPort, datagram []byte) {
+func (m *Mux) receive(at agentAddr, from netip.AddrPort, datagram []byte) {
 	msg, ok := parseMessage(datagram)
 	if !ok {
 		m.drops.Add(drops.STUNMalformed)
@@ -109,7 +109,7 @@ func (m *Mux) receive(at place, from netip.AddrPort, datagram []byte) {
 
 // route returns whom a message is for, and the view that has to admit its source if that
 // is not known there.
-func (m *Mux) route(msg message, at place, remote netip.AddrPort) (to receiver, stranger *View, cause drops.Cause) {
+func (m *Mux) route(msg message, at agentAddr, remote netip.AddrPort) (to receiver, stranger *View, cause drops.Cause) {
 	switch msg.typ {
 	case typeBindingRequest:
 		ufrag, ok := msg.ufrag()
@@ -153,7 +153,7 @@ func (m *Mux) open(ufrag string, local netip.AddrPort, v *View) (*conn, error) {
 		if len(m.agents) >= maxAgents {
 			return nil, fmt.Errorf("open ICE agent: %w", ErrFull)
 		}
-		a = &agent{conns: make(map[place]*conn)}
+		a = &agent{conns: make(map[agentAddr]*conn)}
 		m.agents[ufrag] = a
 	}
 	at := v.place(local)

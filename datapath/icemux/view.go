@@ -94,7 +94,7 @@ func (v *View) hasRoom() bool {
 	return len(v.sources) < maxSources
 }
 
-func (v *View) place(local netip.AddrPort) place {
+func (v *View) place(local netip.AddrPort) agentAddr {
 	if v.relay != nil {
 		return atRelay(local)
 	}

@@ -47,7 +47,7 @@ func (p *Pool) allocateAt(ctx context.Context, s *server, to netip.AddrPort, use
 	if err != nil {
 		return nil, err
 	}
-	l.account.username, l.account.password = username, password
+	l.signer.username, l.signer.password = username, password
 	a := newAllocation(p, s, l)
 	if !p.enter(a) {
 		l.close(ErrClosed)

@@ -17,8 +17,8 @@ const (
 	maxGrants = 4
 )
 
-// applicant is a peer that a permission is asked for.
-type applicant struct {
+// pendingPermission is a peer that a permission is asked for.
+type pendingPermission struct {
 	peer netip.Addr
 	*permission
 }
@@ -38,25 +38,25 @@ func (a *Allocation) grant() {
 	for batch := a.batch(); len(batch) > 0; batch = a.batch() {
 		err := a.createPermission(batch...)
 		if len(batch) == 1 || !isRefusal(err) {
-			a.settle(err, batch...)
+			a.finish(err, batch...)
 			continue
 		}
 		var alone sync.WaitGroup
 		for _, one := range batch {
-			alone.Go(func() { a.settle(a.createPermission(one), one) })
+			alone.Go(func() { a.finish(a.createPermission(one), one) })
 		}
 		alone.Wait()
 	}
 }
 
 // batch takes wanted permissions, or ends the asking.
-func (a *Allocation) batch() (batch []applicant) {
+func (a *Allocation) batch() (batch []pendingPermission) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for peer, p := range a.permissions {
 		if p.wanted && !p.asking && len(batch) < grantPeers {
 			p.asking = true
-			batch = append(batch, applicant{peer, p})
+			batch = append(batch, pendingPermission{peer, p})
 		}
 	}
 	if len(batch) == 0 {
@@ -65,7 +65,7 @@ func (a *Allocation) batch() (batch []applicant) {
 	return batch
 }
 
-func (a *Allocation) createPermission(batch ...applicant) error {
+func (a *Allocation) createPermission(batch ...pendingPermission) error {
 	peers := make([]stun.Setter, len(batch))
 	for i, one := range batch {
 		peers[i] = peerAddress(netip.AddrPortFrom(one.peer, 0))
@@ -74,8 +74,8 @@ func (a *Allocation) createPermission(batch ...applicant) error {
 	return err
 }
 
-// settle notes an answer and sends what waited for it.
-func (a *Allocation) settle(err error, batch ...applicant) {
+// finish notes an answer and sends what waited for it.
+func (a *Allocation) finish(err error, batch ...pendingPermission) {
 	var messages [][]byte
 	a.mu.Lock()
 	for _, one := range batch {

@@ -39,7 +39,7 @@ type link struct {
 	places chan struct{} // of requests without an answer
 	answer time.Duration
 
-	account account
+	signer signer
 
 	tasks  sync.WaitGroup
 	once   sync.Once

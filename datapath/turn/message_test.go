@@ -153,7 +153,7 @@ func FuzzRead(f *testing.F) {
 		if got.kind != response {
 			return
 		}
-		var a account
+		var a signer
 		if a.learn(&m) && len(a.challenge.Load().realm) == 0 {
 			t.Error("a challenge without a realm")
 		}

@@ -26,7 +26,7 @@ type Pool struct {
 
 	mu      sync.Mutex
 	closed  bool
-	attempt *attempt // that runs
+	pending *pendingAllocation // that runs
 	current *Allocation
 	live    map[*Allocation]bool // of attempts; true: the server has made it
 }
@@ -45,8 +45,8 @@ type server struct {
 	worked time.Time // the last success
 }
 
-// attempt is one that several may wait for.
-type attempt struct {
+// pendingAllocation is one that several may wait for.
+type pendingAllocation struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // set before done is closed
@@ -94,7 +94,7 @@ func (p *Pool) Acquire(ctx context.Context) (*Allocation, error) {
 }
 
 // take returns the allocation, or the attempt to wait for.
-func (p *Pool) take() (*Allocation, *attempt, error) {
+func (p *Pool) take() (*Allocation, *pendingAllocation, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -106,17 +106,17 @@ func (p *Pool) take() (*Allocation, *attempt, error) {
 		p.current.users++
 		p.current.linger.Stop()
 		return p.current, nil, nil
-	case p.attempt == nil:
+	case p.pending == nil:
 		ctx, cancel := context.WithCancel(context.Background()) // serves all who wait
-		running := &attempt{cancel: cancel, done: make(chan struct{})}
-		p.attempt = running
+		running := &pendingAllocation{cancel: cancel, done: make(chan struct{})}
+		p.pending = running
 		p.tasks.Go(func() { p.begin(ctx, running) })
 	}
-	return nil, p.attempt, nil
+	return nil, p.pending, nil
 }
 
 // begin carries out an attempt.
-func (p *Pool) begin(ctx context.Context, running *attempt) {
+func (p *Pool) begin(ctx context.Context, running *pendingAllocation) {
 	defer running.cancel()
 	a, err := p.choose(ctx)
 	p.mu.Lock()
@@ -130,7 +130,7 @@ func (p *Pool) begin(ctx context.Context, running *attempt) {
 		p.current = a
 		a.linger = time.AfterFunc(p.timing.linger, func() { p.expire(a) })
 	}
-	p.attempt = nil
+	p.pending = nil
 	running.err = err
 	close(running.done)
 }
@@ -211,8 +211,8 @@ func (p *Pool) Suspect() {
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed, p.current = true, nil
-	if p.attempt != nil {
-		p.attempt.cancel()
+	if p.pending != nil {
+		p.pending.cancel()
 	}
 	for a := range p.live {
 		a.giveBack()

@@ -29,8 +29,8 @@ type silence time.Duration
 
 func (s silence) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(s)) }
 
-// account is what requests are signed with.
-type account struct {
+// signer is what requests are signed with.
+type signer struct {
 	username, password string
 	challenge          atomic.Pointer[challenge]
 }
@@ -44,7 +44,7 @@ type challenge struct {
 }
 
 // learn takes the challenge of an error response.
-func (a *account) learn(m *stun.Message) bool {
+func (a *signer) learn(m *stun.Message) bool {
 	c := &challenge{}
 	if c.realm.GetFrom(m) != nil {
 		if old := a.challenge.Load(); old != nil {
@@ -71,7 +71,7 @@ func (l *link) request(method stun.Method, attributes ...stun.Setter) (*stun.Mes
 	defer limit.Stop()
 	var refused *refusal
 	for range maxChallenges {
-		c := l.account.challenge.Load()
+		c := l.signer.challenge.Load()
 		m, err := l.exchange(method, c, attributes)
 		if err != nil {
 			l.close(err)
@@ -85,7 +85,7 @@ func (l *link) request(method stun.Method, attributes ...stun.Setter) (*stun.Mes
 		_ = code.GetFrom(m) // without one it is error 0
 		refused = &refusal{code: code.Code, reason: string(code.Reason)}
 		again := code.Code == stun.CodeStaleNonce || code.Code == stun.CodeUnauthorized && c == nil
-		if !again || !l.account.learn(m) {
+		if !again || !l.signer.learn(m) {
 			break
 		}
 	}
@@ -110,7 +110,7 @@ func (l *link) enter() error {
 func (l *link) exchange(method stun.Method, c *challenge, attributes []stun.Setter) (*stun.Message, error) {
 	setters := append([]stun.Setter{stun.TransactionID, stun.NewType(method, stun.ClassRequest)}, attributes...)
 	if c != nil {
-		setters = append(setters, stun.NewUsername(l.account.username), c.realm, c.nonce, c.key)
+		setters = append(setters, stun.NewUsername(l.signer.username), c.realm, c.nonce, c.key)
 	}
 	request, err := stun.Build(append(setters, stun.Fingerprint)...)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"evio/overlay/nodeid"
 )
 
-// agenda is what is settled later, a heap by time.
+// agenda is what is resolved later, a heap by time.
 type agenda []appointment
 
 type appointment struct {
@@ -27,9 +27,9 @@ func (a *agenda) Pop() any {
 	return last
 }
 
-// remind has a key settled at that time, unless it is already by then.
+// remind has a key resolved at that time, unless it is already by then.
 func (d *Directory) remind(k Key, at time.Time) {
-	p := d.places[k]
+	p := d.keys[k]
 	if p == nil || !p.due.IsZero() && !at.Before(p.due) {
 		return
 	}
@@ -40,7 +40,7 @@ func (d *Directory) remind(k Key, at time.Time) {
 // NextTick returns the next time at which Tick is needed, zero for none.
 func (d *Directory) NextTick() time.Time {
 	var next time.Time
-	if len(d.places) > 0 {
+	if len(d.keys) > 0 {
 		next = d.sweepAt
 	}
 	if len(d.agenda) > 0 && d.agenda[0].at.Before(next) {
@@ -58,7 +58,7 @@ func (d *Directory) NextTick() time.Time {
 }
 
 // Tick does what is due at now: it signs our claims again, ends those of others
-// that were not renewed, looks for keys whose owner is away, and settles what waited.
+// that were not renewed, looks for keys whose owner is away, and resolves what waited.
 func (d *Directory) Tick(now time.Time) Update {
 	u := d.recalled
 	d.recalled = Update{}
@@ -70,12 +70,12 @@ func (d *Directory) Tick(now time.Time) Update {
 	}
 	for len(d.agenda) > 0 && !d.agenda[0].at.After(now) {
 		a := heap.Pop(&d.agenda).(appointment)
-		if p := d.places[a.key]; p != nil && p.due.Equal(a.at) {
+		if p := d.keys[a.key]; p != nil && p.due.Equal(a.at) {
 			p.due = time.Time{}
-			d.settle(a.key, now, &u)
+			d.resolve(a.key, now, &u)
 		}
 	}
-	if len(d.places) > 0 && !now.Before(d.sweepAt) {
+	if len(d.keys) > 0 && !now.Before(d.sweepAt) {
 		d.sweepAt = now.Add(sweepPause)
 		d.sweep(now, &u)
 	}
@@ -85,11 +85,11 @@ func (d *Directory) Tick(now time.Time) Update {
 // sweep looks at the ages of all claims.
 func (d *Directory) sweep(now time.Time, u *Update) {
 	for _, k := range d.due(now) {
-		d.issue(k, d.wants[k], d.places[k].of(d.self).Generation, 0, now, u)
+		d.issue(k, d.wants[k], d.keys[k].of(d.self).Generation, 0, now, u)
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(d.mine.keys), Key.compare) {
-		if c := d.places[k].of(d.self); !c.Follows.IsZero() && d.wall(now).Sub(c.signed()) >= refreshAge {
-			d.settle(k, now, u)
+		if c := d.keys[k].of(d.self); !c.Follows.IsZero() && d.wall(now).Sub(c.signed()) >= refreshAge {
+			d.resolve(k, now, u)
 		}
 	}
 	ids := slices.SortedFunc(maps.Keys(d.nodes), nodeid.Compare)
@@ -135,10 +135,10 @@ func (d *Directory) ClockSet(now time.Time) { d.sweepAt = now }
 func (d *Directory) settleOf(n *node, now time.Time, u *Update) {
 	var keys []Key
 	for k := range n.keys {
-		if d.places[k].of(n.id).live() {
+		if d.keys[k].of(n.id).live() {
 			keys = append(keys, k)
 		}
 	}
 	slices.SortFunc(keys, Key.compare)
-	d.settleAll(keys, now, u)
+	d.resolveAll(keys, now, u)
 }

@@ -38,7 +38,7 @@ func (d *Directory) ApplyFrom(from nodeid.ID, record []byte, now time.Time, keyO
 	}
 	r := Result{Claim: c}
 	k := c.Key()
-	known := d.places[k].of(c.Owner)
+	known := d.keys[k].of(c.Owner)
 	if known != nil && d.of(c.Owner).isVoid(known.Life) {
 		known = nil
 	}
@@ -60,7 +60,7 @@ func (d *Directory) ApplyFrom(from nodeid.ID, record []byte, now time.Time, keyO
 		r.Claim = known.Claim
 		d.stats.Repeated++
 		d.said(k, known, known.Life)
-		d.settle(k, now, &r.Update)
+		d.resolve(k, now, &r.Update)
 	default:
 		if err := d.store(c, record, pub, now, &r.Update); err != nil {
 			d.stats.Invalid++
@@ -72,7 +72,7 @@ func (d *Directory) ApplyFrom(from nodeid.ID, record []byte, now time.Time, keyO
 		d.stats.Stale++
 		return r, nil
 	}
-	if p := d.places[k]; p != nil && r.Claim.live() && p.holder != c.Owner {
+	if p := d.keys[k]; p != nil && r.Claim.live() && p.holder != c.Owner {
 		if r.Conflict = d.against(k, p, r.Claim); r.Conflict != nil {
 			d.stats.Conflicts++
 		}
@@ -112,7 +112,7 @@ func (d *Directory) store(c Claim, record []byte, pub ed25519.PublicKey, now tim
 	}
 	n := d.node(c.Owner, now)
 	k := c.Key()
-	known := d.places[k].of(c.Owner)
+	known := d.keys[k].of(c.Owner)
 	if err := n.room(c, known); err != nil {
 		return err
 	}
@@ -134,14 +134,14 @@ func (d *Directory) store(c Claim, record []byte, pub ed25519.PublicKey, now tim
 	}
 	// What another node holds its owner cannot have handed out: a member that says so must
 	// not keep it from moving.
-	if p := d.places[k]; c.Released && (p == nil || p.holder.IsZero() || p.holder == c.Owner) {
+	if p := d.keys[k]; c.Released && (p == nil || p.holder.IsZero() || p.holder == c.Owner) {
 		next.quarantined = now.Add(quarantine)
 		if age := d.wall(now).Sub(c.signed()); known == nil && age > 0 {
 			next.quarantined = now.Add(quarantine - age) // heard late
 		}
 	}
 	d.put(next, now)
-	d.settle(k, now, u)
+	d.resolve(k, now, u)
 	return nil
 }
 
@@ -165,7 +165,7 @@ func (d *Directory) said(k Key, c *claimed, life uint64) {
 	if c.epoch == n.epoch && c.Life == life {
 		return
 	}
-	p := d.places[k]
+	p := d.keys[k]
 	if p.holder != c.Owner && !p.holder.IsZero() && (c.Life != life || n.gap >= memory) {
 		c.held = time.Time{}
 	}

@@ -34,13 +34,13 @@ func (e *ConflictError) Error() string {
 
 // conflict returns the error for what another node holds.
 func (d *Directory) conflict(k Key, owner nodeid.ID) *ConflictError {
-	c := d.places[k].of(owner)
+	c := d.keys[k].of(owner)
 	return &ConflictError{Key: k, Owner: owner, Given: c != nil && c.live() && !c.Taken}
 }
 
 // against returns what keeps another node from a key that it claims, nil for nothing that
 // somebody holds.
-func (d *Directory) against(k Key, p *place, c Claim) *ConflictError {
+func (d *Directory) against(k Key, p *keyState, c Claim) *ConflictError {
 	if owner, ok := d.reservedTo(k); ok && owner != c.Owner {
 		return &ConflictError{Key: k, Owner: owner, Reserved: true}
 	}
@@ -52,7 +52,7 @@ func (d *Directory) against(k Key, p *place, c Claim) *ConflictError {
 		keys = []Key{{MAC: c.MAC}}
 	}
 	for _, o := range keys {
-		if q := d.places[o]; q != nil && !q.holder.IsZero() && q.holder != c.Owner {
+		if q := d.keys[o]; q != nil && !q.holder.IsZero() && q.holder != c.Owner {
 			return d.conflict(o, q.holder)
 		}
 	}
@@ -91,7 +91,7 @@ func (d *Directory) stands(k Key) bool { return k.isAddr() || k.isMAC() && len(d
 // zero ID for nobody.
 func (d *Directory) winner(k Key, w *want, now time.Time) nodeid.ID {
 	for _, k := range []Key{k, {MAC: w.mac}} {
-		if p := d.places[k]; p != nil {
+		if p := d.keys[k]; p != nil {
 			if rival := d.rival(k, p, !w.taken, now); rival != nil {
 				return rival.Owner
 			}

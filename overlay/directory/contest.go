@@ -17,7 +17,7 @@ const (
 // assert claims what we want again if it is free, and withdraws our claim if another
 // one stays. An address goes with its MAC address: without that it is of use to others
 // only.
-func (d *Directory) assert(k Key, w *want, p *place, now time.Time, u *Update) {
+func (d *Directory) assert(k Key, w *want, p *keyState, now time.Time, u *Update) {
 	own := p.of(d.self)
 	if w.lost {
 		if d.free(k, w, p, now) && d.mayAct(k, w, now) {
@@ -39,7 +39,7 @@ func (d *Directory) assert(k Key, w *want, p *place, now time.Time, u *Update) {
 		return
 	}
 	for _, rival := range d.rivals(k, p, d.self) {
-		if !d.counts(d.places[rival.Key()], rival, now) {
+		if !d.counts(d.keys[rival.Key()], rival, now) {
 			continue
 		}
 		if d.yields(k, w, p, rival, now, u) {
@@ -52,7 +52,7 @@ func (d *Directory) assert(k Key, w *want, p *place, now time.Time, u *Update) {
 // anew forgets what stood against an earlier claim of ours, which says nothing of the next.
 func (d *Directory) anew(k Key) {
 	for _, o := range append(d.overlapping(k), k) {
-		p := d.places[o]
+		p := d.keys[o]
 		if p == nil {
 			continue
 		}
@@ -63,7 +63,7 @@ func (d *Directory) anew(k Key) {
 }
 
 // free reports whether nothing keeps us from a key.
-func (d *Directory) free(k Key, w *want, p *place, now time.Time) bool {
+func (d *Directory) free(k Key, w *want, p *keyState, now time.Time) bool {
 	return !d.useless(k, w) && d.allowed(k) && d.rival(k, p, !w.taken, now) == nil
 }
 
@@ -77,7 +77,7 @@ func (d *Directory) allowed(k Key) bool {
 }
 
 // mayAct reports whether a key is not held down, and counts what is done then. Otherwise
-// the key is settled again when its time has come.
+// the key is resolved again when its time has come.
 func (d *Directory) mayAct(k Key, w *want, now time.Time) bool {
 	if now.Before(w.hold) {
 		d.remind(k, w.hold)
@@ -94,9 +94,9 @@ func (d *Directory) mayAct(k Key, w *want, now time.Time) bool {
 // yields reports whether our claim gives way to one that counts. Ours stays if Docker
 // handed it out by our range, or if it was followed before the other one. Only if nobody
 // has followed either, or that is not sure, or ours is young, generation and node ID decide.
-func (d *Directory) yields(k Key, w *want, p *place, rival *claimed, now time.Time, u *Update) bool {
+func (d *Directory) yields(k Key, w *want, p *keyState, rival *claimed, now time.Time, u *Update) bool {
 	own := p.of(d.self)
-	q := d.places[rival.Key()]
+	q := d.keys[rival.Key()]
 	if x, y := d.byRange(k, own.Claim), d.byRange(k, rival.Claim); x != y {
 		return y
 	}
@@ -150,7 +150,7 @@ func (d *Directory) told(rival *claimed, w *want, now time.Time) bool {
 }
 
 // giveUp withdraws a claim of ours that gives way.
-func (d *Directory) giveUp(k Key, w *want, p *place, now time.Time, u *Update) {
+func (d *Directory) giveUp(k Key, w *want, p *keyState, now time.Time, u *Update) {
 	generation := p.of(d.self).Generation
 	d.lose(k, w, now, u)
 	d.issue(k, w, generation, flagWithdrawn, now, u)
@@ -167,7 +167,7 @@ func (d *Directory) lose(k Key, w *want, now time.Time, u *Update) {
 
 // testify tells the others whom we follow, if they may not agree, and when that is not what
 // we told them before.
-func (d *Directory) testify(k Key, p *place, now time.Time, u *Update) {
+func (d *Directory) testify(k Key, p *keyState, now time.Time, u *Update) {
 	h, own := p.of(p.holder), p.of(d.self)
 	if h == nil || h.Owner == d.self || h.held.IsZero() || own != nil && own.live() {
 		return
@@ -189,7 +189,7 @@ func (d *Directory) testify(k Key, p *place, now time.Time, u *Update) {
 }
 
 // doubted reports whether others may hold another node for the holder of a key.
-func (d *Directory) doubted(p *place, now time.Time) bool {
+func (d *Directory) doubted(p *keyState, now time.Time) bool {
 	for i := range p.claims {
 		switch c := &p.claims[i]; {
 		case c.Owner == d.self || d.away(c.Owner, now):

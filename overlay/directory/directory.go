@@ -49,8 +49,8 @@ type Directory struct {
 	reserved func(netip.Addr) (nodeid.ID, bool)
 	wall     wall.Clock
 
-	places    map[Key]*place
-	ranges    map[Key]struct{} // those of places and wants that are ranges
+	keys      map[Key]*keyState
+	ranges    map[Key]struct{} // those of keys and wants that are ranges
 	contested map[Key]struct{} // addresses that more than one node claims
 	gateways  map[netip.Addr][]nodeid.ID
 
@@ -71,12 +71,12 @@ type Directory struct {
 	stats      Stats
 }
 
-// place is what is known of a key: the newest claim or testimony of each node.
-type place struct {
+// keyState is what is known of a key: the newest claim or testimony of each node.
+type keyState struct {
 	claims []claimed
 	holder nodeid.ID // zero: nobody
 	told   Entry     // as last reported in a Change
-	due    time.Time // when it is settled again at the latest; zero: not
+	due    time.Time // when it is resolved again at the latest; zero: not
 }
 
 // claimed is a claim as it is kept; of our own with its record.
@@ -112,7 +112,7 @@ type want struct {
 func New(self nodeid.ID, priv ed25519.PrivateKey, overlay string, cfg Config, now time.Time) (*Directory, error) {
 	d := &Directory{
 		self: self, priv: priv, overlay: overlay, reserved: cfg.Reserved, wall: cfg.Wall.Or(),
-		places: make(map[Key]*place), ranges: make(map[Key]struct{}), contested: make(map[Key]struct{}),
+		keys: make(map[Key]*keyState), ranges: make(map[Key]struct{}), contested: make(map[Key]struct{}),
 		gateways: make(map[netip.Addr][]nodeid.ID),
 		nodes:    make(map[nodeid.ID]*node), mine: newNode(self),
 		wants: make(map[Key]*want), byMAC: make(map[MAC][]Key), kept: make(map[Key]kept),
@@ -142,7 +142,7 @@ func (d *Directory) MACsOf(id nodeid.ID) []MAC {
 	}
 	var macs []MAC
 	for k := range n.keys {
-		if k.isMAC() && d.places[k].holder == id {
+		if k.isMAC() && d.keys[k].holder == id {
 			macs = append(macs, k.MAC)
 		}
 	}
@@ -153,8 +153,8 @@ func (d *Directory) MACsOf(id nodeid.ID) []MAC {
 // Entries returns every address and MAC address that somebody holds: MAC addresses, then
 // addresses. Its cost is in the size of the directory; Changes tell what it would.
 func (d *Directory) Entries() []Entry {
-	keys := make([]Key, 0, len(d.places))
-	for k, p := range d.places {
+	keys := make([]Key, 0, len(d.keys))
+	for k, p := range d.keys {
 		if !p.holder.IsZero() && k.Bits == 0 {
 			keys = append(keys, k)
 		}
@@ -172,7 +172,7 @@ func (d *Directory) Stats() Stats { return d.stats }
 
 // entry returns what the holder of a key claims.
 func (d *Directory) entry(k Key) (Entry, bool) {
-	p := d.places[k]
+	p := d.keys[k]
 	if p == nil || p.holder.IsZero() {
 		return Entry{}, false
 	}
@@ -191,15 +191,15 @@ func (d *Directory) entry(k Key) (Entry, bool) {
 	return e, true
 }
 
-// place returns the place of a key and makes it if needed.
-func (d *Directory) place(k Key, now time.Time) *place {
-	p := d.places[k]
+// state returns the state of a key and makes it if needed.
+func (d *Directory) state(k Key, now time.Time) *keyState {
+	p := d.keys[k]
 	if p == nil {
-		if len(d.places) == 0 {
+		if len(d.keys) == 0 {
 			d.sweepAt = now.Add(sweepPause)
 		}
-		p = &place{}
-		d.places[k] = p
+		p = &keyState{}
+		d.keys[k] = p
 		if k.Bits > 0 {
 			d.ranges[k] = struct{}{}
 		}
@@ -209,7 +209,7 @@ func (d *Directory) place(k Key, now time.Time) *place {
 
 // discard forgets a key that nobody claims.
 func (d *Directory) discard(k Key) {
-	delete(d.places, k)
+	delete(d.keys, k)
 	if d.wants[k] == nil {
 		delete(d.ranges, k)
 	}
@@ -217,7 +217,7 @@ func (d *Directory) discard(k Key) {
 }
 
 // of returns the claim of an owner, nil for none.
-func (p *place) of(id nodeid.ID) *claimed {
+func (p *keyState) of(id nodeid.ID) *claimed {
 	if p == nil {
 		return nil
 	}

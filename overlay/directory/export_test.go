@@ -16,13 +16,13 @@ func (d *Directory) RangeHolder(addr netip.Addr) nodeid.ID { return d.rangeHolde
 // Forgotten reports whether a dispute about a key of ours ends and nothing looks at it then.
 func (d *Directory) Forgotten(now time.Time) bool {
 	for k, w := range d.wants {
-		p := d.places[k]
+		p := d.keys[k]
 		if own := p.of(d.self); w.lost || own == nil || !own.live() || now.Sub(w.held) < settling {
 			continue
 		}
 		for _, rival := range d.rivals(k, p, d.self) {
 			end := rival.disputed.Add(patience)
-			if !rival.disputed.IsZero() && end.After(now) && d.counts(d.places[rival.Key()], rival, now) && (p.due.IsZero() || p.due.After(end)) {
+			if !rival.disputed.IsZero() && end.After(now) && d.counts(d.keys[rival.Key()], rival, now) && (p.due.IsZero() || p.due.After(end)) {
 				return true
 			}
 		}

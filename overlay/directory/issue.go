@@ -15,7 +15,7 @@ func (d *Directory) issue(k Key, w *want, generation uint64, flags int, now time
 		Withdrawn: flags&flagWithdrawn != 0, Taken: w.taken,
 		Released: flags&flagReleased != 0, Disputed: flags&flagDisputed != 0,
 	}, now))
-	record := d.places[k].of(d.self).record
+	record := d.keys[k].of(d.self).record
 	// A signature's last bytes but one are as good as random for the jitter.
 	w.signed = d.wall(now)
 	w.refresh = refreshAge - refreshAge/10*time.Duration(record[len(record)-3])/256
@@ -58,7 +58,7 @@ func (d *Directory) Own(now time.Time) [][]byte {
 	keys := slices.SortedFunc(maps.Keys(d.mine.keys), Key.compare)
 	records := make([][]byte, 0, len(keys)+1)
 	for _, k := range keys {
-		own := d.places[k].of(d.self)
+		own := d.keys[k].of(d.self)
 		if !own.Follows.IsZero() {
 			d.sign(own.Claim, now) // it says for how long
 		}

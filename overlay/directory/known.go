@@ -83,7 +83,7 @@ func (d *Directory) appendOwn(b []byte, now time.Time) []byte {
 	at, count := len(b), uint32(0)
 	b = append(b, 0, 0, 0, 0)
 	for _, k := range slices.SortedFunc(maps.Keys(d.wants), Key.compare) {
-		own := d.places[k].of(d.self)
+		own := d.keys[k].of(d.self)
 		if w := d.wants[k]; !w.lost && own != nil {
 			b = appendKey(b, k)
 			b = append(b, w.mac[:]...)
@@ -112,7 +112,7 @@ func (d *Directory) appendOthers(b []byte, ids []nodeid.ID, now time.Time) []byt
 	for i, id := range ids {
 		n := d.nodes[id]
 		for _, k := range slices.SortedFunc(maps.Keys(n.keys), Key.compare) {
-			p := d.places[k]
+			p := d.keys[k]
 			c := p.of(id)
 			quarantined := now.Before(c.quarantined)
 			if !c.live() && !quarantined || c.Life != n.life || len(b)+most+sha256.Size > MaxKnown {
@@ -303,13 +303,13 @@ func (d *Directory) remember(b []byte, now time.Time) error {
 	}
 	for i, c := range m.claims {
 		k, n := c.Key(), d.nodes[c.Owner]
-		if n == nil || !d.inside(k) || k.isAddr() && d.special(k.Addr) || n.room(c.Claim, d.places[k].of(c.Owner)) != nil {
+		if n == nil || !d.inside(k) || k.isAddr() && d.special(k.Addr) || n.room(c.Claim, d.keys[k].of(c.Owner)) != nil {
 			continue
 		}
 		c.epoch = math.MaxUint64 // not said in any session of this life
 		c.Expiry = d.wall(c.until)
 		d.put(c, now)
-		if p := d.places[k]; m.holder[i] && c.live() && p.holder.IsZero() {
+		if p := d.keys[k]; m.holder[i] && c.live() && p.holder.IsZero() {
 			p.holder = c.Owner
 		}
 	}

@@ -112,7 +112,7 @@ func TestKnownIsDamaged(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "the file of known claims is damaged") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if d == nil || len(d.places)+len(d.kept)+len(d.nodes) != 0 {
+		if d == nil || len(d.keys)+len(d.kept)+len(d.nodes) != 0 {
 			t.Errorf("%s: something is known", name)
 		}
 	}

@@ -147,10 +147,10 @@ func (n *node) turn(life uint64) {
 // isVoid reports whether a life has ended, whatever its number.
 func (n *node) isVoid(life uint64) bool { return slices.Contains(n.void, life) }
 
-// put keeps a claim in the place of its key, instead of what its owner said before.
+// put keeps a claim with its key, instead of what its owner said before.
 func (d *Directory) put(c claimed, now time.Time) {
 	k, n := c.Key(), d.of(c.Owner)
-	p := d.place(k, now)
+	p := d.state(k, now)
 	if old := p.of(c.Owner); old != nil {
 		n.count(old.Claim, -1)
 		*old = c
@@ -165,9 +165,9 @@ func (d *Directory) put(c claimed, now time.Time) {
 	}
 }
 
-// remove takes a node's claim out of its place.
+// remove takes a node's claim away from its key.
 func (d *Directory) remove(k Key, id nodeid.ID) {
-	p, n := d.places[k], d.of(id)
+	p, n := d.keys[k], d.of(id)
 	i := slices.IndexFunc(p.claims, func(c claimed) bool { return c.Owner == id })
 	if i < 0 {
 		return
@@ -205,7 +205,7 @@ func (n *node) count(c Claim, by int) {
 // expiry allows.
 func (d *Directory) forget(id nodeid.ID, n *node) {
 	void := func(w withdrawal) bool {
-		c := d.places[w.key].of(id)
+		c := d.keys[w.key].of(id)
 		return c == nil || c.live() || c.Sequence != w.sequence
 	}
 	for n.silent > maxWithdrawn {
@@ -215,7 +215,7 @@ func (d *Directory) forget(id nodeid.ID, n *node) {
 			continue
 		}
 		d.remove(w.key, id)
-		if len(d.places[w.key].claims) == 0 {
+		if len(d.keys[w.key].claims) == 0 {
 			d.discard(w.key)
 		}
 	}
@@ -228,14 +228,14 @@ func (d *Directory) forget(id nodeid.ID, n *node) {
 func (d *Directory) purge(n *node, now time.Time, u *Update, match func(*claimed) bool) int {
 	var keys []Key
 	for k := range n.keys {
-		if match(d.places[k].of(n.id)) {
+		if match(d.keys[k].of(n.id)) {
 			keys = append(keys, k)
 		}
 	}
 	slices.SortFunc(keys, Key.compare)
 	for _, k := range keys {
 		d.remove(k, n.id)
-		d.settle(k, now, u)
+		d.resolve(k, now, u)
 	}
 	return len(keys)
 }

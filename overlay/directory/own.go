@@ -50,7 +50,7 @@ func (d *Directory) Take(addr netip.Addr, mac MAC, now time.Time) (Update, error
 		return Update{}, err
 	}
 	for _, k := range keysOf(addr, mac) {
-		if p := d.places[k]; p != nil && d.wants[k] == nil && slices.ContainsFunc(p.claims, func(c claimed) bool { return now.Before(c.quarantined) }) {
+		if p := d.keys[k]; p != nil && d.wants[k] == nil && slices.ContainsFunc(p.claims, func(c claimed) bool { return now.Before(c.quarantined) }) {
 			return Update{}, fmt.Errorf("%v: %w", k, ErrQuarantined)
 		}
 	}
@@ -74,7 +74,7 @@ func (d *Directory) check(addr netip.Addr, mac MAC, taken bool, now time.Time) e
 		if owner, ok := d.reservedTo(k); ok && owner != d.self {
 			return &ConflictError{Key: k, Owner: owner, Reserved: true}
 		}
-		p := d.places[k]
+		p := d.keys[k]
 		if p == nil {
 			continue
 		}
@@ -170,12 +170,12 @@ func (d *Directory) take(addr netip.Addr, mac MAC, taken bool, now time.Time) Up
 
 // begin claims a key that is wanted now, or wanted otherwise than before.
 func (d *Directory) begin(k Key, before want, now time.Time, u *Update) {
-	w, own := d.wants[k], d.places[k].of(d.self)
+	w, own := d.wants[k], d.keys[k].of(d.self)
 	live := own != nil && own.live()
 	if before.mac == w.mac && before.taken == w.taken && (live || w.lost) {
 		return
 	}
-	p := d.place(k, now)
+	p := d.state(k, now)
 	switch {
 	case live: // still ours, at another MAC address or from Docker
 		d.issue(k, w, own.Generation, 0, now, u)
@@ -193,7 +193,7 @@ func (d *Directory) begin(k Key, before want, now time.Time, u *Update) {
 		d.issue(k, w, generation, 0, now, u)
 	}
 	delete(d.kept, k)
-	d.settle(k, now, u)
+	d.resolve(k, now, u)
 }
 
 // makeRoom gives up what containers have taken longest ago, as far as it keeps Docker from
@@ -333,8 +333,8 @@ func (d *Directory) drop(k Key, released bool, now time.Time, u *Update) {
 	if released {
 		flags |= flagReleased
 	}
-	d.issue(k, w, d.places[k].of(d.self).Generation, flags, now, u)
-	d.settle(k, now, u)
+	d.issue(k, w, d.keys[k].of(d.self).Generation, flags, now, u)
+	d.resolve(k, now, u)
 }
 
 // add, move and unwant keep the wants and their index by MAC address.
@@ -365,7 +365,7 @@ func (d *Directory) move(k Key, w *want, mac MAC) {
 func (d *Directory) unwant(k Key) {
 	w := d.wants[k]
 	delete(d.wants, k)
-	if d.places[k] == nil {
+	if d.keys[k] == nil {
 		delete(d.ranges, k)
 	}
 	if w.taken {

@@ -15,7 +15,7 @@ func Peek(record []byte) (Key, uint64) {
 // OwnSince returns since when the key of a record is ours, zero if it is not.
 func (d *Directory) OwnSince(record []byte) time.Time {
 	k, _ := Peek(record)
-	w, p := d.wants[k], d.places[k]
+	w, p := d.wants[k], d.keys[k]
 	if w == nil || p == nil || p.holder != d.self {
 		return time.Time{}
 	}

@@ -122,8 +122,8 @@ func TestApplyRefuses(t *testing.T) {
 			if _, err := d.Apply(tt.record, testNow, keyOf); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
-			if s := d.Stats(); s.Invalid != 1 || len(d.places)+len(d.nodes) != 0 {
-				t.Errorf("left %d places, %d nodes, counted %+v", len(d.places), len(d.nodes), s)
+			if s := d.Stats(); s.Invalid != 1 || len(d.keys)+len(d.nodes) != 0 {
+				t.Errorf("left %d places, %d nodes, counted %+v", len(d.keys), len(d.nodes), s)
 			}
 		})
 	}

@@ -65,7 +65,7 @@ func (d *Directory) entitled(k Key, c Claim) bool {
 	if reserved && owner != c.Owner || !reserved && d.gatewayOfAnother(k.Addr, c.Owner) {
 		return false
 	}
-	m := d.places[Key{MAC: c.MAC}]
+	m := d.keys[Key{MAC: c.MAC}]
 	return m != nil && m.holder == c.Owner
 }
 
@@ -111,7 +111,7 @@ func (d *Directory) SetGateways(id nodeid.ID, gateways []netip.Addr, now time.Ti
 	}
 	slices.SortFunc(changed, Key.compare)
 	for _, k := range changed {
-		d.settle(k, now, &u)
+		d.resolve(k, now, &u)
 	}
 	return u
 }
@@ -121,7 +121,7 @@ func (d *Directory) spoken(k Key, id nodeid.ID) bool {
 	if r := d.rangeHolder(k.Addr); !r.IsZero() && r != id {
 		return true
 	}
-	p := d.places[k]
+	p := d.keys[k]
 	if p == nil || p.holder.IsZero() || p.holder == id {
 		return false
 	}
@@ -151,7 +151,7 @@ func (d *Directory) dropGateways(r netip.Prefix, holder nodeid.ID) (dropped []Ke
 // rangeHolder returns the node in whose range an address lies, the zero ID for none.
 func (d *Directory) rangeHolder(addr netip.Addr) nodeid.ID {
 	for k := range d.ranges {
-		if p := d.places[k]; p != nil && !p.holder.IsZero() && k.prefix().Contains(addr) {
+		if p := d.keys[k]; p != nil && !p.holder.IsZero() && k.prefix().Contains(addr) {
 			return p.holder
 		}
 	}
@@ -166,9 +166,9 @@ func (d *Directory) byRange(k Key, c Claim) bool {
 
 // rivals returns the claims that stand against one of an owner's: those of others of its
 // key, and of ranges that overlap it.
-func (d *Directory) rivals(k Key, p *place, owner nodeid.ID) []*claimed {
+func (d *Directory) rivals(k Key, p *keyState, owner nodeid.ID) []*claimed {
 	var all []*claimed
-	collect := func(k Key, p *place) {
+	collect := func(k Key, p *keyState) {
 		for i := range p.claims {
 			if c := &p.claims[i]; c.Owner != owner && d.entitled(k, c.Claim) {
 				all = append(all, c)
@@ -177,7 +177,7 @@ func (d *Directory) rivals(k Key, p *place, owner nodeid.ID) []*claimed {
 	}
 	collect(k, p)
 	for _, o := range d.overlapping(k) {
-		if q := d.places[o]; q != nil {
+		if q := d.keys[o]; q != nil {
 			collect(o, q)
 		}
 	}

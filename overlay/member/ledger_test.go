@@ -92,7 +92,7 @@ func TestListTooOld(t *testing.T) {
 			t.Error("a message is heard")
 		}
 		before := f.service.Strangers()
-		f.service.twinMessage("b@example.net/1", twinMessage{kind: twinQuestion}.encode(f.book.key, "b@example.net/1", ""))
+		f.service.duplicateMessage("b@example.net/1", duplicateMessage{kind: duplicateQuestion}.encode(f.book.key, "b@example.net/1", ""))
 		if len(f.session.sent) != 0 || f.service.Strangers() != before+1 {
 			t.Error("a question about the identity is answered")
 		}

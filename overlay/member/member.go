@@ -10,7 +10,7 @@
 // set for the age of a list, and that is reached.
 //
 // An engine whose identity a second live engine has as well, which was started
-// before, leaves all overlays (twin.go).
+// before, leaves all overlays (duplicate.go).
 //
 // The package does no signalling of its own: a [Service] is the handler of one
 // XMPP session (package signal) and feeds the [Book], which all overlays of the
@@ -55,7 +55,7 @@ type Member struct {
 type Book struct {
 	key     ed25519.PrivateKey
 	self    ed25519.PublicKey
-	started time.Time // in whole milliseconds, as twins tell each other
+	started time.Time // in whole milliseconds, as duplicates tell each other
 	pins    *pins
 	limits  limits
 	ledger  Ledger // or nil

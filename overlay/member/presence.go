@@ -56,7 +56,7 @@ func (s *Service) presence(room, from string, available bool, ext []byte) {
 	if allowed && !available {
 		s.dropLocked(jid, from, room)
 		if !s.onlineLocked(jid, from) {
-			s.dropTwinLocked(from)
+			s.dropDuplicateLocked(from)
 		}
 	}
 	s.book.mu.Unlock()
@@ -108,11 +108,11 @@ var errOwnIdentity = errors.New("shows this engine's own identity")
 func (s *Service) admit(jid, from string, e extension) error {
 	if !e.Key.Equal(s.book.self) {
 		s.book.mu.Lock()
-		s.dropTwinLocked(from)
+		s.dropDuplicateLocked(from)
 		s.book.mu.Unlock()
 		return s.book.pins.check(jid, e.Key)
 	}
-	s.suspectTwin(from)
+	s.suspectDuplicate(from)
 	return fmt.Errorf("%s %w: unless both accounts are this engine's, one of the two is a copy, remove identity.pem from the copy's state directory", jid, errOwnIdentity)
 }
 
@@ -173,11 +173,11 @@ func (s *Service) ownAccount(full string, available bool, ext []byte) {
 	other := engine && !copied
 	s.book.mu.Lock()
 	if !copied {
-		s.dropTwinLocked(full)
+		s.dropDuplicateLocked(full)
 	}
 	known := s.others[full]
 	delete(s.others, full)
-	news := other && !known && len(s.others) < maxTwins
+	news := other && !known && len(s.others) < maxDuplicates
 	if other && (known || news) {
 		s.others[full] = true
 	}
@@ -186,6 +186,6 @@ func (s *Service) ownAccount(full string, available bool, ext []byte) {
 		s.log.WithField("resource", full).Error("signalling: another engine is logged in with this account: members hear only the one they knew first, give each engine an account of its own")
 	}
 	if copied {
-		s.suspectTwin(full)
+		s.suspectDuplicate(full)
 	}
 }

@@ -35,15 +35,15 @@ type Service struct {
 	log      *logrus.Entry
 
 	// Guarded by book.mu.
-	announcer Announcer
-	full      string                     // while connected
-	members   map[source]map[string]bool // bare JIDs by what vouches for them
-	online    map[string][]*resource     // by bare JID, newest last
-	told      map[string]refusal         // what the log last said of a bare JID
-	twins     map[string]*twin           // by full JID: shows this engine's identity
-	others    map[string]bool            // full JIDs of this account with another identity
-	faults    map[string]error           // by room: why it is of no use
-	lists     map[source]*freshness
+	announcer  Announcer
+	full       string                     // while connected
+	members    map[source]map[string]bool // bare JIDs by what vouches for them
+	online     map[string][]*resource     // by bare JID, newest last
+	told       map[string]refusal         // what the log last said of a bare JID
+	duplicates map[string]*duplicate      // by full JID: shows this engine's identity
+	others     map[string]bool            // full JIDs of this account with another identity
+	faults     map[string]error           // by room: why it is of no use
+	lists      map[source]*freshness
 
 	strangers                        atomic.Uint64
 	malformed, misaddressed, refused atomic.Uint64
@@ -57,7 +57,7 @@ func (b *Book) Service(jid string, overlays map[string]string) (*Service, error)
 		book: b, jid: bare(jid), proof: proofFor(bare(jid), b.key),
 		overlays: map[string]source{}, log: b.log.WithField("jid", bare(jid)),
 		members: map[source]map[string]bool{}, online: map[string][]*resource{}, told: map[string]refusal{},
-		twins: map[string]*twin{}, others: map[string]bool{}, faults: map[string]error{}, lists: map[source]*freshness{},
+		duplicates: map[string]*duplicate{}, others: map[string]bool{}, faults: map[string]error{}, lists: map[source]*freshness{},
 	}
 	for name, text := range overlays {
 		from, err := parseSource(text)
@@ -126,8 +126,8 @@ func (s *Service) Down(err error) {
 	s.full = ""
 	clear(s.online)
 	clear(s.others)
-	for full := range s.twins {
-		s.dropTwinLocked(full)
+	for full := range s.duplicates {
+		s.dropDuplicateLocked(full)
 	}
 	s.book.mu.Unlock()
 	s.book.notifyAll()
@@ -230,8 +230,8 @@ func (s *Service) vouchedLocked(jid string) bool {
 // Message implements signal.Handler: it hands the payload to the overlay whose
 // node it is addressed to, if the sender is a member of that overlay.
 func (s *Service) Message(from string, payload []byte) {
-	if isTwinMessage(payload) {
-		s.twinMessage(from, payload)
+	if isDuplicateMessage(payload) {
+		s.duplicateMessage(from, payload)
 		return
 	}
 	to, err := contact.To(payload)

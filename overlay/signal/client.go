@@ -18,7 +18,7 @@ type Client struct {
 	cfg     Config
 	handler Handler
 	log     *logrus.Entry
-	account account
+	account accountConfig
 
 	offered Offer // the best so far, of this process
 

@@ -282,8 +282,8 @@ func FuzzOutline(f *testing.F) {
 					return
 				}
 			}
-			if o := s.in.outline; o.broken || o.ended != (depth == 0) && !s.emptyStart(token) {
-				t.Fatalf("depth %d, outline %+v", depth, o)
+			if o := s.in.scanner; o.broken || o.ended != (depth == 0) && !s.emptyStart(token) {
+				t.Fatalf("depth %d, scanner %+v", depth, o)
 			}
 		}
 	})
@@ -293,7 +293,7 @@ func FuzzOutline(f *testing.F) {
 // end has been read already.
 func (s *stream) emptyStart(token xml.Token) bool {
 	_, start := token.(xml.StartElement)
-	return start && s.in.outline.state == inText && s.in.outline.ended
+	return start && s.in.scanner.state == inText && s.in.scanner.ended
 }
 
 // TestCost is the worst that one stanza can do, in several shapes.

@@ -47,8 +47,8 @@ const (
 // safe for concurrent use.
 type input struct {
 	buffered *bufio.Reader
-	left     int     // bytes that the current stanza may still take
-	outline  outline // of the current stanza
+	left     int           // bytes that the current stanza may still take
+	scanner  stanzaScanner // of the current stanza
 	began    time.Time
 	heard    atomic.Int64  // when bytes came last, as nanoseconds since began
 	reads    atomic.Uint64 // how often bytes came
@@ -56,17 +56,17 @@ type input struct {
 
 func newInput(r io.Reader) *input {
 	in := &input{left: maxStanza, began: time.Now()}
-	in.buffered = bufio.NewReader(hearing{r, in})
+	in.buffered = bufio.NewReader(activityReader{r, in})
 	return in
 }
 
-// hearing notes when bytes arrive.
-type hearing struct {
+// activityReader notes when bytes arrive.
+type activityReader struct {
 	io.Reader
 	in *input
 }
 
-func (h hearing) Read(p []byte) (int, error) {
+func (h activityReader) Read(p []byte) (int, error) {
 	n, err := h.Reader.Read(p)
 	if n > 0 {
 		h.in.heard.Store(int64(time.Since(h.in.began)))
@@ -88,7 +88,7 @@ func (in *input) ReadByte() (byte, error) {
 	in.left--
 	b, err := in.buffered.ReadByte()
 	if err == nil {
-		in.outline.add(b)
+		in.scanner.add(b)
 	}
 	return b, err
 }
@@ -117,7 +117,7 @@ func (in *input) nextStanza() error {
 		switch b {
 		case ' ', '\t', '\r', '\n':
 		case '<':
-			in.left, in.outline = maxStanza, outline{}
+			in.left, in.scanner = maxStanza, stanzaScanner{}
 			return in.buffered.UnreadByte()
 		default:
 			return errStrayText

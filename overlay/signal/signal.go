@@ -184,7 +184,7 @@ func New(cfg Config, h Handler) (*Client, error) {
 		cfg:       cfg,
 		handler:   h,
 		log:       cfg.Log.WithFields(logrus.Fields{"account": cfg.JID, "server": server.String()}),
-		account:   account{local: local, domain: domain, host: ascii, server: server, discover: cfg.Server == ""},
+		account:   accountConfig{local: local, domain: domain, host: ascii, server: server, discover: cfg.Server == ""},
 		extension: append([]byte{}, cfg.Extension...),
 		announce:  make(chan struct{}, 1),
 		check:     make(chan struct{}, 1),
@@ -198,15 +198,15 @@ func hostNames() *idna.Profile {
 	return idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
 }
 
-// account is what New made of the configuration.
-type account struct {
+// accountConfig is what New made of the configuration.
+type accountConfig struct {
 	local, domain string
 	host          string // the domain as in certificates (RFC 5890 A-labels)
 	server        endpoint
 	discover      bool // SRV records of the domain come before server
 }
 
-func (a account) bare() string { return a.local + "@" + a.domain }
+func (a accountConfig) bare() string { return a.local + "@" + a.domain }
 
 func serverAddress(server, domain string, direct bool) (endpoint, error) {
 	host, port := server, ""

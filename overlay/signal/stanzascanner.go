@@ -6,21 +6,21 @@ const maxSkipped = 16 << 20
 // errAbsurd ends the connection.
 const errAbsurd = violation("a stanza over 16 MiB")
 
-// outline follows where a stanza ends, byte by byte, in memory that does not grow. It
+// stanzaScanner follows where a stanza ends, byte by byte, in memory that does not grow. It
 // takes XML as servers write it and is exact for all that is well-formed; what XMPP
 // forbids breaks it.
-type outline struct {
-	state  outlineState
+type stanzaScanner struct {
+	state  scanState
 	depth  int  // elements that are open
 	marked int  // bytes of a mark that have come
 	ended  bool // the stanza is complete
 	broken bool
 }
 
-type outlineState uint8
+type scanState uint8
 
 const (
-	inText outlineState = iota
+	inText scanState = iota
 	afterLess
 	inStartTag
 	inSingle // quotes
@@ -34,7 +34,7 @@ const (
 const cdataMark, cdataEnd = "[CDATA[", "]]>"
 
 // add takes the next byte.
-func (o *outline) add(b byte) {
+func (o *stanzaScanner) add(b byte) {
 	switch o.state {
 	case inText:
 		if b == '<' {
@@ -64,7 +64,7 @@ func (o *outline) add(b byte) {
 	}
 }
 
-func (o *outline) begin(b byte) {
+func (o *stanzaScanner) begin(b byte) {
 	switch b {
 	case '/':
 		o.state = inEndTag
@@ -77,7 +77,7 @@ func (o *outline) begin(b byte) {
 	}
 }
 
-func (o *outline) tag(b byte) {
+func (o *stanzaScanner) tag(b byte) {
 	switch {
 	case b == '<':
 		o.broken = true
@@ -97,7 +97,7 @@ func (o *outline) tag(b byte) {
 }
 
 // cdata looks for the end of the section; of ]]]> the last two brackets count.
-func (o *outline) cdata(b byte) {
+func (o *stanzaScanner) cdata(b byte) {
 	if b == cdataEnd[o.marked] {
 		o.marked++
 	} else if b != ']' {
@@ -109,7 +109,7 @@ func (o *outline) cdata(b byte) {
 }
 
 // close takes the end of an element that counted so much in depth.
-func (o *outline) close(counted int) {
+func (o *stanzaScanner) close(counted int) {
 	o.state = inText
 	o.depth -= counted
 	o.ended = o.depth <= 0
@@ -117,7 +117,7 @@ func (o *outline) close(counted int) {
 
 // skip reads to the end of the stanza under way, whatever is in it.
 func (in *input) skip() error {
-	for n := 0; !in.outline.ended; n++ {
+	for n := 0; !in.scanner.ended; n++ {
 		if n == maxSkipped {
 			return errAbsurd
 		}
@@ -125,7 +125,7 @@ func (in *input) skip() error {
 		if err != nil {
 			return err
 		}
-		if in.outline.add(b); in.outline.broken {
+		if in.scanner.add(b); in.scanner.broken {
 			return errRestrictedXML
 		}
 	}

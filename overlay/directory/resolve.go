@@ -7,15 +7,15 @@ import (
 	"evio/overlay/nodeid"
 )
 
-// settle applies the rules to a key about which something has changed: we claim again what is
+// resolve applies the rules to a key about which something has changed: we claim again what is
 // free, give way to whom we must, follow the holder, and testify whom we follow if that
 // is in doubt.
-func (d *Directory) settle(k Key, now time.Time, u *Update) {
-	p, w := d.places[k], d.wants[k]
+func (d *Directory) resolve(k Key, now time.Time, u *Update) {
+	p, w := d.keys[k], d.wants[k]
 	if p == nil && w == nil {
 		return
 	}
-	p = d.place(k, now)
+	p = d.state(k, now)
 	before, lost := p.holder, w != nil && w.lost
 	if w != nil {
 		d.assert(k, w, p, now, u)
@@ -37,14 +37,14 @@ func (d *Directory) settle(k Key, now time.Time, u *Update) {
 		d.spread(k, before, p.holder, now, u)
 	}
 	if k.isMAC() && w != nil && w.lost != lost {
-		d.settleAll(d.byMAC[k.MAC], now, u)
+		d.resolveAll(d.byMAC[k.MAC], now, u)
 	}
 }
 
-// settleAll settles some keys; the list may change meanwhile.
-func (d *Directory) settleAll(keys []Key, now time.Time, u *Update) {
+// resolveAll settles some keys; the list may change meanwhile.
+func (d *Directory) resolveAll(keys []Key, now time.Time, u *Update) {
 	for _, k := range slices.Clone(keys) {
-		d.settle(k, now, u)
+		d.resolve(k, now, u)
 	}
 }
 
@@ -55,11 +55,11 @@ func (d *Directory) spread(k Key, before, after nodeid.ID, now time.Time, u *Upd
 	case k.isMAC():
 		for _, id := range []nodeid.ID{before, after} {
 			if n := d.of(id); n != nil {
-				d.settleAll(n.addrs[k.MAC], now, u)
+				d.resolveAll(n.addrs[k.MAC], now, u)
 			}
 		}
 	case k.Bits > 0:
-		d.settleAll(d.overlapping(k), now, u)
+		d.resolveAll(d.overlapping(k), now, u)
 		var inside []Key
 		if !after.IsZero() {
 			inside = d.dropGateways(k.prefix(), after)
@@ -70,13 +70,13 @@ func (d *Directory) spread(k Key, before, after nodeid.ID, now time.Time, u *Upd
 			}
 		}
 		slices.SortFunc(inside, Key.compare)
-		d.settleAll(slices.Compact(inside), now, u)
+		d.resolveAll(slices.Compact(inside), now, u)
 	}
 }
 
 // choose decides whom we follow: ourselves if we claim the key; else the best claim of a
 // node in reach; else whom we followed.
-func (d *Directory) choose(k Key, p *place, now time.Time) {
+func (d *Directory) choose(k Key, p *keyState, now time.Time) {
 	d.contest(k, p)
 	if own := p.of(d.self); own != nil && d.entitled(k, own.Claim) {
 		p.leave(d.self, now)
@@ -109,7 +109,7 @@ func (d *Directory) choose(k Key, p *place, now time.Time) {
 
 // leave prepares to follow another node: a node that had not held a key for a minute does not get
 // it back.
-func (p *place) leave(next nodeid.ID, now time.Time) {
+func (p *keyState) leave(next nodeid.ID, now time.Time) {
 	if c := p.of(p.holder); c != nil && c.Owner != next && now.Sub(c.held) < settling {
 		c.held = time.Time{}
 	}
@@ -117,7 +117,7 @@ func (p *place) leave(next nodeid.ID, now time.Time) {
 
 // follow notes since when we follow a claim. What was preferred to it before only because
 // we had heard of that first, which others who know better have told us, is not any more.
-func (d *Directory) follow(p *place, best *claimed, now time.Time) {
+func (d *Directory) follow(p *keyState, best *claimed, now time.Time) {
 	for i := range p.claims {
 		c := &p.claims[i]
 		if c != best && c.live() && !c.held.IsZero() && d.counts(p, c, now) && (best.held.IsZero() || c.held.Before(best.held)) {
@@ -130,7 +130,7 @@ func (d *Directory) follow(p *place, best *claimed, now time.Time) {
 }
 
 // contest notes whether more than one node claims an address.
-func (d *Directory) contest(k Key, p *place) {
+func (d *Directory) contest(k Key, p *keyState) {
 	if !k.isAddr() {
 		return
 	}
@@ -149,7 +149,7 @@ func (d *Directory) contest(k Key, p *place) {
 
 // counts reports whether the owner of a claim is in reach for it. One that was out of
 // reach, and that we do not follow, must say it again first: it may have begun anew.
-func (d *Directory) counts(p *place, c *claimed, now time.Time) bool {
+func (d *Directory) counts(p *keyState, c *claimed, now time.Time) bool {
 	if c.Owner == d.self {
 		return true
 	}
@@ -160,7 +160,7 @@ func (d *Directory) counts(p *place, c *claimed, now time.Time) bool {
 // better reports whether a claim comes before another one that stands against it: of a
 // node in reach, of what Docker handed out by its range, the one that was followed
 // first, then by generation and node ID.
-func (d *Directory) better(ka Key, pa *place, a *claimed, kb Key, pb *place, b *claimed, now time.Time) bool {
+func (d *Directory) better(ka Key, pa *keyState, a *claimed, kb Key, pb *keyState, b *claimed, now time.Time) bool {
 	if x, y := d.counts(pa, a, now), d.counts(pb, b, now); x != y {
 		return x
 	}
@@ -184,7 +184,7 @@ func before(a, b time.Time, otherwise bool) bool {
 
 // followed returns since when a claim has been followed by anybody but its owner, as far
 // as we know; zero: by nobody.
-func (d *Directory) followed(p *place, c *claimed, now time.Time) time.Time {
+func (d *Directory) followed(p *keyState, c *claimed, now time.Time) time.Time {
 	first := c.held
 	for i := range p.claims {
 		t := &p.claims[i]
@@ -196,9 +196,9 @@ func (d *Directory) followed(p *place, c *claimed, now time.Time) time.Time {
 }
 
 // blocked reports whether a claim of a range must wait for another range that overlaps it.
-func (d *Directory) blocked(k Key, p *place, c *claimed, now time.Time) bool {
+func (d *Directory) blocked(k Key, p *keyState, c *claimed, now time.Time) bool {
 	for _, o := range d.overlapping(k) {
-		q := d.places[o]
+		q := d.keys[o]
 		if q == nil {
 			continue
 		}
@@ -214,7 +214,7 @@ func (d *Directory) blocked(k Key, p *place, c *claimed, now time.Time) bool {
 }
 
 // rival returns the best claim that keeps us from a key; nil for none.
-func (d *Directory) rival(k Key, p *place, given bool, now time.Time) *Claim {
+func (d *Directory) rival(k Key, p *keyState, given bool, now time.Time) *Claim {
 	byRange := given && k.isAddr() && d.rangeHolder(k.Addr) == d.self
 	var best *claimed
 	for _, c := range d.rivals(k, p, d.self) {
@@ -232,7 +232,7 @@ func (d *Directory) rival(k Key, p *place, given bool, now time.Time) *Claim {
 }
 
 // nextGeneration returns the generation of a claim that follows all known ones.
-func (p *place) nextGeneration() uint64 {
+func (p *keyState) nextGeneration() uint64 {
 	var highest uint64
 	for _, c := range p.claims {
 		highest = max(highest, c.Generation)

@@ -15,12 +15,12 @@ import (
 const (
 	askAgain  = 30 * time.Second // while the presence is there
 	sendLimit = 10 * time.Second
-	// maxTwins bounds the presences of one service that are asked.
-	maxTwins = 8
+	// maxDuplicates bounds the presences of one service that are asked.
+	maxDuplicates = 8
 )
 
-// twin is another full JID that shows this engine's identity.
-type twin struct {
+// duplicate is another full JID that shows this engine's identity.
+type duplicate struct {
 	nonce [nonceSize]byte // of the last question
 	again *time.Timer
 	told  bool
@@ -36,36 +36,36 @@ func (b *Book) ownFullLocked(full string) bool {
 	return false
 }
 
-// suspectTwin begins to ask a full JID that shows this engine's identity.
-func (s *Service) suspectTwin(full string) {
+// suspectDuplicate begins to ask a full JID that shows this engine's identity.
+func (s *Service) suspectDuplicate(full string) {
 	s.book.mu.Lock()
-	known := s.twins[full] != nil
-	ask := !known && s.book.stopped == "" && len(s.twins) < maxTwins && !s.book.ownFullLocked(full)
+	known := s.duplicates[full] != nil
+	ask := !known && s.book.stopped == "" && len(s.duplicates) < maxDuplicates && !s.book.ownFullLocked(full)
 	if ask {
-		s.twins[full] = &twin{}
+		s.duplicates[full] = &duplicate{}
 	}
 	s.book.mu.Unlock()
 	if ask {
-		s.askTwin(full)
+		s.askDuplicate(full)
 	}
 }
 
-// askTwin asks, and again after a while.
-func (s *Service) askTwin(full string) {
+// askDuplicate asks, and again after a while.
+func (s *Service) askDuplicate(full string) {
 	s.book.mu.Lock()
-	t := s.twins[full]
+	t := s.duplicates[full]
 	if t == nil || s.book.stopped != "" {
 		s.book.mu.Unlock()
 		return
 	}
 	_, _ = rand.Read(t.nonce[:]) // never fails
-	question := twinMessage{kind: twinQuestion, nonce: t.nonce, start: s.book.started}.encode(s.book.key, s.full, full)
-	t.again = time.AfterFunc(askAgain, func() { s.askTwin(full) })
+	question := duplicateMessage{kind: duplicateQuestion, nonce: t.nonce, start: s.book.started}.encode(s.book.key, s.full, full)
+	t.again = time.AfterFunc(askAgain, func() { s.askDuplicate(full) })
 	s.book.mu.Unlock()
-	s.sendTwin(full, question)
+	s.sendDuplicate(full, question)
 }
 
-func (s *Service) sendTwin(full string, message []byte) {
+func (s *Service) sendDuplicate(full string, message []byte) {
 	s.book.mu.Lock()
 	a := s.announcer
 	s.book.mu.Unlock()
@@ -79,18 +79,18 @@ func (s *Service) sendTwin(full string, message []byte) {
 	}
 }
 
-// dropTwinLocked is called when the presence is gone.
-func (s *Service) dropTwinLocked(full string) {
-	if t := s.twins[full]; t != nil {
+// dropDuplicateLocked is called when the presence is gone.
+func (s *Service) dropDuplicateLocked(full string) {
+	if t := s.duplicates[full]; t != nil {
 		if t.again != nil {
 			t.again.Stop()
 		}
-		delete(s.twins, full)
+		delete(s.duplicates, full)
 	}
 }
 
-// twinMessage takes a question or an answer of an account that may be heard.
-func (s *Service) twinMessage(from string, payload []byte) {
+// duplicateMessage takes a question or an answer of an account that may be heard.
+func (s *Service) duplicateMessage(from string, payload []byte) {
 	s.book.mu.Lock()
 	full, heard := s.full, bare(from) == s.jid || s.vouchedLocked(bare(from))
 	s.book.mu.Unlock()
@@ -98,18 +98,18 @@ func (s *Service) twinMessage(from string, payload []byte) {
 		s.strangers.Add(1)
 		return
 	}
-	m, err := parseTwinMessage(payload, s.book.self, from, full)
+	m, err := parseDuplicateMessage(payload, s.book.self, from, full)
 	if err != nil {
 		s.strangers.Add(1)
 		s.log.WithField("peer", from).WithError(err).Debug("signalling: message dropped")
 		return
 	}
-	if m.kind == twinQuestion {
-		s.answerTwin(from, m)
+	if m.kind == duplicateQuestion {
+		s.answerDuplicate(from, m)
 		return
 	}
 	s.book.mu.Lock()
-	t := s.twins[from]
+	t := s.duplicates[from]
 	alive := t != nil && t.nonce == m.nonce
 	if alive {
 		_, _ = rand.Read(t.nonce[:]) // one answer for each question
@@ -119,25 +119,25 @@ func (s *Service) twinMessage(from string, payload []byte) {
 	case !alive:
 		s.strangers.Add(1)
 	case s.startedBefore(m.start, from):
-		s.tellTwin(from, m.start)
+		s.tellDuplicate(from, m.start)
 	default:
 		s.book.stop(from, m.start)
 	}
 }
 
-// answerTwin answers a question, unless this engine has stopped: then the other may
+// answerDuplicate answers a question, unless this engine has stopped: then the other may
 // go on whoever is older.
-func (s *Service) answerTwin(from string, m twinMessage) {
+func (s *Service) answerDuplicate(from string, m duplicateMessage) {
 	s.book.mu.Lock()
 	stopped := s.book.stopped != ""
-	answer := twinMessage{kind: twinAnswer, nonce: m.nonce, start: s.book.started}.encode(s.book.key, s.full, from)
+	answer := duplicateMessage{kind: duplicateAnswer, nonce: m.nonce, start: s.book.started}.encode(s.book.key, s.full, from)
 	s.book.mu.Unlock()
 	if stopped {
 		return
 	}
-	s.suspectTwin(from)
-	s.tellTwin(from, m.start)
-	s.sendTwin(from, answer)
+	s.suspectDuplicate(from)
+	s.tellDuplicate(from, m.start)
+	s.sendDuplicate(from, answer)
 }
 
 // startedBefore reports whether this engine goes on. Of two that started in the same
@@ -151,10 +151,10 @@ func (s *Service) startedBefore(other time.Time, from string) bool {
 	return s.full < from
 }
 
-// tellTwin logs a live twin once while its presence is there.
-func (s *Service) tellTwin(from string, start time.Time) {
+// tellDuplicate logs a live duplicate once while its presence is there.
+func (s *Service) tellDuplicate(from string, start time.Time) {
 	s.book.mu.Lock()
-	t := s.twins[from]
+	t := s.duplicates[from]
 	news := t != nil && !t.told
 	if news {
 		t.told = true
@@ -173,8 +173,8 @@ func (b *Book) stop(from string, start time.Time) {
 		b.stopped = fmt.Sprintf("the engine at %s, started %s, before this one, has the same identity, so this engine has left its overlays: remove identity.pem from the state directory of the one that is the copy and restart the plugin there",
 			from, start.UTC().Format(time.RFC3339))
 		for _, s := range b.services {
-			for full := range s.twins {
-				s.dropTwinLocked(full)
+			for full := range s.duplicates {
+				s.dropDuplicateLocked(full)
 			}
 		}
 	}

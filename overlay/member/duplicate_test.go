@@ -81,7 +81,7 @@ func (e *engine) errors() (n int) {
 	return n
 }
 
-func TestLaterTwinStops(t *testing.T) {
+func TestLaterDuplicateStops(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	for _, test := range []struct {
 		name         string
@@ -132,8 +132,8 @@ func TestLaterTwinStops(t *testing.T) {
 	}
 }
 
-// TestLeftOverIsNoTwin asks a presence that nobody is behind.
-func TestLeftOverIsNoTwin(t *testing.T) {
+// TestLeftOverIsNoDuplicate asks a presence that nobody is behind.
+func TestLeftOverIsNoDuplicate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, key, err := ed25519.GenerateKey(nil)
 		if err != nil {
@@ -155,8 +155,8 @@ func TestLeftOverIsNoTwin(t *testing.T) {
 	})
 }
 
-// TestForgedTwin lets others try to stop an engine.
-func TestForgedTwin(t *testing.T) {
+// TestForgedDuplicate lets others try to stop an engine.
+func TestForgedDuplicate(t *testing.T) {
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -166,26 +166,26 @@ func TestForgedTwin(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := newEngine(t, key, "a1@example.net/x", time.Now())
-	twin := &engine{full: "a1@example.net/y"}
-	e.sees(twin)
-	asked, err := parseTwinMessage(e.questions()[0], e.book.self, e.full, twin.full)
+	duplicate := &engine{full: "a1@example.net/y"}
+	e.sees(duplicate)
+	asked, err := parseDuplicateMessage(e.questions()[0], e.book.self, e.full, duplicate.full)
 	if err != nil {
 		t.Fatal(err)
 	}
 	old := time.UnixMilli(1000)
-	answer := twinMessage{kind: twinAnswer, nonce: asked.nonce, start: old}
+	answer := duplicateMessage{kind: duplicateAnswer, nonce: asked.nonce, start: old}
 	for name, m := range map[string]struct {
 		from    string
 		payload []byte
 	}{
-		"signed by another key":    {twin.full, answer.encode(wrong, twin.full, e.full)},
-		"another nonce":            {twin.full, twinMessage{kind: twinAnswer, start: old}.encode(key, twin.full, e.full)},
-		"of another resource":      {"a1@example.net/z", answer.encode(key, twin.full, e.full)},
-		"for another connection":   {twin.full, answer.encode(key, twin.full, "a1@example.net/w")},
-		"own question sent back":   {twin.full, e.questions()[0]},
-		"unknown kind":             {twin.full, twinMessage{kind: 3, nonce: asked.nonce, start: old}.encode(key, twin.full, e.full)},
-		"stranger with a question": {"m@evil.net/1", twinMessage{kind: twinQuestion, start: old}.encode(key, "m@evil.net/1", e.full)},
-		"cut short":                {twin.full, answer.encode(key, twin.full, e.full)[:80]},
+		"signed by another key":    {duplicate.full, answer.encode(wrong, duplicate.full, e.full)},
+		"another nonce":            {duplicate.full, duplicateMessage{kind: duplicateAnswer, start: old}.encode(key, duplicate.full, e.full)},
+		"of another resource":      {"a1@example.net/z", answer.encode(key, duplicate.full, e.full)},
+		"for another connection":   {duplicate.full, answer.encode(key, duplicate.full, "a1@example.net/w")},
+		"own question sent back":   {duplicate.full, e.questions()[0]},
+		"unknown kind":             {duplicate.full, duplicateMessage{kind: 3, nonce: asked.nonce, start: old}.encode(key, duplicate.full, e.full)},
+		"stranger with a question": {"m@evil.net/1", duplicateMessage{kind: duplicateQuestion, start: old}.encode(key, "m@evil.net/1", e.full)},
+		"cut short":                {duplicate.full, answer.encode(key, duplicate.full, e.full)[:80]},
 	} {
 		before, sent := e.service.Strangers(), len(e.questions())
 		e.service.Message(m.from, m.payload)
@@ -196,7 +196,7 @@ func TestForgedTwin(t *testing.T) {
 	e.service.Down(context.Canceled)
 }
 
-func TestOwnOtherAccountIsNoTwin(t *testing.T) {
+func TestOwnOtherAccountIsNoDuplicate(t *testing.T) {
 	f := newFixture(t)
 	other := f.serve(t, "c@example.org", map[string]string{"red": "roster"})
 	other.Up("c@example.org/evio-1")
@@ -208,13 +208,13 @@ func TestOwnOtherAccountIsNoTwin(t *testing.T) {
 	}
 }
 
-func FuzzTwinMessage(f *testing.F) {
+func FuzzDuplicateMessage(f *testing.F) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	public := ed25519.PublicKey(key[32:])
-	f.Add(twinMessage{kind: twinQuestion, start: time.UnixMilli(1)}.encode(key, "a@b/c", "d@e/f"))
-	f.Add([]byte(twinMagic))
+	f.Add(duplicateMessage{kind: duplicateQuestion, start: time.UnixMilli(1)}.encode(key, "a@b/c", "d@e/f"))
+	f.Add([]byte(duplicateMagic))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := parseTwinMessage(b, public, "a@b/c", "d@e/f")
+		m, err := parseDuplicateMessage(b, public, "a@b/c", "d@e/f")
 		if err != nil {
 			return
 		}

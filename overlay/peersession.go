@@ -9,11 +9,11 @@ import (
 	"evio/overlay/nodeid"
 )
 
-var _ SessionEvents = (*attempt)(nil)
+var _ SessionEvents = (*peerSession)(nil)
 
-// attempt is one session with a peer, from its opening to its end. Its exported
+// peerSession is one session with a peer, from its opening to its end. Its exported
 // methods are called by the session's goroutines, the others by the node's.
-type attempt struct {
+type peerSession struct {
 	node    *Node
 	peer    nodeid.ID
 	number  uint64
@@ -25,16 +25,16 @@ type attempt struct {
 // maxSessionWaiting is how many control frames of one peer wait for the node.
 const maxSessionWaiting = 512
 
-// current returns the attempt's peer unless either has been given up.
-func (a *attempt) current() *peer {
-	if p := a.node.peers[a.peer]; p != nil && p.attempts[a.number] == a {
+// current returns the peer of the session unless either has been given up.
+func (a *peerSession) current() *peer {
+	if p := a.node.peers[a.peer]; p != nil && p.sessions[a.number] == a {
 		return p
 	}
 	return nil
 }
 
 // Parameters implements SessionEvents.
-func (a *attempt) Parameters(b []byte) {
+func (a *peerSession) Parameters(b []byte) {
 	b = slices.Clone(b)
 	a.node.mail.post(from(a.peer), func() {
 		p := a.current()
@@ -53,7 +53,7 @@ func (a *attempt) Parameters(b []byte) {
 }
 
 // Established implements SessionEvents.
-func (a *attempt) Established() {
+func (a *peerSession) Established() {
 	a.node.mail.post(from(a.peer), func() {
 		if p := a.current(); p != nil {
 			now := time.Now()
@@ -64,7 +64,7 @@ func (a *attempt) Established() {
 }
 
 // Closed implements SessionEvents.
-func (a *attempt) Closed(err error) {
+func (a *peerSession) Closed(err error) {
 	a.node.mail.post(from(a.peer), func() {
 		p := a.current()
 		if p == nil {
@@ -80,7 +80,7 @@ func (a *attempt) Closed(err error) {
 			a.node.log.WithField("peer", p.member.JID).WithError(err).Info("session ended")
 			a.node.lost(a.peer, p, now)
 		case errors.Is(err, ErrSecret):
-			a.node.blame(p.member, err, "session not established", now)
+			a.node.complain(p.member, err, "session not established", now)
 		default:
 			a.node.log.WithField("peer", p.member.JID).WithError(err).Debug("session not established")
 		}
@@ -90,7 +90,7 @@ func (a *attempt) Closed(err error) {
 }
 
 // Control implements SessionEvents.
-func (a *attempt) Control(frames [][]byte) {
+func (a *peerSession) Control(frames [][]byte) {
 	for _, f := range frames {
 		f = slices.Clone(f)
 		if !a.node.mail.offer(from(a.peer), func() { a.heard(f) }, maxSessionWaiting) {
@@ -99,7 +99,7 @@ func (a *attempt) Control(frames [][]byte) {
 	}
 }
 
-func (a *attempt) heard(frame []byte) {
+func (a *peerSession) heard(frame []byte) {
 	if a.current() == nil {
 		return
 	}
@@ -118,7 +118,7 @@ func (a *attempt) heard(frame []byte) {
 
 // deal takes one part of what a frame said and leaves the rest for the peer's next turns:
 // to check a signature takes longer than all else.
-func (a *attempt) deal(parts []control.Message) {
+func (a *peerSession) deal(parts []control.Message) {
 	p := a.current()
 	if p == nil || len(parts) == 0 {
 		return
@@ -130,14 +130,14 @@ func (a *attempt) deal(parts []control.Message) {
 }
 
 // Flood implements SessionEvents.
-func (a *attempt) Flood(frames [][]byte) { a.node.floodsCame(a.peer, frames) }
+func (a *peerSession) Flood(frames [][]byte) { a.node.floodsCame(a.peer, frames) }
 
-func (a *attempt) tick(now time.Time) { a.sendControl(a.control.Tick(now)) }
+func (a *peerSession) tick(now time.Time) { a.sendControl(a.control.Tick(now)) }
 
 // tell queues a message for the peer. What the peer misses it would miss for good,
 // so one that has not taken a full queue of them gets a new session, which begins
 // with all there is to tell.
-func (a *attempt) tell(kind control.Type, payload []byte, now time.Time) {
+func (a *peerSession) tell(kind control.Type, payload []byte, now time.Time) {
 	out, err := a.control.Send(kind, payload, now)
 	if err != nil {
 		a.node.drops.control.Add(1)
@@ -148,7 +148,7 @@ func (a *attempt) tell(kind control.Type, payload []byte, now time.Time) {
 	a.sendControl(out)
 }
 
-func (a *attempt) sendControl(frames [][]byte) {
+func (a *peerSession) sendControl(frames [][]byte) {
 	if len(frames) == 0 {
 		return
 	}
