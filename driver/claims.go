@@ -2,12 +2,14 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"evio/driver/plane"
 )
@@ -39,42 +41,53 @@ func (r *endpointRecord) claims() []plane.Claim {
 // claimPause is how long after the claims of endpoints were stored they are stored again.
 const claimPause = time.Second
 
+// claimKeeper stores what containers have claimed by themselves, one second apart.
+type claimKeeper struct {
+	table *table
+	keep  func(*dockerEndpoint, endpointRecord) error
+	log   *logrus.Entry
+	news  chan struct{} // unkept is not empty; holds one
+
+	mu     sync.Mutex
+	unkept map[*dockerEndpoint]bool // whose claims are to be stored
+}
+
 // claimed takes from the plane what a container has claimed, and has it stored soon.
-func (d *Driver) claimed(networkID, endpointID string, claims []plane.Claim) {
+func (k *claimKeeper) claimed(networkID, endpointID string, claims []plane.Claim) {
 	var records []claimRecord
 	for _, c := range claims[:min(len(claims), maxClaims)] {
 		records = append(records, claimRecord{Addr: c.Addr, MAC: c.MAC})
 	}
-	e := d.table.setClaims(networkID, endpointID, records)
+	e := k.table.setClaims(networkID, endpointID, records)
 	if e == nil {
 		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.unkept == nil {
-		d.unkept = map[*dockerEndpoint]bool{}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.unkept == nil {
+		k.unkept = map[*dockerEndpoint]bool{}
 	}
-	d.unkept[e] = true
+	k.unkept[e] = true
 	select {
-	case d.claimNews <- struct{}{}:
+	case k.news <- struct{}{}:
 	default:
 	}
 }
 
-// keepClaims stores what containers have claimed until the context ends.
-func (d *Driver) keepClaims(ctx context.Context) {
+// run stores claims until the context ends.
+func (k *claimKeeper) run(ctx context.Context) {
 	defer func() {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimPause)
 		defer cancel()
-		d.keepAllClaims(last)
+		k.keepAll(last)
 	}()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-d.claimNews:
+		case <-k.news:
 		}
-		d.keepAllClaims(ctx)
+		k.keepAll(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -83,62 +96,34 @@ func (d *Driver) keepClaims(ctx context.Context) {
 	}
 }
 
-func (d *Driver) keepAllClaims(ctx context.Context) {
-	d.mu.Lock()
-	list := slices.Collect(maps.Keys(d.unkept))
-	clear(d.unkept)
-	d.mu.Unlock()
+func (k *claimKeeper) keepAll(ctx context.Context) {
+	k.mu.Lock()
+	list := slices.Collect(maps.Keys(k.unkept))
+	clear(k.unkept)
+	k.mu.Unlock()
 	for _, e := range list {
-		err := d.keepClaimsOf(ctx, e)
+		err := k.keepOf(ctx, e)
 		if ctx.Err() != nil {
-			d.mu.Lock()
-			d.unkept[e] = true
-			d.mu.Unlock()
+			k.mu.Lock()
+			k.unkept[e] = true
+			k.mu.Unlock()
 			continue
 		}
 		if err != nil {
-			d.log.WithError(err).Warn("what a container has claimed is not stored: after a restart of the plugin it claims that anew")
+			k.log.WithError(err).Warn("what a container has claimed is not stored: after a restart of the plugin it claims that anew")
 		}
 	}
 }
 
-func (d *Driver) keepClaimsOf(ctx context.Context, e *dockerEndpoint) error {
+func (k *claimKeeper) keepOf(ctx context.Context, e *dockerEndpoint) error {
 	if err := e.lock.Acquire(ctx, 1); err != nil {
 		return err
 	}
 	defer e.lock.Release(1)
-	s := d.table.endpointState(e)
+	s := k.table.endpointState(e)
 	if s.gone || !s.rec.Joined || slices.Equal(s.rec.Claims, s.claims) {
 		return nil
 	}
 	s.rec.Claims = s.claims
-	return d.keepEndpoint(e, s.rec)
-}
-
-// beginClaimsLocked starts the one goroutine that stores claims. Close ends it.
-func (d *Driver) beginClaimsLocked(ctx context.Context) {
-	if d.table.isClosed() {
-		return
-	}
-	ctx, d.endClaims = context.WithCancel(ctx)
-	kept := make(chan struct{})
-	d.claimsKept = kept
-	go func() {
-		defer close(kept)
-		d.keepClaims(ctx)
-	}()
-	d.plane.KeepClaims(d.claimed)
-}
-
-func (d *Driver) awaitClaims(ctx context.Context) error {
-	d.mu.Lock()
-	stop, kept := d.endClaims, d.claimsKept
-	d.mu.Unlock()
-	stop()
-	select {
-	case <-kept:
-		return nil
-	case <-ctx.Done():
-		return errors.New("stop: what containers have claimed is still being stored")
-	}
+	return k.keep(e, s.rec)
 }

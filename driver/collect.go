@@ -2,10 +2,12 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"evio/driver/collector"
 	"evio/driver/status"
@@ -21,48 +23,40 @@ const (
 	lookLimit = 30 * time.Second
 )
 
-// beginLooksLocked starts the one goroutine that compares the store with the
-// engine's lists. Close ends it.
-func (d *Driver) beginLooksLocked(ctx context.Context) {
-	if d.engine == nil || d.table.isClosed() {
-		return
-	}
-	ctx, d.looks = context.WithCancel(ctx)
-	looked := make(chan struct{})
-	d.looked = looked
-	go func() {
-		defer close(looked)
-		d.look(ctx)
-	}()
+// engineWatch compares the store with the lists of the engine, removes what the engine
+// has forgotten, and knows what calls of Docker may not ask for. Nothing of it waits for
+// the engine but run.
+type engineWatch struct {
+	engine   Engine // nil: run is never called
+	names    []string
+	apart    time.Duration
+	table    *table
+	remove   func(context.Context, *dockerNetwork) error
+	erase    func(context.Context, *dockerNetwork, *dockerEndpoint) error
+	log      *logrus.Entry
+	activity chan struct{} // the engine has started, so its lists are worth a look; holds one
+
+	mu        sync.Mutex
+	version   engineVersion // of the engine, once it has told it
+	missing   []string      // a sentence for each network that the engine has and the store lacks
+	shadowed  []string      // a sentence for each name that a plugin of the engine has
+	collected status.Collected
 }
 
-func (d *Driver) endLooks(ctx context.Context) error {
-	d.mu.Lock()
-	stop, looked := d.looks, d.looked
-	d.mu.Unlock()
-	stop()
-	select {
-	case <-looked:
-		return nil
-	case <-ctx.Done():
-		return errors.New("stop: the comparison with Docker's networks is still running")
-	}
-}
-
-// look compares until the context ends: from when the engine answers, then each
+// run compares until the context ends: from when the engine answers, then each
 // minute, sooner when something is missing or the engine has started anew.
-func (d *Driver) look(ctx context.Context) {
-	core := collector.New(d.apart, d.names...)
+func (w *engineWatch) run(ctx context.Context) {
+	core := collector.New(w.apart, w.names...)
 	pace := backoff{first: lookFirst, limit: lookLimit}
 	for tries := 1; ; tries++ {
-		d.learnVersion(ctx)
-		verdict, err := d.compare(ctx, core)
+		w.learnVersion(ctx)
+		verdict, err := w.compare(ctx, core)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
 			core.Forget()
-			log := d.log.WithError(err)
+			log := w.log.WithError(err)
 			if tries == quietTries {
 				log.Warn("what Docker has removed meanwhile is not known, so it is kept; asking on")
 			} else {
@@ -74,16 +68,16 @@ func (d *Driver) look(ctx context.Context) {
 			continue
 		}
 		tries, pace.next = 0, 0
-		d.follow(ctx, verdict)
-		d.learnShadowed(ctx)
+		w.follow(ctx, verdict)
+		w.learnShadowed(ctx)
 		pause := lookEvery
 		if verdict.Pending {
-			pause = d.apart
+			pause = w.apart
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-d.activity:
+		case <-w.activity:
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -91,10 +85,10 @@ func (d *Driver) look(ctx context.Context) {
 }
 
 // compare takes one look.
-func (d *Driver) compare(ctx context.Context, core *collector.Collector) (collector.Verdict, error) {
+func (w *engineWatch) compare(ctx context.Context, core *collector.Collector) (collector.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	l := collector.Look{Began: time.Now(), Before: d.table.holdings()}
+	l := collector.Look{Began: time.Now(), Before: w.table.holdings()}
 	var ids []string
 	for key := range l.Before {
 		if key.Endpoint == "" {
@@ -102,28 +96,28 @@ func (d *Driver) compare(ctx context.Context, core *collector.Collector) (collec
 		}
 	}
 	var err error
-	if l.List, err = d.engine.List(ctx, ids); err != nil {
+	if l.List, err = w.engine.List(ctx, ids); err != nil {
 		return collector.Verdict{}, err
 	}
-	l.Ended, l.After = time.Now(), d.table.holdings()
+	l.Ended, l.After = time.Now(), w.table.holdings()
 	return core.Look(l)
 }
 
 // follow does what a verdict says.
-func (d *Driver) follow(ctx context.Context, v collector.Verdict) {
+func (w *engineWatch) follow(ctx context.Context, v collector.Verdict) {
 	var missing []string
 	for _, n := range v.Missing {
 		missing = append(missing, fmt.Sprintf(
 			"network %s (%s) is Docker's and not in the store of this plugin, whose file may have been damaged: remove it with docker network rm and create it again",
 			clip(n.Name), short(n.ID)))
 	}
-	d.mu.Lock()
-	before := d.missing
-	d.missing = missing
-	d.mu.Unlock()
+	w.mu.Lock()
+	before := w.missing
+	w.missing = missing
+	w.mu.Unlock()
 	for _, sentence := range missing {
 		if !slices.Contains(before, sentence) {
-			d.log.Error(sentence)
+			w.log.Error(sentence)
 		}
 	}
 	for _, o := range v.Collect {
@@ -131,67 +125,74 @@ func (d *Driver) follow(ctx context.Context, v collector.Verdict) {
 			return
 		}
 		if o.Endpoint == "" {
-			d.collectNetwork(ctx, o)
+			w.collectNetwork(ctx, o)
 		} else {
-			d.collectEndpoint(ctx, o)
+			w.collectEndpoint(ctx, o)
 		}
 	}
 }
 
 // collectNetwork removes a network as if Docker had asked for it, unless a call has
 // come meanwhile.
-func (d *Driver) collectNetwork(ctx context.Context, o collector.Collected) {
+func (w *engineWatch) collectNetwork(ctx context.Context, o collector.Collected) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	n := d.table.network(o.Network)
+	n := w.table.network(o.Network)
 	if n == nil || !n.gate.TryAcquire(whole) {
 		return
 	}
 	defer n.gate.Release(whole)
-	if !d.table.unchanged(n, o.Version) {
+	if !w.table.unchanged(n, o.Version) {
 		return
 	}
-	d.mu.Lock()
-	d.collected.Networks++
-	d.mu.Unlock()
-	log := d.log.WithField("network", d.table.label(n))
+	w.mu.Lock()
+	w.collected.Networks++
+	w.mu.Unlock()
+	log := w.log.WithField("network", w.table.label(n))
 	log.Warnf("network is removed: Docker did not list it in looks %s apart, and no call has come about it", o.Absent.Round(time.Second))
-	if err := d.remove(ctx, n); err != nil {
+	if err := w.remove(ctx, n); err != nil {
 		log.WithError(err).Warn("network is not removed yet")
 	}
 }
 
 // collectEndpoint removes an endpoint as if Docker had asked for it, unless a call
 // has come meanwhile.
-func (d *Driver) collectEndpoint(ctx context.Context, o collector.Collected) {
+func (w *engineWatch) collectEndpoint(ctx context.Context, o collector.Collected) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	n := d.table.network(o.Network)
+	n := w.table.network(o.Network)
 	if n == nil || !n.gate.TryAcquire(share) {
 		return
 	}
 	defer n.gate.Release(share)
-	e := d.table.endpoint(n, o.Endpoint)
+	e := w.table.endpoint(n, o.Endpoint)
 	if e == nil || !e.lock.TryAcquire(1) {
 		return
 	}
 	defer e.lock.Release(1)
-	if !d.table.endpointUnchanged(n, e, o.Version) {
+	if !w.table.endpointUnchanged(n, e, o.Version) {
 		return
 	}
-	d.mu.Lock()
-	d.collected.Endpoints++
-	d.mu.Unlock()
-	log := d.log.WithField("network", d.table.label(n)).WithField("endpoint", short(o.Endpoint))
+	w.mu.Lock()
+	w.collected.Endpoints++
+	w.mu.Unlock()
+	log := w.log.WithField("network", w.table.label(n)).WithField("endpoint", short(o.Endpoint))
 	log.Warnf("endpoint is removed: Docker did not list it in looks %s apart, and no call has come about it", o.Absent.Round(time.Second))
-	if err := d.eraseEndpoint(ctx, n, e); err != nil {
+	if err := w.erase(ctx, n, e); err != nil {
 		log.WithError(err).Warn("endpoint is not removed completely")
 	}
 }
 
-// Collected counts what was removed because Docker had forgotten it.
-func (d *Driver) Collected() status.Collected {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.collected
+// faults returns one sentence for each thing of the engine that is not as it should be.
+func (w *engineWatch) faults() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Concat(w.missing, w.shadowed)
+}
+
+// counts returns what was removed because the engine had forgotten it.
+func (w *engineWatch) counts() status.Collected {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.collected
 }

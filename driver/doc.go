@@ -16,13 +16,23 @@
 // deadline of its own (20 s for CreateNetwork, 10 s for others), since Docker's is
 // infinite after a restart of the engine.
 //
+// # Where what is
+//
+// Driver has Docker's calls: network.go, endpoint.go and join.go, which handler.go lets in
+// and out. What it knows is in the table (table.go, and gates.go for who may touch it; what
+// is stored of it in record.go). What goes on beside the calls has a type each: restorer
+// (restore.go), asker for what CreateNetwork does not say (overlayname.go, ranges.go),
+// engineWatch for what the engine has forgotten (collect.go, engineversion.go, shadowed.go),
+// and claimKeeper (claims.go). What users may ask for is in options.go, dockeroptions.go and
+// ifname.go.
+//
 // # Locks
 //
 // A network has a gate: calls about its endpoints pass it together, calls about
 // the network itself alone. An endpoint has a lock of its own. Both obey contexts
 // and are held while the plane works. The table of all networks and endpoints owns the
-// mutex that guards them, and never holds it over I/O; another one guards what the driver
-// knows beside it. Nothing is held across another network's work.
+// mutex that guards them, and never holds it over I/O. Nothing is held across another
+// network's work.
 //
 // All methods of Driver may be called at once.
 package driver

@@ -75,25 +75,16 @@ type Driver struct {
 	calls    *calls
 	conns    *conns
 	table    *table
-	attempts *semaphore.Weighted // bounds how many networks are restored at once
-	names    []string
-	apart    time.Duration
-	activity chan struct{} // the engine has started, so its lists are worth a look; holds one
+	claims   *claimKeeper
+	keeping  task // of claims
+	watch    *engineWatch
+	watching task
+	asker    *asker
+	restorer *restorer
 
-	mu        sync.Mutex
-	fault     error
-	started   bool
-	version   engineVersion      // of the engine, once it has told it
-	looks     context.CancelFunc // ends the looks at the engine's lists, once these are begun
-	looked    chan struct{}      // closed when they have ended
-	missing   []string           // a sentence for each network that the engine has and the store lacks
-	shadowed  []string           // a sentence for each name that a plugin of the engine has
-	collected status.Collected
-
-	claimNews  chan struct{}            // unkept is not empty
-	unkept     map[*dockerEndpoint]bool // whose claims are to be stored
-	endClaims  context.CancelFunc
-	claimsKept chan struct{} // closed when that has ended
+	mu      sync.Mutex
+	fault   error
+	started bool
 }
 
 // restoreWidth is how many networks are handed to the plane at once after a start.
@@ -101,31 +92,76 @@ const restoreWidth = 16
 
 // New returns a driver. It does no I/O.
 func New(c Config) *Driver {
-	d := &Driver{
-		engineID: c.EngineID, store: c.Store, plane: c.Plane, engine: c.Engine, fault: c.Fault,
-		linkExists: c.LinkExists, deleteLink: c.DeleteLink, log: c.Log,
-		calls: newCalls(), conns: newConns(), table: newTable(),
-		attempts: semaphore.NewWeighted(restoreWidth),
-		names:    c.Names, apart: c.LookApart, activity: make(chan struct{}, 1),
-		looks: func() {}, looked: make(chan struct{}),
-		claimNews: make(chan struct{}, 1), endClaims: func() {}, claimsKept: make(chan struct{}),
+	if c.LookApart == 0 {
+		c.LookApart = lookApart
 	}
-	close(d.looked)
-	close(d.claimsKept)
-	if d.apart == 0 {
-		d.apart = lookApart
-	}
-	if d.linkExists == nil {
-		d.linkExists = func(name string) bool {
+	if c.LinkExists == nil {
+		c.LinkExists = func(name string) bool {
 			_, err := net.InterfaceByName(name)
 			return err == nil
 		}
 	}
-	if d.deleteLink == nil {
-		d.deleteLink = func(string) error { return nil }
+	if c.DeleteLink == nil {
+		c.DeleteLink = func(string) error { return nil }
+	}
+	d := &Driver{
+		engineID: c.EngineID, store: c.Store, plane: c.Plane, engine: c.Engine, fault: c.Fault,
+		linkExists: c.LinkExists, deleteLink: c.DeleteLink, log: c.Log,
+		calls: newCalls(), conns: newConns(), table: newTable(),
+	}
+	d.claims = &claimKeeper{table: d.table, keep: d.keepEndpoint, log: c.Log, news: make(chan struct{}, 1)}
+	d.watch = &engineWatch{
+		engine: c.Engine, names: c.Names, apart: c.LookApart, table: d.table,
+		remove: d.remove, erase: d.eraseEndpoint, log: c.Log, activity: make(chan struct{}, 1),
+	}
+	d.asker = &asker{engine: c.Engine, table: d.table, plane: c.Plane, store: c.Store, log: c.Log}
+	d.restorer = &restorer{
+		table: d.table, plane: c.Plane, store: c.Store, asker: d.asker, erase: d.erase,
+		linkExists: c.LinkExists, attempts: semaphore.NewWeighted(restoreWidth), log: c.Log,
 	}
 	d.handler = d.newHandler()
 	return d
+}
+
+// Start loads the store and begins to hand its networks to the plane, in the
+// background, until Close or the end of the context. It is called once.
+func (d *Driver) Start(ctx context.Context) {
+	var fault error
+	loaded := map[string]*dockerNetwork{}
+	if d.store != nil {
+		loaded, fault = d.restorer.load()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.started {
+		return
+	}
+	d.started = true
+	if d.fault == nil {
+		d.fault = fault
+	}
+	if d.fault != nil {
+		d.table.fill(ctx, loaded, nil)
+		d.log.WithError(d.fault).Error("networks cannot be created and containers cannot join until this is mended")
+		return
+	}
+	if !d.table.isClosed() {
+		d.keeping.begin(ctx, d.claims.run)
+		d.plane.KeepClaims(d.claims.claimed)
+	}
+	d.table.fill(ctx, loaded, func(n *dockerNetwork, rec networkRecord) func(context.Context) {
+		if rec.Removed {
+			return func(ctx context.Context) { d.restorer.eraseLater(ctx, n) }
+		}
+		return func(ctx context.Context) { d.restorer.restore(ctx, n) }
+	})
+	if d.engine != nil && !d.table.isClosed() {
+		d.watching.begin(ctx, d.watch.run)
+	}
+	// What could not be loaded may own something.
+	if len(d.store.Faults()) == 0 {
+		d.plane.Sweep(d.table.owners)
+	}
 }
 
 // Close refuses new calls, stops listening, waits for the calls in flight (at most
@@ -135,8 +171,14 @@ func (d *Driver) Close(ctx context.Context) error {
 	err := d.conns.stopListening()
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	err = errors.Join(err, d.endLooks(ctx), d.calls.drain(ctx), d.awaitClaims(ctx), d.table.close(ctx))
-	return errors.Join(err, d.conns.closeAll())
+	if d.watching.end(ctx) != nil {
+		err = errors.Join(err, errors.New("stop: the comparison with Docker's networks is still running"))
+	}
+	err = errors.Join(err, d.calls.drain(ctx))
+	if d.keeping.end(ctx) != nil {
+		err = errors.Join(err, errors.New("stop: what containers have claimed is still being stored"))
+	}
+	return errors.Join(err, d.table.close(ctx), d.conns.closeAll())
 }
 
 // drainTimeout bounds Close.
@@ -149,10 +191,7 @@ func (d *Driver) Faults() []string {
 		faults = append(faults, sentence(err))
 	}
 	faults = append(faults, d.table.faults()...)
-	d.mu.Lock()
-	faults = append(faults, d.missing...)
-	faults = append(faults, d.shadowed...)
-	d.mu.Unlock()
+	faults = append(faults, d.watch.faults()...)
 	if d.store != nil {
 		faults = append(faults, d.store.Faults()...)
 	}
@@ -165,3 +204,6 @@ func (d *Driver) refused() error {
 	defer d.mu.Unlock()
 	return d.fault
 }
+
+// Collected counts what was removed because Docker had forgotten it.
+func (d *Driver) Collected() status.Collected { return d.watch.counts() }

@@ -19,7 +19,7 @@ func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpoint
 	if err := d.refused(); err != nil {
 		return nil, err
 	}
-	ifName, err := checkEndpointOptions(req.Options, d.engineVersion())
+	ifName, err := checkEndpointOptions(req.Options, d.watch.engineVersion())
 	if err != nil {
 		return nil, err
 	}

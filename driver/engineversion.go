@@ -45,27 +45,27 @@ func (e *DockerEngine) Version(ctx context.Context) (string, error) {
 
 // learnVersion asks the engine for its version and keeps it for the calls, which cannot
 // ask: while the engine starts, it answers nobody.
-func (d *Driver) learnVersion(ctx context.Context) {
+func (w *engineWatch) learnVersion(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	text, err := d.engine.Version(ctx)
+	text, err := w.engine.Version(ctx)
 	if err != nil {
 		return // the lists, which are asked for next, say why
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.version = parseEngineVersion(text)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.version = parseEngineVersion(text)
 }
 
 // forgetVersion is for an engine that starts: it may be another one than before.
-func (d *Driver) forgetVersion() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.version = engineVersion{}
+func (w *engineWatch) forgetVersion() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.version = engineVersion{}
 }
 
-func (d *Driver) engineVersion() engineVersion {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.version
+func (w *engineWatch) engineVersion() engineVersion {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.version
 }

@@ -69,9 +69,9 @@ func noReply[Req any](call func(context.Context, *Req) error) func(context.Conte
 // getCapabilities is what an engine asks when it starts, and all that it asks if its
 // containers have outlived it.
 func (d *Driver) getCapabilities(context.Context, *empty) (network.CapabilitiesResponse, error) {
-	d.forgetVersion()
+	d.watch.forgetVersion()
 	select {
-	case d.activity <- struct{}{}:
+	case d.watch.activity <- struct{}{}:
 	default:
 	}
 	return network.CapabilitiesResponse{Scope: network.LocalScope, ConnectivityScope: network.GlobalScope}, nil

@@ -93,7 +93,7 @@ func (r *endpointRecord) interfaceName(n *networkRecord) InterfaceName {
 // that was asked for. It numbers in an order of its own when a container starts, so only the
 // first name of a prefix that the container has once is sure.
 func (d *Driver) warnIfName(rec *endpointRecord) {
-	engine := d.engineVersion()
+	engine := d.watch.engineVersion()
 	if rec.IfName == "" || engine.major != 0 && !engine.before(takesNames) {
 		return
 	}

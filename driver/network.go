@@ -16,7 +16,7 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	if err := d.refused(); err != nil {
 		return err
 	}
-	rec, err := newNetworkRecord(req, d.engineVersion())
+	rec, err := newNetworkRecord(req, d.watch.engineVersion())
 	if err != nil {
 		return err
 	}
@@ -55,8 +55,8 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	}
 	undo.commit()
 	close(n.ready)
-	if d.wantsEngine(d.table.record(n)) {
-		d.table.background(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.askEngine(ctx, n) })
+	if d.asker.wants(d.table.record(n)) {
+		d.table.background(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.asker.ask(ctx, n) })
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (d *Driver) eraseInBackground(ctx context.Context, n *dockerNetwork, why er
 		why = errors.Join(why, err, d.store.Delete(kindNetwork, rec.ID))
 	}
 	if d.refused() == nil {
-		d.table.background(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.eraseLater(ctx, n) })
+		d.table.background(context.WithoutCancel(ctx), n, func(ctx context.Context) { d.restorer.eraseLater(ctx, n) })
 	}
 	return why
 }

@@ -3,6 +3,10 @@ package driver
 import (
 	"context"
 	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/driver/plane"
 )
 
 const (
@@ -11,19 +15,29 @@ const (
 	askTimeout = 5 * time.Second
 )
 
-// wantsEngine reports whether the engine is still to be asked about a network:
-// what it calls it, which is its default overlay and stands in the status document, and
-// from which ranges it hands out addresses.
-func (d *Driver) wantsEngine(rec networkRecord) bool {
-	return d.engine != nil && (rec.Name == "" || !rec.Named && rec.Overlay == "" || !rec.Ranged)
+// asker asks the engine for what it did not say in CreateNetwork, and has the plane and
+// the store follow that.
+type asker struct {
+	engine Engine // nil: nothing is asked
+	table  *table
+	plane  plane.Plane
+	store  Store
+	log    *logrus.Entry
 }
 
-// askEngine asks the engine what it did not tell in CreateNetwork.
-func (d *Driver) askEngine(ctx context.Context, n *dockerNetwork) {
-	d.nameOverlay(ctx, n)
-	d.learnRanges(ctx, n)
-	for pace := (backoff{first: freeEvery, limit: freeEvery}); d.table.networkState(n).apart != nil && pace.wait(ctx); {
-		d.nameOverlay(ctx, n)
+// wants reports whether the engine is still to be asked about a network:
+// what it calls it, which is its default overlay and stands in the status document, and
+// from which ranges it hands out addresses.
+func (a *asker) wants(rec networkRecord) bool {
+	return a.engine != nil && (rec.Name == "" || !rec.Named && rec.Overlay == "" || !rec.Ranged)
+}
+
+// ask asks about a network until the context ends or all is known.
+func (a *asker) ask(ctx context.Context, n *dockerNetwork) {
+	a.nameOverlay(ctx, n)
+	a.learnRanges(ctx, n)
+	for pace := (backoff{first: freeEvery, limit: freeEvery}); a.table.networkState(n).apart != nil && pace.wait(ctx); {
+		a.nameOverlay(ctx, n)
 	}
 }
 
@@ -33,9 +47,9 @@ const freeEvery = 5 * time.Second
 // nameOverlay finds out what Docker calls the network and joins the overlay of that
 // name. Until then, and while the name cannot be an overlay's or another network of this
 // engine uses that overlay, the network is of this engine alone.
-func (d *Driver) nameOverlay(ctx context.Context, n *dockerNetwork) {
-	rec := d.table.record(n)
-	log := d.log.WithField("network", rec.label())
+func (a *asker) nameOverlay(ctx context.Context, n *dockerNetwork) {
+	rec := a.table.record(n)
+	log := a.log.WithField("network", rec.label())
 	pace := backoff{first: askFirst, limit: askLimit}
 	name := rec.Name
 	for tries := 1; name == ""; tries++ {
@@ -43,7 +57,7 @@ func (d *Driver) nameOverlay(ctx context.Context, n *dockerNetwork) {
 			return
 		}
 		var err error
-		if name, err = d.askName(ctx, rec.ID); err != nil && ctx.Err() == nil {
+		if name, err = a.askName(ctx, rec.ID); err != nil && ctx.Err() == nil {
 			log = log.WithError(err)
 			if tries == quietTries {
 				log.Warn("the network's name is not known yet, so it stays local; asking on")
@@ -54,11 +68,11 @@ func (d *Driver) nameOverlay(ctx context.Context, n *dockerNetwork) {
 	}
 	pace = backoff{first: restoreFirst, limit: restoreLimit}
 	for {
-		err := d.adoptName(ctx, n, name)
+		err := a.adoptName(ctx, n, name)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		d.log.WithField("network", name).WithError(err).Warn("overlay not joined yet, trying again")
+		a.log.WithField("network", name).WithError(err).Warn("overlay not joined yet, trying again")
 		if !pace.wait(ctx) {
 			return
 		}
@@ -69,34 +83,34 @@ func (d *Driver) nameOverlay(ctx context.Context, n *dockerNetwork) {
 // hears of it: while it starts, it answers none.
 const quietTries = 8
 
-func (d *Driver) askName(ctx context.Context, id string) (string, error) {
+func (a *asker) askName(ctx context.Context, id string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return d.engine.NetworkName(ctx, id)
+	return a.engine.NetworkName(ctx, id)
 }
 
 // adoptName takes the name for the overlay, stores that, and tells the plane. After
 // an error it can be called again.
-func (d *Driver) adoptName(ctx context.Context, n *dockerNetwork, name string) error {
+func (a *asker) adoptName(ctx context.Context, n *dockerNetwork, name string) error {
 	if err := n.gate.Acquire(ctx, whole); err != nil {
 		return err
 	}
 	defer n.gate.Release(whole)
-	c, ok := d.table.setName(n, name)
+	c, ok := a.table.setName(n, name)
 	if !ok {
 		return nil
 	}
 	rec := c.after
 	if rec.Name != c.before.Name || rec.Overlay != c.before.Overlay {
-		if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
-			d.table.setRecord(n, c.before)
+		if err := a.store.Put(kindNetwork, rec.ID, rec); err != nil {
+			a.table.setRecord(n, c.before)
 			return err
 		}
 	}
 	if rec.Named {
 		return nil // in the overlay that its option names
 	}
-	log := d.log.WithField("network", name)
+	log := a.log.WithField("network", name)
 	if c.apart != nil {
 		if c.wasApart == nil || c.wasApart.Error() != c.apart.Error() {
 			log.WithError(c.apart).Warn("network stays local")
@@ -105,7 +119,7 @@ func (d *Driver) adoptName(ctx context.Context, n *dockerNetwork, name string) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if err := d.plane.SetOverlay(ctx, rec.ID, rec.Overlay); err != nil {
+	if err := a.plane.SetOverlay(ctx, rec.ID, rec.Overlay); err != nil {
 		return err
 	}
 	log.WithField("overlay", rec.Overlay).Info("network joins the overlay of its name")

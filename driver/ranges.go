@@ -37,19 +37,19 @@ func (e *DockerEngine) NetworkRanges(ctx context.Context, id string) ([]netip.Pr
 // learnRanges finds out from which ranges Docker hands out addresses on a network, and
 // tells the plane, which compares them with those of other sites. It serves a warning
 // only, so it goes on quietly.
-func (d *Driver) learnRanges(ctx context.Context, n *dockerNetwork) {
+func (a *asker) learnRanges(ctx context.Context, n *dockerNetwork) {
 	pace := backoff{first: askFirst, limit: askLimit}
 	for {
-		s := d.table.networkState(n)
+		s := a.table.networkState(n)
 		if s.gone || s.rec.Removed || s.rec.Ranged {
 			return
 		}
-		ranges, err := d.askRanges(ctx, s.rec.ID)
+		ranges, err := a.askRanges(ctx, s.rec.ID)
 		if err == nil {
-			err = d.adoptRanges(ctx, n, ranges)
+			err = a.adoptRanges(ctx, n, ranges)
 		}
 		if err != nil && ctx.Err() == nil {
-			d.log.WithField("network", s.rec.label()).WithError(err).Debug("the network's ranges are not known yet")
+			a.log.WithField("network", s.rec.label()).WithError(err).Debug("the network's ranges are not known yet")
 		}
 		if err != nil && !pace.wait(ctx) {
 			return
@@ -57,20 +57,20 @@ func (d *Driver) learnRanges(ctx context.Context, n *dockerNetwork) {
 	}
 }
 
-func (d *Driver) askRanges(ctx context.Context, id string) ([]netip.Prefix, error) {
+func (a *asker) askRanges(ctx context.Context, id string) ([]netip.Prefix, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return d.engine.NetworkRanges(ctx, id)
+	return a.engine.NetworkRanges(ctx, id)
 }
 
 // adoptRanges tells the plane the ranges of a network and stores them. After an error
 // it can be called again.
-func (d *Driver) adoptRanges(ctx context.Context, n *dockerNetwork, ranges []netip.Prefix) error {
+func (a *asker) adoptRanges(ctx context.Context, n *dockerNetwork, ranges []netip.Prefix) error {
 	if err := n.gate.Acquire(ctx, whole); err != nil {
 		return err
 	}
 	defer n.gate.Release(whole)
-	s := d.table.networkState(n)
+	s := a.table.networkState(n)
 	if s.gone || s.rec.Removed {
 		return nil
 	}
@@ -78,12 +78,12 @@ func (d *Driver) adoptRanges(ctx context.Context, n *dockerNetwork, ranges []net
 	rec.Ranges, rec.Ranged = ranges, true
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if err := d.plane.SetRanges(ctx, rec.ID, rec.Ranges); err != nil {
+	if err := a.plane.SetRanges(ctx, rec.ID, rec.Ranges); err != nil {
 		return err
 	}
-	if err := d.store.Put(kindNetwork, rec.ID, rec); err != nil {
+	if err := a.store.Put(kindNetwork, rec.ID, rec); err != nil {
 		return err
 	}
-	d.table.setRecord(n, rec)
+	a.table.setRecord(n, rec)
 	return nil
 }

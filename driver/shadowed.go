@@ -39,22 +39,22 @@ func shadowed(names, plugins []string) []string {
 
 // learnShadowed finds out which names do not work. While Docker does not tell, what it
 // said last stands.
-func (d *Driver) learnShadowed(ctx context.Context) {
+func (w *engineWatch) learnShadowed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	plugins, err := d.engine.Plugins(ctx)
+	plugins, err := w.engine.Plugins(ctx)
 	if err != nil {
-		d.log.WithError(err).Debug("Docker's plugins are not known")
+		w.log.WithError(err).Debug("Docker's plugins are not known")
 		return
 	}
-	now := shadowed(d.names, plugins)
-	d.mu.Lock()
-	before := d.shadowed
-	d.shadowed = now
-	d.mu.Unlock()
+	now := shadowed(w.names, plugins)
+	w.mu.Lock()
+	before := w.shadowed
+	w.shadowed = now
+	w.mu.Unlock()
 	for _, sentence := range now {
 		if !slices.Contains(before, sentence) {
-			d.log.Error(sentence)
+			w.log.Error(sentence)
 		}
 	}
 }
