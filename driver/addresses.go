@@ -9,15 +9,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 )
 
 // parsePools returns the subnets that Docker's address management gave a network.
 // Docker's null driver gives none, or the whole of the address space.
-func parsePools(v4, v6 []*network.IPAMData) ([]netip.Prefix, error) {
+func parsePools(v4, v6 []*docker.IPAMData) ([]netip.Prefix, error) {
 	var subnets []netip.Prefix
 	for _, family := range []struct {
-		pools []*network.IPAMData
+		pools []*docker.IPAMData
 		is4   bool
 	}{{v4, true}, {v6, false}} {
 		for _, data := range family.pools {
@@ -42,7 +42,7 @@ func parsePools(v4, v6 []*network.IPAMData) ([]netip.Prefix, error) {
 // parseGateways returns the gateways that Docker's address management keeps in the
 // subnets of a network: no container of Docker's gets such an address. Docker's null driver
 // gives none, or 0.0.0.0.
-func parseGateways(v4, v6 []*network.IPAMData) ([]netip.Addr, error) {
+func parseGateways(v4, v6 []*docker.IPAMData) ([]netip.Addr, error) {
 	var gateways []netip.Addr
 	for _, data := range slices.Concat(v4, v6) {
 		if data == nil || data.Gateway == "" {
@@ -69,7 +69,7 @@ func isGateway(a netip.Addr) bool {
 
 // parseAddresses returns the addresses Docker gave an endpoint: none, or one of a
 // family, each inside one of the network's subnets.
-func parseAddresses(i *network.EndpointInterface, subnets []netip.Prefix) ([]netip.Addr, error) {
+func parseAddresses(i *docker.EndpointInterface, subnets []netip.Prefix) ([]netip.Addr, error) {
 	var addrs []netip.Addr
 	for _, family := range []struct {
 		text string

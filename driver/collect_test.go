@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 	"github.com/google/go-cmp/cmp"
 
 	"evio/driver"
@@ -54,11 +54,11 @@ func forgotten(t *testing.T, prepare func(*rig), f func(*testing.T, *rig, *drive
 // attach does what Docker does for a container, and lists its endpoint thereafter.
 func attach(t *testing.T, r *rig, d *driver.Driver, networkID, id string) {
 	t.Helper()
-	if _, err := d.CreateEndpoint(t.Context(), &network.CreateEndpointRequest{NetworkID: networkID, EndpointID: id}); err != nil {
+	if _, err := d.CreateEndpoint(t.Context(), &docker.CreateEndpointRequest{NetworkID: networkID, EndpointID: id}); err != nil {
 		t.Fatal(err)
 	}
 	r.engine.Endpoint(networkID, id)
-	if _, err := d.Join(t.Context(), &network.JoinRequest{NetworkID: networkID, EndpointID: id}); err != nil {
+	if _, err := d.Join(t.Context(), &docker.JoinRequest{NetworkID: networkID, EndpointID: id}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -154,7 +154,7 @@ func TestCallBeforeCollection(t *testing.T) {
 					if call.Op != "RemoveNetwork" || call.Network != net1 || call.Done {
 						return nil
 					}
-					_, err := r.driver.Join(ctx, &network.JoinRequest{NetworkID: net2, EndpointID: ep1})
+					_, err := r.driver.Join(ctx, &docker.JoinRequest{NetworkID: net2, EndpointID: ep1})
 					return err
 				}
 			}, func(t *testing.T, r *rig, d *driver.Driver) {

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 
 	"evio/driver"
 	"evio/driver/collector"
@@ -78,7 +78,7 @@ func TestSlowEngine(t *testing.T) {
 		}
 	}, func(t *testing.T, _ *rig, d *driver.Driver) {
 		<-time.After(30 * time.Second) // in the second look
-		if _, err := d.Join(t.Context(), &network.JoinRequest{NetworkID: net2, EndpointID: ep1}); err != nil {
+		if _, err := d.Join(t.Context(), &docker.JoinRequest{NetworkID: net2, EndpointID: ep1}); err != nil {
 			t.Error(err)
 		}
 		<-time.After(20 * time.Second)

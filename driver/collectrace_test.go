@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 
 	"evio/driver"
 )
@@ -46,7 +46,7 @@ func TestCollectBesideCalls(t *testing.T) {
 					dropped.Add(1)
 					continue
 				}
-				if err := d.DeleteNetwork(t.Context(), &network.DeleteNetworkRequest{NetworkID: id}); err != nil {
+				if err := d.DeleteNetwork(t.Context(), &docker.DeleteNetworkRequest{NetworkID: id}); err != nil {
 					t.Error(err)
 				}
 				r.engine.Forget(id)
@@ -74,10 +74,10 @@ func live(ctx context.Context, r *rig, d *driver.Driver, id string) error {
 	stays, goes := id+"-stays", id+"-goes"
 	for _, e := range []string{stays, goes} {
 		r.engine.Endpoint(id, e)
-		if _, err := d.CreateEndpoint(ctx, &network.CreateEndpointRequest{NetworkID: id, EndpointID: e}); err != nil {
+		if _, err := d.CreateEndpoint(ctx, &docker.CreateEndpointRequest{NetworkID: id, EndpointID: e}); err != nil {
 			return err
 		}
-		if _, err := d.Join(ctx, &network.JoinRequest{NetworkID: id, EndpointID: e}); err != nil {
+		if _, err := d.Join(ctx, &docker.JoinRequest{NetworkID: id, EndpointID: e}); err != nil {
 			return err
 		}
 	}
@@ -85,10 +85,10 @@ func live(ctx context.Context, r *rig, d *driver.Driver, id string) error {
 	if _, ok := r.plane.Endpoint(id, stays); !ok {
 		return fmt.Errorf("endpoint %s was collected though Docker lists it", stays)
 	}
-	if err := d.Leave(ctx, &network.LeaveRequest{NetworkID: id, EndpointID: stays}); err != nil {
+	if err := d.Leave(ctx, &docker.LeaveRequest{NetworkID: id, EndpointID: stays}); err != nil {
 		return err
 	}
-	if _, err := d.Join(ctx, &network.JoinRequest{NetworkID: id, EndpointID: stays}); err != nil {
+	if _, err := d.Join(ctx, &docker.JoinRequest{NetworkID: id, EndpointID: stays}); err != nil {
 		return err
 	}
 	for _, n := range d.Networks() {

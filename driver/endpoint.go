@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 )
 
 // CreateEndpoint notes what a container will have on a network. The plane is asked
 // whether another engine has it, and hears of the endpoint in Join. The answer holds a MAC address if Docker gave none, and nothing else:
 // Docker refuses to have its own choices repeated.
-func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpointRequest) (*network.CreateEndpointResponse, error) {
+func (d *Driver) CreateEndpoint(ctx context.Context, req *docker.CreateEndpointRequest) (*docker.CreateEndpointResponse, error) {
 	if err := errors.Join(checkID("network", req.NetworkID), checkID("endpoint", req.EndpointID)); err != nil {
 		return nil, err
 	}
@@ -34,9 +34,9 @@ func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpoint
 		return nil, fmt.Errorf("network %s: %w", netRec.label(), err)
 	}
 	rec.IfName = ifName
-	resp := &network.CreateEndpointResponse{}
+	resp := &docker.CreateEndpointResponse{}
 	if !rec.Given {
-		resp.Interface = &network.EndpointInterface{MacAddress: rec.MAC.String()}
+		resp.Interface = &docker.EndpointInterface{MacAddress: rec.MAC.String()}
 	}
 	e, err := d.reserveEndpoint(ctx, n, rec)
 	if err != nil {
@@ -65,10 +65,10 @@ func (d *Driver) CreateEndpoint(ctx context.Context, req *network.CreateEndpoint
 	return resp, nil
 }
 
-func (d *Driver) newEndpointRecord(req *network.CreateEndpointRequest, n *networkRecord) (endpointRecord, error) {
+func (d *Driver) newEndpointRecord(req *docker.CreateEndpointRequest, n *networkRecord) (endpointRecord, error) {
 	iface := req.Interface
 	if iface == nil {
-		iface = &network.EndpointInterface{}
+		iface = &docker.EndpointInterface{}
 	}
 	addrs, err := parseAddresses(iface, n.Subnets)
 	if err != nil {
@@ -156,7 +156,7 @@ func (d *Driver) awaitNoLink(ctx context.Context, name string) {
 }
 
 // DeleteEndpoint forgets an endpoint, also one that was joined and never left.
-func (d *Driver) DeleteEndpoint(ctx context.Context, req *network.DeleteEndpointRequest) error {
+func (d *Driver) DeleteEndpoint(ctx context.Context, req *docker.DeleteEndpointRequest) error {
 	n, e, leave, err := d.table.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
 	if errors.Is(err, errUnknown) {
 		host, _ := vethNames(d.engineID, req.EndpointID)
@@ -184,8 +184,8 @@ func (d *Driver) eraseEndpoint(ctx context.Context, n *dockerNetwork, e *dockerE
 
 // EndpointOperInfo tells what evio made of an endpoint. Docker asks it when it
 // lists containers, so an unknown endpoint is no error.
-func (d *Driver) EndpointOperInfo(ctx context.Context, req *network.InfoRequest) (*network.InfoResponse, error) {
-	resp := &network.InfoResponse{Value: map[string]string{}}
+func (d *Driver) EndpointOperInfo(ctx context.Context, req *docker.InfoRequest) (*docker.InfoResponse, error) {
+	resp := &docker.InfoResponse{Value: map[string]string{}}
 	if err := d.table.waitLoaded(ctx); err != nil {
 		return nil, err
 	}

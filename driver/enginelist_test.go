@@ -45,7 +45,7 @@ func TestDockerEngineLists(t *testing.T) {
 		},
 		Endpoints: map[string]bool{"joining": true, "joined": true, "elsewhere": true, "hidden": true},
 	}
-	engine, change := docker(t, answers)
+	engine, change := fakeDocker(t, answers)
 	got, err := engine.List(t.Context(), []string{"n", "not Docker's"})
 	if err != nil {
 		t.Fatal(err)
@@ -68,9 +68,9 @@ func TestDockerEngineLists(t *testing.T) {
 	}
 }
 
-// docker serves answers by path, which the function it returns changes; an empty one
+// fakeDocker serves answers by path, which the function it returns changes; an empty one
 // is an error of the engine.
-func docker(t *testing.T, answers map[string]string) (*driver.DockerEngine, func(path, answer string)) {
+func fakeDocker(t *testing.T, answers map[string]string) (*driver.DockerEngine, func(path, answer string)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "docker.sock")
 	l, err := socket.Listen(path)

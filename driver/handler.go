@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 	"github.com/docker/go-plugins-helpers/sdk"
 	"github.com/sirupsen/logrus"
 )
@@ -40,7 +40,7 @@ func (d *Driver) newHandler() sdk.Handler {
 	h := sdk.NewHandler(manifest)
 	h.HandleFunc("/NetworkDriver.GetCapabilities", handle(d, "GetCapabilities", callTimeout, true, d.getCapabilities))
 	h.HandleFunc("/NetworkDriver.AllocateNetwork", handle(d, "AllocateNetwork", callTimeout, false, d.AllocateNetwork))
-	h.HandleFunc("/NetworkDriver.FreeNetwork", handle(d, "FreeNetwork", callTimeout, false, nothing[network.FreeNetworkRequest]))
+	h.HandleFunc("/NetworkDriver.FreeNetwork", handle(d, "FreeNetwork", callTimeout, false, nothing[docker.FreeNetworkRequest]))
 	h.HandleFunc("/NetworkDriver.CreateNetwork", handle(d, "CreateNetwork", createNetworkTimeout, false, noReply(d.CreateNetwork)))
 	h.HandleFunc("/NetworkDriver.DeleteNetwork", handle(d, "DeleteNetwork", callTimeout, false, noReply(d.DeleteNetwork)))
 	h.HandleFunc("/NetworkDriver.CreateEndpoint", handle(d, "CreateEndpoint", callTimeout, false, d.CreateEndpoint))
@@ -48,12 +48,12 @@ func (d *Driver) newHandler() sdk.Handler {
 	h.HandleFunc("/NetworkDriver.EndpointOperInfo", handle(d, "EndpointOperInfo", callTimeout, false, d.EndpointOperInfo))
 	h.HandleFunc("/NetworkDriver.Join", handle(d, "Join", joinTimeout, false, d.Join))
 	h.HandleFunc("/NetworkDriver.Leave", handle(d, "Leave", callTimeout, false, noReply(d.Leave)))
-	h.HandleFunc("/NetworkDriver.DiscoverNew", handle(d, "DiscoverNew", callTimeout, false, nothing[network.DiscoveryNotification]))
-	h.HandleFunc("/NetworkDriver.DiscoverDelete", handle(d, "DiscoverDelete", callTimeout, false, nothing[network.DiscoveryNotification]))
+	h.HandleFunc("/NetworkDriver.DiscoverNew", handle(d, "DiscoverNew", callTimeout, false, nothing[docker.DiscoveryNotification]))
+	h.HandleFunc("/NetworkDriver.DiscoverDelete", handle(d, "DiscoverDelete", callTimeout, false, nothing[docker.DiscoveryNotification]))
 	h.HandleFunc("/NetworkDriver.ProgramExternalConnectivity",
-		handle(d, "ProgramExternalConnectivity", callTimeout, false, nothing[network.ProgramExternalConnectivityRequest]))
+		handle(d, "ProgramExternalConnectivity", callTimeout, false, nothing[docker.ProgramExternalConnectivityRequest]))
 	h.HandleFunc("/NetworkDriver.RevokeExternalConnectivity",
-		handle(d, "RevokeExternalConnectivity", callTimeout, false, nothing[network.RevokeExternalConnectivityRequest]))
+		handle(d, "RevokeExternalConnectivity", callTimeout, false, nothing[docker.RevokeExternalConnectivityRequest]))
 	return h
 }
 
@@ -68,23 +68,23 @@ func noReply[Req any](call func(context.Context, *Req) error) func(context.Conte
 
 // getCapabilities is what an engine asks when it starts, and all that it asks if its
 // containers have outlived it.
-func (d *Driver) getCapabilities(context.Context, *empty) (network.CapabilitiesResponse, error) {
+func (d *Driver) getCapabilities(context.Context, *empty) (docker.CapabilitiesResponse, error) {
 	d.watch.forgetVersion()
 	select {
 	case d.watch.activity <- struct{}{}:
 	default:
 	}
-	return network.CapabilitiesResponse{Scope: network.LocalScope, ConnectivityScope: network.GlobalScope}, nil
+	return docker.CapabilitiesResponse{Scope: docker.LocalScope, ConnectivityScope: docker.GlobalScope}, nil
 }
 
 // AllocateNetwork returns the options it was given: in a swarm they replace the
 // user's.
-func (d *Driver) AllocateNetwork(_ context.Context, req *network.AllocateNetworkRequest) (*network.AllocateNetworkResponse, error) {
+func (d *Driver) AllocateNetwork(_ context.Context, req *docker.AllocateNetworkRequest) (*docker.AllocateNetworkResponse, error) {
 	options := req.Options
 	if options == nil {
 		options = map[string]string{}
 	}
-	return &network.AllocateNetworkResponse{Options: options}, nil
+	return &docker.AllocateNetworkResponse{Options: options}, nil
 }
 
 // handle is the way of every call: read, count in, call with a deadline and with
@@ -98,7 +98,7 @@ func handle[Req, Resp any](d *Driver, method string, limit time.Duration, emptyB
 		var req Req
 		ids, err := decode(w, r, emptyBody, &req)
 		if !d.calls.enter() {
-			reply(w, http.StatusServiceUnavailable, network.NewErrorResponse("evio is stopping: try again when it runs"))
+			reply(w, http.StatusServiceUnavailable, docker.NewErrorResponse("evio is stopping: try again when it runs"))
 			return
 		}
 		began := time.Now()
@@ -107,7 +107,7 @@ func handle[Req, Resp any](d *Driver, method string, limit time.Duration, emptyB
 		if err != nil {
 			code = http.StatusBadRequest
 			err = fmt.Errorf("%s: %w", method, err)
-			reply(w, code, network.NewErrorResponse(sentence(err)))
+			reply(w, code, docker.NewErrorResponse(sentence(err)))
 			d.logCall(method, ids, time.Since(began), err)
 			return
 		}
@@ -116,7 +116,7 @@ func handle[Req, Resp any](d *Driver, method string, limit time.Duration, emptyB
 		resp, err := guarded(ctx, d.log, method, &req, call)
 		if err != nil {
 			code = http.StatusInternalServerError
-			reply(w, code, network.NewErrorResponse(sentence(err)))
+			reply(w, code, docker.NewErrorResponse(sentence(err)))
 		} else {
 			reply(w, code, resp)
 		}

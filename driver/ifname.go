@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 )
 
 const (
@@ -19,10 +19,10 @@ const (
 // driver answers with. Older ones take the prefix alone and number by themselves.
 var takesNames = engineVersion{major: 29, minor: 8}
 
-// JoinResponse is network.JoinResponse with the name of the interface that engines take
+// JoinResponse is docker.JoinResponse with the name of the interface that engines take
 // since 29.8 and that the package does not have.
 type JoinResponse struct {
-	network.JoinResponse
+	docker.JoinResponse
 	InterfaceName InterfaceName
 }
 

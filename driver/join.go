@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 
 	"evio/driver/plane"
 )
 
 // Join attaches a container: when it returns, an interface that Docker can move
 // into the sandbox is there and its peer is on the bridge.
-func (d *Driver) Join(ctx context.Context, req *network.JoinRequest) (*JoinResponse, error) {
+func (d *Driver) Join(ctx context.Context, req *docker.JoinRequest) (*JoinResponse, error) {
 	if err := d.refused(); err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (d *Driver) joinable(ctx context.Context, networkID string) error {
 }
 
 // Leave detaches a container.
-func (d *Driver) Leave(ctx context.Context, req *network.LeaveRequest) error {
+func (d *Driver) Leave(ctx context.Context, req *docker.LeaveRequest) error {
 	n, e, leave, err := d.table.enterEndpoint(ctx, req.NetworkID, req.EndpointID)
 	if errors.Is(err, errUnknown) {
 		return nil

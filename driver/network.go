@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 
 	"evio/driver/plane"
 )
 
 // CreateNetwork makes a network. The same request again succeeds; a request that
 // fails leaves nothing.
-func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRequest) error {
+func (d *Driver) CreateNetwork(ctx context.Context, req *docker.CreateNetworkRequest) error {
 	if err := d.refused(); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (d *Driver) CreateNetwork(ctx context.Context, req *network.CreateNetworkRe
 	return nil
 }
 
-func newNetworkRecord(req *network.CreateNetworkRequest, engine engineVersion) (networkRecord, error) {
+func newNetworkRecord(req *docker.CreateNetworkRequest, engine engineVersion) (networkRecord, error) {
 	if err := checkID("network", req.NetworkID); err != nil {
 		return networkRecord{}, err
 	}
@@ -100,7 +100,7 @@ func newNetworkRecord(req *network.CreateNetworkRequest, engine engineVersion) (
 // forgets the network whatever the answer is, so its overlay and ID are free from
 // now on, and what cannot be removed at once is removed in the background, also
 // after a restart.
-func (d *Driver) DeleteNetwork(ctx context.Context, req *network.DeleteNetworkRequest) error {
+func (d *Driver) DeleteNetwork(ctx context.Context, req *docker.DeleteNetworkRequest) error {
 	n, leave, err := d.table.enter(ctx, req.NetworkID, whole)
 	if errors.Is(err, errUnknown) {
 		return d.deleteUnknown(ctx, req.NetworkID)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 	"github.com/google/go-cmp/cmp"
 
 	"evio/driver/plane"
@@ -103,12 +103,12 @@ func TestOptions(t *testing.T) {
 func TestMTUWithIPv6(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		req  network.CreateNetworkRequest
+		req  docker.CreateNetworkRequest
 		ok   bool
 	}{
-		{"pool", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "fd00::/64"}}}, false},
-		{"switch", network.CreateNetworkRequest{Options: map[string]any{keyIPv6: true}}, false},
-		{"IPv4 alone", network.CreateNetworkRequest{}, true},
+		{"pool", docker.CreateNetworkRequest{IPv6Data: []*docker.IPAMData{{Pool: "fd00::/64"}}}, false},
+		{"switch", docker.CreateNetworkRequest{Options: map[string]any{keyIPv6: true}}, false},
+		{"IPv4 alone", docker.CreateNetworkRequest{}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.req.NetworkID = "n"
@@ -132,10 +132,10 @@ func TestMTUWithIPv6(t *testing.T) {
 // A network without addresses of Docker's is of no use where these are all that a
 // container may have.
 func TestStrictNeedsAddresses(t *testing.T) {
-	null := []*network.IPAMData{{AddressSpace: "null", Pool: "0.0.0.0/0", Gateway: "0.0.0.0/0"}}
-	pool := []*network.IPAMData{{Pool: "10.9.0.0/24", Gateway: "10.9.0.1/24"}}
-	for guard, data := range map[string][]*network.IPAMData{plane.GuardStrict: pool, plane.GuardClaim: null, plane.GuardOpen: null} {
-		req := network.CreateNetworkRequest{NetworkID: "n", IPv4Data: data, Options: map[string]any{keyGeneric: map[string]any{optionGuard: guard}}}
+	null := []*docker.IPAMData{{AddressSpace: "null", Pool: "0.0.0.0/0", Gateway: "0.0.0.0/0"}}
+	pool := []*docker.IPAMData{{Pool: "10.9.0.0/24", Gateway: "10.9.0.1/24"}}
+	for guard, data := range map[string][]*docker.IPAMData{plane.GuardStrict: pool, plane.GuardClaim: null, plane.GuardOpen: null} {
+		req := docker.CreateNetworkRequest{NetworkID: "n", IPv4Data: data, Options: map[string]any{keyGeneric: map[string]any{optionGuard: guard}}}
 		if rec, err := newNetworkRecord(&req, engineVersion{}); err != nil || rec.Guard != guard {
 			t.Errorf("%s: %+v, %v", guard, rec, err)
 		}
@@ -149,16 +149,16 @@ func TestStrictNeedsAddresses(t *testing.T) {
 func TestPools(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		req  network.CreateNetworkRequest
+		req  docker.CreateNetworkRequest
 		err  string
 	}{
-		{"no prefix", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{{Pool: "10.0.0.1"}}}, "10.0.0.1"},
-		{"wrong family", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{{Pool: "fd00::/64"}}}, "family"},
-		{"wrong family 6", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "10.0.0.0/8"}}}, "family"},
-		{"mapped", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "::ffff:10.0.0.0/104"}}}, "family"},
-		{"gateway without prefix", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{{Pool: "10.0.0.0/8", Gateway: "10.0.0.1"}}}, "--gateway"},
-		{"gateway of many", network.CreateNetworkRequest{IPv6Data: []*network.IPAMData{{Pool: "fd00::/64", Gateway: "ff02::1/64"}}}, "--gateway"},
-		{"null entry", network.CreateNetworkRequest{IPv4Data: []*network.IPAMData{nil, {}}}, ""},
+		{"no prefix", docker.CreateNetworkRequest{IPv4Data: []*docker.IPAMData{{Pool: "10.0.0.1"}}}, "10.0.0.1"},
+		{"wrong family", docker.CreateNetworkRequest{IPv4Data: []*docker.IPAMData{{Pool: "fd00::/64"}}}, "family"},
+		{"wrong family 6", docker.CreateNetworkRequest{IPv6Data: []*docker.IPAMData{{Pool: "10.0.0.0/8"}}}, "family"},
+		{"mapped", docker.CreateNetworkRequest{IPv6Data: []*docker.IPAMData{{Pool: "::ffff:10.0.0.0/104"}}}, "family"},
+		{"gateway without prefix", docker.CreateNetworkRequest{IPv4Data: []*docker.IPAMData{{Pool: "10.0.0.0/8", Gateway: "10.0.0.1"}}}, "--gateway"},
+		{"gateway of many", docker.CreateNetworkRequest{IPv6Data: []*docker.IPAMData{{Pool: "fd00::/64", Gateway: "ff02::1/64"}}}, "--gateway"},
+		{"null entry", docker.CreateNetworkRequest{IPv4Data: []*docker.IPAMData{nil, {}}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := parsePools(c.req.IPv4Data, c.req.IPv6Data)
@@ -175,10 +175,10 @@ func TestPools(t *testing.T) {
 // TestGateways: Docker says the gateway of each subnet, and it is in the record and in
 // what the plane gets, also after a restart.
 func TestGateways(t *testing.T) {
-	req := network.CreateNetworkRequest{
+	req := docker.CreateNetworkRequest{
 		NetworkID: "n",
-		IPv4Data:  []*network.IPAMData{{Pool: "10.9.0.0/24", Gateway: "10.9.0.1/24"}, nil, {Pool: "10.10.0.0/24"}},
-		IPv6Data:  []*network.IPAMData{{Pool: "fd00::/64", Gateway: "fd00::1/64"}, {Pool: "fd00::/64", Gateway: "fd00::1/64"}},
+		IPv4Data:  []*docker.IPAMData{{Pool: "10.9.0.0/24", Gateway: "10.9.0.1/24"}, nil, {Pool: "10.10.0.0/24"}},
+		IPv6Data:  []*docker.IPAMData{{Pool: "fd00::/64", Gateway: "fd00::1/64"}, {Pool: "fd00::/64", Gateway: "fd00::1/64"}},
 	}
 	want := []netip.Addr{netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("fd00::1")}
 	rec, err := newNetworkRecord(&req, engineVersion{})

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 
 	"evio/driver"
 	"evio/driver/drivertest"
@@ -116,7 +116,7 @@ func TestTakenOverlayBecomesFree(t *testing.T) {
 		d := r.prepare()
 		d.Start(t.Context())
 		r.engine.Name(net1, "other")
-		if err := d.CreateNetwork(t.Context(), &network.CreateNetworkRequest{
+		if err := d.CreateNetwork(t.Context(), &docker.CreateNetworkRequest{
 			NetworkID: net1, Options: map[string]any{"com.docker.network.generic": map[string]any{"evio.overlay": "blue"}},
 		}); err != nil {
 			t.Fatal(err)
@@ -135,7 +135,7 @@ func TestTakenOverlayBecomesFree(t *testing.T) {
 		if told != 1 {
 			t.Errorf("logged %d times", told)
 		}
-		if err := d.DeleteNetwork(t.Context(), &network.DeleteNetworkRequest{NetworkID: net1}); err != nil {
+		if err := d.DeleteNetwork(t.Context(), &docker.DeleteNetworkRequest{NetworkID: net1}); err != nil {
 			t.Error(err)
 		}
 		<-time.After(10 * time.Second)
@@ -207,7 +207,7 @@ func TestQuestionsEndWithTheNetwork(t *testing.T) {
 		create(t, d, net1)
 		create(t, d, net2)
 		<-time.After(time.Second)
-		if err := d.DeleteNetwork(t.Context(), &network.DeleteNetworkRequest{NetworkID: net1}); err != nil {
+		if err := d.DeleteNetwork(t.Context(), &docker.DeleteNetworkRequest{NetworkID: net1}); err != nil {
 			t.Error(err)
 		}
 		if err := d.Close(t.Context()); err != nil {
@@ -221,8 +221,8 @@ func TestQuestionsEndWithTheNetwork(t *testing.T) {
 	})
 }
 
-func networkRequest(id string) *network.CreateNetworkRequest {
-	return &network.CreateNetworkRequest{NetworkID: id}
+func networkRequest(id string) *docker.CreateNetworkRequest {
+	return &docker.CreateNetworkRequest{NetworkID: id}
 }
 
 func create(t *testing.T, d *driver.Driver, id string) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 	"pgregory.net/rapid"
 
 	"evio/driver/plane"
@@ -134,7 +134,7 @@ func FuzzEndpointOptions(f *testing.F) {
 	d := &Driver{engineID: "engine"}
 	n := networkRecord{ID: "n", Gateway: plane.GatewayDocker, Encryption: plane.EncryptionRequired, Guard: plane.GuardClaim, MTU: defaultMTU}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var req network.CreateEndpointRequest
+		var req docker.CreateEndpointRequest
 		if json.Unmarshal(body, &req) != nil || checkID("endpoint", req.EndpointID) != nil {
 			return
 		}

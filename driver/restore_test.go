@@ -17,7 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/docker/go-plugins-helpers/network"
+	docker "github.com/docker/go-plugins-helpers/network"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -176,7 +176,7 @@ func TestStoreThatCannotBeRead(t *testing.T) {
 	}
 	d := r.driver
 	d.Start(t.Context())
-	err := d.CreateNetwork(t.Context(), &network.CreateNetworkRequest{NetworkID: net1})
+	err := d.CreateNetwork(t.Context(), &docker.CreateNetworkRequest{NetworkID: net1})
 	if err == nil || !strings.Contains(err.Error(), "load stored networks") {
 		t.Errorf("error %v", err)
 	}
@@ -210,15 +210,15 @@ func TestSwitchComesLate(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err := d.Join(ctx, &network.JoinRequest{NetworkID: net1, EndpointID: ep2})
+		_, err := d.Join(ctx, &docker.JoinRequest{NetworkID: net1, EndpointID: ep2})
 		if !errors.Is(err, errSwitch) || time.Since(began) != 10*time.Second {
 			t.Errorf("join: %v after %v", err, time.Since(began))
 		}
 		// What removes does not wait.
 		began = time.Now()
 		for _, err := range []error{
-			d.Leave(t.Context(), &network.LeaveRequest{NetworkID: net1, EndpointID: ep1}),
-			d.DeleteEndpoint(t.Context(), &network.DeleteEndpointRequest{NetworkID: net1, EndpointID: ep1}),
+			d.Leave(t.Context(), &docker.LeaveRequest{NetworkID: net1, EndpointID: ep1}),
+			d.DeleteEndpoint(t.Context(), &docker.DeleteEndpointRequest{NetworkID: net1, EndpointID: ep1}),
 		} {
 			if err != nil {
 				t.Error(err)
@@ -232,7 +232,7 @@ func TestSwitchComesLate(t *testing.T) {
 		}
 		joined := make(chan error, 1)
 		go func() {
-			_, err := d.Join(t.Context(), &network.JoinRequest{NetworkID: net1, EndpointID: ep2})
+			_, err := d.Join(t.Context(), &docker.JoinRequest{NetworkID: net1, EndpointID: ep2})
 			joined <- err
 		}()
 		up.Store(true)
@@ -256,17 +256,17 @@ func seed(t *testing.T, r *rig) {
 	t.Helper()
 	d := r.driver
 	d.Start(t.Context())
-	if err := d.CreateNetwork(t.Context(), &network.CreateNetworkRequest{
+	if err := d.CreateNetwork(t.Context(), &docker.CreateNetworkRequest{
 		NetworkID: net1, Options: map[string]any{"com.docker.network.generic": map[string]any{"evio.overlay": "t1"}},
 	}); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{ep1, ep2} {
-		if _, err := d.CreateEndpoint(t.Context(), &network.CreateEndpointRequest{NetworkID: net1, EndpointID: id}); err != nil {
+		if _, err := d.CreateEndpoint(t.Context(), &docker.CreateEndpointRequest{NetworkID: net1, EndpointID: id}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := d.Join(t.Context(), &network.JoinRequest{NetworkID: net1, EndpointID: ep1}); err != nil {
+	if _, err := d.Join(t.Context(), &docker.JoinRequest{NetworkID: net1, EndpointID: ep1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Close(t.Context()); err != nil {
@@ -292,7 +292,7 @@ func TestLeaveDuringRestore(t *testing.T) {
 		d := r.prepare()
 		d.Start(t.Context())
 		synctest.Wait()
-		if err := d.Leave(t.Context(), &network.LeaveRequest{NetworkID: net1, EndpointID: ep1}); err != nil {
+		if err := d.Leave(t.Context(), &docker.LeaveRequest{NetworkID: net1, EndpointID: ep1}); err != nil {
 			t.Error(err)
 		}
 		close(proceed)
@@ -355,7 +355,7 @@ func TestRemovalDuringRestore(t *testing.T) {
 		d := r.prepare()
 		d.Start(t.Context())
 		synctest.Wait()
-		if err := d.DeleteNetwork(t.Context(), &network.DeleteNetworkRequest{NetworkID: net1}); err != nil {
+		if err := d.DeleteNetwork(t.Context(), &docker.DeleteNetworkRequest{NetworkID: net1}); err != nil {
 			t.Error(err)
 		}
 		r.wantSizes(0, 0, 0)
@@ -382,7 +382,7 @@ func TestAdoptionIsRepeated(t *testing.T) {
 		d := r.prepare()
 		d.Start(t.Context())
 		synctest.Wait()
-		if _, err := d.Join(t.Context(), &network.JoinRequest{NetworkID: net1, EndpointID: ep2}); err != nil {
+		if _, err := d.Join(t.Context(), &docker.JoinRequest{NetworkID: net1, EndpointID: ep2}); err != nil {
 			t.Errorf("join beside: %v", err)
 		}
 		<-time.After(time.Minute) // of the bubble
@@ -401,7 +401,7 @@ func TestSocketFirst(t *testing.T) {
 	d := r.prepare()
 	created := make(chan error, 1)
 	go func() {
-		created <- d.CreateNetwork(t.Context(), &network.CreateNetworkRequest{NetworkID: net1})
+		created <- d.CreateNetwork(t.Context(), &docker.CreateNetworkRequest{NetworkID: net1})
 	}()
 	d.Start(t.Context())
 	if err := <-created; err != nil {
