@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"evio/driver/spelling"
+	"evio/internal/suggest"
 )
 
 // aliases are what users call things that evio or Docker calls otherwise, or that are no
@@ -67,7 +67,7 @@ func lastWord(key string) string {
 
 // meant returns what an unknown option most likely means.
 func meant(key string, names []string, tables ...map[string]string) (string, bool) {
-	if near, ok := spelling.Nearest(key, names); ok {
+	if near, ok := suggest.Nearest(key, names); ok {
 		return near, true
 	}
 	for _, table := range tables {

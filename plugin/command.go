@@ -12,8 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"evio/driver/spelling"
 	"evio/driver/status"
+	"evio/internal/suggest"
 	"evio/overlay/member"
 	"evio/plugin/config"
 	"evio/plugin/view"
@@ -109,7 +109,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 
 // meant asks whether a mistyped word is one of the given ones, for a sentence that goes on.
 func meant(word string, known []string) string {
-	if near, ok := spelling.Nearest(word, known); ok {
+	if near, ok := suggest.Nearest(word, known); ok {
 		return "did you mean " + near + "? "
 	}
 	return ""

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"evio/driver/spelling"
+	"evio/internal/suggest"
 )
 
 // maxSize bounds the configuration file, in bytes.
@@ -188,7 +188,7 @@ func (w *walker) object(t reflect.Type, path string) {
 // unknown notes a name that is no setting's, and which one it most likely means.
 func (w *walker) unknown(at, name string, known []string) {
 	meant := ";"
-	near, ok := spelling.Nearest(name, known)
+	near, ok := suggest.Nearest(name, known)
 	if file := name + "_file"; !ok && slices.Contains(known, file) {
 		near, ok = file, true // secrets are in files of their own
 	}

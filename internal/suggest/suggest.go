@@ -1,5 +1,5 @@
-// Package spelling finds the name that a mistyped one most likely means. It is pure.
-package spelling
+// Package suggest finds the name that a mistyped one most likely means. It is pure.
+package suggest
 
 import "strings"
 
