@@ -94,7 +94,7 @@ func handle[Req, Resp any](d *Driver, method string, limit time.Duration, emptyB
 	call func(context.Context, *Req) (Resp, error),
 ) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		// A caller that sends half of a request holds up no shutdown.
+		// A caller that sends half of a request does not delay a shutdown.
 		var req Req
 		ids, err := decode(w, r, emptyBody, &req)
 		if !d.calls.enter() {

@@ -10,7 +10,7 @@ import (
 // drops counts what a node did not use or could not send, by cause.
 type drops struct {
 	envelope   envelopeDrops
-	letters    atomic.Uint64 // envelopes while the signalling service was too slow
+	outgoing   atomic.Uint64 // envelopes while the signalling service was too slow
 	control    atomic.Uint64 // control frames that were malformed or not sent
 	ring       atomic.Uint64 // ring messages beyond what a peer may say
 	site       atomic.Uint64 // descriptions of sites that were malformed, or beyond what a peer may say
@@ -60,7 +60,7 @@ func (d *drops) byCause() map[string]uint64 {
 		"envelope-malformed": d.envelope.malformed.Load(), "envelope-stranger": d.envelope.stranger.Load(),
 		"envelope-identity": d.envelope.identity.Load(), "envelope-expired": d.envelope.time.Load(),
 		"envelope-signature": d.envelope.signature.Load(), "envelope-replayed": d.envelope.replayed.Load(), "envelope-limit": d.envelope.tooMany.Load(),
-		"letters": d.letters.Load(), "control": d.control.Load(), "ring-limit": d.ring.Load(), "site": d.site.Load(), "move": d.move.Load(), "clock": d.clock.Load(),
+		"letters": d.outgoing.Load(), "control": d.control.Load(), "ring-limit": d.ring.Load(), "site": d.site.Load(), "move": d.move.Load(), "clock": d.clock.Load(),
 		"directory-record": d.record.Load(), "directory-limit": d.tooMany.Load(),
 		"address-conflict": d.conflict.Load(), "address-lost": d.lost.Load(), "flood": d.flood.Load(), "flood-not-sent": d.floodSend.Load(),
 		"flood-source-not-origin": d.notOrigin.Load(),

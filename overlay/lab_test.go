@@ -38,9 +38,9 @@ type lab struct {
 // site is one engine. Its book and its key outlive its node.
 type site struct {
 	mtu     int                       // of its network
-	subnets []netip.Prefix            // likewise
-	guard   string                    // likewise
-	gateway []netip.Addr              // likewise
+	subnets []netip.Prefix            // of its network
+	guard   string                    // of its network
+	gateway []netip.Addr              // of its network
 	claims  map[string][]netip.Prefix // of its configuration, from the next start on
 	known   []byte                    // what the next start has of the life before
 	off     atomic.Int64              // how far its clock is off

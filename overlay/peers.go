@@ -286,7 +286,7 @@ func (n *Node) do(p *peer, effects []contact.Effect, now time.Time) {
 			select {
 			case n.outgoing <- outgoingEnvelope{p.member, e.Envelope}:
 			default:
-				n.drops.letters.Add(1)
+				n.drops.outgoing.Add(1)
 			}
 		case contact.CloseSession:
 			if a := p.sessions[e.Attempt]; a != nil {

@@ -93,7 +93,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 			return usageError(fmt.Sprintf("%s takes no arguments: see evio help", name))
 		}
 	default:
-		return usageError(fmt.Sprintf("there is no command %.40q: %ssee evio help", name, meant(name, commands)))
+		return usageError(fmt.Sprintf("there is no command %.40q: %ssee evio help", name, didYouMean(name, commands)))
 	}
 	var err error
 	switch name {
@@ -107,20 +107,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	return err
 }
 
-// meant asks whether a mistyped word is one of the given ones, for a sentence that goes on.
-func meant(word string, known []string) string {
+// didYouMean asks whether a mistyped word is one of the given ones, for a sentence that goes on.
+func didYouMean(word string, known []string) string {
 	if near, ok := suggest.Nearest(word, known); ok {
 		return "did you mean " + near + "? "
 	}
 	return ""
 }
 
-// meantFirst is meant of the first argument, unless that is known.
-func meantFirst(args, known []string) string {
+// didYouMeanFirst is didYouMean for the first argument, unless that is known.
+func didYouMeanFirst(args, known []string) string {
 	if len(args) == 0 || slices.Contains(known, args[0]) {
 		return ""
 	}
-	return meant(args[0], known)
+	return didYouMean(args[0], known)
 }
 
 // runPeers asks the process that serves for its peers, or to change them.
@@ -153,7 +153,7 @@ func runPeers(ctx context.Context, args []string, getenv func(string) string, ou
 			return err
 		}
 	default:
-		return usageError(meantFirst(args, []string{"list", "accept", "forget"}) + "write evio peers list, evio peers accept ACCOUNT IDENTITY or evio peers forget ACCOUNT")
+		return usageError(didYouMeanFirst(args, []string{"list", "accept", "forget"}) + "write evio peers list, evio peers accept ACCOUNT IDENTITY or evio peers forget ACCOUNT")
 	}
 	return notAsked(err, s)
 }
@@ -167,7 +167,7 @@ func runStatus(ctx context.Context, args []string, getenv func(string) string, o
 		_, err := io.WriteString(out, usage)
 		return err
 	default:
-		return usageError(meantFirst(args, []string{"--json"}) + "write evio status or evio status --json")
+		return usageError(didYouMeanFirst(args, []string{"--json"}) + "write evio status or evio status --json")
 	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()

@@ -114,8 +114,8 @@ func TestSilenceAfterTheProof(t *testing.T) {
 	})
 }
 
-// TestRotation: while both ends get a new secret, one after the other, and lose the old
-// one, likewise, no frame is lost and the session stays; its keys come from the new one.
+// TestRotation: while both ends get a new secret, one after the other, and then lose the
+// old one, no frame is lost and the session stays; its keys come from the new one.
 func TestRotation(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
 		fa, fb := openWithFiles(t, a, b, "old")

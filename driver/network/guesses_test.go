@@ -153,8 +153,8 @@ func TestBudgetIsForGuesses(t *testing.T) {
 	}
 }
 
-// TestGuesserWithOneSecret: who has one of two secrets, and proves it between guesses of the
-// other, is told of and slowed down; one that has got a new file is not.
+// TestGuesserWithOneSecret: a member that has one of two secrets, and proves it between guesses
+// of the other, is reported and slowed down; a member that has a new file is not.
 func TestGuesserWithOneSecret(t *testing.T) {
 	const mallory = "mallory@example.org"
 	start := time.Unix(1e9, 0)

@@ -15,7 +15,7 @@ type losses struct {
 	look       sync.Mutex // held from listing devices to taking what they count: an older look would seem to begin anew
 	mu         sync.Mutex
 	taps       map[string]tap.Stats // as they last were, by device
-	unsent     map[string]uint64    // likewise
+	unsent     map[string]uint64    // as they last were, by device
 	length     uint64               // frames too long or too short for a TAP
 	refused    uint64               // frames that a TAP's device did not take
 	queue      uint64               // frames for which a TAP's queue had no room

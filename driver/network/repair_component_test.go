@@ -315,7 +315,7 @@ func TestHostEndsAreSilent(t *testing.T) {
 // stray is in the names that strays gives.
 const stray = "-"
 
-// strays makes bridges and devices that a sweep leaves alone, and such that it removes.
+// strays makes bridges and devices that a sweep leaves alone, and others that it removes.
 func strays(t *testing.T, r *rig) (stay, gone []string) {
 	t.Helper()
 	engine := EngineID(r.key)

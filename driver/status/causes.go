@@ -55,7 +55,7 @@ var causes = map[string]cause{
 	"slice_mismatch":  {class: refused},
 	"slice_overlap":   {class: refused},
 	"slice_evicted":   {class: passing}, // the rest of these frames was lost on the way
-	"slice_expired":   {class: passing}, // likewise
+	"slice_expired":   {class: passing}, // the rest of these frames was lost on the way
 	"probe_unknown":   {class: refused},
 	"path_size":       {class: passing}, // of probes; what the path does not take is a fault of its own
 	"path_limit":      {class: refused},

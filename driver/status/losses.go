@@ -78,7 +78,7 @@ func (l *Losses) Note(d *Document, begun, now time.Time) {
 	}
 }
 
-// forget drops what is over, and networks that are no more.
+// forget drops what is over, and networks that are gone.
 func (l *Losses) forget(d *Document, now time.Time) {
 	there := map[string]bool{"": true}
 	for _, n := range d.Networks {

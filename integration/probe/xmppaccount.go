@@ -98,7 +98,7 @@ type said struct {
 type mouthSeen struct {
 	JID       string `json:"jid"`       // full; empty while not logged in
 	Messages  []said `json:"messages"`  // all that came
-	Presences []said `json:"presences"` // likewise
+	Presences []said `json:"presences"` // all that came
 }
 
 // mouth is told what the session of an xmpp-account sees.

@@ -84,11 +84,11 @@ func TestProxyWithoutServer(t *testing.T) {
 
 func TestProxyAltersAndReplays(t *testing.T) {
 	p := &proxy{offsets: []int{1}}
-	first, second := p.message([]byte(letter)), p.message([]byte(letter))
-	if altered := strings.Replace(letter, "aGVsbG8=", "aGRsbG8=", 1); string(first[0]) != altered || string(second[0]) != letter {
+	first, second := p.message([]byte(contactStanza)), p.message([]byte(contactStanza))
+	if altered := strings.Replace(contactStanza, "aGVsbG8=", "aGRsbG8=", 1); string(first[0]) != altered || string(second[0]) != contactStanza {
 		t.Errorf("%q, %q", first, second)
 	}
-	if string(p.oldest) != letter || p.seen.Messages != 2 || p.seen.Altered != 1 || p.seen.Oldest.IsZero() {
+	if string(p.oldest) != contactStanza || p.seen.Messages != 2 || p.seen.Altered != 1 || p.seen.Oldest.IsZero() {
 		t.Errorf("%q, %+v", p.oldest, p.seen)
 	}
 	if _, err := p.replay(nil); err == nil {

@@ -34,13 +34,13 @@ type Store struct {
 	log      *logrus.Entry
 	readFile func(path string) ([]byte, error)
 
-	burying sync.Mutex   // held over I/O, so that no file goes that a Put has made anew
-	writing sync.RWMutex // held by tidy; read-held by a Put while its temporary file is there
+	retrying sync.Mutex   // held over I/O, so that no file goes that a Put has made anew
+	writing  sync.RWMutex // held by tidy; read-held by a Put while its temporary file is there
 
-	mu     sync.Mutex
-	faults []string
-	undead map[string]bool // files whose removal failed, to be tried again
-	left   map[string]bool // files that are not used and stay
+	mu        sync.Mutex
+	faults    []string
+	unremoved map[string]bool // files whose removal failed, to be tried again
+	left      map[string]bool // files that are not used and stay
 }
 
 // Open returns the store in dir, which is made (0700) if it is not there, with a
@@ -51,7 +51,7 @@ func Open(dir string, log *logrus.Entry, kinds ...string) (*Store, error) {
 			return nil, fmt.Errorf("open store: %w", advise(err))
 		}
 	}
-	return &Store{dir: dir, log: log, readFile: os.ReadFile, undead: map[string]bool{}, left: map[string]bool{}}, nil
+	return &Store{dir: dir, log: log, readFile: os.ReadFile, unremoved: map[string]bool{}, left: map[string]bool{}}, nil
 }
 
 // Put writes an object or replaces it. It is on disk when Put returns nil.
@@ -65,8 +65,8 @@ func (s *Store) Put(kind, id string, body any) error {
 	}
 	folder := filepath.Join(s.dir, kind)
 	path := filepath.Join(folder, fileName(id))
-	s.settle(path, false)
-	s.bury()
+	s.noteRemoval(path, false)
+	s.retryRemovals()
 	if err := s.write(folder, path, b); err != nil {
 		return fmt.Errorf("store %s: %w", kind, advise(err))
 	}
@@ -86,14 +86,14 @@ func (s *Store) write(folder, path string, b []byte) error {
 // Delete removes an object; one that is not there is no error. What cannot be removed
 // now is removed by a later Put or Delete.
 func (s *Store) Delete(kind, id string) error {
-	s.bury()
+	s.retryRemovals()
 	folder := filepath.Join(s.dir, kind)
 	path := filepath.Join(folder, fileName(id))
 	if err := remove(folder, path); err != nil {
-		s.settle(path, true)
+		s.noteRemoval(path, true)
 		return fmt.Errorf("delete stored %s: %w", kind, advise(err))
 	}
-	s.settle(path, false)
+	s.noteRemoval(path, false)
 	return nil
 }
 
@@ -251,30 +251,30 @@ func (s *Store) setAside(path string, why error) {
 	s.report(fmt.Sprintf("%s is damaged (%v) and was set aside as %s", path, why, filepath.Base(aside)))
 }
 
-// settle notes whether a file is still to be removed.
-func (s *Store) settle(path string, undead bool) {
-	s.burying.Lock()
-	defer s.burying.Unlock()
+// noteRemoval notes whether a file is still to be removed.
+func (s *Store) noteRemoval(path string, unremoved bool) {
+	s.retrying.Lock()
+	defer s.retrying.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if undead {
-		s.undead[path] = true
+	if unremoved {
+		s.unremoved[path] = true
 	} else {
-		delete(s.undead, path)
+		delete(s.unremoved, path)
 	}
 }
 
-// bury removes the files whose removal failed earlier.
-func (s *Store) bury() {
-	s.burying.Lock()
-	defer s.burying.Unlock()
+// retryRemovals removes the files whose removal failed earlier.
+func (s *Store) retryRemovals() {
+	s.retrying.Lock()
+	defer s.retrying.Unlock()
 	s.mu.Lock()
-	paths := slices.Collect(maps.Keys(s.undead))
+	paths := slices.Collect(maps.Keys(s.unremoved))
 	s.mu.Unlock()
 	for _, path := range paths {
 		if remove(filepath.Dir(path), path) == nil {
 			s.mu.Lock()
-			delete(s.undead, path)
+			delete(s.unremoved, path)
 			s.mu.Unlock()
 		}
 	}

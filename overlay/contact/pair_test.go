@@ -37,7 +37,7 @@ type world struct {
 	cut     time.Time
 	set     bool // a clock was set: what was signed before may be refused
 	hosts   [2]*host
-	flying  []letter
+	flying  []inFlight
 	sent    int // envelopes and attempts since the last fault
 	opened  int
 	lastAct time.Time // of the last envelope
@@ -72,7 +72,7 @@ type event struct {
 	parameters []byte
 }
 
-type letter struct {
+type inFlight struct {
 	to int
 	at time.Time
 	b  []byte
@@ -138,11 +138,11 @@ func (w *world) do(i int, fx []contact.Effect) {
 			w.sent++
 			w.lastAct = w.now
 			if w.calm {
-				w.flying = append(w.flying, letter{to: 1 - i, at: w.now, b: e.Envelope})
+				w.flying = append(w.flying, inFlight{to: 1 - i, at: w.now, b: e.Envelope})
 				continue
 			}
 			for w.rng.IntN(10) >= 3 { // 30 % are lost, half of the others come again
-				w.flying = append(w.flying, letter{to: 1 - i, at: w.now.Add(w.random(4 * time.Second)), b: e.Envelope})
+				w.flying = append(w.flying, inFlight{to: 1 - i, at: w.now.Add(w.random(4 * time.Second)), b: e.Envelope})
 			}
 		case contact.CloseSession:
 			if h.sessions[e.Attempt] == nil {

@@ -32,7 +32,7 @@ type world struct {
 	skew   []time.Duration
 	wants  []map[netip.Addr]directory.MAC // of each node, as far as not refused
 	cut    map[[2]int]time.Time           // until when
-	flying []letter
+	flying []inFlight
 }
 
 type fataler interface {
@@ -40,7 +40,7 @@ type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-type letter struct {
+type inFlight struct {
 	from, to int
 	at       time.Time
 	record   []byte
@@ -98,7 +98,7 @@ func (w *world) announce(i int, u directory.Update) {
 func (w *world) post(i, j int, records [][]byte) {
 	for _, r := range records {
 		for n := 0; n == 0 || w.rng.IntN(5) == 0; n++ {
-			w.flying = append(w.flying, letter{i, j, w.now.Add(time.Duration(w.rng.Int64N(int64(5 * time.Second)))), r})
+			w.flying = append(w.flying, inFlight{i, j, w.now.Add(time.Duration(w.rng.Int64N(int64(5 * time.Second)))), r})
 		}
 	}
 }
@@ -115,7 +115,7 @@ func (w *world) begin(i, j int) {
 // end breaks a session with all that is on its way.
 func (w *world) end(i, j int, until time.Time) {
 	w.cut[pair(i, j)] = until
-	w.flying = slices.DeleteFunc(w.flying, func(l letter) bool { return pair(l.from, l.to) == pair(i, j) })
+	w.flying = slices.DeleteFunc(w.flying, func(l inFlight) bool { return pair(l.from, l.to) == pair(i, j) })
 	w.ms[i].d.NodeUnreachable(w.ms[j].id, w.clock(i))
 	w.ms[j].d.NodeUnreachable(w.ms[i].id, w.clock(j))
 }

@@ -30,7 +30,7 @@ type siege struct {
 	ranged   bool
 	up       map[[2]int]time.Time // since when there is a session
 	back     map[[2]int]time.Time // when there is one again
-	flying   []letter
+	flying   []inFlight
 	holds    []map[netip.Addr]*holding // of each honest node
 	down     map[int]time.Time         // nodes that do not run, and until when
 	files    map[int][]byte            // what such a node knows
@@ -75,7 +75,7 @@ func (w *siege) post(i, j int, records [][]byte) {
 		return
 	}
 	for _, r := range records {
-		w.flying = append(w.flying, letter{i, j, w.now.Add(time.Duration(w.rng.Int64N(int64(600 * time.Millisecond)))), r})
+		w.flying = append(w.flying, inFlight{i, j, w.now.Add(time.Duration(w.rng.Int64N(int64(600 * time.Millisecond)))), r})
 	}
 }
 
@@ -89,7 +89,7 @@ func (w *siege) connect(i, j int) {
 			own := w.ms[a].d.Own(w.now)
 			w.post(a, b, own[:len(own)-1])
 			if b != w.liar() { // the end of an earlier life comes last, as in service
-				w.flying = append(w.flying, letter{a, b, w.now.Add(600 * time.Millisecond), own[len(own)-1]})
+				w.flying = append(w.flying, inFlight{a, b, w.now.Add(600 * time.Millisecond), own[len(own)-1]})
 			}
 		}
 	}
@@ -102,7 +102,7 @@ func (w *siege) cut(i, j int, d time.Duration) {
 		return
 	}
 	delete(w.up, p)
-	var left []letter
+	var left []inFlight
 	for _, l := range w.flying {
 		if pair(l.from, l.to) != p {
 			left = append(left, l)

@@ -111,7 +111,7 @@ func (p *pins) refusalLocked(jid string, key ed25519.PublicKey) (pinned bool, er
 	switch {
 	case pinned && known.key.Equal(key):
 		return true, nil
-	case pinned: // nothing of who is refused: it would be there to be pasted
+	case pinned: // without the refused fingerprint, which somebody might paste
 		return true, fmt.Errorf("%s shows another identity than %s, which is pinned: if its engine was set up anew, %s", jid, Fingerprint(known.key), HowToAccept(jid))
 	case p.damaged[p.path(jid)] != "":
 		return false, fmt.Errorf("%s is refused, because the pin of its identity is damaged: %s", jid, HowToAccept(jid))

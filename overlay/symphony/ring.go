@@ -142,7 +142,7 @@ func (r *Ring) Tick(now time.Time) []Effect {
 }
 
 // Successors returns the next nodes clockwise that are links, of whatever type: as
-// many as the topology wants, or fewer while there are no more.
+// many as the topology wants, or fewer where there are not so many.
 func (r *Ring) Successors() []nodeid.ID {
 	var ids []nodeid.ID
 	for p := range r.clockwise() {

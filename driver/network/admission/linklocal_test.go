@@ -93,7 +93,7 @@ func TestLinkLocalAddressIsFreeAgain(t *testing.T) {
 	}
 }
 
-// dad is a neighbour solicitation of who has no address yet.
+// dad is a neighbour solicitation from a station without an address.
 func dad(t testing.TB, by overlay.MAC, target netip.Addr) []byte {
 	return edited(solicit(t, netip.IPv6Unspecified(), target), func(f []byte) { copy(f[6:12], by[:]) })
 }

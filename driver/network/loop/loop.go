@@ -62,7 +62,7 @@ func New(from packet.MAC, number func() packet.LoopNumber) *Watch {
 
 // Tick takes how many frames containers here have sent to all so far. It returns a probe
 // to deliver to all containers of the overlay, if it is time for one, and the ports that
-// are muted no more.
+// are no longer muted.
 func (w *Watch) Tick(frames uint64, now time.Time) (frame []byte, freed []string) {
 	for port, until := range w.muted {
 		if !now.Before(until) {
