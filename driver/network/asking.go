@@ -44,32 +44,32 @@ func (n *network) openAsking() error {
 }
 
 // readAsking takes the frames that the bridge asks about until the device is closed.
-func (n *network) readAsking() {
-	bufs, sizes := buffers(n.spec.MTU + tagLen)
+func (c *claimer) read() {
+	bufs, sizes := buffers(c.n.spec.MTU + tagLen)
 	for {
-		count, err := n.asking.ReadFrames(bufs, sizes)
+		count, err := c.n.asking.ReadFrames(bufs, sizes)
 		if err != nil {
 			return
 		}
 		for i := range count {
-			n.asked(bufs[i][:sizes[i]])
+			c.asked(bufs[i][:sizes[i]])
 		}
 	}
 }
 
 // asked takes one frame that the bridge asks about.
-func (n *network) asked(tagged []byte) {
+func (c *claimer) asked(tagged []byte) {
 	tag, frame, ok := untag(tagged)
-	id := n.tagged(tag)
+	id := c.tagged(tag)
 	if !ok || id == "" {
-		n.count(&n.drops.claimDelayed) // its container has just left
+		c.n.count(&c.n.drops.claimDelayed) // its container has just left
 		return
 	}
-	if n.loopCame(id, frame, time.Now()) {
+	if c.n.loops.came(id, frame, time.Now()) {
 		return
 	}
-	if !n.claimer.offer(func(now time.Time) { n.claimer.carry(n.claimer.core.Frame(id, frame, now)) }) {
-		n.count(&n.drops.claimDelayed)
+	if !c.offer(func(now time.Time) { c.carry(c.core.Frame(id, frame, now)) }) {
+		c.n.count(&c.n.drops.claimDelayed)
 	}
 }
 
@@ -83,20 +83,20 @@ func untag(b []byte) (tag uint16, frame []byte, ok bool) {
 }
 
 // putBack has a frame decided by the flows of its container as they are now.
-func (n *network) putBack(id string, frame []byte) {
-	n.mu.Lock()
-	e := n.endpoints[id]
-	n.mu.Unlock()
+func (c *claimer) putBack(id string, frame []byte) {
+	c.n.mu.Lock()
+	e := c.n.endpoints[id]
+	c.n.mu.Unlock()
 	if e == nil {
-		n.count(&n.drops.claimDelayed)
+		c.n.count(&c.n.drops.claimDelayed)
 		return
 	}
 	b := append(make([]byte, 0, len(frame)+tagLen), frame[:packet.HeaderLen-2]...)
 	b = binary.BigEndian.AppendUint16(b, tagType)
 	b = binary.BigEndian.AppendUint16(b, e.tag)
 	b = append(b, frame[packet.HeaderLen-2:]...)
-	if _, err := n.asking.WriteFrames([][]byte{b}); err != nil {
-		n.refused(err, &n.drops.fabricWrite)
+	if _, err := c.n.asking.WriteFrames([][]byte{b}); err != nil {
+		c.n.refused(err, &c.n.drops.fabricWrite)
 	}
 }
 
@@ -119,10 +119,10 @@ func (n *network) freeTagLocked() uint16 {
 }
 
 // tagged returns the container that a tag names, empty for none.
-func (n *network) tagged(tag uint16) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for id, e := range n.endpoints {
+func (c *claimer) tagged(tag uint16) string {
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
+	for id, e := range c.n.endpoints {
 		if e.tag == tag && tag != 0 {
 			return id
 		}
@@ -132,29 +132,29 @@ func (n *network) tagged(tag uint16) string {
 
 // beginClaims takes from other containers here what Docker has given to this one, and
 // gives it what it claimed in an earlier life of the plugin.
-func (n *network) beginClaims(spec plane.EndpointSpec) {
+func (c *claimer) begin(spec plane.EndpointSpec) {
 	var kept []claims.Claim
 	for _, c := range spec.Claims {
 		kept = append(kept, claims.Claim(c))
 	}
-	n.claimer.do(func(now time.Time) { n.claimer.carry(n.claimer.core.Add(spec.ID, spec.MAC, spec.Addrs, kept, now)) })
+	c.do(func(now time.Time) { c.carry(c.core.Add(spec.ID, spec.MAC, spec.Addrs, kept, now)) })
 }
 
 // endClaims ends what a container has claimed. It does not wait.
-func (n *network) endClaims(id string) {
-	n.claimer.put(func(now time.Time) { n.claimer.carry(n.claimer.core.Remove(id, now)) })
+func (c *claimer) end(id string) {
+	c.put(func(now time.Time) { c.carry(c.core.Remove(id, now)) })
 }
 
 // answerCame takes a frame that answers a question of the claimer, and reports whether it
 // is one.
-func (n *network) answerCame(frame []byte) bool {
+func (c *claimer) answerCame(frame []byte) bool {
 	if len(frame) < packet.HeaderLen || packet.Destination(frame) != claims.Asker {
 		return false
 	}
-	if c, ok := packet.Claims(frame); ok {
-		n.claimer.answer(claims.Claim{Addr: c.Addr, MAC: c.MAC})
+	if answered, ok := packet.Claims(frame); ok {
+		c.answer(claims.Claim{Addr: answered.Addr, MAC: answered.MAC})
 	} else {
-		n.count(&n.drops.malformed)
+		c.n.count(&c.n.drops.malformed)
 	}
 	return true
 }
@@ -163,13 +163,13 @@ func (n *network) answerCame(frame []byte) bool {
 func askFor(c claims.Claim) []byte { return packet.Ask(nil, c.Addr, c.MAC, claims.Asker) }
 
 // announceClaim tells all others of a claim in place of the container.
-func (n *network) announceClaim(id string, addr netip.Addr, mac overlay.MAC) {
-	n.putBack(id, packet.Announce(nil, addr, mac))
+func (c *claimer) announce(id string, addr netip.Addr, mac overlay.MAC) {
+	c.putBack(id, packet.Announce(nil, addr, mac))
 }
 
 // claimant returns the container here that has claimed an address, empty for none.
-func (n *network) claimant(addr netip.Addr) string {
-	for id, list := range *n.claimer.granted.Load() {
+func (c *claimer) claimant(addr netip.Addr) string {
+	for id, list := range *c.granted.Load() {
 		if slices.ContainsFunc(list, func(c claims.Claim) bool { return c.Addr == addr }) {
 			return id
 		}
@@ -201,12 +201,12 @@ func directoryKey(k claims.Key) directory.Key { return directory.Key{Addr: k.Add
 func party(p claims.Party) moves.Party { return moves.Party(p) }
 
 // logRefused tells the log that a container does not get what it announces.
-func (n *network) logRefused(e claims.Refused) {
-	log := n.log.WithField("endpoint", short(e.Container))
+func (c *claimer) logRefused(e claims.Refused) {
+	log := c.n.log.WithField("endpoint", short(e.Container))
 	what := e.Claim.Key().String()
 	switch e.Cause {
 	case claims.Held:
-		log.Warnf("a container announces %s, which %s", what, n.hasIt(e.Holder))
+		log.Warnf("a container announces %s, which %s", what, hasIt(e.Holder))
 	case claims.Limit:
 		log.Warnf("a container announces %s and does not get it, since the containers of this engine have claimed as many addresses as they may: take some off their interfaces", what)
 	case claims.Outside:
@@ -216,7 +216,7 @@ func (n *network) logRefused(e claims.Refused) {
 }
 
 // hasIt says who has what a container wants, and when the container can have it.
-func (n *network) hasIt(h claims.Holder) string {
+func hasIt(h claims.Holder) string {
 	who := "a container"
 	switch {
 	case h.Addr.IsValid():

@@ -11,7 +11,6 @@ import (
 
 // The log says who has what a container announces, and what to do about it.
 func TestHolderIsTold(t *testing.T) {
-	n := &network{}
 	for _, c := range []struct {
 		holder claims.Holder
 		want   string
@@ -22,7 +21,7 @@ func TestHolderIsTold(t *testing.T) {
 		{claims.Holder{Given: true}, "Docker took back less than 10 minutes ago: use another one, or wait"},
 		{claims.Holder{}, "another container used first: use another one"},
 	} {
-		if got := n.hasIt(c.holder); got != c.want {
+		if got := hasIt(c.holder); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}

@@ -205,9 +205,9 @@ func (c *claimer) effect(e claims.Effect) []claims.Effect {
 	case claims.Changed:
 		c.changed(e)
 	case claims.Deliver:
-		c.n.putBack(e.Container, e.Frame)
+		c.putBack(e.Container, e.Frame)
 	case claims.Announce:
-		c.n.announceClaim(e.Container, e.Claim.Addr, e.Claim.MAC)
+		c.announce(e.Container, e.Claim.Addr, e.Claim.MAC)
 	case claims.Probe:
 		c.n.inject(askFor(e.Claim))
 	case claims.Look:
@@ -223,7 +223,7 @@ func (c *claimer) effect(e claims.Effect) []claims.Effect {
 	case claims.Count:
 		c.n.count(c.n.drops.unclaimed(e.Cause))
 	case claims.Refused:
-		c.n.logRefused(e)
+		c.logRefused(e)
 	}
 	return nil
 }
@@ -308,7 +308,7 @@ func (p *Plane) keepClaims(network, endpoint string, list []claims.Claim) {
 func (c *claimer) take(want claims.Claim) claims.Outcome {
 	node := c.n.currentNode()
 	switch {
-	case node == nil && c.n.nobodys(want.Addr):
+	case node == nil && c.nobodys(want.Addr):
 		return claims.Outcome{Cause: claims.Outside, Final: true}
 	case node == nil:
 		return claims.Outcome{}
@@ -371,11 +371,11 @@ func (c *claimer) follow(changes []overlay.Change) {
 
 // nobodys reports whether an address of a network without a directory is one that nobody
 // may have: a gateway, or the first or last of a subnet.
-func (n *network) nobodys(addr netip.Addr) bool {
-	if slices.Contains(n.spec.Gateways, addr) {
+func (c *claimer) nobodys(addr netip.Addr) bool {
+	if slices.Contains(c.n.spec.Gateways, addr) {
 		return true
 	}
-	return slices.ContainsFunc(usableSubnets(n.spec.Subnets), func(p netip.Prefix) bool { return edge(p, addr) })
+	return slices.ContainsFunc(usableSubnets(c.n.spec.Subnets), func(p netip.Prefix) bool { return edge(p, addr) })
 }
 
 // edge reports whether an address names a whole subnet: network and broadcast address of

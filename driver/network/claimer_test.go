@@ -21,15 +21,15 @@ func TestAnswersComeThrough(t *testing.T) {
 	waiting := len(c.queue)
 	answer := packet.Answer(nil, packet.Query{Target: has.Addr, Asker: claims.Asker, Source: our4}, has.MAC)
 	for range 1000 {
-		n.answerCame(answer)
-		n.answerCame(packet.Answer(nil, packet.Query{Target: our4, Asker: claims.Asker, Source: our4}, ours))
+		n.claimer.answerCame(answer)
+		n.claimer.answerCame(packet.Answer(nil, packet.Query{Target: our4, Asker: claims.Asker, Source: our4}, ours))
 	}
 	if got := len(c.queue) - waiting; got != 1 {
 		t.Errorf("%d answers wait, want one", got)
 	}
 	other := bytes.Clone(answer)
 	other[packet.HeaderLen-2] = 0x86 // no ARP any more
-	if before := n.drops.malformed.Load(); !n.answerCame(other) || n.drops.malformed.Load() != before+1 {
+	if before := n.drops.malformed.Load(); !n.claimer.answerCame(other) || n.drops.malformed.Load() != before+1 {
 		t.Error("what is sent to the asker and answers nothing is not counted")
 	}
 }

@@ -14,12 +14,12 @@ import (
 
 // addClaims tells of each endpoint what its container has claimed, and what it announces
 // and does not get. What a busy network does not tell within the context is left out.
-func (n *network) addClaims(ctx context.Context, list []status.Endpoint) {
+func (c *claimer) addStatus(ctx context.Context, list []status.Endpoint) {
 	shown := make(chan map[string][]claims.Shown, 1)
-	n.claimer.put(func(now time.Time) {
+	c.put(func(now time.Time) {
 		all := map[string][]claims.Shown{}
 		for _, e := range list {
-			all[e.ID] = n.claimer.core.Show(e.ID, now)
+			all[e.ID] = c.core.Show(e.ID, now)
 		}
 		shown <- all
 	})
@@ -28,19 +28,19 @@ func (n *network) addClaims(ctx context.Context, list []status.Endpoint) {
 	case all = <-shown:
 	case <-ctx.Done():
 		return
-	case <-n.ctx.Done():
+	case <-c.n.ctx.Done():
 		return
 	}
-	names := n.nodeNames(ctx, all)
+	names := c.nodeNames(ctx, all)
 	for i := range list {
 		for _, c := range all[list[i].ID] {
-			list[i].Claims = append(list[i].Claims, n.claimStatus(c, names))
+			list[i].Claims = append(list[i].Claims, claimStatus(c, names))
 		}
 	}
 }
 
 // nodeNames returns how people know the nodes that claims name.
-func (n *network) nodeNames(ctx context.Context, all map[string][]claims.Shown) map[nodeid.ID]string {
+func (c *claimer) nodeNames(ctx context.Context, all map[string][]claims.Shown) map[nodeid.ID]string {
 	names := map[nodeid.ID]string{}
 	for _, list := range all {
 		for _, c := range list {
@@ -51,7 +51,7 @@ func (n *network) nodeNames(ctx context.Context, all map[string][]claims.Shown) 
 			}
 		}
 	}
-	node := n.currentNode()
+	node := c.n.currentNode()
 	if node == nil || len(names) == 0 {
 		return names
 	}
@@ -74,7 +74,7 @@ func memberName(m overlay.MemberStatus) string {
 	return m.JID + " at site " + m.Site
 }
 
-func (n *network) claimStatus(c claims.Shown, names map[nodeid.ID]string) status.Claim {
+func claimStatus(c claims.Shown, names map[nodeid.ID]string) status.Claim {
 	out := status.Claim{MAC: net.HardwareAddr(c.MAC[:]).String(), State: status.ClaimHas, Since: c.Since}
 	if c.Addr.IsValid() {
 		out.Address = c.Addr.String()
@@ -82,13 +82,13 @@ func (n *network) claimStatus(c claims.Shown, names map[nodeid.ID]string) status
 	switch c.Cause {
 	case 0:
 		if !c.RivalAt.IsZero() {
-			out.Container = n.otherContainer(c.Rival.Container, c.Rival.Addr, c.Rival.MAC, names[c.Rival.Node])
+			out.Container = otherContainer(c.Rival.Container, c.Rival.Addr, c.Rival.MAC, names[c.Rival.Node])
 		}
 	case claims.Held:
 		out.State = status.ClaimHeld
 		h := c.Holder
 		if h.Container != "" || !h.Node.IsZero() {
-			out.Container = n.otherContainer(h.Container, h.Addr, h.MAC, names[h.Node])
+			out.Container = otherContainer(h.Container, h.Addr, h.MAC, names[h.Node])
 		}
 	case claims.Limit, claims.Delayed:
 		out.State = status.ClaimLimit
@@ -99,7 +99,7 @@ func (n *network) claimStatus(c claims.Shown, names map[nodeid.ID]string) status
 }
 
 // otherContainer names a container by what Docker has given to it, and says where it is.
-func (n *network) otherContainer(id string, addr netip.Addr, mac [6]byte, node string) string {
+func otherContainer(id string, addr netip.Addr, mac [6]byte, node string) string {
 	name := "a container"
 	if mac != [6]byte{} {
 		name = net.HardwareAddr(mac[:]).String()

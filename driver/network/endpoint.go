@@ -62,7 +62,7 @@ func (n *network) addEndpoint(ctx context.Context, spec plane.EndpointSpec) (err
 	if err := n.makeInterface(spec); err != nil {
 		return err
 	}
-	n.beginClaims(spec)
+	n.claimer.begin(spec)
 	if err := n.claim(ctx, spec); err != nil {
 		return err
 	}
@@ -160,9 +160,9 @@ func (n *network) release(e *endpoint) {
 		return
 	}
 	delete(n.endpoints, e.spec.ID)
-	n.forgetLoop(e.spec.ID)
+	n.loops.forget(e.spec.ID)
 	n.ownLocked(e.spec, -1)
-	n.endClaims(e.spec.ID)
+	n.claimer.end(e.spec.ID)
 	if node := n.currentNode(); node != nil {
 		node.Withdraw(e.spec.Addrs, e.spec.MAC)
 	}
@@ -218,7 +218,7 @@ func (n *network) adopt(endpoints []plane.EndpointSpec) {
 		if err != nil {
 			continue
 		}
-		n.beginClaims(spec)
+		n.claimer.begin(spec)
 		n.mu.Lock()
 		e.attached = true
 		n.mu.Unlock()

@@ -62,7 +62,7 @@ func (n *network) readFabric() {
 		n.loops.frames.Add(uint64(count))
 		for i := range count {
 			frame := bufs[i][:sizes[i]]
-			if n.answerCame(frame) {
+			if n.claimer.answerCame(frame) {
 				continue
 			}
 			node := n.currentNode()

@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"evio/overlay"
@@ -23,23 +24,38 @@ const (
 	keepLast = time.Second
 )
 
-// remember returns what was kept of an overlay. What cannot be used is told once; then
+// knowledge is what a network's node knows of claims, as it is kept over a restart.
+type knowledge struct {
+	n *network
+
+	mu  sync.Mutex
+	err error // why it is not kept, or was not
+}
+
+// fault returns why it is not kept, or was not.
+func (k *knowledge) fault() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
+}
+
+// load returns what was kept of an overlay. What cannot be used is told once; then
 // the node is a new one.
-func (n *network) remember(overlayName string) []byte {
-	if n.plane.memory == nil {
+func (k *knowledge) load(overlayName string) []byte {
+	if k.n.plane.memory == nil {
 		return nil
 	}
-	known, err := n.plane.memory.Known(overlayName)
+	known, err := k.n.plane.memory.Known(overlayName)
 	if err != nil {
-		n.forgot(overlayName, err)
+		k.lost(overlayName, err)
 		return nil
 	}
 	return known
 }
 
-// keepKnown keeps what the node knows until the context ends, and then for the last time.
-func (n *network) keepKnown(ctx context.Context, node *overlay.Node) {
-	if n.plane.memory == nil {
+// run keeps what the node knows until the context ends, and then for the last time.
+func (k *knowledge) run(ctx context.Context, node *overlay.Node) {
+	if k.n.plane.memory == nil {
 		return
 	}
 	tick := time.NewTicker(keepEvery)
@@ -48,49 +64,49 @@ func (n *network) keepKnown(ctx context.Context, node *overlay.Node) {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
-			n.keep(ctx, node)
+			k.keep(ctx, node)
 		}
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepLast)
 	defer cancel()
-	n.keep(last, node)
+	k.keep(last, node)
 }
 
-func (n *network) keep(ctx context.Context, node *overlay.Node) {
+func (k *knowledge) keep(ctx context.Context, node *overlay.Node) {
 	known, err := node.Known(ctx)
 	if err != nil || known == nil {
 		return
 	}
-	if err := n.plane.memory.Keep(node.Overlay(), known); err != nil {
-		n.noteKnown(fmt.Errorf("overlay %s: what is known of other sites' addresses is not on disk, so that after a restart this engine knows less of who had them first: %w", node.Overlay(), err))
+	if err := k.n.plane.memory.Keep(node.Overlay(), known); err != nil {
+		k.note(fmt.Errorf("overlay %s: what is known of other sites' addresses is not on disk, so that after a restart this engine knows less of who had them first: %w", node.Overlay(), err))
 		return
 	}
-	n.noteKnown(nil)
+	k.note(nil)
 }
 
-// forgot tells why what was kept is of no use.
-func (n *network) forgot(overlayName string, err error) {
-	n.noteKnown(fmt.Errorf("overlay %s: what was known of other sites' addresses before the start cannot be used, so this engine is new to them (nothing needs to be done, the file is replaced): %w", overlayName, err))
+// lost tells why what was kept is of no use.
+func (k *knowledge) lost(overlayName string, err error) {
+	k.note(fmt.Errorf("overlay %s: what was known of other sites' addresses before the start cannot be used, so this engine is new to them (nothing needs to be done, the file is replaced): %w", overlayName, err))
 }
 
-// noteKnown is told what is wrong with what is kept, nil for nothing, and logs it once.
-func (n *network) noteKnown(err error) {
-	n.mu.Lock()
-	before := n.knownErr
-	n.knownErr = err
-	n.mu.Unlock()
+// note is told what is wrong with what is kept, nil for nothing, and logs it once.
+func (k *knowledge) note(err error) {
+	k.mu.Lock()
+	before := k.err
+	k.err = err
+	k.mu.Unlock()
 	if err != nil && (before == nil || before.Error() != err.Error()) {
-		n.log.Error(err)
+		k.n.log.Error(err)
 	}
 }
 
-// forgetKnown forgets it with the network.
-func (n *network) forgetKnown() error {
-	n.mu.Lock()
-	name := n.overlay
-	n.mu.Unlock()
-	if n.plane.memory == nil || name == "" {
+// forget forgets it with the network.
+func (k *knowledge) forget() error {
+	k.n.mu.Lock()
+	name := k.n.overlay
+	k.n.mu.Unlock()
+	if k.n.plane.memory == nil || name == "" {
 		return nil
 	}
-	return n.plane.memory.Forget(name)
+	return k.n.plane.memory.Forget(name)
 }

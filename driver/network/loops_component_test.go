@@ -63,7 +63,7 @@ func TestCircleThroughBridges(t *testing.T) {
 
 			muted := func() (faults []string) {
 				for _, r := range []*rig{ra, rb} {
-					faults = append(faults, r.network().loopFaults()...)
+					faults = append(faults, r.network().loops.faults()...)
 				}
 				return faults
 			}

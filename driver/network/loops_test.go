@@ -38,12 +38,12 @@ func TestLoopIsMutedAndNamed(t *testing.T) {
 	n.endpoints["e"] = &endpoint{spec: spec}
 	now := time.Now()
 
-	n.lookForLoops(now)
+	n.loops.tick(now)
 	if len(out.frames) != 0 {
 		t.Fatal("a probe although nothing goes to all")
 	}
 	n.loops.frames.Add(1)
-	n.lookForLoops(now)
+	n.loops.tick(now)
 	if len(out.frames) != 1 {
 		t.Fatalf("%d probes", len(out.frames))
 	}
@@ -51,35 +51,35 @@ func TestLoopIsMutedAndNamed(t *testing.T) {
 	if src := packet.Source(probe); !packet.IsUnicast(src) || src[0]&2 == 0 {
 		t.Errorf("source %x", src)
 	}
-	if n.loopCame("e", append(bytes.Clone(probe[:12]), 0x08, 0x06), now) {
+	if n.loops.came("e", append(bytes.Clone(probe[:12]), 0x08, 0x06), now) {
 		t.Error("another frame is taken for a probe")
 	}
 	foreign := packet.LoopProbe(nil, packet.MAC{6}, packet.LoopNumber{1})
-	if !n.loopCame("e", foreign, now) || n.looped("e") || n.drops.byCause()["loop-probe"] != 1 {
+	if !n.loops.came("e", foreign, now) || n.loops.muted("e") || n.drops.byCause()["loop-probe"] != 1 {
 		t.Error("another engine's probe is not counted, or mutes")
 	}
-	if !n.loopCame("e", probe, now) || !n.looped("e") || !n.containerPort(&endpoint{spec: spec}, nil).Mute {
+	if !n.loops.came("e", probe, now) || !n.loops.muted("e") || !n.containerPort(&endpoint{spec: spec}, nil).Mute {
 		t.Fatal("not muted")
 	}
-	faults := n.loopFaults()
+	faults := n.loops.faults()
 	if len(faults) != 1 || !strings.Contains(faults[0], "10.9.0.5") || !strings.Contains(faults[0], "take one of the two bridges away") {
 		t.Errorf("faults %q", faults)
 	}
-	n.lookForLoops(now.Add(loop.MutedFor - 1))
-	if !n.looped("e") {
+	n.loops.tick(now.Add(loop.MutedFor - 1))
+	if !n.loops.muted("e") {
 		t.Error("ends too early")
 	}
-	n.lookForLoops(now.Add(loop.MutedFor))
-	if n.looped("e") || len(n.loopFaults()) != 0 || n.loopCount() != 1 {
+	n.loops.tick(now.Add(loop.MutedFor))
+	if n.loops.muted("e") || len(n.loops.faults()) != 0 || n.loops.count() != 1 {
 		t.Error("does not end")
 	}
 
-	n.lookForLoops(now.Add(loop.MutedFor + loop.Every))
-	if n.loopCame("e", out.frames[len(out.frames)-1], now.Add(loop.MutedFor+loop.Every)); !n.looped("e") {
+	n.loops.tick(now.Add(loop.MutedFor + loop.Every))
+	if n.loops.came("e", out.frames[len(out.frames)-1], now.Add(loop.MutedFor+loop.Every)); !n.loops.muted("e") {
 		t.Error("not found again")
 	}
-	n.forgetLoop("e")
-	if n.looped("e") {
+	n.loops.forget("e")
+	if n.loops.muted("e") {
 		t.Error("a container that is gone is muted")
 	}
 }
@@ -89,11 +89,11 @@ func TestNoLoopsButInOpenNetworks(t *testing.T) {
 	for _, guard := range []string{plane.GuardStrict, plane.GuardClaim} {
 		n := bare(t)
 		n.spec.Guard = guard
-		n.startLoops()
-		if n.loops.watch != nil || n.looped("e") || n.loopCount() != 0 || n.loopFaults() != nil {
+		n.loops.start()
+		if n.loops.watch != nil || n.loops.muted("e") || n.loops.count() != 0 || n.loops.faults() != nil {
 			t.Errorf("%s: loops are looked for", guard)
 		}
-		if probe := packet.LoopProbe(nil, packet.MAC{6}, packet.LoopNumber{1}); !n.loopCame("e", probe, time.Now()) {
+		if probe := packet.LoopProbe(nil, packet.MAC{6}, packet.LoopNumber{1}); !n.loops.came("e", probe, time.Now()) {
 			t.Errorf("%s: a probe goes on", guard)
 		}
 	}

@@ -15,7 +15,6 @@ import (
 
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
-	"evio/datapath/proof"
 	"evio/datapath/tap"
 	"evio/driver/network/admission"
 	"evio/driver/plane"
@@ -43,22 +42,22 @@ type network struct {
 	drops    drops
 	losses   losses
 	loops    loops
+	secret   overlaySecret
 	guesses  guesses // of the overlay's secret
+	known    knowledge
+	repairs  repairs
 
 	rules   *admission.Rules
+	pending pendingFloods
 	asking  tap.Device
 	claimer *claimer
 	stormed map[overlay.MAC]time.Time // when the log named a container; belongs to the fabric reader
 
 	mu        sync.Mutex
 	overlay   string
-	secret    []proof.Secret // of the overlay, as they were when they could be read last
-	secretErr error          // why there is no overlay secret for a new session
-	knownErr  error          // why what is known of claims is not kept, or was not
 	closed    bool
 	ranges    []netip.Prefix // from which Docker hands out addresses, as far as known
-	held      held           // belongs to the node's goroutine, not guarded by mu
-	moved     moved          // likewise
+	moved     moved          // belongs to the node's goroutine, not guarded by mu
 	endpoints map[string]*endpoint
 	lastTag   uint16 // that was given to an endpoint
 	links     map[nodeid.ID]*link
@@ -66,8 +65,6 @@ type network struct {
 	remote    remote
 	moving    pendingMoves
 	elsewhere map[netip.Addr]struct{} // addresses of other nodes, if the flows have to know them
-	drifted   []ovs.Drift             // found and not put right yet
-	repairs   map[string]uint64       // put right, by kind
 	accepted  accepted
 }
 
@@ -79,6 +76,7 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, e
 		links:     map[nodeid.ID]*link{},
 		log:       p.log.WithField("network", short(spec.ID)),
 	}
+	n.bind()
 	mode, err := admission.ParseMode(spec.Guard)
 	if err != nil {
 		return nil, err
@@ -102,15 +100,18 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, e
 		n.cancel()
 		return nil, errors.Join(err, n.fabric.Close())
 	}
-	n.wg.Go(n.readAsking)
+	n.wg.Go(n.claimer.read)
 	n.wg.Go(func() { n.claimer.run(n.ctx) })
 	n.wg.Go(func() { n.claimer.installed(n.ctx) })
 	n.switched.partly = n.applyMoves
 	n.wg.Go(func() { n.switched.run(n.ctx) })
 	n.wg.Go(n.readFabric)
-	n.startLoops()
+	n.loops.start()
 	return n, nil
 }
+
+// bind makes the network known to the parts of it that act on it.
+func (n *network) bind() { n.pending.n, n.loops.n, n.secret.n, n.known.n = n, n, n, n }
 
 // close ends the network's goroutines, its node, links and devices; the bridge is
 // the caller's to delete. It waits.
@@ -140,7 +141,7 @@ func (n *network) close() {
 // port whose device went away meanwhile because nobody wants it any more is no
 // fault of those that remain: then the newest state is applied at once.
 func (n *network) apply(ctx context.Context) error {
-	drifted := n.takeDrifted()
+	drifted := n.repairs.take()
 	err := n.applyBy(ctx, n.sw.Apply)
 	n.repaired(drifted, err)
 	n.renewPorts(err)
@@ -251,7 +252,7 @@ func (n *network) join(name string) {
 	if settled {
 		return
 	}
-	known := n.remember(name)
+	known := n.known.load(name)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed || n.overlay != "" {
@@ -273,12 +274,12 @@ func (n *network) join(name string) {
 	n.node.Store(node)
 	n.claimer.put(func(now time.Time) { n.claimer.carry(n.claimer.core.Joined(now)) })
 	n.wg.Go(func() { node.Run(n.ctx) })
-	n.wg.Go(func() { n.claimProbes(node) })
+	n.wg.Go(func() { n.loops.claim(node) })
 	n.wg.Go(func() {
 		if err := node.Forgot(); err != nil {
-			n.forgot(name, err)
+			n.known.lost(name, err)
 		}
-		n.keepKnown(n.ctx, node)
+		n.known.run(n.ctx, node)
 	})
 	for _, e := range n.endpoints {
 		n.wg.Go(func() {

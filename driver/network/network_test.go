@@ -36,6 +36,7 @@ func bare(t *testing.T) *network {
 		bridge: "evb0", fabric: idle("evf0"), asking: idle("eva0"), log: quiet(),
 		endpoints: map[string]*endpoint{}, links: map[nodeid.ID]*link{},
 	}
+	n.bind()
 	n.claimer = newClaimer(n, admission.Claim)
 	n.rules = newRules(admission.Claim, n)
 	n.ctx, n.cancel = context.WithCancel(t.Context())

@@ -52,7 +52,7 @@ func (n *network) claim(ctx context.Context, spec plane.EndpointSpec) error {
 func (n *network) containerPort(e *endpoint, claimed []claims.Claim) ovs.Port {
 	spec := e.spec
 	p := ovs.Port{
-		Name: spec.HostIf, Role: ovs.Container, Tag: e.tag, MACs: []ovs.MAC{spec.MAC}, Addrs: []netip.Addr{admission.Made(spec.MAC)}, Mute: n.looped(spec.ID),
+		Name: spec.HostIf, Role: ovs.Container, Tag: e.tag, MACs: []ovs.MAC{spec.MAC}, Addrs: []netip.Addr{admission.Made(spec.MAC)}, Mute: n.loops.muted(spec.ID),
 	}
 	for _, c := range claimed {
 		if c.Addr.IsValid() {
@@ -141,8 +141,8 @@ func (n *network) tellMoves(changes []overlay.Change) {
 		if e.Taken && e.Node == n.currentNode().ID() {
 			// Not to its container, which may still ask whether another has the address.
 			n.claimer.put(func(time.Time) {
-				if id := n.claimant(e.Addr); id != "" {
-					n.announceClaim(id, e.Addr, e.MAC)
+				if id := n.claimer.claimant(e.Addr); id != "" {
+					n.claimer.announce(id, e.Addr, e.MAC)
 				}
 			})
 			continue

@@ -274,7 +274,7 @@ func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 	}
 	err = p.deleteBridge(ctx, sw, deviceName(bridgePrefix, p.engine, id))
 	if n != nil {
-		err = errors.Join(err, n.forgetKnown())
+		err = errors.Join(err, n.known.forget())
 		for _, e := range n.endpoints { // nobody adds one any more
 			err = errors.Join(err, removeVeth(e.spec.HostIf))
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"evio/datapath/netdev"
@@ -117,13 +118,7 @@ func (p *Plane) look(ctx context.Context, sw *ovs.Switch) error {
 // drift has the applier put right what was found. Devices that are gone it finds by
 // itself: a TAP is made anew, a container's interface left out of the bridge.
 func (n *network) drift(found []ovs.Drift) {
-	n.mu.Lock()
-	for _, d := range found {
-		if d.Kind != ovs.DriftMissing {
-			n.drifted = append(n.drifted, d)
-		}
-	}
-	n.mu.Unlock()
+	n.repairs.add(slices.DeleteFunc(slices.Clone(found), func(d ovs.Drift) bool { return d.Kind == ovs.DriftMissing })...)
 	n.switched.request()
 }
 
@@ -153,49 +148,67 @@ func (n *network) renewPorts(err error) {
 
 // portAgain notes that the device of a port was opened anew.
 func (n *network) portAgain(name string) {
-	n.mu.Lock()
-	n.drifted = append(n.drifted, ovs.Drift{
-		Kind: ovs.DriftDevice, Port: name, Text: fmt.Sprintf("device %s was deleted", name),
-	})
-	n.mu.Unlock()
+	n.repairs.add(ovs.Drift{Kind: ovs.DriftDevice, Port: name, Text: fmt.Sprintf("device %s was deleted", name)})
 	n.switched.request()
-}
-
-func (n *network) takeDrifted() []ovs.Drift {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	d := n.drifted
-	n.drifted = nil
-	return d
-}
-
-func (n *network) repairCounts() map[string]uint64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return maps.Clone(n.repairs)
 }
 
 // repaired counts and logs what an application of the bridge has put right, or keeps
 // it for the next one.
 func (n *network) repaired(drifted []ovs.Drift, err error) {
-	if len(drifted) == 0 {
+	if _, ports := errors.AsType[*ovs.PortsError](err); err != nil && !ports {
+		n.repairs.putBack(drifted)
 		return
 	}
-	_, ports := errors.AsType[*ovs.PortsError](err)
-	n.mu.Lock()
-	if err != nil && !ports {
-		n.drifted = append(drifted, n.drifted...)
-		n.mu.Unlock()
-		return
-	}
-	if n.repairs == nil {
-		n.repairs = map[string]uint64{}
-	}
-	for _, d := range drifted {
-		n.repairs[string(d.Kind)]++
-	}
-	n.mu.Unlock()
+	n.repairs.count(drifted)
 	for _, d := range drifted {
 		n.log.WithField("bridge", n.bridge).Warnf("put right: %s", d.Text)
 	}
+}
+
+// repairs is what was found to differ from what should be. The zero value is ready; any
+// goroutine may use it.
+type repairs struct {
+	mu      sync.Mutex
+	drifted []ovs.Drift       // not put right yet
+	done    map[string]uint64 // put right, by kind
+}
+
+func (r *repairs) add(found ...ovs.Drift) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drifted = append(r.drifted, found...)
+}
+
+// take returns what is to be put right now.
+func (r *repairs) take() []ovs.Drift {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.drifted
+	r.drifted = nil
+	return d
+}
+
+// putBack has what was taken be taken again, before what was found since.
+func (r *repairs) putBack(drifted []ovs.Drift) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drifted = append(drifted, r.drifted...)
+}
+
+// count counts what was put right.
+func (r *repairs) count(drifted []ovs.Drift) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done == nil && len(drifted) > 0 {
+		r.done = map[string]uint64{}
+	}
+	for _, d := range drifted {
+		r.done[string(d.Kind)]++
+	}
+}
+
+func (r *repairs) counts() map[string]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.done)
 }

@@ -202,15 +202,15 @@ func TestDriftByHand(t *testing.T) {
 			a.vsctl("del-br", a.bridge())
 		}, []string{"bridge", "device"}},
 	} {
-		counts := n.repairCounts()
+		counts := n.repairs.counts()
 		began := time.Now()
 		step.do()
 		eventually(t, step.name+" is put right", func() bool {
-			return !slices.ContainsFunc(step.kinds, func(k string) bool { return n.repairCounts()[k] == counts[k] })
+			return !slices.ContainsFunc(step.kinds, func(k string) bool { return n.repairs.counts()[k] == counts[k] })
 		})
 		within(t, step.name, limit, began, one, two, far)
 		for _, k := range step.kinds {
-			if got := n.repairCounts()[k]; got != counts[k]+1 {
+			if got := n.repairs.counts()[k]; got != counts[k]+1 {
 				t.Errorf("%s: %d repairs of kind %s, %d before", step.name, got, k, counts[k])
 			}
 		}
@@ -276,7 +276,7 @@ func TestHostEndsAreSilent(t *testing.T) {
 		}
 		return all[index]
 	}
-	before := n.repairCounts()
+	before := n.repairs.counts()
 	for kind, name := range kinds {
 		if got := addresses(name); len(got) != 0 {
 			t.Errorf("%s %s has %v from the start", kind, name, got)
@@ -296,7 +296,7 @@ func TestHostEndsAreSilent(t *testing.T) {
 		eventually(t, kind+" has no address any more", func() bool { return len(addresses(name)) == 0 })
 		t.Logf("%s %s: no address any more after %v", kind, name, time.Since(began).Round(time.Millisecond))
 	}
-	eventually(t, "the repairs are counted", func() bool { return n.repairCounts()["address"] >= before["address"]+uint64(len(kinds)) })
+	eventually(t, "the repairs are counted", func() bool { return n.repairs.counts()["address"] >= before["address"]+uint64(len(kinds)) })
 	within(t, "afterwards", 20*time.Second, time.Now(), one, two, far)
 	nothingStale(t, a)
 	for kind, name := range kinds { // also when the device is set down and up, which makes the kernel begin anew

@@ -29,11 +29,11 @@ func TestRepairsAreCountedOnce(t *testing.T) {
 		{err: &ovs.PortsError{}, more: map[string]uint64{"port": 2, "device": 1}},
 		{},
 	} {
-		n.repaired(n.takeDrifted(), step.err)
+		n.repaired(n.repairs.take(), step.err)
 		for kind, count := range step.more {
 			want[kind] += count
 		}
-		got := n.repairCounts()
+		got := n.repairs.counts()
 		if len(want) == 0 && len(got) == 0 {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"evio/datapath/proof"
@@ -18,27 +19,44 @@ const secretEvery = 5 * time.Second
 
 var errNoSecret = errors.New("it is empty")
 
-// secrets returns what gives a session the overlay's secrets, nil if none is configured.
+// overlaySecret has the secrets of a network's overlay, as they were when they could be
+// read last.
+type overlaySecret struct {
+	n *network
+
+	mu    sync.Mutex
+	known []proof.Secret
+	err   error // why there is none for a new session
+}
+
+// fault returns why there is no secret for a new session.
+func (s *overlaySecret) fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// of returns what gives a session the overlay's secrets, nil if none is configured.
 // Ones that cannot be had are an error: a session without them would let in whom they are
 // to keep out. That is logged once, until they can be had again or the reason is another.
 // A session that is up goes on with those that could be had last.
-func (n *network) secrets(overlayName string) (func() []proof.Secret, error) {
-	read := n.plane.secrets[overlayName]
+func (s *overlaySecret) of(overlayName string) (func() []proof.Secret, error) {
+	read := s.n.plane.secrets[overlayName]
 	if read == nil {
 		return nil, nil
 	}
-	if err := n.readSecrets(overlayName, read); err != nil {
+	if err := s.read(overlayName, read); err != nil {
 		return nil, err
 	}
 	return func() []proof.Secret {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return n.secret
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.known
 	}, nil
 }
 
-// readSecrets reads the secrets, and tells the sessions if they have changed.
-func (n *network) readSecrets(overlayName string, read func() ([]proof.Secret, error)) error {
+// read reads the secrets, and tells the sessions if they have changed.
+func (s *overlaySecret) read(overlayName string, read func() ([]proof.Secret, error)) error {
 	secrets, err := read()
 	if err == nil && len(secrets) == 0 {
 		err = errNoSecret
@@ -46,29 +64,29 @@ func (n *network) readSecrets(overlayName string, read func() ([]proof.Secret, e
 	if err != nil {
 		err = fmt.Errorf("overlay %s gets no new sessions: its secret cannot be read: %w", overlayName, err)
 	}
-	n.mu.Lock()
-	changed, before := false, n.secretErr
-	n.secretErr = err
-	if err == nil && !slices.Equal(n.secret, secrets) {
-		changed = n.secret != nil
-		n.secret = secrets
+	s.mu.Lock()
+	changed, before := false, s.err
+	s.err = err
+	if err == nil && !slices.Equal(s.known, secrets) {
+		changed = s.known != nil
+		s.known = secrets
 	}
-	n.mu.Unlock()
+	s.mu.Unlock()
 	if err != nil {
 		if before == nil || before.Error() != err.Error() {
-			n.log.WithError(err).Error("no session opened, trying again")
+			s.n.log.WithError(err).Error("no session opened, trying again")
 		}
 		return meaning{err, overlay.ErrReported}
 	}
 	if before != nil {
-		n.log.Infof("the secret of overlay %s can be read again", overlayName)
+		s.n.log.Infof("the secret of overlay %s can be read again", overlayName)
 	}
 	if changed {
-		n.log.Infof("the secrets of overlay %s have changed, there are %d now", overlayName, len(secrets))
-		n.guesses.forget() // what failed may have been for a wrong secret here
-		n.mu.Lock()
-		links := slices.Collect(maps.Values(n.links))
-		n.mu.Unlock()
+		s.n.log.Infof("the secrets of overlay %s have changed, there are %d now", overlayName, len(secrets))
+		s.n.guesses.forget() // what failed may have been for a wrong secret here
+		s.n.mu.Lock()
+		links := slices.Collect(maps.Values(s.n.links))
+		s.n.mu.Unlock()
 		for _, l := range links {
 			l.session.Load().SecretsChanged()
 		}
@@ -94,7 +112,7 @@ func (p *Plane) watchSecrets(ctx context.Context) {
 			name := n.overlay
 			n.mu.Unlock()
 			if read := p.secrets[name]; read != nil {
-				_ = n.readSecrets(name, read) // told by itself
+				_ = n.secret.read(name, read) // told by itself
 			}
 		}
 		select {

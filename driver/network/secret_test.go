@@ -46,6 +46,7 @@ func TestSecret(t *testing.T) {
 		networks: map[string]*network{},
 	}
 	n := &network{plane: p, log: logger.WithField("network", "n")}
+	n.bind()
 	p.networks["n"] = n
 	var last func() []proof.Secret
 	for _, step := range []struct {
@@ -66,7 +67,7 @@ func TestSecret(t *testing.T) {
 		hook.Reset()
 		content, fault = step.content, step.fault
 		var got string
-		secrets, err := n.secrets(step.overlay)
+		secrets, err := n.secret.of(step.overlay)
 		if secrets != nil {
 			last = secrets
 			got = strings.TrimRight(string(bytes.Join(raw(secrets()), nil)), "\x00")

@@ -24,7 +24,7 @@ type sessions struct{ n *network }
 
 func (s sessions) Open(peer nodeid.ID, key ed25519.PublicKey, ev overlay.SessionEvents) (overlay.Session, error) {
 	node := s.n.currentNode()
-	secrets, err := s.n.secrets(node.Overlay())
+	secrets, err := s.n.secret.of(node.Overlay())
 	if err != nil {
 		return nil, err
 	}
@@ -124,11 +124,13 @@ func (f fabric) LinkDown(peer nodeid.ID) { f.n.linkDown(peer) }
 func (f fabric) DirectoryChanged(changes []overlay.Change) {
 	f.n.follow(changes)
 	f.n.rules.Follow(changes)
-	f.n.settle(f.n.currentNode().Table(), time.Now())
+	f.n.pending.release(f.n.currentNode().Table(), time.Now())
 	f.n.tellMoves(changes)
 	f.n.claimer.follow(changes)
 }
-func (f fabric) Deliver(origin nodeid.ID, frame []byte) bool { return f.n.floodedNow(origin, frame) }
+func (f fabric) Deliver(origin nodeid.ID, frame []byte) bool {
+	return f.n.pending.deliver(origin, frame)
+}
 func (f fabric) DeliverOrHold(origin nodeid.ID, frame []byte) {
-	f.n.flooded(f.n.currentNode().Table(), origin, frame, time.Now())
+	f.n.pending.deliverOrHold(f.n.currentNode().Table(), origin, frame, time.Now())
 }

@@ -39,16 +39,15 @@ func (p *Plane) Faults() []string {
 	}
 	for _, n := range running {
 		n.mu.Lock()
-		if n.secretErr != nil {
-			faults = append(faults, n.secretErr.Error())
-		}
-		if n.knownErr != nil {
-			faults = append(faults, n.knownErr.Error())
-		}
 		name := n.overlay
 		n.mu.Unlock()
+		for _, err := range []error{n.secret.fault(), n.known.fault()} {
+			if err != nil {
+				faults = append(faults, err.Error())
+			}
+		}
 		faults = append(faults, n.guesses.faults(name, time.Now())...)
-		faults = append(faults, n.loopFaults()...)
+		faults = append(faults, n.loops.faults()...)
 		if node := n.currentNode(); node != nil {
 			faults = append(faults, node.Warnings()...)
 		}
@@ -113,17 +112,17 @@ func (n *network) status(ctx context.Context) status.Network {
 	n.mu.Lock()
 	s := status.Network{ID: n.spec.ID, Overlay: n.overlay, Bridge: n.bridge, MTU: n.spec.MTU, Local: true, Encryption: n.spec.Encryption, Guard: n.spec.Guard, Running: true}
 	s.Secret = n.plane.secrets[n.overlay] != nil
-	noSecret := n.secretErr
 	n.mu.Unlock()
+	noSecret := n.secret.fault()
 	s.Endpoints, s.Ports, s.Fault = n.attachments(ctx)
 	if s.Fault == "" && noSecret != nil {
 		s.Fault = noSecret.Error()
 	}
-	n.addClaims(ctx, s.Endpoints)
+	n.claimer.addStatus(ctx, s.Endpoints)
 	s.Drops = n.drops.byCause()
 	n.addLosses(ctx, &s)
-	s.Repairs = n.repairCounts()
-	s.Warnings, s.Loops = append(n.loopFaults(), n.guesses.faults(s.Overlay, time.Now())...), n.loopCount()
+	s.Repairs = n.repairs.counts()
+	s.Warnings, s.Loops = append(n.loops.faults(), n.guesses.faults(s.Overlay, time.Now())...), n.loops.count()
 	refused, err := n.sw.Drops(ctx, n.bridge)
 	if err != nil && s.Fault == "" && len(s.Ports) > 0 {
 		s.Fault = fmt.Sprintf("bridge %s does not answer: %v", n.bridge, err)

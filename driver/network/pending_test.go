@@ -38,7 +38,7 @@ func TestHeldFramesExpireByThemselves(t *testing.T) {
 			node.Run(ctx)
 		}()
 		hold := func() {
-			node.After(func() { n.flooded(table(), there, told(theirs, unknown4, theirs), time.Now()) })
+			node.After(func() { n.pending.deliverOrHold(table(), there, told(theirs, unknown4, theirs), time.Now()) })
 			synctest.Wait()
 		}
 		hold()
@@ -114,17 +114,17 @@ func TestFloodWaitsForTheRecord(t *testing.T) {
 			n := bare(t)
 			dev := &sink{idle: "evf0"}
 			n.fabric = dev
-			n.flooded(table(), there, first, now)
-			n.settle(c.then, now.Add(c.after))
+			n.pending.deliverOrHold(table(), there, first, now)
+			n.pending.release(c.then, now.Add(c.after))
 			if len(dev.frames) != c.want {
 				t.Errorf("delivered %d times", len(dev.frames))
 			}
 			if c.cause != "" && n.drops.byCause()[c.cause] != 1 || c.cause == "" && len(n.drops.byCause()) != 0 {
 				t.Errorf("drops %v", n.drops.byCause())
 			}
-			n.settle(table(), now.Add(heldFor))
-			if len(n.held) != 0 {
-				t.Errorf("%d origins still wait", len(n.held))
+			n.pending.release(table(), now.Add(heldFor))
+			if len(n.pending.by) != 0 {
+				t.Errorf("%d origins still wait", len(n.pending.by))
 			}
 		})
 	}
@@ -135,17 +135,17 @@ func TestFloodAtOnce(t *testing.T) {
 	dev := &sink{idle: "evf0"}
 	n.fabric = dev
 	now := time.Now()
-	n.flooded(table(), there, told(theirs, their4, theirs), now)
-	n.flooded(table(), there, told(theirs, our4, theirs), now)
-	n.flooded(table(), there, udp(t, 67, 68), now)
-	if len(dev.frames) != 1 || len(n.held) != 0 || n.drops.notHolder.Load() != 1 || n.drops.role.Load() != 1 {
-		t.Errorf("delivered %d, waiting %d, drops %v", len(dev.frames), len(n.held), n.drops.byCause())
+	n.pending.deliverOrHold(table(), there, told(theirs, their4, theirs), now)
+	n.pending.deliverOrHold(table(), there, told(theirs, our4, theirs), now)
+	n.pending.deliverOrHold(table(), there, udp(t, 67, 68), now)
+	if len(dev.frames) != 1 || len(n.pending.by) != 0 || n.drops.notHolder.Load() != 1 || n.drops.role.Load() != 1 {
+		t.Errorf("delivered %d, waiting %d, drops %v", len(dev.frames), len(n.pending.by), n.drops.byCause())
 	}
 	for range heldMost + 5 {
-		n.flooded(table(), there, told(theirs, unknown4, theirs), now)
+		n.pending.deliverOrHold(table(), there, told(theirs, unknown4, theirs), now)
 	}
-	n.flooded(table(), here, told(ours, unknown4, ours), now) // one origin does not take another's room
-	if len(n.held[there]) != heldMost || len(n.held[here]) != 1 || n.drops.notHolder.Load() != 6 {
-		t.Errorf("waiting %d and %d, drops %v", len(n.held[there]), len(n.held[here]), n.drops.byCause())
+	n.pending.deliverOrHold(table(), here, told(ours, unknown4, ours), now) // one origin does not take another's room
+	if len(n.pending.by[there]) != heldMost || len(n.pending.by[here]) != 1 || n.drops.notHolder.Load() != 6 {
+		t.Errorf("waiting %d and %d, drops %v", len(n.pending.by[there]), len(n.pending.by[here]), n.drops.byCause())
 	}
 }
