@@ -47,7 +47,7 @@ func TestStartWithDamagedFiles(t *testing.T) {
 func stored(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
-	for _, kind := range driver.Kinds() {
+	for _, kind := range driver.StoreConfig("", nil).Kinds {
 		paths, err := filepath.Glob(filepath.Join(dir, kind, "*.json"))
 		if err != nil {
 			t.Fatal(err)
@@ -63,7 +63,7 @@ func stored(t *testing.T, dir string) map[string][]byte {
 
 func startDamaged(t *testing.T, r *rig, whole map[string][]byte, path string, b []byte) {
 	t.Helper()
-	for _, kind := range driver.Kinds() { // what an earlier round has set aside goes
+	for _, kind := range driver.StoreConfig("", nil).Kinds { // what an earlier round has set aside goes
 		if err := os.RemoveAll(filepath.Join(r.dir, kind)); err != nil {
 			t.Fatal(err)
 		}

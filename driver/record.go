@@ -8,7 +8,10 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/sirupsen/logrus"
+
 	"evio/driver/plane"
+	"evio/internal/store"
 )
 
 // Kinds of objects in the store.
@@ -17,8 +20,14 @@ const (
 	kindEndpoint = "endpoint"
 )
 
-// Kinds returns the kinds of objects the driver keeps, for store.Open.
-func Kinds() []string { return []string{kindNetwork, kindEndpoint} }
+// StoreConfig returns the settings of the store in a folder that a Driver can keep its
+// objects in.
+func StoreConfig(dir string, log *logrus.Entry) store.Config {
+	return store.Config{
+		Dir: dir, Kinds: []string{kindNetwork, kindEndpoint}, Log: log,
+		Remedy: "create their networks anew or restart their containers",
+	}
+}
 
 // networkRecord is a network as it is stored.
 type networkRecord struct {

@@ -35,7 +35,7 @@ func FuzzRequest(f *testing.F) {
 		f.Add(uint8(i), b)
 	}
 	logger, hook := test.NewNullLogger()
-	s, err := store.Open(f.TempDir(), logger.WithField("part", "store"), driver.Kinds()...)
+	s, err := store.Open(driver.StoreConfig(f.TempDir(), logger.WithField("part", "store")))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func (r *rig) prepare() *driver.Driver {
 	if r.store == nil {
 		r.store = &drivertest.Store{}
 	}
-	s, err := store.Open(r.dir, logger.WithField("part", "store"), driver.Kinds()...)
+	s, err := store.Open(driver.StoreConfig(r.dir, logger.WithField("part", "store")))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func (r *rig) refusedWith(method string, body any, parts ...string) {
 func (r *rig) files() int {
 	r.t.Helper()
 	found := 0
-	for _, kind := range driver.Kinds() {
+	for _, kind := range driver.StoreConfig("", nil).Kinds {
 		entries, err := os.ReadDir(filepath.Join(r.dir, kind))
 		if err != nil {
 			r.t.Fatal(err)

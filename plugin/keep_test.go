@@ -18,7 +18,7 @@ func TestKept(t *testing.T) {
 	dir := t.TempDir()
 	open := func() *store.Store {
 		logger, _ := test.NewNullLogger()
-		s, err := store.Open(dir, logger.WithField("part", "state"), kindLists, kindLogins)
+		s, err := store.Open(store.Config{Dir: dir, Kinds: []string{kindLists, kindLogins}, Log: logger.WithField("part", "state")})
 		if err != nil {
 			t.Fatal(err)
 		}

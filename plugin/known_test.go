@@ -16,7 +16,7 @@ func TestMemory(t *testing.T) {
 	logger, _ := test.NewNullLogger()
 	dir := t.TempDir()
 	reopen := func() memory {
-		s, err := store.Open(dir, logger.WithField("part", "state"), kindKnown)
+		s, err := store.Open(store.Config{Dir: dir, Kinds: []string{kindKnown}, Log: logger.WithField("part", "state")})
 		if err != nil {
 			t.Fatal(err)
 		}

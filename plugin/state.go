@@ -13,6 +13,7 @@ import (
 	"evio/driver"
 	"evio/internal/store"
 	"evio/overlay/identity"
+	"evio/overlay/member"
 	"evio/plugin/config"
 )
 
@@ -30,15 +31,12 @@ func (p *parts) openState(s config.Settings, log *logrus.Entry) (err error) {
 	if p.key, err = identity.Load(state); err != nil {
 		return err
 	}
-	if p.memory.store, err = store.Open(state, log, kindKnown, kindLists, kindLogins); err != nil {
+	if p.memory.store, err = store.Open(store.Config{Dir: state, Kinds: []string{kindKnown, kindLists, kindLogins}, Log: log}); err != nil {
 		return err
 	}
-	p.store, err = store.Open(filepath.Join(state, "docker"), log, driver.Kinds()...)
+	p.store, err = store.Open(driver.StoreConfig(filepath.Join(state, "docker"), log))
 	return err
 }
-
-// peersDir is where the pins of peers are kept.
-func peersDir(s config.Settings) string { return filepath.Join(s.HostPath(s.StateDir), "peers") }
 
 // awaitState calls try until that works, and returns errMended then; nil when ctx has ended.
 func awaitState(ctx context.Context, try func() error, log *logrus.Entry) error {
@@ -63,9 +61,10 @@ func tryState(s config.Settings, log *logrus.Entry) error {
 	if err := p.openState(s, log); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(peersDir(s), 0o700); err != nil {
+	pins := filepath.Join(s.HostPath(s.StateDir), member.Folder)
+	if err := os.MkdirAll(pins, 0o700); err != nil {
 		return fmt.Errorf("keep pins: %w", err)
 	}
-	_, err := os.ReadDir(peersDir(s))
+	_, err := os.ReadDir(pins)
 	return err
 }

@@ -131,7 +131,7 @@ func assemble(s config.Settings, wrong startFaults, started time.Time, log *logr
 func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) error {
 	var err error
 	p.book, err = member.Open(member.Config{
-		Dir: peersDir(s), Key: p.key, Started: started, Log: log,
+		Dir: s.HostPath(s.StateDir), Key: p.key, Started: started, Log: log,
 		MaxAge: time.Duration(s.MembershipMaxAge) * time.Second, Ledger: ledger{p.memory.store},
 	})
 	if err != nil {

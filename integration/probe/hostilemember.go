@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -46,7 +45,7 @@ func hostileMember(ctx context.Context, _ *printer, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	book, err := member.Open(member.Config{Dir: filepath.Join(*state, "peers"), Key: key, Log: log})
+	book, err := member.Open(member.Config{Dir: *state, Key: key, Log: log})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ var ErrNewer = errors.New("written by a newer evio: install that version again")
 type Record struct {
 	ID   string
 	Body json.RawMessage
+	old  bool // in the old format
 }
 
 // envelope is the file's content. The checksum covers everything else. It and its
@@ -85,9 +86,9 @@ func (e *envelope) sum(body []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// fileName derives an object's file name from its ID, which may be of any length
-// and hold any byte.
-func fileName(id string) string {
+// FileName returns the name of an object's file: 32 hexadecimal digits of the SHA-256 of
+// its ID, which may be of any length and hold any byte, and .json.
+func FileName(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:16]) + suffix
 }

@@ -17,7 +17,9 @@ import (
 func open(t *testing.T, dir string) *Store {
 	t.Helper()
 	logger, _ := test.NewNullLogger()
-	s, err := Open(dir, logger.WithField("part", "store"), "network", "endpoint")
+	s, err := Open(Config{
+		Dir: dir, Kinds: []string{"network", "endpoint"}, Log: logger.WithField("part", "store"), Remedy: "create them again",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +121,7 @@ func TestDamage(t *testing.T) {
 	s := open(t, dir)
 	put(t, s, "whole", object{Name: "w"})
 	put(t, s, "hurt", object{Name: "h", Text: "a text"})
-	path := filepath.Join(dir, "network", fileName("hurt"))
+	path := filepath.Join(dir, "network", FileName("hurt"))
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +152,7 @@ func TestDamage(t *testing.T) {
 		if len(s.Faults()) != 1 {
 			t.Errorf("after another start: faults %q", s.Faults())
 		}
-		aside, err := filepath.Glob(path + asideMark + "*")
+		aside, err := filepath.Glob(path + asideMark + "-*")
 		if err != nil || len(aside) != 1 || os.Remove(aside[0]) != nil {
 			t.Fatalf("set aside: %v, %v", aside, err)
 		}
@@ -188,7 +190,7 @@ func TestStrangersInTheFolder(t *testing.T) {
 	s := open(t, dir)
 	put(t, s, "one", object{Text: "1"})
 	folder := filepath.Join(dir, "network")
-	b, err := os.ReadFile(filepath.Join(folder, fileName("one")))
+	b, err := os.ReadFile(filepath.Join(folder, FileName("one")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,9 +199,9 @@ func TestStrangersInTheFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("."+fileName("one")+"4711", b[:7])     // an interrupted Put
+	write("."+FileName("one")+"4711", b[:7])     // an interrupted Put
 	write("README", []byte("not ours"))          // nobody's
-	write(fileName("two"), b)                    // a copy under another's name
+	write(FileName("two"), b)                    // a copy under another's name
 	write("big.json", make([]byte, maxFile+1))   // no object
 	write("old.json.corrupt-20260101T000000", b) // set aside earlier
 	if err := os.Mkdir(filepath.Join(folder, "dir.json"), 0o700); err != nil {
@@ -211,7 +213,7 @@ func TestStrangersInTheFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(fileName("newer"), newer)
+	write(FileName("newer"), newer)
 
 	got := load(t, s, "network")
 	if diff := cmp.Diff(map[string]object{"one": {Text: "1"}}, got); diff != "" {
@@ -221,7 +223,7 @@ func TestStrangersInTheFolder(t *testing.T) {
 		t.Errorf("faults %q", faults)
 	}
 	for name, want := range map[string]bool{
-		"." + fileName("one") + "4711": false, "README": true, fileName("two"): false, "big.json": false, "dir.json": false, fileName("newer"): true,
+		"." + FileName("one") + "4711": false, "README": true, FileName("two"): false, "big.json": false, "dir.json": false, FileName("newer"): true,
 	} {
 		if _, err := os.Lstat(filepath.Join(folder, name)); (err == nil) != want {
 			t.Errorf("%s: %v", name, err)
@@ -258,7 +260,7 @@ func TestDeleteThatFailsIsMadeUpFor(t *testing.T) {
 	folder := filepath.Join(dir, "network")
 	// Folders that are not empty cannot be removed.
 	block := func(id string) string {
-		path := filepath.Join(folder, fileName(id), "x")
+		path := filepath.Join(folder, FileName(id), "x")
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -371,7 +373,7 @@ func TestGet(t *testing.T) {
 	if body, err := s.Get("network", "one"); string(body) != `{"name":"","text":"1"}` || err != nil {
 		t.Errorf("%s, %v", body, err)
 	}
-	path := filepath.Join(dir, "network", fileName("one"))
+	path := filepath.Join(dir, "network", FileName("one"))
 	for what, content := range map[string][]byte{
 		"damaged": []byte(`{"version":1}`), "empty": {}, "too large": make([]byte, maxFile+1),
 	} {
@@ -382,7 +384,7 @@ func TestGet(t *testing.T) {
 			t.Errorf("%s: %s, %v", what, body, err)
 		}
 	}
-	left := filepath.Join(dir, "network", "."+fileName("one")+"123")
+	left := filepath.Join(dir, "network", "."+FileName("one")+"123")
 	if err := os.WriteFile(left, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

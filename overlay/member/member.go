@@ -79,7 +79,7 @@ type subscription struct {
 
 // Config says where a Book keeps its pins and who it is kept for.
 type Config struct {
-	Dir     string             // directory of the pins; made if it is missing
+	Dir     string             // state directory; the pins are in its Folder, which is made if it is missing
 	Key     ed25519.PrivateKey // the engine's own identity, never a member of its own overlays
 	Started time.Time          // when the process began; zero: now
 	// MaxAge is how old a list may be that has not been complete since; then its members are

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"evio/internal/store"
 )
 
 const (
@@ -25,8 +26,8 @@ const (
 // all lists: otherwise who writes the lists could replace it, by taking the account out and
 // putting it back. Its methods may be called from any goroutine.
 type pins struct {
-	dir string
-	log *logrus.Entry
+	store *store.Store
+	log   *logrus.Entry
 
 	changing sync.Mutex // held over I/O, so that disk and memory change alike
 
@@ -34,7 +35,7 @@ type pins struct {
 	known   map[string]pin
 	offered map[string]pin    // by JID, the last other identity that it showed
 	unkept  map[string]error  // by JID, why its pin is not on disk
-	damaged map[string]string // by path, a sentence for each pin that cannot be read
+	damaged map[string]string // by place, a sentence for each pin that cannot be read
 }
 
 // pin is an identity and since when it is known.
@@ -48,8 +49,8 @@ func (p *pins) faults() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var all []string
-	for _, path := range slices.Sorted(maps.Keys(p.damaged)) {
-		all = append(all, p.damaged[path])
+	for _, at := range slices.Sorted(maps.Keys(p.damaged)) {
+		all = append(all, p.damaged[at])
 	}
 	for _, jid := range slices.Sorted(maps.Keys(p.unkept)) {
 		all = append(all, fmt.Sprintf("%v: it holds until the plugin ends, and is written when the state directory takes it", p.unkept[jid]))
@@ -113,7 +114,7 @@ func (p *pins) refusalLocked(jid string, key ed25519.PublicKey) (pinned bool, er
 		return true, nil
 	case pinned: // without the refused fingerprint, which somebody might paste
 		return true, fmt.Errorf("%s shows another identity than %s, which is pinned: if its engine was set up anew, %s", jid, Fingerprint(known.key), HowToAccept(jid))
-	case p.damaged[p.path(jid)] != "":
+	case p.damaged[place(jid)] != "":
 		return false, fmt.Errorf("%s is refused, because the pin of its identity is damaged: %s", jid, HowToAccept(jid))
 	case len(p.known) >= maxPins:
 		return false, fmt.Errorf("%s is refused: %w", jid, errTooManyPins)
@@ -160,13 +161,13 @@ func (p *pins) accept(jid, fingerprint string) error {
 	if err := p.keep(jid, o); err != nil {
 		return fmt.Errorf("%w: mend that and accept the identity again", err)
 	}
-	_ = os.Remove(p.path(jid) + aside) // does nothing beside a pin
+	_ = p.store.Discard(Folder, jid) // does nothing beside a pin
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known[jid] = o
 	delete(p.offered, jid)
 	delete(p.unkept, jid)
-	delete(p.damaged, p.path(jid))
+	delete(p.damaged, place(jid))
 	return nil
 }
 
@@ -193,14 +194,14 @@ func (p *pins) has(jid string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, pinned := p.known[jid]
-	return pinned || p.damaged[p.path(jid)] != ""
+	return pinned || p.damaged[place(jid)] != ""
 }
 
 // forget removes a pin and what was offered; one that is not there is no error.
 func (p *pins) forget(jid string) error {
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	if err := p.remove(jid); err != nil {
+	if err := errors.Join(p.store.Delete(Folder, jid), p.store.Discard(Folder, jid)); err != nil {
 		return fmt.Errorf("forget pin of %s: %w", jid, err)
 	}
 	p.mu.Lock()
@@ -208,6 +209,6 @@ func (p *pins) forget(jid string) error {
 	delete(p.known, jid)
 	delete(p.offered, jid)
 	delete(p.unkept, jid)
-	delete(p.damaged, p.path(jid))
+	delete(p.damaged, place(jid))
 	return nil
 }

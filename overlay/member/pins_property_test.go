@@ -53,7 +53,7 @@ func TestOnlyAnOperatorReplacesAnIdentity(t *testing.T) {
 				if may < 0 {
 					return
 				}
-				if err := os.WriteFile(book.pins.path(jid), []byte("{"), 0o600); err != nil {
+				if err := os.WriteFile(pinPath(book.pins, jid), []byte("{"), 0o600); err != nil {
 					t.Fatal(err)
 				}
 				begin()

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus/hooks/test"
+)
+
+// lines is a format of files that have the ID and then the text, one line each.
+var lines = Format{
+	Name: func(id string) string { return id + ".json" },
+	Decode: func(b []byte) (Record, error) {
+		id, text, ok := strings.Cut(string(b), "\n")
+		if !ok {
+			return Record{}, errors.New("one line")
+		}
+		body, err := json.Marshal(object{Text: text})
+		return Record{ID: id, Body: body}, err
+	},
+}
+
+func openOld(t *testing.T, dir string) *Store {
+	t.Helper()
+	logger, _ := test.NewNullLogger()
+	s, err := Open(Config{Dir: dir, Kinds: []string{"network"}, Log: logger.WithField("part", "store"), Old: &lines})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestOldFormat: objects in files of an old format are there, and a Put replaces the file.
+func TestOldFormat(t *testing.T) {
+	dir := t.TempDir()
+	s := openOld(t, dir)
+	for id, content := range map[string]string{"one": "one\n1", "two": "two\n2", "hurt": "hurt", "three": "two\n3"} {
+		if err := os.WriteFile(filepath.Join(dir, "network", id+".json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(map[string]object{"one": {Text: "1"}, "two": {Text: "2"}}, load(t, s, "network")); diff != "" {
+		t.Error(diff)
+	}
+	if got := s.Damage("network"); len(got) != 2 || filepath.Base(got[0].Path) != "hurt.json" || got[0].Why == nil || got[0].Aside == "" {
+		t.Errorf("damage %+v", got)
+	}
+	put(t, s, "one", object{Text: "new"})
+	if body, err := s.Get("network", "two"); string(body) != `{"name":"","text":"2"}` || err != nil {
+		t.Errorf("%s, %v", body, err)
+	}
+	if err := s.Delete("network", "two"); err != nil {
+		t.Error(err)
+	}
+	s = openOld(t, dir)
+	if diff := cmp.Diff(map[string]object{"one": {Text: "new"}}, load(t, s, "network")); diff != "" {
+		t.Error(diff)
+	}
+	if got := s.Damage("network"); len(got) != 2 || filepath.Base(got[0].Path) != "hurt.json" || got[0].Why != nil || got[0].Aside == "" {
+		t.Errorf("damage in another life %+v", got)
+	}
+	if len(s.Faults()) != 0 {
+		t.Errorf("reported without a remedy: %q", s.Faults())
+	}
+	if err := s.Discard("network", "hurt"); err != nil {
+		t.Error(err)
+	}
+	load(t, s, "network")
+	if got := s.Damage("network"); len(got) != 1 || filepath.Base(got[0].Path) != "three.json" {
+		t.Errorf("damage after Discard %+v", got)
+	}
+}
+
+// TestNewFileCountsBesideAnOldOne: an old file that could not be removed does not come back.
+func TestNewFileCountsBesideAnOldOne(t *testing.T) {
+	dir := t.TempDir()
+	s := openOld(t, dir)
+	put(t, s, "a", object{Text: "new"})
+	if err := os.WriteFile(filepath.Join(dir, "network", "a.json"), []byte("a\nold"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]object{"a": {Text: "new"}}, load(t, s, "network")); diff != "" {
+		t.Error(diff)
+	}
+}
