@@ -51,7 +51,7 @@ var decoders = map[string][]string{
 	"calls of the engine":      {"driver FuzzRequest"},
 	"requests about peers":     {"driver/status FuzzPeerRequest"},
 	"datagrams":                {"datapath/session FuzzDatagram"},
-	"session parameters":       {"datapath/session FuzzParseParameters", "datapath/session/path FuzzParseCandidate", "datapath/session/path FuzzCandidates"},
+	"session parameters":       {"datapath/session/connect FuzzParseParameters", "datapath/session/path FuzzParseCandidate", "datapath/session/path FuzzCandidates"},
 	"proofs of a secret":       {"datapath/proof FuzzHear"},
 	"frames":                   {"datapath/packet FuzzFrame"},
 	"answers of TURN servers":  {"datapath/turn FuzzRead"},

@@ -25,7 +25,7 @@ var numbers = map[string]string{
 	"plugin/resolver/watch.go":        "tells two states of a file apart",
 	"datapath/ovs/apply.go":           "a mark in the switch that is compared with itself",
 	"datapath/turn/credentials.go":    "the expiry that it is given is wall time",
-	"datapath/session/identity.go":    "the beginning of all time, in a certificate whose dates nobody looks at",
+	"datapath/session/connect/identity.go":    "the beginning of all time, in a certificate whose dates nobody looks at",
 }
 
 // misread returns what a file of the product does with the machine's clock that package

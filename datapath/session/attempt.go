@@ -3,29 +3,32 @@ package session
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/pion/dtls/v3"
 
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 )
 
-// attempt is a handshake on the path that a finder finds, and the keys that
+// attempt is a handshake on the path that a search finds, and the keys that
 // come of it. It keeps answering the peer's lost flights until it is stopped.
 type attempt struct {
 	session *Session
-	finder  *finder
-	want    connection
-	keyed   chan error // capacity 1: keys are in place, or there will be none
+	search  *connect.Search
+	want    request
+	path    atomic.Pointer[boundPath] // that was found
+	keyed   chan error                // capacity 1: keys are in place, or there will be none
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
 
 // begin starts an attempt; stop ends it.
-func (s *Session) begin(ctx context.Context, f *finder, want connection) *attempt {
+func (s *Session) begin(ctx context.Context, search *connect.Search, want request) *attempt {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &attempt{
 		session: s,
-		finder:  f,
+		search:  search,
 		want:    want,
 		keyed:   make(chan error, 1),
 		cancel:  cancel,
@@ -50,23 +53,23 @@ func (a *attempt) stop() {
 
 func (a *attempt) run(ctx context.Context) {
 	s := a.session
-	conn, err := newHandshakeConn(s, a.want)
+	conn, err := s.tagged(a.want, &a.path)
 	if err != nil {
 		a.keyed <- err
 		return
 	}
 	s.handshake.Store(conn)
 	defer s.handshake.Store(nil)
-	secure, err := s.dial(&conn.flights)
+	secure, err := s.dtls().Dial(conn.Flights)
 	if err != nil {
 		a.keyed <- fmt.Errorf("prepare handshake: %w", err)
 		return
 	}
 	defer func() {
-		conn.muted.Store(true) // no close_notify: the peer's attempt ends by records
+		conn.Mute() // no close_notify: the peer's attempt ends by records
 		s.release("handshake", secure.Close)
 	}()
-	proved, err := a.agree(ctx, conn, secure)
+	proved, err := a.agree(ctx, secure)
 	if ctx.Err() != nil {
 		return
 	}
@@ -76,13 +79,14 @@ func (a *attempt) run(ctx context.Context) {
 
 // agree waits for the path, runs the handshake on it and puts the keys in place, once the
 // overlay's secret is proved.
-func (a *attempt) agree(ctx context.Context, conn *handshakeConn, secure *dtls.Conn) (*proving, error) {
-	p, err := a.finder.wait(ctx)
+func (a *attempt) agree(ctx context.Context, secure *dtls.Conn) (*proving, error) {
+	found, err := a.search.Wait(ctx)
 	if err != nil {
 		return nil, err
 	}
-	conn.path.Store(p)
-	secret, err := exported(ctx, secure)
+	p := a.session.pathOf(found)
+	a.path.Store(p)
+	secret, err := connect.Exporter(ctx, secure)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +115,30 @@ func (a *attempt) agree(ctx context.Context, conn *handshakeConn, secure *dtls.C
 	}
 	s.install(p, keys, secrets, proved)
 	return proved, nil
+}
+
+// pathOf makes a path of what was found, in the first slot.
+func (s *Session) pathOf(found connect.Found) *boundPath {
+	p := &boundPath{Route: found.Route, out: found.TURN, remoteType: found.RemoteType}
+	if found.TURN == nil {
+		p.out = s.transport.host(found.Route.Local)
+	}
+	return p
+}
+
+// tagged returns the connection that carries the flights of a handshake, bare on a path as
+// soon as there is one.
+func (s *Session) tagged(want request, at *atomic.Pointer[boundPath]) (*connect.TaggedConn, error) {
+	return connect.NewTaggedConn(s.lower, want.peer.Index, want.binding, func(datagram []byte) {
+		if p := at.Load(); p != nil {
+			s.sendDatagram(p, datagram)
+		}
+	})
+}
+
+// dtls describes the DTLS connections of the session.
+func (s *Session) dtls() connect.DTLS {
+	return connect.DTLS{Certificate: s.transport.certificate, Peer: s.options.RemoteKey, Client: s.lower, Log: s.log}
 }
 
 // release closes what holds nothing that could be lost.

@@ -10,15 +10,25 @@
 // ICE finds the path, DTLS 1.2 authenticates the peer's Ed25519 key and makes
 // the secret, package record protects what follows. The first valid record each
 // way confirms the keys; then ICE agents and DTLS connection are closed without
-// a word, and probe records tell round trip and liveness.
+// a word, and probe records show round trip and liveness.
 //
-// A path is the socket with one of this machine's addresses, or a TURN allocation,
-// and an address of the peer. A relay is asked for when no direct path is found for
-// a while. Once the session is established its path moves, by the word of probes
-// alone: package path decides, pilot.go carries out, arrive.go tells what has come.
+// A path is the socket with one of this machine's addresses, or an allocation of a TURN
+// server, and an address of the peer. A TURN server is asked for when no direct path is
+// found for a while. Once the session is established its path moves, and only answers to
+// probes move it.
 //
-// Keys are replaced from time to time by those of a further handshake, inside the
-// records of the session: package rekey holds them and decides, rekeyer.go drives.
+// # Where to find what
+//
+// What decides has no goroutine, clock or I/O, and lies below this package: connect.Machine
+// (how a session is established), path (which path it takes), rekey (when its keys are
+// replaced). Here is what drives these, one goroutine each:
+//
+//   - session.go: what callers see of a Session; life.go: its goroutine from Open to Closed.
+//   - connector.go drives connect.Machine; attempt.go runs one first handshake, and
+//     proving.go has both ends prove the overlay's secret.
+//   - pilot.go drives the machines of path; tenant.go and lease.go hold an allocation.
+//   - rekeyer.go drives rekey.Machine; rekey_exchange.go runs one further handshake.
+//   - transport.go, receive.go, arrive.go and send.go: the socket, and records in and out.
 //
 // The package knows no ring, no overlay protocol and no XMPP: the parameters of
 // the peer and the hash both ends bind their keys to come from the caller, who

@@ -151,7 +151,7 @@ func bind(a, b *end) [32]byte {
 	return sha256.Sum256(append(slices.Clone(a.own), b.own...))
 }
 
-func connect(t testing.TB, a, b *end) {
+func connectEnds(t testing.TB, a, b *end) {
 	t.Helper()
 	if err := a.session.Connect(b.own, bind(a, b)); err != nil {
 		t.Fatal(err)

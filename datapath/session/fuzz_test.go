@@ -2,11 +2,12 @@ package session
 
 import (
 	"bytes"
-	"encoding/binary"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/session/rekey"
 	"evio/datapath/udp"
@@ -73,7 +74,7 @@ func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 // stranger's datagram must never confirm keys or reach the handler.
 func FuzzDatagram(f *testing.F) {
 	s, peer, handler := established(f)
-	conn, err := newHandshakeConn(s, connection{peer: Parameters{Index: 7}, binding: [32]byte{1}})
+	conn, err := s.tagged(request{peer: connect.Parameters{Index: 7}, binding: [32]byte{1}}, new(atomic.Pointer[boundPath]))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func FuzzDatagram(f *testing.F) {
 			return
 		}
 		idle{}.deliver(s.transport, bytes.Clone(d))
-		if len(handler.established)+len(handler.received)+conn.inbox.Len() != 0 {
+		if len(handler.established)+len(handler.received)+conn.Inbox.Len() != 0 {
 			t.Fatalf("%x got through", d)
 		}
 	})
@@ -109,7 +110,7 @@ func FuzzPlaintext(f *testing.F) {
 	f.Add(append([]byte{byte(Probe), 0, path.OpAnswer}, make([]byte, 26)...))
 	f.Add([]byte{byte(Probe), 0})
 	f.Add([]byte{byte(Probe), 0, path.OpGoodbye})
-	f.Add(path.AppendCandidates([]byte{byte(Probe), 0}, 7, sample().Candidates))
+	f.Add(path.AppendCandidates([]byte{byte(Probe), 0}, 7, strangers(0)))
 	f.Add(path.AppendReceived([]byte{byte(Probe), 0}, 7))
 	f.Add(path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeRequest, 7, record.MaxWhole))
 	f.Add(path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeAnswer, 7, record.MaxWhole))
@@ -140,36 +141,6 @@ func FuzzPlaintext(f *testing.F) {
 			}
 		}
 		handler.check(t)
-	})
-}
-
-// FuzzHandshake passes anything to a handshake connection: only datagrams with
-// the peer's tag are taken.
-func FuzzHandshake(f *testing.F) {
-	s, _, _ := established(f)
-	binding := [32]byte{5}
-	own, err := newHandshakeConn(s, connection{peer: Parameters{Index: 7}, binding: binding})
-	if err != nil {
-		f.Fatal(err)
-	}
-	body := []byte("DTLS")
-	genuine := make([]byte, handshakeHeader, 64)
-	genuine[0] = udp.FirstHandshake
-	binary.BigEndian.PutUint32(genuine[1:], 7)
-	copy(genuine[5:], tag(own.receiveKey, genuine[1:5], body))
-	genuine = append(genuine, body...)
-	if ok, taken := own.accept(genuine); !ok || !taken {
-		f.Fatal("a genuine datagram is refused")
-	}
-	f.Add(genuine[:handshakeHeader+1])
-	f.Add(append(bytes.Clone(genuine), 1))
-	f.Fuzz(func(t *testing.T, d []byte) {
-		if len(d) <= handshakeHeader || bytes.Equal(d[1:], genuine[1:]) {
-			return
-		}
-		if ok, _ := own.accept(d); ok {
-			t.Fatalf("%x was taken", d)
-		}
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 )
 
@@ -25,16 +26,16 @@ var (
 // "slow" none until the context ends, all others none.
 func (e *end) names(servers ...string) *logtest.Hook {
 	log, hook := logtest.NewNullLogger()
-	e.transport.log = logrus.NewEntry(log)
-	e.transport.reflectors = nil
+	e.transport.gatherer.Log = logrus.NewEntry(log)
+	e.transport.gatherer.STUN = nil
 	for _, server := range servers {
 		uri, err := stun.ParseURI("stun:" + server)
 		if err != nil {
 			panic(err)
 		}
-		e.transport.reflectors = append(e.transport.reflectors, uri)
+		e.transport.gatherer.STUN = append(e.transport.gatherer.STUN, uri)
 	}
-	e.transport.lookup = func(ctx context.Context, _, host string) ([]netip.Addr, error) {
+	e.transport.gatherer.Lookup = func(ctx context.Context, _, host string) ([]netip.Addr, error) {
 		switch host {
 		case "good":
 			return []netip.Addr{stunAt.Addr()}, nil
@@ -88,7 +89,7 @@ func TestSlowNamesDoNotTakeTheOthersAnswers(t *testing.T) {
 		asked := n.serveSTUN(t)
 		for range 2 { // the second is served by the first one's answer
 			a.open(t, b, nil)
-			own, err := ParseParameters(a.own)
+			own, err := connect.ParseParameters(a.own)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"evio/datapath/proof"
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/rekey"
 )
 
@@ -28,31 +29,32 @@ func ordered(a, b *end) (lower, higher *end) {
 func (e *end) guess(t *testing.T, lower *end, guesses ...string) {
 	t.Helper()
 	s := e.session
-	peer, err := ParseParameters(lower.own)
+	peer, err := connect.ParseParameters(lower.own)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), connectTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), connect.Timeout)
 	defer cancel()
 	paths := s.find(ctx, peer)
-	defer paths.stop()
-	want := connection{peer: peer, aead: record.AES128GCM, binding: bind(e, lower)}
-	conn, err := newHandshakeConn(s, want)
+	defer paths.Stop()
+	want := request{peer: peer, aead: record.AES128GCM, binding: bind(e, lower)}
+	var at atomic.Pointer[boundPath]
+	conn, err := s.tagged(want, &at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.handshake.Store(conn)
 	defer s.handshake.Store(nil)
-	secure, err := s.dial(&conn.flights)
+	secure, err := s.dtls().Dial(conn.Flights)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := paths.wait(ctx)
+	found, err := paths.Wait(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.path.Store(p)
-	exporter, err := exported(ctx, secure)
+	at.Store(s.pathOf(found))
+	exporter, err := connect.Exporter(ctx, secure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +110,7 @@ func TestGuesserHangsUp(t *testing.T) {
 					}
 					return [][]byte{d}
 				})
-				connect(t, a, b)
+				connectEnds(t, a, b)
 				for lower.session.shown.Load() == 0 {
 					advance(10 * time.Millisecond)
 				}
@@ -132,7 +134,7 @@ func TestNoDoubtWithoutAGuess(t *testing.T) {
 				o.Secrets, o.Doubt = secretsOf("new", "old"), func() { doubts.Add(1) }
 			})
 		}
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		await(t, a.established, "Established")
 		await(t, b.established, "Established")
 		advance(3 * time.Minute)
@@ -172,7 +174,7 @@ func TestGuessesByRekeys(t *testing.T) {
 				honest.open(t, guesser, func(o *Options) {
 					o.Secrets, o.Doubt = secretsOf("new", "old"), func() { doubts.Add(1) }
 				})
-				connect(t, a, b)
+				connectEnds(t, a, b)
 				await(t, a.established, "Established")
 				await(t, b.established, "Established")
 				const long = 10 * time.Minute
@@ -206,7 +208,7 @@ func TestRekeysLeftUndone(t *testing.T) {
 			for _, e := range []*end{a, b} {
 				e.transport.config.RekeyEvery = 10 * time.Second
 			}
-			connect(t, a, b)
+			connectEnds(t, a, b)
 			await(t, a.established, "Established")
 			await(t, b.established, "Established")
 			var left atomic.Int32
@@ -257,7 +259,7 @@ func TestProofAfterOneLeftUndone(t *testing.T) {
 			}
 			return [][]byte{d}
 		})
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		for lower.session.shown.Load() == 0 {
 			advance(10 * time.Millisecond)
 		}
@@ -285,7 +287,7 @@ func TestProofAfterOneLeftUndone(t *testing.T) {
 // noticed gains nothing by it.
 func TestRefusalOutlivesItsRekey(t *testing.T) {
 	r := &rekeyer{session: &Session{transport: &Transport{epoch: time.Now()}}, lapse: rekey.Never}
-	r.exchange = &exchange{ended: make(chan exchanged, 1), cancel: func() {}, done: make(chan struct{})}
+	r.exchange = &exchange{Flights: connect.NewFlights(nil), ended: make(chan exchanged, 1), cancel: func() {}, done: make(chan struct{})}
 	close(r.exchange.done)
 	r.exchange.ended <- exchanged{err: fmt.Errorf("%w: it has none", ErrSecret)}
 	r.stop()

@@ -12,6 +12,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/udp"
 )
@@ -109,7 +110,7 @@ func TestPeerConnectsAgainAndAgain(t *testing.T) {
 		})
 		a.open(t, b, nil)
 		b.open(t, a, nil)
-		peer, err := ParseParameters(b.own)
+		peer, err := connect.ParseParameters(b.own)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +149,7 @@ func TestForgedRecordsAreNoOtherSecret(t *testing.T) {
 				})
 				a.open(t, b, nil)
 				b.open(t, a, nil)
-				connect(t, a, b)
+				connectEnds(t, a, b)
 				advance(3 * time.Second)
 				source := netip.MustParseAddrPort("198.18.0.1:1")
 				if from.peer {

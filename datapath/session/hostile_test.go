@@ -25,7 +25,7 @@ func TestReplayedCheckMakesNoReflector(t *testing.T) {
 		})
 		a.open(t, b, nil)
 		b.open(t, a, nil)
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		advance(50 * time.Millisecond)
 
 		forged := netip.MustParsePrefix("203.0.113.0/24")

@@ -52,13 +52,3 @@ func relayServer(s webrtc.ICEServer, url string) (turn.Server, error) {
 		URI: url, Username: s.Username, Password: access.Password, Secret: access.Secret, RootCAs: access.RootCAs,
 	}, nil
 }
-
-// hostPort is how a server is named in a message.
-func hostPort(u *stun.URI) string { return strings.TrimPrefix(u.String(), "stun:") }
-
-func hostPorts(servers []*stun.URI) (names []string) {
-	for _, u := range servers {
-		names = append(names, hostPort(u))
-	}
-	return names
-}

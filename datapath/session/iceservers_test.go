@@ -5,6 +5,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pion/webrtc/v4"
+
+	"evio/datapath/session/connect"
 )
 
 func TestICEServers(t *testing.T) {
@@ -18,7 +20,7 @@ func TestICEServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"stun.example.org:3478", "[2001:db8::1]:3479", "192.0.2.1:3478"}
-	if diff := cmp.Diff(want, hostPorts(reflectors)); diff != "" {
+	if diff := cmp.Diff(want, connect.ServerNames(reflectors)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if len(relays) != 2 || relays[0].URI != "turn:turn.example.org?transport=tcp" || relays[0].Username != "evio" ||

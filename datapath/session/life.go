@@ -3,19 +3,10 @@ package session
 import (
 	"context"
 	"errors"
-	"net/netip"
-	"slices"
 	"time"
 
 	"evio/datapath/record"
-	"evio/datapath/session/path"
-)
-
-const (
-	gatherTimeout   = 1800 * time.Millisecond // so that own parameters are ready within two seconds
-	connectTimeout  = 15 * time.Second
-	connectMost     = 20 * time.Second // likewise, if the peer's candidates change meanwhile
-	confirmInterval = 200 * time.Millisecond
+	"evio/datapath/session/connect"
 )
 
 // run owns the session from Open to the handler's Closed.
@@ -41,106 +32,36 @@ func (s *Session) live(ctx context.Context) error {
 	return s.serve(ctx, pilot)
 }
 
-// connect leads the session to its establishment.
-func (s *Session) connect(ctx context.Context) (_ *pilot, err error) {
-	var (
-		peer     []path.Candidate
-		paths    *finder  // at work since Connect
-		trial    *attempt // likewise
-		keyed    <-chan error
-		deadline <-chan time.Time
-		began    time.Time        // when paths did
-		late     <-chan time.Time // a relay is needed
-		hired    *tenant
-		rented   relay
-		pulse    = time.NewTimer(0) // repeats the first probe
-	)
-	<-pulse.C
-	defer pulse.Stop()
-	defer func() {
-		trial.stop()
-		paths.stop()
-		if err != nil {
-			hired.stop()
+// gather finds the candidates and hands the own parameters to the handler. It
+// returns false if the session ends meanwhile.
+func (s *Session) gather(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, connect.GatherTimeout)
+	defer cancel()
+	found := make(chan struct{})
+	go func() { // joined below, in every case
+		defer close(found)
+		f := s.transport.gatherer.Gather(ctx)
+		if f.Err != nil {
+			s.log.WithError(f.Err).Warn("no candidates: this session will not connect")
 		}
+		s.hosts = f.Hosts
+		s.setCandidates(f.Candidates)
 	}()
-
-	for {
-		select {
-		case <-s.ending:
-			return nil, s.endReason
-
-		case <-s.readdressed:
-			if s.isElsewhere() {
-				return nil, ErrAddresses
-			}
-
-		case <-s.wake:
-			wanted := s.takeWanted()
-			if wanted == nil {
-				continue
-			}
-			trial.stop()
-			peer = wanted.peer.Candidates
-			if paths.serves(wanted.peer) {
-				paths.update(wanted.peer)
-				deadline = time.After(min(connectTimeout, connectMost-time.Since(began)))
-			} else {
-				paths.stop()
-				paths = s.find(ctx, wanted.peer)
-				if rented != nil {
-					paths.relays <- rented
-				}
-				began, deadline = time.Now(), time.After(connectTimeout)
-				if hired == nil && s.transport.relays != nil {
-					late = time.After(relayAfter)
-				}
-			}
-			if hired != nil {
-				hired.permit(peer)
-			}
-			trial = s.begin(ctx, paths, *wanted)
-			keyed = trial.keyed
-
-		case <-late:
-			late = nil
-			if !paths.isDone() {
-				hired = s.rent(ctx, peer)
-			}
-
-		case r := <-hired.offers():
-			if rented = r; r == nil { // direct paths are still tried
-				hired.stop()
-				hired, late = nil, time.After(rentAgain)
-				continue
-			}
-			paths.relays <- r
-			s.tellRelay(r)
-
-		case <-hired.losses():
-			hired.stop()
-			hired, rented, late = nil, nil, time.After(rentAgain)
-
-		case err := <-keyed:
-			if err != nil {
-				return nil, err
-			}
-			keyed = nil
-			s.sendProbe()
-			pulse.Reset(confirmInterval)
-
-		case <-deadline:
-			s.transport.reflexive.drop() // what was told may be true no more
-			return nil, ErrTimeout
-
-		case <-s.confirmed:
-			return newPilot(s, peer, hired, rented), nil
-
-		case <-pulse.C:
-			s.sendProbe()
-			pulse.Reset(confirmInterval)
-		}
+	select {
+	case <-found:
+	case <-s.ending:
+		cancel()
+		<-found
+		return false
 	}
+	s.mu.Lock()
+	s.state = Ready
+	s.mu.Unlock()
+
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	s.options.Handler.Parameters(s, s.own.Append(nil))
+	return true
 }
 
 // serve keeps the session alive once it is established.
@@ -168,25 +89,6 @@ func (s *Session) serve(ctx context.Context, m *pilot) error {
 		}
 		timer.Reset(m.next() - s.transport.now())
 	}
-}
-
-// isElsewhere tells whether none of the addresses is left that the peer was told.
-func (s *Session) isElsewhere() bool {
-	hosts, err := s.transport.listHosts()
-	return err == nil && !slices.ContainsFunc(s.hosts, func(h netip.AddrPort) bool { return slices.Contains(hosts, h) })
-}
-
-// takeWanted returns the newest request of Connect, nil if it was taken or the
-// session is established without it.
-func (s *Session) takeWanted() *connection {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	wanted := s.wanted
-	s.wanted = nil
-	if s.state != Connecting {
-		return nil
-	}
-	return wanted
 }
 
 // install puts path and keys of an attempt in the place of those of an earlier

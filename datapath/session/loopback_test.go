@@ -34,7 +34,7 @@ func TestSessionOverRealSockets(t *testing.T) {
 	a, b := newLoopbackEnd(t), newLoopbackEnd(t)
 	a.open(t, b, nil)
 	b.open(t, a, nil)
-	connect(t, a, b)
+	connectEnds(t, a, b)
 	await(t, a.established, "Established")
 	await(t, b.established, "Established")
 

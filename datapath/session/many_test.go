@@ -21,7 +21,7 @@ func establishMany(t *testing.T, a, b *end, n int) (as, bs []end) {
 		bs[i].open(t, a, name)
 	}
 	for i := range n {
-		connect(t, &as[i], &bs[i])
+		connectEnds(t, &as[i], &bs[i])
 	}
 	for i := range n {
 		await(t, as[i].established, "Established")

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"evio/datapath/session/connect"
 	"evio/datapath/udp"
 )
 
@@ -32,7 +33,7 @@ func TestPortRestrictedSitesConnectDirectly(t *testing.T) {
 		bs[i].open(t, alice, name)
 	}
 	for i := range overlays {
-		connect(t, &as[i], &bs[i])
+		connectEnds(t, &as[i], &bs[i])
 	}
 	for i := range overlays {
 		await(t, as[i].established, "Established")
@@ -106,7 +107,7 @@ func TestSitesWithIPv6ConnectByHostCandidates(t *testing.T) {
 	l.cutIPv4()
 	alice.open(t, bob, nil)
 	bob.open(t, alice, nil)
-	connect(t, alice, bob)
+	connectEnds(t, alice, bob)
 	await(t, alice.established, "Established")
 	await(t, bob.established, "Established")
 	until(t, "the peer tells the address it sees", func() bool { return alice.session.Info().Observed.IsValid() })
@@ -131,9 +132,9 @@ func TestWhoIsNotWhoSignedNeverEstablishes(t *testing.T) {
 		other := newKey(t).Public().(ed25519.PublicKey)
 		a.open(t, bob, func(o *Options) { o.RemoteKey = other })
 		b.open(t, alice, nil)
-		connect(t, &a, &b)
-		if err := await(t, a.closed, "Closed"); !errors.Is(err, ErrIdentity) {
-			t.Errorf("closed with %v, want %v", err, ErrIdentity)
+		connectEnds(t, &a, &b)
+		if err := await(t, a.closed, "Closed"); !errors.Is(err, connect.ErrIdentity) {
+			t.Errorf("closed with %v, want %v", err, connect.ErrIdentity)
 		}
 		b.waitClosed(t)
 		if len(a.established)+len(b.established) != 0 {

@@ -241,7 +241,7 @@ func establish(t *testing.T, a, b *end) {
 	t.Helper()
 	a.open(t, b, nil)
 	b.open(t, a, nil)
-	connect(t, a, b)
+	connectEnds(t, a, b)
 	await(t, a.established, "Established")
 	await(t, b.established, "Established")
 }

@@ -8,6 +8,7 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 )
 
@@ -52,8 +53,8 @@ type pilot struct {
 	relaying time.Duration
 	rentNext time.Duration // when a lost relay is asked for again
 
-	gathered chan found // capacity 1
-	again    bool       // the addresses have changed since it began
+	gathered chan connect.Gathered // capacity 1
+	again    bool                  // the addresses have changed since it began
 	cancel   context.CancelFunc
 }
 
@@ -126,7 +127,7 @@ func (m *pilot) tick(ctx context.Context) bool {
 		orders := m.paths.Tick(now, m.grace())
 		m.do(orders)
 		if len(orders.Challenge) > 0 {
-			m.s.transport.reflexive.drop() // NATs forget mappings that are not used
+			m.s.transport.gatherer.Forget() // NATs forget mappings that are not used
 			m.gather(ctx)
 		}
 	}
@@ -216,7 +217,7 @@ func (m *pilot) hear(now time.Duration) {
 
 // readdress lists the own addresses again, and asks for what NATs show of them.
 func (m *pilot) readdress(ctx context.Context) {
-	if hosts, err := m.s.transport.listHosts(); err == nil {
+	if hosts, err := m.s.transport.gatherer.Hosts(); err == nil {
 		m.setHosts(hosts)
 	}
 	m.again = m.gathered != nil
@@ -234,7 +235,7 @@ func (m *pilot) setHosts(hosts []netip.AddrPort) {
 // suspect is called when the peer does not answer: what was known of NATs and of
 // the relay may be true no more.
 func (m *pilot) suspect() {
-	m.s.transport.reflexive.drop()
+	m.s.transport.gatherer.Forget()
 	if m.paths.Current.TURN {
 		m.s.transport.relays.Suspect()
 	}
@@ -245,14 +246,14 @@ func (m *pilot) gather(ctx context.Context) {
 	if m.gathered != nil {
 		return
 	}
-	ctx, m.cancel = context.WithTimeout(ctx, gatherTimeout)
-	result := make(chan found, 1)
+	ctx, m.cancel = context.WithTimeout(ctx, connect.GatherTimeout)
+	result := make(chan connect.Gathered, 1)
 	m.gathered = result
-	go func() { result <- m.s.transport.candidates(ctx) }() // joined by regathered or close
+	go func() { result <- m.s.transport.gatherer.Gather(ctx) }() // joined by regathered or close
 }
 
 // regathered takes what gather has found, unless it was too early.
-func (m *pilot) regathered(ctx context.Context, f found) {
+func (m *pilot) regathered(ctx context.Context, f connect.Gathered) {
 	m.cancel()
 	m.gathered = nil
 	if m.again {
@@ -260,11 +261,11 @@ func (m *pilot) regathered(ctx context.Context, f found) {
 		m.gather(ctx)
 		return
 	}
-	if f.err != nil {
+	if f.Err != nil {
 		return
 	}
-	m.setHosts(f.hosts)
-	m.tell(f.all)
+	m.setHosts(f.Hosts)
+	m.tell(f.Candidates)
 }
 
 // tell tells the peer the own candidates, the relayed one among them.

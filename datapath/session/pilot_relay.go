@@ -4,13 +4,15 @@ import (
 	"context"
 	"net/netip"
 	"time"
+
+	"evio/datapath/session/connect"
 )
 
 // rentedRelay takes the allocation, nil if there is none to have.
 func (m *pilot) rentedRelay(r relay) {
 	if r == nil {
 		m.hired.stop()
-		m.hired, m.rentNext = nil, m.s.transport.now()+rentAgain
+		m.hired, m.rentNext = nil, m.s.transport.now()+connect.TURNRetry
 		return
 	}
 	m.rented, m.relaying = r, m.s.transport.now()

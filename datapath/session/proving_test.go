@@ -49,7 +49,7 @@ func openWithFiles(t *testing.T, a, b *end, name string) (*file, *file) {
 		peer := []*end{b, a}[i]
 		e.open(t, peer, func(o *Options) { o.Secrets = func() []proof.Secret { return *files[i].secrets.Load() } })
 	}
-	connect(t, a, b)
+	connectEnds(t, a, b)
 	await(t, a.established, "Established")
 	await(t, b.established, "Established")
 	return files[0], files[1]
@@ -61,7 +61,7 @@ func TestAnyCommonSecretEstablishes(t *testing.T) {
 		inBubble(t, func(t *testing.T, _ *network, a, b *end) {
 			a.open(t, b, func(o *Options) { o.Secrets = secretsOf(files[0]...) })
 			b.open(t, a, func(o *Options) { o.Secrets = secretsOf(files[1]...) })
-			connect(t, a, b)
+			connectEnds(t, a, b)
 			await(t, a.established, "Established")
 			await(t, b.established, "Established")
 		})
@@ -81,7 +81,7 @@ func TestProofOverALossyPath(t *testing.T) {
 			})
 			a.open(t, b, func(o *Options) { o.Secrets = secretsOf("new", "old") })
 			b.open(t, a, func(o *Options) { o.Secrets = secretsOf("old") })
-			connect(t, a, b)
+			connectEnds(t, a, b)
 			await(t, a.established, "Established")
 			await(t, b.established, "Established")
 		})
@@ -104,7 +104,7 @@ func TestSilenceAfterTheProof(t *testing.T) {
 			}
 			return [][]byte{d}
 		})
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		if err := await(t, lower.closed, "Closed"); !errors.Is(err, ErrUnproved) {
 			t.Errorf("closed with %v, want %v", err, ErrUnproved)
 		}

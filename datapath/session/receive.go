@@ -8,6 +8,7 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/udp"
 )
@@ -51,7 +52,7 @@ func (t *Transport) deliverRelayed(r relay, from netip.AddrPort, datagram []byte
 // receiveHandshake passes a handshake datagram to the session that is
 // connecting under its index. All others are dropped without an answer.
 func (t *Transport) receiveHandshake(datagram []byte) {
-	if len(datagram) <= handshakeHeader {
+	if len(datagram) <= connect.HandshakeHeader {
 		t.drops.Add(drops.HandshakeShort)
 		return
 	}
@@ -65,7 +66,7 @@ func (t *Transport) receiveHandshake(datagram []byte) {
 		s.drops.Add(drops.HandshakeIndex)
 		return
 	}
-	switch genuine, taken := conn.accept(datagram); {
+	switch genuine, taken := conn.Accept(datagram); {
 	case !genuine:
 		s.drops.Add(drops.HandshakeTag)
 	case !taken:

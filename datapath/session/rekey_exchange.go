@@ -6,8 +6,8 @@ import (
 	"github.com/pion/dtls/v3"
 
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/rekey"
-	"evio/datapath/udp"
 )
 
 // exchange is the handshake of one rekey. Its flights are protected records of the
@@ -15,7 +15,7 @@ import (
 // sends in clear until it has keys. It keeps answering the peer's lost flights until
 // it is stopped.
 type exchange struct {
-	flights
+	*connect.Flights
 	ended  chan exchanged // capacity 1: keys, or why there are none
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -31,8 +31,7 @@ type exchanged struct {
 func (s *Session) exchange(ctx context.Context, id uint32, terms record.Secrets) *exchange {
 	ctx, cancel := context.WithCancel(ctx)
 	x := &exchange{ended: make(chan exchanged, 1), cancel: cancel, done: make(chan struct{})}
-	x.inbox = udp.NewInbox(handshakeInbox)
-	x.send = func(b []byte) { s.sendRekey(rekey.Message{Op: rekey.OpFlight, ID: id, Body: b}) }
+	x.Flights = connect.NewFlights(func(b []byte) { s.sendRekey(rekey.Message{Op: rekey.OpFlight, ID: id, Body: b}) })
 	terms.Generation = uint8(id)
 	go func() {
 		defer close(x.done)
@@ -47,7 +46,7 @@ func (x *exchange) stop() exchanged {
 	if x == nil {
 		return exchanged{}
 	}
-	x.muted.Store(true)
+	x.Mute()
 	x.cancel()
 	<-x.done
 	select {
@@ -59,13 +58,13 @@ func (x *exchange) stop() exchanged {
 }
 
 func (x *exchange) run(ctx context.Context, s *Session, terms record.Secrets) {
-	secure, err := s.dial(&x.flights)
+	secure, err := s.dtls().Dial(x.Flights)
 	if err != nil {
 		x.ended <- exchanged{err: err}
 		return
 	}
 	defer func() {
-		x.muted.Store(true) // no close_notify: records show the peer that it is over
+		x.Mute() // no close_notify: records show the peer that it is over
 		s.release("rekey", secure.Close)
 	}()
 	keys, proved, err := s.renewed(ctx, secure, terms)
@@ -76,7 +75,7 @@ func (x *exchange) run(ctx context.Context, s *Session, terms record.Secrets) {
 // renewed runs the handshake and makes keys as the first ones were made, by one of the
 // secrets that the overlay has now.
 func (s *Session) renewed(ctx context.Context, secure *dtls.Conn, terms record.Secrets) (*record.Keys, *proving, error) {
-	secret, err := exported(ctx, secure)
+	secret, err := connect.Exporter(ctx, secure)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/rekey"
 )
 
@@ -19,7 +20,7 @@ import (
 type rekeyer struct {
 	session *Session
 	machine *rekey.Machine
-	inbox   chan rekey.Message // capacity handshakeInbox: flights of one handshake
+	inbox   chan rekey.Message // capacity connect.InboxSize: flights of one handshake
 	wake    chan struct{}      // capacity 1: pending keys have become current
 	secrets chan struct{}      // capacity 1: the overlay has other secrets than before
 	lapse   time.Duration      // when the session ends, its secret being out of use; never if it is not
@@ -46,7 +47,7 @@ func (s *Session) startRekeying(ctx context.Context) {
 	r := &rekeyer{
 		session: s,
 		machine: rekey.New(s.lower, every, s.transport.now()),
-		inbox:   make(chan rekey.Message, handshakeInbox),
+		inbox:   make(chan rekey.Message, connect.InboxSize),
 		wake:    make(chan struct{}, 1),
 		secrets: make(chan struct{}, 1),
 		lapse:   rekey.Never,
@@ -188,7 +189,7 @@ func (r *rekeyer) receive(ctx context.Context, m rekey.Message) {
 		var work []rekey.Effect
 		work, taken = r.machine.Flight(m.ID, r.now())
 		r.work(ctx, work)
-		if taken && r.exchange != nil && !r.exchange.inbox.Put(netip.AddrPort{}, m.Body) {
+		if taken && r.exchange != nil && !r.exchange.Inbox.Put(netip.AddrPort{}, m.Body) {
 			r.session.drops.Add(drops.RekeyQueue)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"evio/datapath/session/connect"
 )
 
 // awaitOffer waits until an end tells parameters with a relayed candidate, and
@@ -13,7 +15,7 @@ import (
 func awaitOffer(t *testing.T, a, b *end) {
 	t.Helper()
 	a.own = await(t, a.parameters, "parameters with a relay")
-	connect(t, a, b)
+	connectEnds(t, a, b)
 }
 
 func TestRefusedRelayIsAskedForAgain(t *testing.T) {
@@ -23,7 +25,7 @@ func TestRefusedRelayIsAskedForAgain(t *testing.T) {
 		n.blockDirect()
 		a.open(t, b, nil)
 		b.open(t, a, nil)
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		advance(6 * time.Second)
 		p.setRefuse(nil)
 		awaitOffer(t, a, b)
@@ -38,12 +40,12 @@ func TestRelayLostWhileConnectingIsAskedForAgain(t *testing.T) {
 		n.blockDirect()
 		a.open(t, b, nil)
 		b.open(t, a, nil)
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		await(t, a.parameters, "parameters with a relay")
 		lost := p.at
 		p.lose()
 		awaitOffer(t, a, b)
-		own, err := ParseParameters(a.own)
+		own, err := connect.ParseParameters(a.own)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,8 +97,8 @@ func TestBothRelaysComeAtTheirTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			signal(t, a, b)
-			if took := time.Since(began); took > relayAfter+late+1500*time.Millisecond {
-				t.Errorf("%v apart: established after %v, want about %v", late, took, relayAfter+late)
+			if took := time.Since(began); took > connect.TURNAfter+late+1500*time.Millisecond {
+				t.Errorf("%v apart: established after %v, want about %v", late, took, connect.TURNAfter+late)
 			}
 			swap(t, a, b)
 		})

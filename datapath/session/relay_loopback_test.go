@@ -10,6 +10,8 @@ import (
 	"github.com/pion/logging"
 	pion "github.com/pion/turn/v5"
 	"github.com/pion/webrtc/v4"
+
+	"evio/datapath/session/connect"
 )
 
 // serveTURN starts a TURN server on loopback for the user evio.
@@ -52,7 +54,7 @@ func TestSessionOverARealRelay(t *testing.T) {
 	nowhere := netip.MustParseAddrPort("127.0.0.1:9")
 	join := func() {
 		for _, e := range [][2]*end{{a, b}, {b, a}} {
-			peer, err := ParseParameters(e[1].own)
+			peer, err := connect.ParseParameters(e[1].own)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"evio/datapath/session/connect"
 	"evio/datapath/turn"
 	"evio/datapath/udp"
 )
@@ -172,7 +173,7 @@ func establishRelayed(t *testing.T, a, b *end) {
 	t.Helper()
 	a.open(t, b, nil)
 	b.open(t, a, nil)
-	connect(t, a, b)
+	connectEnds(t, a, b)
 	signal(t, a, b)
 }
 
@@ -230,7 +231,7 @@ func TestRelayServesWhereDirectPathsAreBlocked(t *testing.T) {
 				n.blockDirect()
 				began := time.Now()
 				establishRelayed(t, a, b)
-				if took := time.Since(began); took < relayAfter || took > 6*time.Second {
+				if took := time.Since(began); took < connect.TURNAfter || took > 6*time.Second {
 					t.Errorf("established after %v, want 3 s to 6 s", took)
 				}
 				swap(t, a, b)

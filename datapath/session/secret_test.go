@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/session/rekey"
 )
@@ -45,7 +46,7 @@ func TestCommonSecretEstablishesAndRekeys(t *testing.T) {
 		a.transport.config.RekeyEvery, b.transport.config.RekeyEvery = rekey.MinInterval, rekey.MinInterval
 		a.open(t, b, secret)
 		b.open(t, a, secret)
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		await(t, a.established, "Established")
 		await(t, b.established, "Established")
 		s := &streams{ends: [2]*end{a, b}}
@@ -68,5 +69,18 @@ func TestForgedRecordsDoNotMakeATimeoutOfAnotherKind(t *testing.T) {
 	s.keys.Begin(own, record.Secrets{})
 	if err := s.unproved(ErrTimeout); !errors.Is(err, ErrTimeout) {
 		t.Errorf("with keys and silence: %v, want %v", err, ErrTimeout)
+	}
+}
+
+func TestAgree(t *testing.T) {
+	own := connect.Parameters{MinVersion: 1, MaxVersion: 2, AEADs: []record.AEAD{record.AES128GCM, record.ChaCha20Poly1305}}
+	peer := own
+	peer.AEADs = []record.AEAD{record.ChaCha20Poly1305}
+	if got, err := agree(own, peer); err != nil || got != record.ChaCha20Poly1305 {
+		t.Errorf("agree = %v, %v, want %v", got, err, record.ChaCha20Poly1305)
+	}
+	peer.AEADs = []record.AEAD{77}
+	if _, err := agree(own, peer); !errors.Is(err, record.ErrNoCommonAEAD) {
+		t.Errorf("agree = %v, want %v", err, record.ErrNoCommonAEAD)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"evio/datapath/drops"
 	"evio/datapath/proof"
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/session/rekey"
 )
@@ -50,9 +51,9 @@ type Options struct {
 	// the peer test a guess of another secret than the one that it has. It must not block; nil:
 	// nobody wants to know.
 	Doubt      func()
-	Encryption Encryption // told to the peer and bound to the keys
-	Location   string     // likewise
-	Frames     []int      // lengths of the largest frames of each kind that the network sends, but for control
+	Encryption connect.Encryption // told to the peer and bound to the keys
+	Location   string             // likewise
+	Frames     []int              // lengths of the largest frames of each kind that the network sends, but for control
 	Handler    Handler
 	Log        *logrus.Entry // nil: the transport's
 }
@@ -68,8 +69,8 @@ func (o Options) validate() error {
 	if o.Handler == nil {
 		faults = append(faults, errors.New("the handler is missing"))
 	}
-	if len(o.Location) > maxLocation {
-		faults = append(faults, fmt.Errorf("location has %d bytes, at most %d are allowed", len(o.Location), maxLocation))
+	if len(o.Location) > connect.MaxLocation {
+		faults = append(faults, fmt.Errorf("location has %d bytes, at most %d are allowed", len(o.Location), connect.MaxLocation))
 	}
 	return errors.Join(faults...)
 }
@@ -86,9 +87,9 @@ func (o Options) largestRecord() int {
 	return size
 }
 
-// connection is what Connect asks for.
-type connection struct {
-	peer    Parameters
+// request is what Connect asks for.
+type request struct {
+	peer    connect.Parameters
 	aead    record.AEAD
 	binding [32]byte
 }
@@ -101,14 +102,14 @@ type Session struct {
 	log       *logrus.Entry
 	lower     bool // this end has the lower node ID
 	index     uint32
-	own       Parameters // complete once the state has left Gathering, but for the candidates
+	own       connect.Parameters // complete once the state has left Gathering, but for the candidates
 	hosts     []netip.AddrPort
 	opened    time.Time
 
 	mu          sync.Mutex // guards state, established, wanted, newest, peer and own.Candidates
 	state       State
 	established time.Time
-	wanted      *connection      // newest request of Connect that the owner has not taken
+	wanted      *request         // newest request of Connect that the owner has not taken
 	newest      [32]byte         // its binding, also when it was taken
 	peer        []path.Candidate // of the peer, those told last
 
@@ -128,7 +129,7 @@ type Session struct {
 	proved    atomic.Pointer[proof.Secret] // that the keys in use were made with, nil for none
 	refused   atomic.Pointer[error]        // why the session ends soon: a secret was not proved again
 	path      atomic.Pointer[boundPath]
-	handshake atomic.Pointer[handshakeConn]
+	handshake atomic.Pointer[connect.TaggedConn]
 	rekeyer   atomic.Pointer[rekeyer] // while the session is established
 	frameID   atomic.Uint32
 
@@ -173,16 +174,16 @@ func (t *Transport) Open(options Options) (*Session, error) {
 		ending: make(chan struct{}),
 	}
 	s.limit.Store(record.MaxSize)
-	ufrag, password, err := credentials()
+	ufrag, password, err := connect.Credentials()
 	if err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
 	}
 	if err := t.add(s); err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
 	}
-	s.own = Parameters{
-		MinVersion: MinVersion,
-		MaxVersion: MaxVersion,
+	s.own = connect.Parameters{
+		MinVersion: connect.MinVersion,
+		MaxVersion: connect.MaxVersion,
 		Index:      s.index,
 		Ufrag:      ufrag,
 		Password:   password,
@@ -202,7 +203,7 @@ func (t *Transport) Open(options Options) (*Session, error) {
 // signed parameters that both must have in common. A repetition of the newest
 // call, which the same binding shows, changes nothing.
 func (s *Session) Connect(remote []byte, binding [32]byte) error {
-	peer, err := ParseParameters(remote)
+	peer, err := connect.ParseParameters(remote)
 	if err != nil {
 		return fmt.Errorf("connect session: %w", err)
 	}
@@ -225,7 +226,7 @@ func (s *Session) Connect(remote []byte, binding [32]byte) error {
 	if err != nil {
 		return fmt.Errorf("connect session: %w", err)
 	}
-	s.wanted = &connection{peer: peer, aead: aead, binding: binding}
+	s.wanted = &request{peer: peer, aead: aead, binding: binding}
 	s.peer = peer.Candidates
 	s.newest, s.state = binding, Connecting
 	select {
@@ -278,4 +279,48 @@ func (s *Session) end(reason error) {
 		s.endReason = reason
 		close(s.ending)
 	})
+}
+
+// agree returns the cipher of a session between two ends, or one sentence that
+// says why there can be none.
+func agree(own, peer connect.Parameters) (record.AEAD, error) {
+	if peer.MaxVersion < own.MinVersion || own.MaxVersion < peer.MinVersion {
+		return 0, fmt.Errorf("no common protocol version: this node speaks %d–%d, the peer %d–%d; upgrade the older one",
+			own.MinVersion, own.MaxVersion, peer.MinVersion, peer.MaxVersion)
+	}
+	if own.Secret != peer.Secret {
+		return 0, errSecret(own.Secret)
+	}
+	aead, err := record.Choose(own.AEADs, peer.AEADs)
+	if err != nil {
+		return 0, fmt.Errorf("this node offers %v, the peer %v: %w", own.AEADs, peer.AEADs, err)
+	}
+	return aead, nil
+}
+
+// candidates returns the own candidates as they are told.
+func (s *Session) candidates() []path.Candidate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own.Candidates
+}
+
+func (s *Session) setCandidates(candidates []path.Candidate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own.Candidates = candidates
+}
+
+// setPeer keeps what the peer has told, for Info.
+func (s *Session) setPeer(candidates []path.Candidate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peer = candidates
+}
+
+// usable returns those candidates of the peer that are tried.
+func (s *Session) usable(candidates []path.Candidate) []path.Candidate {
+	kept, removed := path.LimitPrivate(s.transport.usable(candidates), s.hosts)
+	s.drops.AddN(drops.PathLimit, removed)
+	return kept
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/udp"
 )
@@ -152,9 +153,9 @@ func TestWrongKeyNeverEstablishes(t *testing.T) {
 		other := newKey(t).Public().(ed25519.PublicKey)
 		a.open(t, b, func(o *Options) { o.RemoteKey = other })
 		b.open(t, a, nil)
-		connect(t, a, b)
-		if err := await(t, a.closed, "Closed"); !errors.Is(err, ErrIdentity) {
-			t.Errorf("closed with %v, want %v", err, ErrIdentity)
+		connectEnds(t, a, b)
+		if err := await(t, a.closed, "Closed"); !errors.Is(err, connect.ErrIdentity) {
+			t.Errorf("closed with %v, want %v", err, connect.ErrIdentity)
 		}
 		b.waitClosed(t)
 		if len(a.established)+len(b.established) != 0 {
@@ -193,7 +194,7 @@ func TestForeignSecretNeverEstablishes(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
 		a.open(t, b, func(o *Options) { o.Secrets = secretsOf("ours") })
 		b.open(t, a, func(o *Options) { o.Secrets = secretsOf("theirs") })
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		for _, e := range []*end{a, b} {
 			if err := await(t, e.closed, "Closed"); !errors.Is(err, ErrSecret) || errors.Is(err, ErrTimeout) {
 				t.Errorf("closed with %v, want %v", err, ErrSecret)
@@ -256,7 +257,7 @@ func TestConnectAgainWithNewerParameters(t *testing.T) {
 			t.Fatal(err)
 		}
 		advance(3 * time.Second)
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		await(t, a.established, "Established")
 		await(t, b.established, "Established")
 		if err := a.session.Connect(b.own, bind(a, b)); !errors.Is(err, ErrEstablished) {
@@ -279,7 +280,7 @@ func TestForgedDatagramsTearNothingDown(t *testing.T) {
 				all = append(all, forged)
 			}
 			if udp.Classify(d) == udp.Handshake {
-				alert := append(bytes.Clone(d[:handshakeHeader]), 21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40)
+				alert := append(bytes.Clone(d[:connect.HandshakeHeader]), 21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40)
 				all = append(all, alert)
 			}
 			return append(all, d)
@@ -368,7 +369,7 @@ func TestCallsOutOfPlace(t *testing.T) {
 		if err := a.session.Connect([]byte{9}, [32]byte{}); err == nil {
 			t.Error("Connect took parameters of an unknown format")
 		}
-		newer, err := ParseParameters(b.own)
+		newer, err := connect.ParseParameters(b.own)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -377,7 +378,7 @@ func TestCallsOutOfPlace(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "1–1") || !strings.Contains(err.Error(), "7–9") {
 			t.Errorf("Connect without a common version: %v, want one sentence that names both", err)
 		}
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		await(t, a.established, "Established")
 		await(t, b.established, "Established")
 		if err := a.session.Send(Probe, [][]byte{{1}}); !errors.Is(err, ErrKind) {
@@ -426,7 +427,7 @@ func TestCloseWhileGatheringConnectingAndEstablished(t *testing.T) {
 		a.waitClosed(t)
 
 		a.open(t, b, nil)
-		connect(t, a, b)
+		connectEnds(t, a, b)
 		advance(45 * time.Millisecond) // into the midst of the checks
 		a.session.Close()
 		b.session.Close()

@@ -9,11 +9,6 @@ import (
 )
 
 const (
-	// relayAfter is how long direct routes have before a relay is asked for.
-	relayAfter = 3 * time.Second
-	// rentAgain is between attempts to get a relay. The pool spares servers that have
-	// failed by itself.
-	rentAgain = time.Second
 	// relayRest is how long nothing may come by the relay before a session that
 	// has a direct path gives it back: the peer has left it, too.
 	relayRest = 4 * time.Second

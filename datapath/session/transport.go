@@ -16,13 +16,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 	"github.com/sirupsen/logrus"
 
 	"evio/datapath/drops"
 	"evio/datapath/icemux"
 	"evio/datapath/record"
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/turn"
 	"evio/datapath/udp"
@@ -86,11 +86,8 @@ type Transport struct {
 	socket       socket
 	mux          *icemux.Mux
 	filter       icemux.HostFilter
-	hosts        func(icemux.HostFilter) ([]netip.Addr, error)
-	lookup       func(ctx context.Context, network, host string) ([]netip.Addr, error) // of STUN servers
-	reflectors   []*stun.URI                                                           // STUN servers
+	gatherer     *connect.Gatherer
 	relayServers []turn.Server
-	reflexive    reflexive
 	relays       relays // nil: none
 	guests       guests // of the relayed address
 	certificate  tls.Certificate
@@ -130,8 +127,10 @@ func Listen(config Config) (*Transport, error) {
 	}
 	if len(t.relayServers) > 0 {
 		pool, err := turn.New(turn.Config{
-			Servers:       t.relayServers,
-			Resolve:       func(ctx context.Context, host string) ([]netip.Addr, error) { return t.lookup(ctx, "ip", host) },
+			Servers: t.relayServers,
+			Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
+				return t.gatherer.Lookup(ctx, "ip", host)
+			},
 			Log:           t.log,
 			AllowLoopback: config.IncludeLoopback,
 			Deliver: func(a *turn.Allocation, from netip.AddrPort, datagram []byte) {
@@ -148,7 +147,7 @@ func Listen(config Config) (*Transport, error) {
 
 // newTransport makes the transport of a socket that is open, unless fault says why not.
 func newTransport(config Config, s socket, hosts func(icemux.HostFilter) ([]netip.Addr, error), fault error) (*Transport, error) {
-	certificate, err := selfSigned(config.Key)
+	certificate, err := connect.SelfSigned(config.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -157,24 +156,25 @@ func newTransport(config Config, s socket, hosts func(icemux.HostFilter) ([]neti
 		return nil, err
 	}
 	t := &Transport{
-		config:     config,
-		log:        orDiscard(config.Log),
-		socket:     s,
-		opened:     make(chan struct{}),
-		filter:     icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
-		hosts:      hosts,
-		lookup:     config.Lookup,
-		reflectors: reflectors, relayServers: relayServers,
-		reflexive:   reflexive{turn: make(chan struct{}, 1)},
-		certificate: certificate,
-		epoch:       time.Now(),
-		buffers:     sync.Pool{New: func() any { return new(record.Buffer) }},
-		reader:      make(chan struct{}),
-	}
-	if t.lookup == nil {
-		t.lookup = net.DefaultResolver.LookupNetIP
+		config:       config,
+		log:          orDiscard(config.Log),
+		socket:       s,
+		opened:       make(chan struct{}),
+		filter:       icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
+		gatherer:     connect.NewGatherer(),
+		relayServers: relayServers,
+		certificate:  certificate,
+		epoch:        time.Now(),
+		buffers:      sync.Pool{New: func() any { return new(record.Buffer) }},
+		reader:       make(chan struct{}),
 	}
 	t.mux = icemux.New(s, &t.drops)
+	g := t.gatherer
+	g.Mux, g.Port, g.STUN, g.Lookup, g.Log = t.mux, t.Port, reflectors, config.Lookup, t.log
+	g.Addrs = func() ([]netip.Addr, error) { return hosts(t.filter) }
+	if g.Lookup == nil {
+		g.Lookup = net.DefaultResolver.LookupNetIP
+	}
 	t.sessions.Store(&map[uint32]*Session{})
 	if fault == nil {
 		close(t.opened)
@@ -291,7 +291,7 @@ func (t *Transport) Close() error {
 // AddressesChanged is called when addresses of this machine have come or gone. The
 // sessions look for other paths and tell their peers.
 func (t *Transport) AddressesChanged() {
-	t.reflexive.drop()
+	t.gatherer.Forget()
 	if t.relays != nil {
 		t.relays.Suspect()
 	}

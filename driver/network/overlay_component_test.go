@@ -15,7 +15,7 @@ import (
 
 	"evio/datapath/packet"
 	"evio/datapath/record"
-	"evio/datapath/session"
+	"evio/datapath/session/connect"
 	"evio/overlay"
 	"evio/overlay/overlaytest"
 )
@@ -148,7 +148,7 @@ func TestPeerThatLies(t *testing.T) {
 	n.mu.Lock()
 	c := carrier{n.links[peer].session.Load()}
 	n.mu.Unlock()
-	parameters := session.Parameters{
+	parameters := connect.Parameters{
 		MinVersion: 1, MaxVersion: 1, Index: 1, Ufrag: strings.Repeat("u", 12), Password: strings.Repeat("p", 32), AEADs: []record.AEAD{1},
 	}
 	if err := c.Connect(parameters.Append(nil), [32]byte{}); !errors.Is(err, overlay.ErrEstablished) {

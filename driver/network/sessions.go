@@ -7,6 +7,7 @@ import (
 
 	"evio/datapath/packet"
 	"evio/datapath/session"
+	"evio/datapath/session/connect"
 	"evio/overlay"
 	"evio/overlay/flood"
 	"evio/overlay/nodeid"
@@ -34,7 +35,7 @@ func (s sessions) Open(peer nodeid.ID, key ed25519.PublicKey, ev overlay.Session
 	}
 	opened, err := s.n.plane.transport.Open(session.Options{
 		Local: node.ID(), Remote: peer, RemoteKey: key, Overlay: node.Overlay(),
-		Secrets: secrets, Doubt: func() { s.n.guesses.doubt(account, time.Now()) }, Encryption: session.EncryptionRequired,
+		Secrets: secrets, Doubt: func() { s.n.guesses.doubt(account, time.Now()) }, Encryption: connect.EncryptionRequired,
 		Frames:  []int{s.n.spec.MTU + packet.HeaderLen, s.n.spec.MTU + packet.HeaderLen + flood.HeaderLen},
 		Handler: &events{n: s.n, peer: peer, account: account, up: ev}, Log: s.n.log.WithField("peer", peer),
 	})

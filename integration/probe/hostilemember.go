@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"evio/datapath/session"
+	"evio/datapath/session/connect"
 	"evio/overlay"
 	"evio/overlay/flood"
 	"evio/overlay/identity"
@@ -268,7 +269,7 @@ func (h *hostile) Open(peer nodeid.ID, key ed25519.PublicKey, up overlay.Session
 	defer m.mu.Unlock()
 	s, err := h.transport.Open(session.Options{
 		Local: h.node.ID(), Remote: peer, RemoteKey: key, Overlay: h.node.Overlay(),
-		Encryption: session.EncryptionRequired, Handler: hostileEvents{h, m},
+		Encryption: connect.EncryptionRequired, Handler: hostileEvents{h, m},
 	})
 	if err != nil {
 		return nil, err

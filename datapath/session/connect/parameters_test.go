@@ -1,8 +1,7 @@
-package session
+package connect
 
 import (
 	"bytes"
-	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -68,7 +67,7 @@ func TestParametersSurviveTheirEncoding(t *testing.T) {
 				return record.AEAD(rapid.Byte().Draw(t, "AEAD"))
 			}), 1, maxAEADs).Draw(t, "AEADs"),
 			Encryption: rapid.SampledFrom([]Encryption{EncryptionPreferred, EncryptionRequired}).Draw(t, "encryption"),
-			Location:   rapid.StringN(0, 40, maxLocation).Draw(t, "location"),
+			Location:   rapid.StringN(0, 40, MaxLocation).Draw(t, "location"),
 			Secret:     rapid.Bool().Draw(t, "secret"),
 		}
 		if len(p.Candidates) == 0 {
@@ -141,18 +140,6 @@ func TestParametersAreChecked(t *testing.T) {
 				t.Errorf("parsed as %+v", p)
 			}
 		})
-	}
-}
-
-func TestAgree(t *testing.T) {
-	own, peer := sample(), sample()
-	peer.AEADs = []record.AEAD{record.ChaCha20Poly1305}
-	if got, err := agree(own, peer); err != nil || got != record.ChaCha20Poly1305 {
-		t.Errorf("agree = %v, %v, want %v", got, err, record.ChaCha20Poly1305)
-	}
-	peer.AEADs = []record.AEAD{77}
-	if _, err := agree(own, peer); !errors.Is(err, record.ErrNoCommonAEAD) {
-		t.Errorf("agree = %v, want %v", err, record.ErrNoCommonAEAD)
 	}
 }
 

@@ -1,7 +1,8 @@
-package session
+package connect
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -10,12 +11,14 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/crypto/elliptic"
+	"github.com/sirupsen/logrus"
 
 	"evio/datapath/udp"
 )
 
 const (
-	handshakeInbox = 32 // datagrams: four flights
+	// InboxSize is how many datagrams wait for a handshake: four flights.
+	InboxSize = 32
 
 	dtlsMTU        = 1000
 	flightInterval = 250 * time.Millisecond // doubled by each repetition
@@ -24,14 +27,22 @@ const (
 	exporterSize  = 32
 )
 
-// flights is the net.PacketConn beneath a DTLS connection. Its peer has one
-// constant address, whatever the path. How datagrams travel is the owner's matter:
-// send is called with each, inbox holds those that have come.
-type flights struct {
-	inbox *udp.Inbox
+// Flights is the net.PacketConn beneath a DTLS connection. Its peer has one constant
+// address, whatever the path. The owner carries the datagrams: it puts those that have come
+// into Inbox, and its send function is called with each that goes out.
+type Flights struct {
+	Inbox *udp.Inbox
 	send  func(datagram []byte)
 	muted atomic.Bool // nothing is sent any more
 }
+
+// NewFlights returns flights that go out by a function, which must not keep the datagram.
+func NewFlights(send func(datagram []byte)) *Flights {
+	return &Flights{Inbox: udp.NewInbox(InboxSize), send: send}
+}
+
+// Mute has nothing sent any more. Closing the connection above then sends no close_notify.
+func (f *Flights) Mute() { f.muted.Store(true) }
 
 // peerAddr is the address of the peer of all flights.
 type peerAddr struct{}
@@ -39,11 +50,11 @@ type peerAddr struct{}
 func (peerAddr) Network() string { return "evio" }
 func (peerAddr) String() string  { return "peer" }
 
-var _ net.PacketConn = (*flights)(nil)
+var _ net.PacketConn = (*Flights)(nil)
 
 // ReadFrom implements net.PacketConn.
-func (f *flights) ReadFrom(b []byte) (int, net.Addr, error) {
-	p, err := f.inbox.Get()
+func (f *Flights) ReadFrom(b []byte) (int, net.Addr, error) {
+	p, err := f.Inbox.Get()
 	if err != nil {
 		return 0, nil, err
 	}
@@ -52,7 +63,7 @@ func (f *flights) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteTo implements net.PacketConn. What cannot be sent now is lost, as on
 // every datagram path; DTLS repeats it.
-func (f *flights) WriteTo(b []byte, _ net.Addr) (int, error) {
+func (f *Flights) WriteTo(b []byte, _ net.Addr) (int, error) {
 	if !f.muted.Load() {
 		f.send(b)
 	}
@@ -60,45 +71,53 @@ func (f *flights) WriteTo(b []byte, _ net.Addr) (int, error) {
 }
 
 // LocalAddr implements net.PacketConn.
-func (f *flights) LocalAddr() net.Addr { return peerAddr{} }
+func (f *Flights) LocalAddr() net.Addr { return peerAddr{} }
 
 // SetDeadline implements net.PacketConn.
-func (f *flights) SetDeadline(t time.Time) error { return f.SetReadDeadline(t) }
+func (f *Flights) SetDeadline(t time.Time) error { return f.SetReadDeadline(t) }
 
 // SetReadDeadline implements net.PacketConn.
-func (f *flights) SetReadDeadline(t time.Time) error {
-	f.inbox.SetDeadline(t)
+func (f *Flights) SetReadDeadline(t time.Time) error {
+	f.Inbox.SetDeadline(t)
 	return nil
 }
 
 // SetWriteDeadline implements net.PacketConn. Writing never waits for the peer.
-func (f *flights) SetWriteDeadline(time.Time) error { return nil }
+func (f *Flights) SetWriteDeadline(time.Time) error { return nil }
 
 // Close implements net.PacketConn.
-func (f *flights) Close() error {
-	f.muted.Store(true)
-	f.inbox.Close()
+func (f *Flights) Close() error {
+	f.Mute()
+	f.Inbox.Close()
 	return nil
 }
 
-// dial makes the DTLS connection of a handshake: the lower node ID is the
-// client. The certificates are compared by verifyIdentity alone, hence the
-// skipped verification of chains and names, which there are none of. HelloVerify
-// is left out: tags, and records in a rekey, keep strangers away.
-func (s *Session) dial(f *flights) (*dtls.Conn, error) {
+// DTLS is the own end of a DTLS connection, and who the peer has to be.
+type DTLS struct {
+	Certificate tls.Certificate // of SelfSigned
+	Peer        ed25519.PublicKey
+	Client      bool
+	Log         *logrus.Entry
+}
+
+// Dial makes the DTLS connection of a handshake; Exporter runs the handshake. verifyIdentity
+// alone compares the certificates, so the verification of chains and names, which they do
+// not have, is skipped. HelloVerify is left out: tags, and records in a rekey, keep
+// strangers away.
+func (d DTLS) Dial(f *Flights) (*dtls.Conn, error) {
 	common := []dtls.Option{
-		dtls.WithCertificates(s.transport.certificate),
+		dtls.WithCertificates(d.Certificate),
 		dtls.WithCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
 		dtls.WithEllipticCurves(elliptic.X25519),
 		dtls.WithSignatureSchemes(tls.Ed25519),
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithInsecureSkipVerify(true),
-		dtls.WithVerifyConnection(verifyIdentity(s.options.RemoteKey)),
+		dtls.WithVerifyConnection(verifyIdentity(d.Peer)),
 		dtls.WithFlightInterval(flightInterval),
 		dtls.WithMTU(dtlsMTU),
-		dtls.WithLoggerFactory(pionLog{s.log}),
+		dtls.WithLoggerFactory(pionLog{d.Log}),
 	}
-	if s.lower {
+	if d.Client {
 		options := make([]dtls.ClientOption, len(common))
 		for i, o := range common {
 			options[i] = o
@@ -115,8 +134,8 @@ func (s *Session) dial(f *flights) (*dtls.Conn, error) {
 	return dtls.ServerWithOptions(f, peerAddr{}, options...)
 }
 
-// exported runs the handshake and returns the secret that both ends have now.
-func exported(ctx context.Context, conn *dtls.Conn) ([]byte, error) {
+// Exporter runs the handshake and returns the secret that both ends have now (RFC 5705).
+func Exporter(ctx context.Context, conn *dtls.Conn) ([]byte, error) {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("handshake with peer: %w", err)
 	}

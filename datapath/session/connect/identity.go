@@ -1,4 +1,4 @@
-package session
+package connect
 
 import (
 	"crypto/ed25519"
@@ -13,12 +13,12 @@ import (
 	"github.com/pion/dtls/v3"
 )
 
-// ErrIdentity says that who answered is not who the parameters are from.
+// ErrIdentity says that another engine has answered than the one that signed the parameters.
 var ErrIdentity = errors.New("peer has another identity than the one that signed its parameters")
 
-// selfSigned makes the certificate that carries an identity through DTLS. Only
+// SelfSigned makes the certificate that carries an identity through DTLS. Only
 // its key counts: names and dates are never looked at.
-func selfSigned(key ed25519.PrivateKey) (tls.Certificate, error) {
+func SelfSigned(key ed25519.PrivateKey) (tls.Certificate, error) {
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		NotBefore:    time.Unix(0, 0),
@@ -31,9 +31,8 @@ func selfSigned(key ed25519.PrivateKey) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// verifyIdentity returns the check of a finished handshake: one certificate,
-// with the key that is expected. That the peer has the private key, DTLS has
-// verified by then.
+// verifyIdentity returns the check of a finished handshake: there is one certificate, with
+// the expected key. DTLS has verified by then that the peer has the private key.
 func verifyIdentity(want ed25519.PublicKey) func(*dtls.State) error {
 	return func(state *dtls.State) error {
 		if len(state.PeerCertificates) != 1 {

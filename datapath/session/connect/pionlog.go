@@ -1,4 +1,4 @@
-package session
+package connect
 
 import (
 	"github.com/pion/logging"

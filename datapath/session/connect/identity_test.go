@@ -1,4 +1,4 @@
-package session
+package connect
 
 import (
 	"crypto/ed25519"

@@ -1,4 +1,4 @@
-package session
+package connect
 
 import (
 	"encoding/binary"
@@ -16,12 +16,13 @@ const (
 )
 
 const (
-	// MaxParameters is the largest encoding of parameters.
+	// MaxParameters is the size of the largest encoding of parameters, in bytes.
 	MaxParameters = 6 << 10
 
 	parametersFormat = 1
-	maxLocation      = 255
-	maxAEADs         = 16
+	// MaxLocation is the length of the longest location, in bytes.
+	MaxLocation = 255
+	maxAEADs    = 16
 )
 
 // Lengths of ICE credentials. The lower bounds are those of RFC 8445 section
@@ -40,7 +41,7 @@ const (
 	EncryptionRequired  Encryption = 1 // never a path in clear text
 )
 
-// Parameters are what one end tells the other before they connect.
+// Parameters are what the ends send each other before they connect.
 type Parameters struct {
 	MinVersion, MaxVersion uint16
 	Index                  uint32 // what the peer puts into datagrams for this session
@@ -58,7 +59,7 @@ const (
 	fieldIndex    = 2
 	fieldUfrag    = 3
 	fieldPassword = 4
-	// 5 is fieldCandidate, which may be repeated
+	// 5 is path.FieldCandidate, which may be repeated
 	fieldAEADs      = 6
 	fieldEncryption = 7
 	fieldLocation   = 8
@@ -177,7 +178,7 @@ func (p *Parameters) set(typ byte, value []byte) (err error) {
 		}
 		p.Encryption = Encryption(value[0])
 	case fieldLocation:
-		if len(value) == 0 || len(value) > maxLocation {
+		if len(value) == 0 || len(value) > MaxLocation {
 			return bad()
 		}
 		p.Location = string(value)
@@ -188,21 +189,4 @@ func (p *Parameters) set(typ byte, value []byte) (err error) {
 		p.Secret = value[0] == 1
 	}
 	return nil
-}
-
-// agree returns the cipher of a session between two ends, or one sentence that
-// says why there can be none.
-func agree(own, peer Parameters) (record.AEAD, error) {
-	if peer.MaxVersion < own.MinVersion || own.MaxVersion < peer.MinVersion {
-		return 0, fmt.Errorf("no common protocol version: this node speaks %d–%d, the peer %d–%d; upgrade the older one",
-			own.MinVersion, own.MaxVersion, peer.MinVersion, peer.MaxVersion)
-	}
-	if own.Secret != peer.Secret {
-		return 0, errSecret(own.Secret)
-	}
-	aead, err := record.Choose(own.AEADs, peer.AEADs)
-	if err != nil {
-		return 0, fmt.Errorf("this node offers %v, the peer %v: %w", own.AEADs, peer.AEADs, err)
-	}
-	return aead, nil
 }

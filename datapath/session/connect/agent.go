@@ -1,4 +1,4 @@
-package session
+package connect
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 	"evio/datapath/session/path"
 )
 
-// Timing of the agents. A host candidate is nominated at once; a reflexive
-// path waits for the host path's answer, which is on its way if there is one, and
-// a peer's relay for those of both.
+// Timing of the agents. A host candidate is nominated at once. A reflexive path waits for the
+// answer on a host path, which is on its way if there is one; a relayed address of the peer
+// waits for both.
 const (
 	checkInterval       = 200 * time.Millisecond
-	maxChecks           = uint16(connectMost/checkInterval) + 1 // the peer may begin long after us
+	maxChecks           = uint16(maxTime/checkInterval) + 1 // the peer may begin long after us
 	reflexiveAcceptance = 200 * time.Millisecond
 	relayAcceptance     = time.Second
 )
@@ -26,10 +26,10 @@ const (
 // startAgent makes an ICE agent with the host candidates of a view and the peer's
 // candidates, and starts its checks. It sends nothing after nomination: probe
 // records keep the path.
-func (s *Session) startAgent(view *icemux.View, peer Parameters) (*ice.Agent, error) {
+func (l Local) startAgent(view *icemux.View, peer Parameters) (*ice.Agent, error) {
 	options := []ice.AgentOption{
 		ice.WithUDPMux(view),
-		ice.WithLocalCredentials(s.own.Ufrag, s.own.Password),
+		ice.WithLocalCredentials(l.Ufrag, l.Password),
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
 		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6}),
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
@@ -43,32 +43,32 @@ func (s *Session) startAgent(view *icemux.View, peer Parameters) (*ice.Agent, er
 		ice.WithKeepaliveInterval(0),
 		ice.WithDisconnectedTimeout(0),
 		ice.WithFailedTimeout(0),
-		ice.WithLoggerFactory(pionLog{s.log}),
+		ice.WithLoggerFactory(pionLog{l.Log}),
 	}
 	agent, err := ice.NewAgentWithOptions(options...)
 	if err != nil {
 		return nil, fmt.Errorf("make ICE agent: %w", err)
 	}
-	if err := s.start(agent, peer); err != nil {
-		s.release("ICE agent", agent.GracefulClose)
+	if err := l.start(agent, peer); err != nil {
+		l.release(agent)
 		return nil, err
 	}
 	return agent, nil
 }
 
 // start gives the agent the candidates of both ends and begins.
-func (s *Session) start(agent *ice.Agent, peer Parameters) error {
-	if err := agent.OnCandidate(func(ice.Candidate) {}); err != nil { // required; ours are told already
+func (l Local) start(agent *ice.Agent, peer Parameters) error {
+	if err := agent.OnCandidate(func(ice.Candidate) {}); err != nil { // required; the peer has ours already
 		return fmt.Errorf("prepare ICE agent: %w", err)
 	}
 	if err := agent.GatherCandidates(); err != nil {
 		return fmt.Errorf("gather ICE candidates: %w", err)
 	}
-	if err := s.addRemote(agent, peer); err != nil {
+	if err := addRemote(agent, peer); err != nil {
 		return err
 	}
 	begin := agent.StartAccept
-	if s.lower {
+	if l.Controlling {
 		begin = agent.StartDial
 	}
 	if _, err := begin(peer.Ufrag, peer.Password); err != nil {
@@ -77,8 +77,15 @@ func (s *Session) start(agent *ice.Agent, peer Parameters) error {
 	return nil
 }
 
+// release closes an agent, which holds nothing that could be lost.
+func (l Local) release(agent *ice.Agent) {
+	if err := agent.GracefulClose(); err != nil {
+		l.Log.WithError(err).Debug("close ICE agent")
+	}
+}
+
 // addRemote gives the agent candidates of the peer; those it has change nothing.
-func (s *Session) addRemote(agent *ice.Agent, peer Parameters) error {
+func addRemote(agent *ice.Agent, peer Parameters) error {
 	for _, c := range peer.Candidates {
 		candidate, err := c.ICE(1).ToICE()
 		if err == nil {
