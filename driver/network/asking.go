@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -44,7 +45,7 @@ func (n *network) openAsking() error {
 }
 
 // readAsking takes the frames that the bridge asks about until the device is closed.
-func (c *claimer) read() {
+func (c *claimer) read(context.Context) {
 	bufs, sizes := buffers(c.n.spec.MTU + tagLen)
 	for {
 		count, err := c.n.asking.ReadFrames(bufs, sizes)
@@ -68,7 +69,7 @@ func (c *claimer) asked(tagged []byte) {
 	if c.n.loops.came(id, frame, time.Now()) {
 		return
 	}
-	if !c.offer(func(now time.Time) { c.carry(c.core.Frame(id, frame, now)) }) {
+	if !c.offer(func(ctx context.Context, now time.Time) { c.carry(ctx, c.core.Frame(id, frame, now)) }) {
 		c.n.count(&c.n.drops.claimDelayed)
 	}
 }
@@ -137,12 +138,14 @@ func (c *claimer) begin(spec plane.EndpointSpec) {
 	for _, c := range spec.Claims {
 		kept = append(kept, claims.Claim(c))
 	}
-	c.do(func(now time.Time) { c.carry(c.core.Add(spec.ID, spec.MAC, spec.Addrs, kept, now)) })
+	c.do(func(ctx context.Context, now time.Time) {
+		c.carry(ctx, c.core.Add(spec.ID, spec.MAC, spec.Addrs, kept, now))
+	})
 }
 
 // endClaims ends what a container has claimed. It does not wait.
 func (c *claimer) end(id string) {
-	c.put(func(now time.Time) { c.carry(c.core.Remove(id, now)) })
+	c.put(func(ctx context.Context, now time.Time) { c.carry(ctx, c.core.Remove(id, now)) })
 }
 
 // answerCame takes a frame that answers a question of the claimer, and reports whether it
@@ -184,15 +187,15 @@ var _ overlay.Moves = moving{}
 
 func (m moving) GiveWay(from nodeid.ID, k directory.Key, asker moves.Party) {
 	c := m.n.claimer
-	c.put(func(now time.Time) {
-		c.carry(c.core.Asked(from, claims.Key{Addr: k.Addr, MAC: k.MAC}, claims.Party(asker), now))
+	c.put(func(ctx context.Context, now time.Time) {
+		c.carry(ctx, c.core.Asked(from, claims.Key{Addr: k.Addr, MAC: k.MAC}, claims.Party(asker), now))
 	})
 }
 
 func (m moving) Kept(from nodeid.ID, k directory.Key, holder moves.Party) {
 	c := m.n.claimer
-	c.put(func(time.Time) {
-		c.carry(c.core.Stays(from, claims.Key{Addr: k.Addr, MAC: k.MAC}, claims.Party(holder)))
+	c.put(func(ctx context.Context, _ time.Time) {
+		c.carry(ctx, c.core.Stays(from, claims.Key{Addr: k.Addr, MAC: k.MAC}, claims.Party(holder)))
 	})
 }
 

@@ -20,6 +20,9 @@ import (
 // maxAsked is how many frames of containers wait for the claimer.
 const maxAsked = 256
 
+// job is something that the claimer's goroutine does; its context ends with the network.
+type job func(ctx context.Context, now time.Time)
+
 // claimer drives the claims of one network's containers: one goroutine owns the core.
 type claimer struct {
 	n    *network
@@ -28,12 +31,13 @@ type claimer struct {
 	counts map[claims.Key]uint64
 
 	mu     sync.Mutex
-	queue  []func(now time.Time)
+	queue  []job
 	frames int // among them
 	// answers are those to questions that are among them, of each claim one.
 	answers map[claims.Claim]bool
 	ended   bool
 	wake    chan struct{}
+	over    chan struct{} // closed when run has ended
 
 	granted atomic.Pointer[map[string][]claims.Claim] // by endpoint
 	wanted  atomic.Int64                              // refused claims
@@ -43,7 +47,7 @@ type claimer struct {
 
 func newClaimer(n *network, mode admission.Mode) *claimer {
 	c := &claimer{
-		n: n, counts: map[claims.Key]uint64{}, answers: map[claims.Claim]bool{}, wake: make(chan struct{}, 1), install: make(chan struct{}, 1),
+		n: n, counts: map[claims.Key]uint64{}, answers: map[claims.Claim]bool{}, wake: make(chan struct{}, 1), over: make(chan struct{}), install: make(chan struct{}, 1),
 		core: claims.New(claims.Rules{Mode: mode, Subnets: usableSubnets(n.spec.Subnets)}),
 	}
 	c.granted.Store(&map[string][]claims.Claim{})
@@ -51,7 +55,7 @@ func newClaimer(n *network, mode admission.Mode) *claimer {
 }
 
 // put has f run by the claimer; it does not wait. After the end it does nothing.
-func (c *claimer) put(f func(now time.Time)) {
+func (c *claimer) put(f job) {
 	c.mu.Lock()
 	if !c.ended {
 		c.queue = append(c.queue, f)
@@ -64,7 +68,7 @@ func (c *claimer) put(f func(now time.Time)) {
 }
 
 // offer is put for a frame; it reports false if too many wait.
-func (c *claimer) offer(f func(now time.Time)) bool {
+func (c *claimer) offer(f job) bool {
 	c.mu.Lock()
 	full := c.frames >= maxAsked
 	if !full {
@@ -74,11 +78,11 @@ func (c *claimer) offer(f func(now time.Time)) bool {
 	if full {
 		return false
 	}
-	c.put(func(now time.Time) {
+	c.put(func(ctx context.Context, now time.Time) {
 		c.mu.Lock()
 		c.frames--
 		c.mu.Unlock()
-		f(now)
+		f(ctx, now)
 	})
 	return true
 }
@@ -97,11 +101,11 @@ func (c *claimer) answer(to claims.Claim) {
 	if waits {
 		return
 	}
-	c.put(func(now time.Time) {
+	c.put(func(ctx context.Context, now time.Time) {
 		c.mu.Lock()
 		delete(c.answers, to)
 		c.mu.Unlock()
-		c.carry(c.core.Answered(to, now))
+		c.carry(ctx, c.core.Answered(to, now))
 	})
 }
 
@@ -116,15 +120,15 @@ func (c *claimer) has(what claims.Claim) bool {
 }
 
 // do runs f and waits for that.
-func (c *claimer) do(f func(now time.Time)) {
+func (c *claimer) do(f job) {
 	done := make(chan struct{})
-	c.put(func(now time.Time) {
+	c.put(func(ctx context.Context, now time.Time) {
 		defer close(done)
-		f(now)
+		f(ctx, now)
 	})
 	select {
 	case <-done:
-	case <-c.n.ctx.Done():
+	case <-c.over:
 	}
 }
 
@@ -143,11 +147,11 @@ func (c *claimer) run(ctx context.Context) {
 		c.queue = nil
 		c.mu.Unlock()
 		for _, f := range queue {
-			f(time.Now())
+			f(ctx, time.Now())
 		}
 		if next := c.core.NextTick(); !next.IsZero() {
 			if now := time.Now(); !now.Before(next) {
-				c.carry(c.core.Tick(now))
+				c.carry(ctx, c.core.Tick(now))
 				next = now.Add(time.Millisecond)
 			}
 			timer.Reset(time.Until(next))
@@ -156,6 +160,7 @@ func (c *claimer) run(ctx context.Context) {
 	c.mu.Lock()
 	c.ended, c.queue = true, nil
 	c.mu.Unlock()
+	close(c.over)
 }
 
 // installed tells the core when the bridge has what was granted, until the context ends.
@@ -176,7 +181,7 @@ func (c *claimer) installed(ctx context.Context) {
 			c.again()
 			continue
 		}
-		c.put(func(now time.Time) { c.carry(c.core.Installed(gen, now)) })
+		c.put(func(ctx context.Context, now time.Time) { c.carry(ctx, c.core.Installed(gen, now)) })
 	}
 }
 
@@ -188,18 +193,18 @@ func (c *claimer) again() {
 }
 
 // carry carries out what the core asks for.
-func (c *claimer) carry(effects []claims.Effect) {
+func (c *claimer) carry(ctx context.Context, effects []claims.Effect) {
 	for len(effects) > 0 {
 		e := effects[0]
-		effects = append(effects[1:], c.effect(e)...)
+		effects = append(effects[1:], c.effect(ctx, e)...)
 	}
 	c.wanted.Store(int64(c.core.Wanted()))
 }
 
-func (c *claimer) effect(e claims.Effect) []claims.Effect {
+func (c *claimer) effect(ctx context.Context, e claims.Effect) []claims.Effect {
 	switch e := e.(type) {
 	case claims.Take:
-		return c.core.Taken(e.Container, e.Claim, c.take(e.Claim), time.Now())
+		return c.core.Taken(e.Container, e.Claim, c.take(ctx, e.Claim), time.Now())
 	case claims.Withdraw:
 		c.withdraw(e.Claim)
 	case claims.Changed:
@@ -211,7 +216,7 @@ func (c *claimer) effect(e claims.Effect) []claims.Effect {
 	case claims.Probe:
 		c.n.inject(askFor(e.Claim))
 	case claims.Look:
-		c.n.wg.Go(func() { c.look(e.Container) })
+		c.n.group.begin(func(ctx context.Context) { c.look(ctx, e.Container) })
 	case claims.GiveWay:
 		if node := c.n.currentNode(); node != nil {
 			node.AskWay(e.Node, directoryKey(e.Key), party(e.Asker))
@@ -230,16 +235,16 @@ func (c *claimer) effect(e claims.Effect) []claims.Effect {
 
 // look finds out which of its claims a container has used since the last look. What the
 // switch does not tell counts as not used: then the container is asked.
-func (c *claimer) look(id string) {
-	counts, err := c.n.sw.Sources(c.n.ctx, c.n.bridge)
-	c.put(func(now time.Time) {
+func (c *claimer) look(ctx context.Context, id string) {
+	counts, err := c.n.sw.Sources(ctx, c.n.bridge)
+	c.put(func(ctx context.Context, now time.Time) {
 		var used []claims.Key
 		for _, have := range c.core.Granted(id) {
 			if k := have.Key(); c.uses(k, counts[k.String()], err == nil) {
 				used = append(used, k)
 			}
 		}
-		c.carry(c.core.Looked(id, used, now))
+		c.carry(ctx, c.core.Looked(id, used, now))
 		c.forgetCounts()
 	})
 }
@@ -305,7 +310,7 @@ func (p *Plane) keepClaims(network, endpoint string, list []claims.Claim) {
 
 // take asks the directory for a claim. Link-local addresses are nobody's but at the
 // engine that has used them, and without an overlay there is no directory.
-func (c *claimer) take(want claims.Claim) claims.Outcome {
+func (c *claimer) take(ctx context.Context, want claims.Claim) claims.Outcome {
 	node := c.n.currentNode()
 	switch {
 	case node == nil && c.nobodys(want.Addr):
@@ -317,7 +322,7 @@ func (c *claimer) take(want claims.Claim) claims.Outcome {
 	case want.LinkLocal():
 		return claims.Outcome{}
 	}
-	return outcome(node.Take(c.n.ctx, want.Addr, want.MAC))
+	return outcome(node.Take(ctx, want.Addr, want.MAC))
 }
 
 // outcome says what an answer of the directory is to a container.
@@ -361,11 +366,11 @@ func (c *claimer) follow(changes []overlay.Change) {
 		k := claims.Key{Addr: change.Addr, MAC: change.MAC}
 		if owner := change.After.Node; mine[k] && !owner.IsZero() && owner != self {
 			by := claims.Holder{Node: owner, Given: !change.After.Taken}
-			c.put(func(now time.Time) { c.carry(c.core.Lost(k, by, now)) })
+			c.put(func(ctx context.Context, now time.Time) { c.carry(ctx, c.core.Lost(k, by, now)) })
 		}
 	}
 	if c.wanted.Load() > 0 {
-		c.put(func(now time.Time) { c.carry(c.core.Retry(now)) })
+		c.put(func(ctx context.Context, now time.Time) { c.carry(ctx, c.core.Retry(now)) })
 	}
 }
 

@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ func TestAnswersComeThrough(t *testing.T) {
 	c := n.claimer
 	has := claims.Claim{Addr: unknown4, MAC: theirs}
 	c.granted.Store(&map[string][]claims.Claim{"box": {has}})
-	for c.offer(func(time.Time) {}) {
+	for c.offer(func(context.Context, time.Time) {}) {
 	}
 	waiting := len(c.queue)
 	answer := packet.Answer(nil, packet.Query{Target: has.Addr, Asker: claims.Asker, Source: our4}, has.MAC)

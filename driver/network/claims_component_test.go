@@ -3,6 +3,7 @@
 package network
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"testing"
@@ -101,7 +102,7 @@ func TestContainerClaimsAnAddress(t *testing.T) {
 	shown := func() []claims.Shown {
 		var list []claims.Shown
 		c := rb.network().claimer
-		c.do(func(now time.Time) { list = c.core.Show(b1.spec.ID, now) })
+		c.do(func(_ context.Context, now time.Time) { list = c.core.Show(b1.spec.ID, now) })
 		return list
 	}
 	eventually(t, "the refusal names the other container", func() bool {

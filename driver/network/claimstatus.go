@@ -16,7 +16,7 @@ import (
 // and does not get. What a busy network does not tell within the context is left out.
 func (c *claimer) addStatus(ctx context.Context, list []status.Endpoint) {
 	shown := make(chan map[string][]claims.Shown, 1)
-	c.put(func(now time.Time) {
+	c.put(func(_ context.Context, now time.Time) {
 		all := map[string][]claims.Shown{}
 		for _, e := range list {
 			all[e.ID] = c.core.Show(e.ID, now)
@@ -28,7 +28,7 @@ func (c *claimer) addStatus(ctx context.Context, list []status.Endpoint) {
 	case all = <-shown:
 	case <-ctx.Done():
 		return
-	case <-c.n.ctx.Done():
+	case <-c.over:
 		return
 	}
 	names := c.nodeNames(ctx, all)

@@ -25,14 +25,14 @@ const carrierWait = time.Minute
 // endpoint is a container's attachment. It holds its addresses from the beginning,
 // so that no other one is given them meanwhile.
 type endpoint struct {
-	spec   plane.EndpointSpec
-	life   context.Context //nolint:containedctx // ends its announcements
-	cancel context.CancelFunc
-	gone   atomic.Bool // its interface went away, which was logged
-	tag    uint16      // names it to the asking port; 0: it is not asked about
+	spec plane.EndpointSpec
+	gone atomic.Bool // its interface went away, which was logged
+	tag  uint16      // names it to the asking port; 0: it is not asked about
 
-	attached bool // the bridge shall have its interface; guarded by the network's mu
-	onBridge bool // it was put there; guarded likewise
+	// Guarded by the network's mu.
+	attached bool               // the bridge shall have its interface
+	onBridge bool               // it was put there
+	stop     context.CancelFunc // ends its announcements; nil: they have not begun
 }
 
 // addEndpoint makes the pair, claims the addresses, and puts the host end on the
@@ -77,7 +77,7 @@ func (n *network) addEndpoint(ctx context.Context, spec plane.EndpointSpec) (err
 	if n.closed {
 		return errClosed
 	}
-	n.wg.Go(func() { n.announce(e.life, spec) })
+	n.beginAnnouncingLocked(e)
 	return nil
 }
 
@@ -130,7 +130,6 @@ func (n *network) reserve(spec plane.EndpointSpec) (*endpoint, error) {
 		return nil, err
 	}
 	e := &endpoint{spec: spec, tag: n.freeTagLocked()}
-	e.life, e.cancel = context.WithCancel(n.ctx)
 	n.endpoints[spec.ID] = e
 	n.ownLocked(spec, 1)
 	return e, nil
@@ -153,9 +152,11 @@ func (n *network) takenLocked(spec plane.EndpointSpec) error {
 // release takes an endpoint out and gives its addresses up. Both happen under the
 // lock: who is given the addresses next claims them after they were withdrawn.
 func (n *network) release(e *endpoint) {
-	e.cancel()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if e.stop != nil {
+		e.stop()
+	}
 	if n.endpoints[e.spec.ID] != e {
 		return
 	}
@@ -221,8 +222,8 @@ func (n *network) adopt(endpoints []plane.EndpointSpec) {
 		n.claimer.begin(spec)
 		n.mu.Lock()
 		e.attached = true
+		n.beginAnnouncingLocked(e)
 		n.mu.Unlock()
-		n.wg.Go(func() { n.announce(e.life, spec) })
 	}
 }
 
@@ -246,6 +247,13 @@ func (n *network) removeEndpoint(ctx context.Context, id string) error {
 	}
 	n.release(e)
 	return errors.Join(ofPort(n.switched.wait(ctx), e.spec.HostIf), removeVeth(e.spec.HostIf))
+}
+
+// beginAnnouncingLocked announces an endpoint, unless it was released meanwhile.
+func (n *network) beginAnnouncingLocked(e *endpoint) {
+	if n.endpoints[e.spec.ID] == e {
+		e.stop = n.group.begin(func(ctx context.Context) { n.announce(ctx, e.spec) })
+	}
 }
 
 // announce waits until the container's link is up and then tells the neighbours,

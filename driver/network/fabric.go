@@ -1,6 +1,8 @@
 package network
 
 import (
+	"context"
+
 	"evio/datapath/packet"
 	"evio/overlay"
 	"evio/overlay/nodeid"
@@ -50,7 +52,7 @@ func decide(t *overlay.Table, self nodeid.ID, frame []byte) (a action, q packet.
 }
 
 // readFabric carries frames from the bridge until the device is closed.
-func (n *network) readFabric() {
+func (n *network) readFabric(context.Context) {
 	bufs, sizes := buffers(n.spec.MTU)
 	out := make([]byte, 0, bufferSize(n.spec.MTU))
 	one := make([][]byte, 1)

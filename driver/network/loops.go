@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"maps"
@@ -34,16 +35,16 @@ func (l *loops) start() {
 	}
 	l.mac = nobodysMAC()
 	l.watch = loop.New(l.mac, newLoopNumber)
-	l.n.wg.Go(l.run)
+	l.n.group.begin(l.run)
 }
 
 // claim has the network's node hold the MAC address of the probes, so that other
 // engines take them.
-func (l *loops) claim(node *overlay.Node) {
+func (l *loops) claim(ctx context.Context, node *overlay.Node) {
 	if l.n.spec.Guard != plane.GuardOpen {
 		return
 	}
-	if err := node.Claim(l.n.ctx, nil, l.mac); err != nil && l.n.ctx.Err() == nil {
+	if err := node.Claim(ctx, nil, l.mac); err != nil && ctx.Err() == nil {
 		l.n.log.WithError(err).Warn("loops that lead over other engines are not found")
 	}
 }
@@ -60,12 +61,12 @@ func newLoopNumber() (number packet.LoopNumber) {
 	return number
 }
 
-func (l *loops) run() {
+func (l *loops) run(ctx context.Context) {
 	tick := time.NewTicker(loop.Every)
 	defer tick.Stop()
 	for {
 		select {
-		case <-l.n.ctx.Done():
+		case <-ctx.Done():
 			return
 		case now := <-tick.C:
 			l.tick(now)

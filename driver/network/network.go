@@ -33,9 +33,7 @@ type network struct {
 	fabric tap.Device
 	log    *logrus.Entry
 
-	ctx    context.Context //nolint:containedctx // the lifetime of the network's goroutines, ended by close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	group group // ended by close
 
 	node     atomic.Pointer[overlay.Node]
 	switched *applier
@@ -85,27 +83,24 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, e
 	if mode == admission.Open {
 		n.elsewhere = map[netip.Addr]struct{}{}
 	}
-	n.ctx, n.cancel = context.WithCancel(context.Background())
 	fabric := deviceName(fabricPrefix, p.engine, spec.ID)
 	n.fabric, err = openPort(portConfig{
 		name: fabric, mtu: spec.MTU, mark: deviceMark(p.engine, spec.ID), log: n.log, shield: sw.Shield, again: func() { n.portAgain(fabric) },
 	})
 	if err != nil {
-		n.cancel()
 		return nil, fmt.Errorf("open fabric port: %w", err)
 	}
 	n.switched = newApplier(n.log, n.apply)
 	n.claimer = newClaimer(n, mode)
 	if err := n.openAsking(); err != nil {
-		n.cancel()
 		return nil, errors.Join(err, n.fabric.Close())
 	}
-	n.wg.Go(n.claimer.read)
-	n.wg.Go(func() { n.claimer.run(n.ctx) })
-	n.wg.Go(func() { n.claimer.installed(n.ctx) })
+	n.group.begin(n.claimer.read)
+	n.group.begin(n.claimer.run)
+	n.group.begin(n.claimer.installed)
 	n.switched.partly = n.applyMoves
-	n.wg.Go(func() { n.switched.run(n.ctx) })
-	n.wg.Go(n.readFabric)
+	n.group.begin(n.switched.run)
+	n.group.begin(n.readFabric)
 	n.loops.start()
 	return n, nil
 }
@@ -118,13 +113,10 @@ func (n *network) bind() { n.pending.n, n.loops.n, n.secret.n, n.known.n = n, n,
 func (n *network) close() {
 	n.mu.Lock()
 	n.closed = true
-	for _, e := range n.endpoints {
-		e.cancel()
-	}
 	n.mu.Unlock()
-	n.cancel()
+	n.group.end()
 	closeErr := errors.Join(n.fabric.Close(), n.asking.Close())
-	n.wg.Wait()
+	n.group.wait()
 	n.mu.Lock()
 	links := n.links
 	n.links = map[nodeid.ID]*link{}
@@ -272,18 +264,18 @@ func (n *network) join(name string) {
 	})
 	node.HandOut(n.ranges)
 	n.node.Store(node)
-	n.claimer.put(func(now time.Time) { n.claimer.carry(n.claimer.core.Joined(now)) })
-	n.wg.Go(func() { node.Run(n.ctx) })
-	n.wg.Go(func() { n.loops.claim(node) })
-	n.wg.Go(func() {
+	n.claimer.put(func(ctx context.Context, now time.Time) { n.claimer.carry(ctx, n.claimer.core.Joined(now)) })
+	n.group.begin(node.Run)
+	n.group.begin(func(ctx context.Context) { n.loops.claim(ctx, node) })
+	n.group.begin(func(ctx context.Context) {
 		if err := node.Forgot(); err != nil {
 			n.known.lost(name, err)
 		}
-		n.known.run(n.ctx, node)
+		n.known.run(ctx, node)
 	})
 	for _, e := range n.endpoints {
-		n.wg.Go(func() {
-			if err := node.Keep(n.ctx, e.spec.Addrs, e.spec.MAC); err != nil && n.ctx.Err() == nil {
+		n.group.begin(func(ctx context.Context) {
+			if err := node.Keep(ctx, e.spec.Addrs, e.spec.MAC); err != nil && ctx.Err() == nil {
 				log.WithError(err).WithField("endpoint", short(e.spec.ID)).Error("address of a running container is not announced to the overlay")
 			}
 			n.mu.Lock()

@@ -39,8 +39,7 @@ func bare(t *testing.T) *network {
 	n.bind()
 	n.claimer = newClaimer(n, admission.Claim)
 	n.rules = newRules(admission.Claim, n)
-	n.ctx, n.cancel = context.WithCancel(t.Context())
-	t.Cleanup(n.cancel)
+	t.Cleanup(n.group.end)
 	return n
 }
 
@@ -178,9 +177,11 @@ func TestReservation(t *testing.T) {
 	if b, _ := n.desired(); len(b.Ports) != 3 {
 		t.Errorf("not on the bridge: %v", portNames(b))
 	}
+	stopped := false
+	e.stop = func() { stopped = true }
 	n.release(e)
 	n.release(e)
-	if e.life.Err() == nil {
+	if !stopped {
 		t.Error("its announcements go on")
 	}
 	next, err := n.reserve(spec("next", 1, "10.0.0.1"))

@@ -140,7 +140,7 @@ func (n *network) tellMoves(changes []overlay.Change) {
 	for _, e := range n.moved.follow(changes) {
 		if e.Taken && e.Node == n.currentNode().ID() {
 			// Not to its container, which may still ask whether another has the address.
-			n.claimer.put(func(time.Time) {
+			n.claimer.put(func(context.Context, time.Time) {
 				if id := n.claimer.claimant(e.Addr); id != "" {
 					n.claimer.announce(id, e.Addr, e.MAC)
 				}
