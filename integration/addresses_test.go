@@ -24,20 +24,20 @@ import (
 func testAddresses(t *testing.T, d *scenario.Deployment) {
 	began := time.Now()
 	n := scenario.Network{Name: "addresses", Net: 47}
-	overlayOf(t, d, n)
+	scenario.StartOverlay(t, d, n)
 	a, b, c := d.Sites[0], d.Sites[1], d.Sites[2]
 
 	t.Run("taken and free again", func(t *testing.T) {
 		const addr = "10.47.200.1"
 		taken(t, n, a, b, addr)
 		awaitOwner(t, n, addr, a, c)
-		exec(t, c, name(c, n), "ping", "-c", "1", "-W", "3", addr)
+		scenario.Exec(t, c, scenario.ContainerName(c, n), "ping", "-c", "1", "-W", "3", addr)
 
-		docker(t, a, "rm", "-f", "first")
+		scenario.Docker(t, a, "rm", "-f", "first")
 		gone := time.Now()
 		awaitOwner(t, n, addr, nil, b)
 		free := time.Since(gone)
-		run(t, b, "second", n.Name, "--ip", addr)
+		scenario.StartContainer(t, b, "second", n.Name, "--ip", addr)
 		runs := time.Now()
 		reaches(t, c, n, addr, 2*time.Second)
 		t.Logf("free at b after %v, c reaches the new container %v after its start", free.Round(time.Millisecond), time.Since(runs).Round(time.Millisecond))
@@ -51,13 +51,13 @@ func testAddresses(t *testing.T, d *scenario.Deployment) {
 // container's MAC address with a sentence that names the owner.
 func taken(t *testing.T, n scenario.Network, owner, other *scenario.Site, addr string) {
 	t.Helper()
-	run(t, owner, "first", n.Name, "--ip", addr)
+	scenario.StartContainer(t, owner, "first", n.Name, "--ip", addr)
 	awaitOwner(t, n, addr, owner, owner, other)
-	exec(t, other, name(other, n), "ping", "-c", "1", "-W", "3", addr)
-	mac := strings.TrimSpace(exec(t, owner, "first", "cat", "/sys/class/net/eth0/address"))
+	scenario.Exec(t, other, scenario.ContainerName(other, n), "ping", "-c", "1", "-W", "3", addr)
+	mac := strings.TrimSpace(scenario.Exec(t, owner, "first", "cat", "/sys/class/net/eth0/address"))
 	for what, args := range map[string][]string{"address " + addr: {"--ip", addr}, "MAC address " + mac: {"--mac-address", mac}} {
-		err := other.RunContainer(within(t, 30*time.Second), "second", n.Name, args...)
-		docker(t, other, "rm", "-f", "second")
+		err := other.RunContainer(scenario.Within(t, 30*time.Second), "second", n.Name, args...)
+		scenario.Docker(t, other, "rm", "-f", "second")
 		if err == nil {
 			t.Fatalf("two containers have one %s", what)
 		}
@@ -74,11 +74,11 @@ func taken(t *testing.T, n scenario.Network, owner, other *scenario.Site, addr s
 func conflictOfPartition(t *testing.T, d *scenario.Deployment, n scenario.Network) {
 	const addr = "10.47.200.2"
 	a, b, c := d.Sites[0], d.Sites[1], d.Sites[2]
-	run(t, a, "loser", n.Name, "--ip", addr)
+	scenario.StartContainer(t, a, "loser", n.Name, "--ip", addr)
 	awaitOwner(t, n, addr, a, b, c)
-	exec(t, c, name(c, n), "ping", "-c", "1", "-W", "3", addr)
+	scenario.Exec(t, c, scenario.ContainerName(c, n), "ping", "-c", "1", "-W", "3", addr)
 
-	drop, err := a.Router.DropAll(within(t, 10*time.Second))
+	drop, err := a.Router.DropAll(scenario.Within(t, 10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func conflictOfPartition(t *testing.T, d *scenario.Deployment, n scenario.Networ
 		}
 	})
 	t.Cleanup(func() { _, _ = b.Docker(context.WithoutCancel(t.Context()), "rm", "-f", "winner") })
-	await(t, 20*time.Second, func(ctx context.Context) error {
+	scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
 		_, _ = b.Docker(ctx, "rm", "-f", "winner")
 		return b.RunContainer(ctx, "winner", n.Name, "--ip", addr)
 	})
@@ -108,7 +108,7 @@ func conflictOfPartition(t *testing.T, d *scenario.Deployment, n scenario.Networ
 		t.Fatal(err)
 	}
 	var lost status.Conflict
-	await(t, 30*time.Second, func(ctx context.Context) error {
+	scenario.UntilContext(t, 30*time.Second, func(ctx context.Context) error {
 		all, err := conflicts(ctx, a, n)
 		if err == nil && len(all) != 1 {
 			err = fmt.Errorf("a shows %d conflicts", len(all))
@@ -122,8 +122,8 @@ func conflictOfPartition(t *testing.T, d *scenario.Deployment, n scenario.Networ
 	if lost.Address != addr || lost.JID != b.Account.JID || lost.Site != b.Name() || lost.Since.Before(healing.Add(-time.Second)) {
 		t.Errorf("the conflict is not what happened")
 	}
-	third, third6 := addresses(t, c, name(c, n), n.Name)
-	await(t, 5*time.Second, func(ctx context.Context) error { // the flows follow the directory
+	third, third6 := scenario.Addresses(t, c, scenario.ContainerName(c, n), n.Name)
+	scenario.UntilContext(t, 5*time.Second, func(ctx context.Context) error { // the flows follow the directory
 		_, err := a.Exec(ctx, "loser", "ping", "-c", "1", "-W", "1", "-I", addr, third)
 		if err == nil {
 			return errors.New("the loser sends from the address")
@@ -131,22 +131,22 @@ func conflictOfPartition(t *testing.T, d *scenario.Deployment, n scenario.Networ
 		return nil
 	})
 	before := echoes(t, a)
-	exec(t, a, name(a, n), "ping", "-c", "3", "-i", "0.2", "-W", "2", addr)
+	scenario.Exec(t, a, scenario.ContainerName(a, n), "ping", "-c", "3", "-i", "0.2", "-W", "2", addr)
 	if after := echoes(t, a); after != before {
 		t.Errorf("the loser got %d echo requests", after-before)
 	}
-	exec(t, a, "loser", "ping", "-c", "1", "-W", "3", third6) // its other address is its own
+	scenario.Exec(t, a, "loser", "ping", "-c", "1", "-W", "3", third6) // its other address is its own
 	if sent, received := stop(); sent != received || sent < 20 {
 		t.Errorf("the owner was disturbed: %d of %d answers", received, sent)
 	} else {
 		t.Logf("c got all of %d answers meanwhile", received)
 	}
-	if all, err := conflicts(within(t, 5*time.Second), b, n); err != nil || len(all) > 0 {
+	if all, err := conflicts(scenario.Within(t, 5*time.Second), b, n); err != nil || len(all) > 0 {
 		t.Errorf("b shows %+v, %v", all, err)
 	}
 	logged(t, d, a, addr+" with MAC address", 1)
 
-	docker(t, b, "rm", "-f", "winner")
+	scenario.Docker(t, b, "rm", "-f", "winner")
 	gone := time.Now()
 	before = echoes(t, a)
 	reaches(t, c, n, addr, 2*time.Second)
@@ -154,11 +154,11 @@ func conflictOfPartition(t *testing.T, d *scenario.Deployment, n scenario.Networ
 	if echoes(t, a) == before {
 		t.Error("somebody else has answered")
 	}
-	if all, err := conflicts(within(t, 5*time.Second), a, n); err != nil || len(all) > 0 {
+	if all, err := conflicts(scenario.Within(t, 5*time.Second), a, n); err != nil || len(all) > 0 {
 		t.Errorf("a still shows %+v, %v", all, err)
 	}
 	again := addr + " is this engine's again"
-	until(t, 75*time.Second, func() error { // of one key the log tells once a minute
+	scenario.Until(t, 75*time.Second, func() error { // of one key the log tells once a minute
 		log, err := os.ReadFile(filepath.Join(d.Lab.LogDir(), a.Name()+"-dockerd.log"))
 		if err == nil && !strings.Contains(string(log), again) {
 			err = fmt.Errorf("a has not logged %q", again)
@@ -173,14 +173,14 @@ func overlappingRanges(t *testing.T, d *scenario.Deployment) {
 	a, b := d.Sites[0], d.Sites[1]
 	create := func(s *scenario.Site, args ...string) {
 		t.Helper()
-		docker(t, s, append(append([]string{"network", "create", "-d", "evio", "-o", "evio.overlay=ranges", "--subnet", "10.48.0.0/24"}, args...), "ranges")...)
+		scenario.Docker(t, s, append(append([]string{"network", "create", "-d", "evio", "-o", "evio.overlay=ranges", "--subnet", "10.48.0.0/24"}, args...), "ranges")...)
 		t.Cleanup(func() { _, _ = s.Docker(context.WithoutCancel(t.Context()), "network", "rm", "ranges") })
 	}
 	create(a)
 	create(b, "--ip-range", "10.48.0.128/25")
 	began := time.Now()
 	for s, other := range map[*scenario.Site]*scenario.Site{a: b, b: a} {
-		await(t, 20*time.Second, func(ctx context.Context) error {
+		scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
 			doc, err := s.Status(ctx)
 			if err != nil {
 				return err
@@ -195,17 +195,17 @@ func overlappingRanges(t *testing.T, d *scenario.Deployment) {
 		})
 		logged(t, d, s, "overlay ranges: site "+s.Name()+" hands out", 1)
 	}
-	doc := document(t, a)
+	doc := scenario.Document(t, a)
 	t.Logf("after %v: %q", time.Since(began).Round(time.Millisecond), doc.Faults)
-	for _, m := range overlayIn(doc, "ranges").Members {
+	for _, m := range scenario.OverlayIn(doc, "ranges").Members {
 		if m.JID == b.Account.JID && m.Site != b.Name() {
 			t.Errorf("a shows b's site as %q", m.Site)
 		}
 	}
-	docker(t, b, "network", "rm", "ranges")
+	scenario.Docker(t, b, "network", "rm", "ranges")
 	// One subnet within the other: a site without a common one would be a fault of its own.
-	docker(t, b, "network", "create", "-d", "evio", "-o", "evio.overlay=ranges", "--subnet", "10.48.0.0/16", "--ip-range", "10.48.1.0/24", "ranges")
-	await(t, 20*time.Second, func(ctx context.Context) error {
+	scenario.Docker(t, b, "network", "create", "-d", "evio", "-o", "evio.overlay=ranges", "--subnet", "10.48.0.0/16", "--ip-range", "10.48.1.0/24", "ranges")
+	scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
 		doc, err := a.Status(ctx)
 		if err == nil && len(doc.Faults) > 0 {
 			err = fmt.Errorf("still there: %q", doc.Faults)
@@ -219,7 +219,7 @@ func overlappingRanges(t *testing.T, d *scenario.Deployment) {
 func awaitOwner(t *testing.T, n scenario.Network, addr string, owner *scenario.Site, at ...*scenario.Site) {
 	t.Helper()
 	for _, s := range at {
-		await(t, 10*time.Second, func(ctx context.Context) error {
+		scenario.UntilContext(t, 10*time.Second, func(ctx context.Context) error {
 			st, err := s.NetworkStatus(ctx, n.Name)
 			if err != nil {
 				return err
@@ -249,8 +249,8 @@ func awaitOwner(t *testing.T, n scenario.Network, addr string, owner *scenario.S
 // reaches waits until the site's container has an answer from an address.
 func reaches(t *testing.T, s *scenario.Site, n scenario.Network, addr string, most time.Duration) {
 	t.Helper()
-	await(t, most, func(ctx context.Context) error {
-		_, err := s.Exec(ctx, name(s, n), "ping", "-c", "1", "-W", "1", addr)
+	scenario.UntilContext(t, most, func(ctx context.Context) error {
+		_, err := s.Exec(ctx, scenario.ContainerName(s, n), "ping", "-c", "1", "-W", "1", addr)
 		return err
 	})
 }
@@ -263,7 +263,7 @@ func conflicts(ctx context.Context, s *scenario.Site, n scenario.Network) ([]sta
 // echoes returns how many echo requests the loser has got.
 func echoes(t *testing.T, s *scenario.Site) int {
 	t.Helper()
-	rows := regexp.MustCompile(`(?m)^Icmp: (.*)$`).FindAllStringSubmatch(exec(t, s, "loser", "cat", "/proc/net/snmp"), 2)
+	rows := regexp.MustCompile(`(?m)^Icmp: (.*)$`).FindAllStringSubmatch(scenario.Exec(t, s, "loser", "cat", "/proc/net/snmp"), 2)
 	if len(rows) != 2 {
 		t.Fatal("no statistics of ICMP")
 	}
@@ -288,7 +288,7 @@ func steadyPing(t *testing.T, s *scenario.Site, n scenario.Network, addr string)
 	t.Helper()
 	done := make(chan string, 1)
 	go func() {
-		out, err := s.Exec(within(t, time.Minute), name(s, n), "ping", "-i", "0.1", "-w", "60", addr)
+		out, err := s.Exec(scenario.Within(t, time.Minute), scenario.ContainerName(s, n), "ping", "-i", "0.1", "-w", "60", addr)
 		if err != nil {
 			out = err.Error()
 		}
@@ -296,7 +296,7 @@ func steadyPing(t *testing.T, s *scenario.Site, n scenario.Network, addr string)
 	}()
 	return func() (sent, received int) {
 		t.Helper()
-		exec(t, s, name(s, n), "sh", "-c", "kill -INT $(pidof ping)")
+		scenario.Exec(t, s, scenario.ContainerName(s, n), "sh", "-c", "kill -INT $(pidof ping)")
 		seen := map[int]bool{}
 		for _, m := range sequence.FindAllStringSubmatch(<-done, -1) {
 			number, err := strconv.Atoi(m[1])

@@ -28,7 +28,7 @@ func tagged(kind, tags string, bytes int) func(*testing.T, *applications, way) t
 		payload += strings.Repeat("5a", bytes-14-len(payload)/2)
 		w.from.run(t, "probe", "raw-send", "-dev", "eth0", "-mac-dst", w.to.mac, "-type", "0x"+kind, "-payload", payload, "-count", "10")
 		var got struct{ Frames tally }
-		ear.wait(t, &got)
+		ear.Wait(t, &got)
 		return got.Frames
 	}
 }

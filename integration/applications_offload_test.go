@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"evio/integration/scenario"
 )
 
 // testUnknownOffload: a container that leaves to its card what the switch does not know loses its
@@ -20,21 +22,21 @@ func testUnknownOffload(t *testing.T, s *applications) {
 	w, other := s.evio[0], s.third
 	w.from.run(t, "ethtool", "-K", "eth0", "tx-udp-segmentation", "on")
 	defer w.from.run(t, "ethtool", "-K", "eth0", "tx-udp-segmentation", "off")
-	lost := ofOverlay(s.network.Overlay, "switch-offload")
-	before := lost.read(document(t, w.from.Site))
+	lost := scenario.OfOverlay(s.network.Overlay, "switch-offload")
+	before := lost.Read(scenario.Document(t, w.from.Site))
 	theirs := w.to.ear(t, "app-udp-recv", "-listen", ":5557", "-first", "5s", "-idle", "1s")
 	own := w.to.ear(t, "app-udp-recv", "-listen", ":5555", "-first", "5s", "-idle", "1s")
-	sender := enter(t, other.Spot, "probe", "app-udp-send", "-to", w.to.v4+":5557", "-size", "1000", "-count", strconv.Itoa(mine), "-every", "1ms")
+	sender := scenario.Enter(t, other.Spot, "probe", "app-udp-send", "-to", w.to.v4+":5557", "-size", "1000", "-count", strconv.Itoa(mine), "-every", "1ms")
 	w.from.run(t, "probe", "app-udp-send", "-to", w.to.v4+":5555", "-size", strconv.Itoa(1200*within), "-segment", "1200", "-count", strconv.Itoa(calls), "-every", "10ms")
-	sender.wait(t, &struct{}{})
+	sender.Wait(t, &struct{}{})
 
 	var got struct{ Sizes map[int]int }
-	theirs.wait(t, &got)
+	theirs.Wait(t, &got)
 	if came := got.Sizes[1000]; came < mine*99/100 {
 		t.Errorf("%d of %d datagrams of another container came", came, mine)
 	}
 	got.Sizes = nil
-	own.wait(t, &got)
+	own.Wait(t, &got)
 	came := 0
 	for size, n := range got.Sizes {
 		if size != 1200 {
@@ -43,8 +45,8 @@ func testUnknownOffload(t *testing.T, s *applications) {
 		came += n
 	}
 	want := uint64(calls*within - came)
-	until(t, 10*time.Second, func() error {
-		if now := lost.read(document(t, w.from.Site)); now-before != want {
+	scenario.Until(t, 10*time.Second, func() error {
+		if now := lost.Read(scenario.Document(t, w.from.Site)); now-before != want {
 			return fmt.Errorf("%d datagrams came of %d, and %d are counted as lost, want %d", came, calls*within, now-before, want)
 		}
 		return nil

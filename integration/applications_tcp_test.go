@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+
+	"evio/integration/scenario"
 )
 
 // streamBytes is how long a stream is: at 84 Mb/s it takes 0.8 s, at the 0.17 Mb/s of segments
@@ -47,11 +49,11 @@ func streamRows() []application {
 // their headers long, with time stamps and what else has come.
 func bothWays(t *testing.T, s *applications, w way) tally {
 	ear := w.from.ear(t, "app-tcp-recv", "-listen", ":5558", "-for", "8s")
-	back := enter(t, w.to.Spot, "probe", "app-tcp-send", "-to", w.from.v4+":5558", "-bytes", strconv.Itoa(streamBytes), "-for", "7s")
+	back := scenario.Enter(t, w.to.Spot, "probe", "app-tcp-send", "-to", w.from.v4+":5558", "-bytes", strconv.Itoa(streamBytes), "-for", "7s")
 	came := stream{slow: true}.run(t, s, w)
 	<-back.Done() // what it could not send is short at the other end
 	var got received
-	ear.wait(t, &got)
+	ear.Wait(t, &got)
 	came["back: "+got.String()] = 1
 	return came
 }
@@ -90,7 +92,7 @@ func (c stream) run(t *testing.T, s *applications, w way) tally {
 	if c.ipv6 {
 		to = "[" + w.to.v6 + "]:5556"
 	}
-	var segments *job
+	var segments *scenario.Job
 	if c.largest > 0 {
 		j := w.to.ear(t, "app-segments", "-port", "5556")
 		segments = &j
@@ -99,10 +101,10 @@ func (c stream) run(t *testing.T, s *applications, w way) tally {
 	// A stream that does not end is short at the receiver, which is what is compared.
 	w.from.run(t, "sh", "-c", fmt.Sprintf("probe app-tcp-send -to %s -bytes %d -for 7s -options '%s' || :", to, streamBytes, c.options))
 	var got received
-	ear.wait(t, &got)
+	ear.Wait(t, &got)
 	var cut struct{ Segments, Largest int }
 	if segments != nil {
-		segments.wait(t, &cut)
+		segments.Wait(t, &cut)
 		if cut.Segments == 0 {
 			t.Fatal("no segment was seen: the row shows nothing")
 		}

@@ -19,7 +19,7 @@ import (
 // Docker's, over evio at one site and over evio between two sites, all of one MTU: what comes of
 // it must be the same.
 func TestApplications(t *testing.T) {
-	d := deploy(t)
+	d := scenario.StartFederation(t)
 	s := newApplications(t, d)
 	for _, row := range slices.Concat(datagramRows(), streamRows(), frameRows(), tunnelRows()) {
 		t.Run(row.name, func(t *testing.T) { s.compare(t, row) })
@@ -71,20 +71,20 @@ func newApplications(t *testing.T, d *scenario.Deployment) *applications {
 	const mtu = "com.docker.network.driver.mtu=1400"
 	a, b := d.Sites[0], d.Sites[1]
 	s := &applications{d: d, network: scenario.Network{Name: "apps", Overlay: "apps", Net: 61, Args: []string{"-o", mtu}}, rates: map[string]float64{}}
-	overlayOf(t, d, s.network)
+	scenario.StartOverlay(t, d, s.network)
 	t.Cleanup(func() {
 		if _, err := a.Docker(context.WithoutCancel(t.Context()), "network", "rm", "control"); err != nil {
 			t.Error(err)
 		}
 	})
-	docker(t, a, "network", "create", "-d", "bridge", "--ipv6", "--subnet", "10.62.0.0/16", "--subnet", "fd00:62::/64", "-o", mtu, "control")
+	scenario.Docker(t, a, "network", "create", "-d", "bridge", "--ipv6", "--subnet", "10.62.0.0/16", "--subnet", "fd00:62::/64", "-o", mtu, "control")
 	for _, container := range []string{"apps-2", "apps-3"} {
-		run(t, a, container, s.network.Name)
+		scenario.StartContainer(t, a, container, s.network.Name)
 	}
 	for _, container := range []string{"control-1", "control-2"} {
-		run(t, a, container, "control")
+		scenario.StartContainer(t, a, container, "control")
 	}
-	first, second, far := s.end(t, a, name(a, s.network), s.network.Name), s.end(t, a, "apps-2", s.network.Name), s.end(t, b, name(b, s.network), s.network.Name)
+	first, second, far := s.end(t, a, scenario.ContainerName(a, s.network), s.network.Name), s.end(t, a, "apps-2", s.network.Name), s.end(t, b, scenario.ContainerName(b, s.network), s.network.Name)
 	s.third = s.end(t, a, "apps-3", s.network.Name)
 	s.bridge = way{"bridge", s.end(t, a, "control-1", "control"), s.end(t, a, "control-2", "control")}
 	s.evio = []way{{"same site", first, second}, {"across", first, far}}
@@ -98,7 +98,7 @@ func newApplications(t *testing.T, d *scenario.Deployment) *applications {
 
 func (s *applications) end(t *testing.T, site *scenario.Site, container, network string) end {
 	t.Helper()
-	spot, err := site.Spot(within(t, 10*time.Second), container, network)
+	spot, err := site.Spot(scenario.Within(t, 10*time.Second), container, network)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func (s *applications) ways() []way { return append([]way{s.bridge}, s.evio...) 
 // run runs a program of the site's host in the container's network namespace.
 func (e end) run(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := e.Site.Run(within(t, 40*time.Second), e.Inside(args...)...)
+	out, err := e.Site.Run(scenario.Within(t, 40*time.Second), e.Inside(args...)...)
 	if err != nil {
 		t.Fatalf("container %s: %v", e.Container, err)
 	}
@@ -125,21 +125,21 @@ func (e end) run(t *testing.T, args ...string) string {
 }
 
 // ear starts a probe that prints when it listens and what came when it ends.
-func (e end) ear(t *testing.T, args ...string) job {
+func (e end) ear(t *testing.T, args ...string) scenario.Job {
 	t.Helper()
-	p, err := e.Site.Start(within(t, 10*time.Second), fmt.Sprintf("%s-%s-%d", e.Container, args[0], time.Now().UnixNano()),
+	p, err := e.Site.Start(scenario.Within(t, 10*time.Second), fmt.Sprintf("%s-%s-%d", e.Container, args[0], time.Now().UnixNano()),
 		e.Inside(append([]string{"probe"}, args...)...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := job{p, args[0]}
-	until(t, 10*time.Second, func() error {
+	j := scenario.Job{Process: p, Name: args[0]}
+	scenario.Until(t, 10*time.Second, func() error {
 		var l struct{ Listening string }
-		if err := j.last(&l); err != nil {
+		if err := j.Last(&l); err != nil {
 			return err
 		}
 		if l.Listening == "" {
-			return fmt.Errorf("%s does not listen", j.name)
+			return fmt.Errorf("%s does not listen", j.Name)
 		}
 		return nil
 	})

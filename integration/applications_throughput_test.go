@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	osexec "os/exec"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -40,7 +40,7 @@ func testThroughput(t *testing.T, s *applications) {
 			rates[w.name] = append(rates[w.name], w.gigabit(t))
 		}
 	}
-	rate := func(name string) float64 { return 1000 / float64(percentile(rates[name], 50).Milliseconds()) }
+	rate := func(name string) float64 { return 1000 / float64(scenario.Percentile(rates[name], 50).Milliseconds()) }
 	t.Logf("medians of %d: %.2f Gb/s, %.2f Gb/s at %s, ratio %.2f", rounds, rate(present.name), rate(former.name), formerCommit, rate(present.name)/rate(former.name))
 	if rate(present.name) < leastSpeed*rate(former.name) {
 		t.Errorf("%.2f Gb/s at one site, %.2f Gb/s at %s: want %v of that at least", rate(present.name), rate(former.name), formerCommit, leastSpeed)
@@ -51,25 +51,25 @@ func testThroughput(t *testing.T, s *applications) {
 func (s *applications) former(t *testing.T) way {
 	t.Helper()
 	old := formerBundle(t)
-	site, err := s.d.Lab.AddSite(within(t, time.Minute), testbed.SiteConfig{Name: "former"})
+	site, err := s.d.Lab.AddSite(scenario.Within(t, time.Minute), testbed.SiteConfig{Name: "former"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := site.StartEngine(within(t, 2*time.Minute), testbed.EngineOptions{}); err != nil {
+	if err := site.StartEngine(scenario.Within(t, 2*time.Minute), testbed.EngineOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := site.InstallPlugin(within(t, time.Minute), scenario.PluginName, old, nil); err != nil {
+	if err := site.InstallPlugin(scenario.Within(t, time.Minute), scenario.PluginName, old, nil); err != nil {
 		t.Fatal(err)
 	}
 	at := &scenario.Site{Site: site}
 	n := scenario.Network{Name: "former", Overlay: "former", Net: 63}
-	if err := at.Create(within(t, time.Minute), n); err != nil {
+	if err := at.Create(scenario.Within(t, time.Minute), n); err != nil {
 		t.Fatal(err)
 	}
 	w := way{name: "former"}
 	for _, e := range []*end{&w.from, &w.to} {
 		container := fmt.Sprintf("former-%p", e)
-		run(t, at, container, n.Name)
+		scenario.StartContainer(t, at, container, n.Name)
 		*e = s.end(t, at, container, n.Name)
 	}
 	w.from.run(t, "ping", "-c", "1", "-w", "10", w.to.v4)
@@ -84,21 +84,21 @@ func formerBundle(t *testing.T) string {
 	if err := errors.Join(os.Mkdir(source, 0o755), os.Mkdir(bundle, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	ctx := within(t, 5*time.Minute)
+	ctx := scenario.Within(t, 5*time.Minute)
 	command := func(in string, env []string, script string) {
 		t.Helper()
 		if out, err := shell(ctx, in, env, script); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	if out, err := shell(ctx, "..", nil, "git cat-file -e "+formerCommit+"^{commit}"); err != nil {
+	if out, err := shell(ctx, scenario.Repository(), nil, "git cat-file -e "+formerCommit+"^{commit}"); err != nil {
 		t.Fatalf("commit %s is not in this clone, and the plugin of it is needed: clone with the whole history (%v: %s)", formerCommit, err, out)
 	}
 	tree := testbed.OldTree() // it has the Open vSwitch of that time, 3.1
 	if _, err := os.Lstat(filepath.Join(tree, "usr/sbin/ovs-vswitchd")); err != nil {
 		t.Fatalf("%s has no Open vSwitch of that time: run integration/tree.sh bookworm (%v)", tree, err)
 	}
-	command("..", nil, fmt.Sprintf("git archive %s | tar -x -C %q", formerCommit, source))
+	command(scenario.Repository(), nil, fmt.Sprintf("git archive %s | tar -x -C %q", formerCommit, source))
 	command(source, []string{"CGO_ENABLED=0"}, fmt.Sprintf("go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o %q ./plugin", filepath.Join(dir, "evio")))
 	command(source, nil, fmt.Sprintf("rootfs/build.sh --binary %q --out %q --source %s", filepath.Join(dir, "evio"), filepath.Join(bundle, "rootfs"), tree))
 	command(source, nil, fmt.Sprintf("install -m 0644 config.json %q", bundle))
@@ -106,7 +106,7 @@ func formerBundle(t *testing.T) string {
 }
 
 func shell(ctx context.Context, dir string, env []string, script string) (string, error) {
-	cmd := osexec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -115,9 +115,9 @@ func shell(ctx context.Context, dir string, env []string, script string) (string
 // serveThroughput starts a server of iperf3 and waits until it listens.
 func (e end) serveThroughput(t *testing.T) {
 	t.Helper()
-	enter(t, e.Spot, "iperf3", "-s")
-	until(t, 10*time.Second, func() error {
-		_, err := e.Site.Run(within(t, 5*time.Second), e.Inside("probe", "tcp-check", "127.0.0.1:5201")...)
+	scenario.Enter(t, e.Spot, "iperf3", "-s")
+	scenario.Until(t, 10*time.Second, func() error {
+		_, err := e.Site.Run(scenario.Within(t, 5*time.Second), e.Inside("probe", "tcp-check", "127.0.0.1:5201")...)
 		return err
 	})
 }

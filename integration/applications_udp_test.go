@@ -49,7 +49,7 @@ func datagrams(ipv6 bool, size, segment, count int) func(*testing.T, *applicatio
 			Sizes   map[int]int
 			Damaged int
 		}
-		ear.wait(t, &got)
+		ear.Wait(t, &got)
 		came := tally{}
 		for bytes, n := range got.Sizes {
 			came[fmt.Sprintf("%d bytes", bytes)] = n

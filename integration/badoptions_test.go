@@ -113,9 +113,9 @@ func testBadOptions(t *testing.T, s *scenario.Site) {
 		})
 	}
 	t.Run("docker/--internal twice", func(t *testing.T) {
-		docker(t, s, append(slices.Clone(create), "--internal", "-o", "com.docker.network.internal=true", "inside")...)
-		defer docker(t, s, "network", "rm", "inside")
-		if out := docker(t, s, "run", "--rm", "--network", "inside", "--entrypoint", "ip", testbed.Image, "route", "show", "default"); out != "" {
+		scenario.Docker(t, s, append(slices.Clone(create), "--internal", "-o", "com.docker.network.internal=true", "inside")...)
+		defer scenario.Docker(t, s, "network", "rm", "inside")
+		if out := scenario.Docker(t, s, "run", "--rm", "--network", "inside", "--entrypoint", "ip", testbed.Image, "route", "show", "default"); out != "" {
 			t.Errorf("a way out of an internal network: %s", out)
 		}
 	})
@@ -133,7 +133,7 @@ func testBadOptions(t *testing.T, s *scenario.Site) {
 	} {
 		name, _, _ := strings.Cut(option, "=")
 		t.Run("attachment/"+name, func(t *testing.T) {
-			_, err := s.Docker(within(t, 30*time.Second), "run", "--rm", "--network", "name=taken,driver-opt="+option, "--entrypoint", "true", testbed.Image)
+			_, err := s.Docker(scenario.Within(t, 30*time.Second), "run", "--rm", "--network", "name=taken,driver-opt="+option, "--entrypoint", "true", testbed.Image)
 			says(t, err, "NetworkDriver.CreateEndpoint: ", want...)
 		})
 	}
@@ -144,7 +144,7 @@ var advice = regexp.MustCompile(`\b(give|choose|use)\b`)
 
 // testBadVariables: every variable of docker plugin set that can be wrong is wrong at once.
 func testBadVariables(t *testing.T, s *scenario.Site) {
-	b, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	b, err := os.ReadFile(filepath.Join(scenario.Bundle, "config.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,9 +176,9 @@ func testBadVariables(t *testing.T, s *scenario.Site) {
 	}
 	set := func(values []string) {
 		t.Helper()
-		docker(t, s, "plugin", "disable", "-f", scenario.PluginName)
-		docker(t, s, append([]string{"plugin", "set", scenario.PluginName}, values...)...)
-		docker(t, s, "plugin", "enable", scenario.PluginName)
+		scenario.Docker(t, s, "plugin", "disable", "-f", scenario.PluginName)
+		scenario.Docker(t, s, append([]string{"plugin", "set", scenario.PluginName}, values...)...)
+		scenario.Docker(t, s, "plugin", "enable", scenario.PluginName)
 	}
 	defer set(standard)
 	before := remains(t, s)
@@ -202,9 +202,9 @@ func testBadVariables(t *testing.T, s *scenario.Site) {
 	if now := remains(t, s); now != before {
 		t.Errorf("left behind: %s\nbefore: %s", now, before)
 	}
-	docker(t, s, "plugin", "disable", "-f", scenario.PluginName)
-	_, err = s.Docker(within(t, 20*time.Second), "plugin", "set", scenario.PluginName, "EVIO_UPD_PORT=1")
-	docker(t, s, "plugin", "enable", scenario.PluginName)
+	scenario.Docker(t, s, "plugin", "disable", "-f", scenario.PluginName)
+	_, err = s.Docker(scenario.Within(t, 20*time.Second), "plugin", "set", scenario.PluginName, "EVIO_UPD_PORT=1")
+	scenario.Docker(t, s, "plugin", "enable", scenario.PluginName)
 	if err == nil {
 		t.Error("docker plugin set takes a variable that does not exist")
 	}

@@ -19,13 +19,13 @@ import (
 // containers come back on their networks.
 func TestBoot(t *testing.T) {
 	lab := testbed.Start(t, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
-	d, err := scenario.Deploy(within(t, time.Minute), lab, bundle)
+	d, err := scenario.Deploy(scenario.Within(t, time.Minute), lab, scenario.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
-	worlds := []*world{
-		populate(t, d, scenario.Network{Name: "boot", Overlay: "boot", Net: 51}),
-		populate(t, d, scenario.Network{Name: "booted", Net: 52}), // the overlay has the network's name
+	worlds := []*scenario.World{
+		scenario.Populate(t, d, scenario.Network{Name: "boot", Overlay: "boot", Net: 51}),
+		scenario.Populate(t, d, scenario.Network{Name: "booted", Net: 52}), // the overlay has the network's name
 	}
 	a := d.Sites[0]
 	t.Run("engine stopped", func(t *testing.T) { boot(t, d, worlds, a.StopEngine) })
@@ -35,19 +35,19 @@ func TestBoot(t *testing.T) {
 // answering is the time within which the plugin's sockets answer after its start.
 const answering = time.Second
 
-func boot(t *testing.T, d *scenario.Deployment, worlds []*world, end func(context.Context) error) {
+func boot(t *testing.T, d *scenario.Deployment, worlds []*scenario.World, end func(context.Context) error) {
 	a, xmpp := d.Sites[0], d.Lab.Internet().XMPP
-	managed, err := a.PluginSocket(within(t, 10*time.Second), scenario.PluginName)
+	managed, err := a.PluginSocket(scenario.Within(t, 10*time.Second), scenario.PluginName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := end(within(t, 40*time.Second)); err != nil {
+	if err := end(scenario.Within(t, 40*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if err := xmpp.Stop(within(t, 10*time.Second)); err != nil {
+	if err := xmpp.Stop(scenario.Within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	drop, err := a.Router.DropAll(within(t, 10*time.Second))
+	drop, err := a.Router.DropAll(scenario.Within(t, 10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,30 +56,30 @@ func boot(t *testing.T, d *scenario.Deployment, worlds []*world, end func(contex
 	var group errgroup.Group
 	for i, socket := range []string{managed, a.V1Socket("evio")} {
 		group.Go(func() (err error) {
-			answered[i], err = testbed.AwaitCapabilities(within(t, time.Minute), socket)
+			answered[i], err = testbed.AwaitCapabilities(scenario.Within(t, time.Minute), socket)
 			return err
 		})
 	}
-	group.Go(func() error { return a.ResumeEngine(within(t, time.Minute)) })
+	group.Go(func() error { return a.ResumeEngine(scenario.Within(t, time.Minute)) })
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
 	checkAnswers(t, a, answered)
 
 	for _, w := range worlds {
-		spots := w.spotsAt(t, 0)
-		last, err := scenario.Matrix(within(t, healing+10*time.Second), spots)
+		spots := w.SpotsAt(t, 0)
+		last, err := scenario.Matrix(scenario.Within(t, scenario.Healing+10*time.Second), spots)
 		if err != nil {
-			t.Fatalf("network %s: the containers of the site do not talk: %v", w.network.Name, err)
+			t.Fatalf("network %s: the containers of the site do not talk: %v", w.Network.Name, err)
 		}
 		for container, at := range last {
 			took := at.Sub(a.EngineAnswered())
 			t.Logf("%s talks %v after the engine's first answer", container, took.Round(time.Millisecond))
-			if took > healing {
-				t.Errorf("%s talks %v after the engine's first answer, want at most %v", container, took, healing)
+			if took > scenario.Healing {
+				t.Errorf("%s talks %v after the engine's first answer, want at most %v", container, took, scenario.Healing)
 			}
 		}
-		n, err := a.NetworkStatus(within(t, 10*time.Second), w.network.Name)
+		n, err := a.NetworkStatus(scenario.Within(t, 10*time.Second), w.Network.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,27 +88,27 @@ func boot(t *testing.T, d *scenario.Deployment, worlds []*world, end func(contex
 		}
 	}
 
-	if err := errors.Join(drop.Undo(within(t, 10*time.Second)), xmpp.Start(within(t, 20*time.Second))); err != nil {
+	if err := errors.Join(drop.Undo(scenario.Within(t, 10*time.Second)), xmpp.Start(scenario.Within(t, 20*time.Second))); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	for _, w := range worlds {
-		if err := d.WaitSessions(within(t, 70*time.Second), w.network.Name); err != nil {
+		if err := d.WaitSessions(scenario.Within(t, 70*time.Second), w.Network.Name); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := scenario.Matrix(within(t, 10*time.Second), w.spots(t)); err != nil {
+		if _, err := scenario.Matrix(scenario.Within(t, 10*time.Second), w.Spots(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Logf("from the XMPP server's start to all sessions: %v", time.Since(began).Round(time.Millisecond))
-	clean(t, d, began)
+	scenario.Clean(t, d, began)
 }
 
 // checkAnswers compares when the plugin's sockets answered with its start, and with the
 // engine's first answer.
 func checkAnswers(t *testing.T, a *scenario.Site, answered [2]time.Time) {
 	t.Helper()
-	pid, err := a.PluginPID(within(t, 10*time.Second), scenario.PluginName)
+	pid, err := a.PluginPID(scenario.Within(t, 10*time.Second), scenario.PluginName)
 	if err != nil {
 		t.Fatal(err)
 	}

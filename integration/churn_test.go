@@ -20,21 +20,21 @@ import (
 // another; nothing of them is left.
 func TestChurn(t *testing.T) {
 	lab := testbed.Start(t, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
-	d, err := scenario.Deploy(within(t, time.Minute), lab, bundle)
+	d, err := scenario.Deploy(scenario.Within(t, time.Minute), lab, scenario.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := scenario.Network{Name: "churn", Net: 41}
-	if err := d.Create(within(t, 30*time.Second), n); err != nil {
+	if err := d.Create(scenario.Within(t, 30*time.Second), n); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range d.Sites {
 		removeLater(t, s, n.Name)
 	}
 	for _, s := range d.Sites {
-		run(t, s, name(s, n), n.Name)
+		scenario.StartContainer(t, s, scenario.ContainerName(s, n), n.Name)
 	}
-	if err := d.WaitSessions(within(t, 20*time.Second), n.Name); err != nil {
+	if err := d.WaitSessions(scenario.Within(t, 20*time.Second), n.Name); err != nil {
 		t.Fatal(err)
 	}
 	a := d.Sites[0]
@@ -99,16 +99,16 @@ func startAndRemove(t *testing.T, api engineAPI, network, prefix string, count i
 // for the resolver of each sandbox.
 func churnContainers(t *testing.T, api engineAPI, network string, start holdings) {
 	const rounds, atOnce = 10, 50
-	docker(t, api.site, "network", "create", "-d", "bridge", "--subnet", "10.46.0.0/16", "plain")
+	scenario.Docker(t, api.site, "network", "create", "-d", "bridge", "--subnet", "10.46.0.0/16", "plain")
 	started, removed := startAndRemove(t, api, "plain", "plain", atOnce)
 	t.Logf("for comparison %d containers in a bridge network: started in %v, removed in %v", atOnce, started, removed)
 	// The engine may count endpoints of its own networks, too, that are not there.
-	if out, err := api.site.Docker(within(t, 20*time.Second), "network", "rm", "plain"); err != nil && !strings.Contains(err.Error(), "active endpoints") {
+	if out, err := api.site.Docker(scenario.Within(t, 20*time.Second), "network", "rm", "plain"); err != nil && !strings.Contains(err.Error(), "active endpoints") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for round := range rounds {
 		started, removed := startAndRemove(t, api, network, fmt.Sprintf("round-%d", round), atOnce)
-		now := document(t, api.site).Process
+		now := scenario.Document(t, api.site).Process
 		t.Logf("round %d, %d containers: started in %v, removed in %v; %.1f MB heap, %.1f MB resident", round+1, atOnce, started, removed,
 			float64(now.HeapBytes)/1e6, float64(now.ResidentBytes)/1e6)
 	}
@@ -156,7 +156,7 @@ func churnConnects(t *testing.T, api engineAPI, network string, start holdings) 
 	for _, list := range took {
 		all = append(all, list...)
 	}
-	t.Logf("%d connects and disconnects in %v; a connect: %s", len(all), time.Since(began).Round(time.Millisecond), spread(all))
+	t.Logf("%d connects and disconnects in %v; a connect: %s", len(all), time.Since(began).Round(time.Millisecond), scenario.Spread(all))
 	each(t, names, func(ctx context.Context, _ int, name string) error { return api.remove(ctx, name) })
 	noneFailed(t, api.site)
 	givenBack(t, api.site, start)
@@ -166,7 +166,7 @@ func churnConnects(t *testing.T, api engineAPI, network string, start holdings) 
 func composeTwenty(t *testing.T, api engineAPI) {
 	const services = 20
 	s := api.site
-	docker(t, s, "network", "create", "-d", "evio", "--subnet", "10.42.0.0/24", "crowd")
+	scenario.Docker(t, s, "network", "create", "-d", "evio", "--subnet", "10.42.0.0/24", "crowd")
 	removeLater(t, s, "crowd")
 	startAndRemove(t, api, "crowd", "before", 4)
 	start := hold(t, s)
@@ -183,12 +183,12 @@ func composeTwenty(t *testing.T, api engineAPI) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	if out, err := s.Compose(within(t, 2*time.Minute), dir, "up", "-d"); err != nil {
+	if out, err := s.Compose(scenario.Within(t, 2*time.Minute), dir, "up", "-d"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Logf("docker-compose up of %d services: %v", services, time.Since(began).Round(time.Millisecond))
-	exec(t, s, "twenty-s0-1", "sh", "-euc", `for s in `+strings.Join(names, " ")+`; do ping -q -c 1 -W 3 "$s"; done`)
-	if out, err := s.Compose(within(t, 2*time.Minute), dir, "down", "-t", "1"); err != nil {
+	scenario.Exec(t, s, "twenty-s0-1", "sh", "-euc", `for s in `+strings.Join(names, " ")+`; do ping -q -c 1 -W 3 "$s"; done`)
+	if out, err := s.Compose(scenario.Within(t, 2*time.Minute), dir, "down", "-t", "1"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	noneFailed(t, s)
@@ -198,10 +198,10 @@ func composeTwenty(t *testing.T, api engineAPI) {
 // reached: the containers of both sites reach each other.
 func reached(t *testing.T, d *scenario.Deployment, n scenario.Network) {
 	t.Helper()
-	pairs(d, func(from, to *scenario.Site) {
-		v4, v6 := addresses(t, to, name(to, n), n.Name)
+	scenario.Pairs(d, func(from, to *scenario.Site) {
+		v4, v6 := scenario.Addresses(t, to, scenario.ContainerName(to, n), n.Name)
 		for _, far := range []string{v4, v6} {
-			exec(t, from, name(from, n), "ping", "-q", "-c", "1", "-W", "3", far)
+			scenario.Exec(t, from, scenario.ContainerName(from, n), "ping", "-q", "-c", "1", "-W", "3", far)
 		}
 	})
 }
@@ -211,7 +211,7 @@ func frugal(t *testing.T, s *scenario.Site, start holdings) {
 	t.Helper()
 	const heap, resident = 4e6, 24e6
 	var now holdings
-	until(t, 30*time.Second, func() error {
+	scenario.Until(t, 30*time.Second, func() error {
 		now = hold(t, s)
 		if now.Heap-start.Heap > heap || now.Resident-start.Resident > resident {
 			return fmt.Errorf("%.1f MB of heap and %.1f MB resident; at the start %.1f and %.1f", float64(now.Heap)/1e6, float64(now.Resident)/1e6,

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"math"
 	"os"
-	osexec "os/exec"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -46,15 +46,15 @@ func TestClocks(t *testing.T) {
 	t.Run("released binary", c.released)
 	lab := testbed.StartSites(t, testbed.Options{}, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
 	var err error
-	if c.d, err = scenario.Prepare(within(t, 2*time.Minute), lab); err != nil {
+	if c.d, err = scenario.Prepare(scenario.Within(t, 2*time.Minute), lab); err != nil {
 		t.Fatal(err)
 	}
 	c.a, c.b = c.d.Sites[0], c.d.Sites[1]
 	c.start()
-	if err := c.b.StartEvio(within(t, 30*time.Second), testbed.EvioOptions{}); err != nil {
+	if err := c.b.StartEvio(scenario.Within(t, 30*time.Second), testbed.EvioOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	joinAll(t, c.d, c.o)
+	scenario.JoinAll(t, c.d, c.o)
 	for _, off := range []time.Duration{4 * time.Minute, -4 * time.Minute, time.Hour, -time.Hour} {
 		t.Run(fmt.Sprintf("%+v", off), func(t *testing.T) {
 			c := *c
@@ -72,7 +72,7 @@ func TestClocks(t *testing.T) {
 func movableBinary(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "evio")
-	cmd := osexec.CommandContext(within(t, 3*time.Minute), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "evioclock", "-ldflags", "-s -w -buildid=", "-o", file, "../plugin")
+	cmd := exec.CommandContext(scenario.Within(t, 3*time.Minute), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "evioclock", "-ldflags", "-s -w -buildid=", "-o", file, scenario.Repository("plugin"))
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build evio with a movable clock: %v: %s", err, out)
@@ -83,7 +83,7 @@ func movableBinary(t *testing.T) string {
 // released compares the binary with the one that is released: only the one has what moves
 // its clock.
 func (c *clocked) released(t *testing.T) {
-	for file, want := range map[string]bool{c.binary: true, filepath.Join(bundle, "rootfs/bin/evio"): false} {
+	for file, want := range map[string]bool{c.binary: true, filepath.Join(scenario.Bundle, "rootfs/bin/evio"): false} {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -98,33 +98,33 @@ func (c *clocked) released(t *testing.T) {
 
 func (c *clocked) set(off time.Duration) {
 	c.t.Helper()
-	if err := c.a.WriteFile(within(c.t, 10*time.Second), offsetFile, []byte(off.String()+"\n"), 0o644); err != nil {
+	if err := c.a.WriteFile(scenario.Within(c.t, 10*time.Second), offsetFile, []byte(off.String()+"\n"), 0o644); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
 func (c *clocked) start() {
 	c.t.Helper()
-	if err := c.a.StartEvio(within(c.t, 30*time.Second), testbed.EvioOptions{Binary: c.binary}); err != nil {
+	if err := c.a.StartEvio(scenario.Within(c.t, 30*time.Second), testbed.EvioOptions{Binary: c.binary}); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
 func (c *clocked) stop() {
 	c.t.Helper()
-	if err := c.a.StopEvio(within(c.t, 20*time.Second)); err != nil {
+	if err := c.a.StopEvio(scenario.Within(c.t, 20*time.Second)); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
 // step sets the clock wrong and right again while the process goes on.
 func (c *clocked) step(off time.Duration) {
-	before := sessionWith(c.t, c.b, c.o.Name, c.a.Account.JID)
+	before := scenario.SessionWith(c.t, c.b, c.o.Name, c.a.Account.JID)
 	c.set(off)
 	c.told("is", off)
 	c.set(0)
 	c.well("set right", time.Now())
-	if after := sessionWith(c.t, c.b, c.o.Name, c.a.Account.JID); before == nil || after == nil || !after.Established.Equal(before.Established) {
+	if after := scenario.SessionWith(c.t, c.b, c.o.Name, c.a.Account.JID); before == nil || after == nil || !after.Established.Equal(before.Established) {
 		c.t.Errorf("the session is another one than before")
 	}
 }
@@ -146,7 +146,7 @@ func (c *clocked) restart(off time.Duration) {
 	c.set(off)
 	c.start()
 	if off.Abs() <= 5*time.Minute {
-		if err := c.d.WaitSessions(within(c.t, clockRightGuard), c.o.Name); err != nil {
+		if err := c.d.WaitSessions(scenario.Within(c.t, clockRightGuard), c.o.Name); err != nil {
 			c.t.Fatal(err)
 		}
 	} else { // it has sent envelopes by then
@@ -183,7 +183,7 @@ func about(faults []string, jid, how string, off time.Duration) bool {
 func (c *clocked) told(how string, off time.Duration) {
 	c.t.Helper()
 	beyond := off.Abs() > 5*time.Minute
-	await(c.t, 2*clockRightGuard, func(ctx context.Context) error {
+	scenario.UntilContext(c.t, 2*clockRightGuard, func(ctx context.Context) error {
 		for _, end := range []struct {
 			at, of *scenario.Site
 			off    time.Duration
@@ -192,7 +192,7 @@ func (c *clocked) told(how string, off time.Duration) {
 			if err != nil {
 				return err
 			}
-			for _, m := range overlayIn(d, c.o.Name).Members {
+			for _, m := range scenario.OverlayIn(d, c.o.Name).Members {
 				switch {
 				case m.JID != end.of.Account.JID:
 				case m.Clock == nil:
@@ -216,16 +216,16 @@ func (c *clocked) told(how string, off time.Duration) {
 // clocks any more.
 func (c *clocked) well(what string, since time.Time) {
 	c.t.Helper()
-	await(c.t, clockRightGuard, func(ctx context.Context) error { return c.d.WaitSessions(ctx, c.o.Name) })
+	scenario.UntilContext(c.t, clockRightGuard, func(ctx context.Context) error { return c.d.WaitSessions(ctx, c.o.Name) })
 	took := time.Since(since)
 	for _, to := range c.o.Addresses(c.b) {
-		await(c.t, clockRightGuard, func(ctx context.Context) error {
+		scenario.UntilContext(c.t, clockRightGuard, func(ctx context.Context) error {
 			_, err := c.a.InNamespace(ctx, c.o.Name, "ping", "-c", "1", "-W", "1", to.String())
 			return err
 		})
 	}
 	talked := time.Since(since)
-	await(c.t, clockRightGuard, func(ctx context.Context) error {
+	scenario.UntilContext(c.t, clockRightGuard, func(ctx context.Context) error {
 		for _, s := range c.d.Sites {
 			d, err := s.Status(ctx)
 			if err != nil {

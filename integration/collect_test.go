@@ -27,21 +27,21 @@ const collectLimit = 45 * time.Second
 func testCollect(t *testing.T, d *scenario.Deployment) {
 	kept := scenario.Network{Name: "kept", Overlay: "kept", Net: 33}
 	goes := scenario.Network{Name: "goes", Overlay: "goes", Net: 34}
-	overlayOf(t, d, kept)
+	scenario.StartOverlay(t, d, kept)
 	a, b := d.Sites[0], d.Sites[1]
 	stored := files(t, a)
-	create(t, d, goes)
-	if err := d.WaitSessions(within(t, 20*time.Second), goes.Name); err != nil {
+	scenario.CreateNetwork(t, d, goes)
+	if err := d.WaitSessions(scenario.Within(t, 20*time.Second), goes.Name); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.RunContainer(within(t, 30*time.Second), "goes", kept.Name); err != nil {
+	if err := a.RunContainer(scenario.Within(t, 30*time.Second), "goes", kept.Name); err != nil {
 		t.Fatal(err)
 	}
 	before := files(t, a)
 	if len(before) != len(stored)+2 {
 		t.Fatalf("stored: %q", before)
 	}
-	st, err := a.NetworkStatus(within(t, 10*time.Second), goes.Name)
+	st, err := a.NetworkStatus(scenario.Within(t, 10*time.Second), goes.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func testCollect(t *testing.T, d *scenario.Deployment) {
 		t.Fatalf("of %q there are only %q", devices, present(t, a, devices))
 	}
 
-	v4, v6 := addresses(t, a, name(a, kept), kept.Name)
+	v4, v6 := scenario.Addresses(t, a, scenario.ContainerName(a, kept), kept.Name)
 	away := moveSocket(t, a)
 	began := time.Now()
 	away(t, "plugin", "disable", "-f", scenario.PluginName)
@@ -65,11 +65,11 @@ func testCollect(t *testing.T, d *scenario.Deployment) {
 	t.Logf("removal without the plugin took %v", time.Since(began))
 	away(t, "plugin", "enable", scenario.PluginName)
 	t.Run("engine out of reach", func(t *testing.T) {
-		await(t, 20*time.Second, func(ctx context.Context) error {
-			_, err := b.Exec(ctx, name(b, kept), "ping", "-c", "1", "-W", "1", v4)
+		scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
+			_, err := b.Exec(ctx, scenario.ContainerName(b, kept), "ping", "-c", "1", "-W", "1", v4)
 			return err
 		})
-		exec(t, b, name(b, kept), "ping", "-c", "23", "-W", "3", v4) // one a second
+		scenario.Exec(t, b, scenario.ContainerName(b, kept), "ping", "-c", "23", "-W", "3", v4) // one a second
 		if now := files(t, a); !slices.Equal(now, before) {
 			t.Errorf("stored: %q, before: %q", now, before)
 		}
@@ -79,9 +79,9 @@ func testCollect(t *testing.T, d *scenario.Deployment) {
 	})
 	away(t, "plugin", "disable", "-f", scenario.PluginName)
 	returnSocket(t, a)
-	docker(t, a, "plugin", "enable", scenario.PluginName)
+	scenario.Docker(t, a, "plugin", "enable", scenario.PluginName)
 	began = time.Now()
-	await(t, collectLimit, func(context.Context) error {
+	scenario.UntilContext(t, collectLimit, func(context.Context) error {
 		if now := files(t, a); !slices.Equal(now, stored) {
 			return fmt.Errorf("stored: %q, want %q", now, stored)
 		}
@@ -94,9 +94,9 @@ func testCollect(t *testing.T, d *scenario.Deployment) {
 	if got := collected(t, a); got != (status.Collected{Networks: 1, Endpoints: 1}) {
 		t.Errorf("collected %+v", got)
 	}
-	exec(t, b, name(b, kept), "ping", "-c", "3", "-W", "3", v4)
-	exec(t, b, name(b, kept), "ping", "-6", "-c", "1", "-W", "3", v6)
-	if err := a.Create(within(t, 30*time.Second), goes); err != nil { // its overlay is free
+	scenario.Exec(t, b, scenario.ContainerName(b, kept), "ping", "-c", "3", "-W", "3", v4)
+	scenario.Exec(t, b, scenario.ContainerName(b, kept), "ping", "-6", "-c", "1", "-W", "3", v6)
+	if err := a.Create(scenario.Within(t, 30*time.Second), goes); err != nil { // its overlay is free
 		t.Error(err)
 	}
 }
@@ -116,7 +116,7 @@ func moveSocket(t *testing.T, s *scenario.Site) func(t *testing.T, args ...strin
 	t.Cleanup(func() { returnSocket(t, s) })
 	return func(t *testing.T, args ...string) {
 		t.Helper()
-		if _, err := s.Docker(within(t, 60*time.Second), append([]string{"-H", "unix://" + movedSocket}, args...)...); err != nil {
+		if _, err := s.Docker(scenario.Within(t, 60*time.Second), append([]string{"-H", "unix://" + movedSocket}, args...)...); err != nil {
 			t.Fatalf("site %s: %v", s.Name(), err)
 		}
 	}
@@ -154,7 +154,7 @@ func present(t *testing.T, s *scenario.Site, names []string) []string {
 
 func collected(t *testing.T, s *scenario.Site) status.Collected {
 	t.Helper()
-	doc, err := s.Status(within(t, 10*time.Second))
+	doc, err := s.Status(scenario.Within(t, 10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

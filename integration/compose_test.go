@@ -56,24 +56,24 @@ networks:
 				t.Error(err)
 			}
 		})
-		if _, err := s.Compose(within(t, time.Minute), dir, "up", "-d"); err != nil {
+		if _, err := s.Compose(scenario.Within(t, time.Minute), dir, "up", "-d"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := d.WaitSessions(within(t, 20*time.Second), "shop_shop"); err != nil {
+	if err := d.WaitSessions(scenario.Within(t, 20*time.Second), "shop_shop"); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range d.Sites[1:] {
-		out := exec(t, s, "shop-"+s.Name(), "probe", "http-get", "http://"+web+"/")
+		out := scenario.Exec(t, s, "shop-"+s.Name(), "probe", "http-get", "http://"+web+"/")
 		if !strings.Contains(out, "shop of site a") {
 			t.Errorf("site %s got %q", s.Name(), out)
 		}
 	}
 	a := d.Lab.Site("a")
-	if out := exec(t, d.Sites[0], "shop-a", "cat", "/sys/class/net/eth0/address"); !strings.Contains(out, "06:00:0a:0d:01:50") {
+	if out := scenario.Exec(t, d.Sites[0], "shop-a", "cat", "/sys/class/net/eth0/address"); !strings.Contains(out, "06:00:0a:0d:01:50") {
 		t.Errorf("MAC address %q is not the one of the compose file", out)
 	}
-	out, err := a.Run(within(t, 20*time.Second), "curl", "--silent", "--show-error", "--max-time", "5", "http://127.0.0.1:8080/")
+	out, err := a.Run(scenario.Within(t, 20*time.Second), "curl", "--silent", "--show-error", "--max-time", "5", "http://127.0.0.1:8080/")
 	if err != nil || !strings.Contains(out, "shop of site a") {
 		t.Errorf("published port from the site's host: %q, %v", out, err)
 	}

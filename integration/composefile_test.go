@@ -80,7 +80,7 @@ networks:
 // can say of networks.
 func testComposeFile(t *testing.T, d *scenario.Deployment) {
 	prepared := scenario.Network{Name: "prepared", Net: 63}
-	create(t, d, prepared)
+	scenario.CreateNetwork(t, d, prepared)
 	sites := d.Sites[:2]
 	folders := make([]string, len(sites))
 	for i, s := range sites {
@@ -103,7 +103,7 @@ func testComposeFile(t *testing.T, d *scenario.Deployment) {
 	}
 	for _, network := range []string{"full_lan", "full_closed", prepared.Name} {
 		for _, s := range sites {
-			await(t, 20*time.Second, func(ctx context.Context) error {
+			scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
 				n, err := s.NetworkStatus(ctx, network)
 				if err == nil && scenario.Established(n) < 1 {
 					err = fmt.Errorf("no session in %s", network)
@@ -127,17 +127,17 @@ func testComposeFile(t *testing.T, d *scenario.Deployment) {
 		for i, s := range sites {
 			far := 2 - i
 			for _, address := range []string{fmt.Sprintf("10.61.%d.80", far), fmt.Sprintf("[fd00:61:0:0:%d::80]", far)} {
-				if out := exec(t, s, "full-web-1", "probe", "http-get", "http://"+address+"/"); !strings.Contains(out, fmt.Sprint("web of site ", far)) {
+				if out := scenario.Exec(t, s, "full-web-1", "probe", "http-get", "http://"+address+"/"); !strings.Contains(out, fmt.Sprint("web of site ", far)) {
 					t.Errorf("site %s got %q of %s", s.Name(), out, address)
 				}
 			}
 			for _, name := range []string{"web", "store", "counter"} {
-				exec(t, s, "full-pool-1", "ping", "-q", "-c", "1", "-W", "3", name)
+				scenario.Exec(t, s, "full-pool-1", "ping", "-q", "-c", "1", "-W", "3", name)
 			}
-			exec(t, s, "full-inside-1", "ping", "-q", "-c", "1", "-W", "3", fmt.Sprintf("10.62.%d.80", far))
-			v4, v6 := addresses(t, sites[far-1], "full-inside-1", prepared.Name)
+			scenario.Exec(t, s, "full-inside-1", "ping", "-q", "-c", "1", "-W", "3", fmt.Sprintf("10.62.%d.80", far))
+			v4, v6 := scenario.Addresses(t, sites[far-1], "full-inside-1", prepared.Name)
 			for _, address := range []string{v4, v6} {
-				exec(t, s, "full-inside-1", "ping", "-q", "-c", "1", "-W", "3", address)
+				scenario.Exec(t, s, "full-inside-1", "ping", "-q", "-c", "1", "-W", "3", address)
 			}
 		}
 	})
@@ -157,7 +157,7 @@ func composeNetworks(t *testing.T, s *scenario.Site, number int) {
 			Config []struct{ AuxiliaryAddresses map[string]string }
 		}
 	}
-	if err := json.Unmarshal([]byte(docker(t, s, "network", "inspect", "full_lan", "full_closed")), &all); err != nil {
+	if err := json.Unmarshal([]byte(scenario.Docker(t, s, "network", "inspect", "full_lan", "full_closed")), &all); err != nil {
 		t.Fatal(err)
 	}
 	lan, closed := all[0], all[1]
@@ -178,7 +178,7 @@ func composeNetworks(t *testing.T, s *scenario.Site, number int) {
 // composeInterfaces: addresses, MTU and names of interfaces are those of the file; the way out is
 // the bridge network with the higher gw_priority.
 func composeInterfaces(t *testing.T, d *scenario.Deployment, s *scenario.Site, number int) {
-	out := exec(t, s, "full-web-1", "ip", "address", "show", "dev", "lan0")
+	out := scenario.Exec(t, s, "full-web-1", "ip", "address", "show", "dev", "lan0")
 	for _, part := range []string{
 		"mtu 1380", fmt.Sprintf("06:00:0a:3d:0%d:50", number), fmt.Sprintf("10.61.%d.80/16", number),
 		netip.MustParsePrefix(fmt.Sprintf("fd00:61:0:0:%d::80/64", number)).String(),
@@ -188,13 +188,13 @@ func composeInterfaces(t *testing.T, d *scenario.Deployment, s *scenario.Site, n
 		}
 	}
 	// evio's network has the highest priority, and gives no gateway.
-	if out := exec(t, s, "full-web-1", "ip", "route", "show", "default"); !strings.Contains(out, "dev wan0") || strings.Count(out, "default") != 1 {
+	if out := scenario.Exec(t, s, "full-web-1", "ip", "route", "show", "default"); !strings.Contains(out, "dev wan0") || strings.Count(out, "default") != 1 {
 		t.Errorf("site %s, way out: %s", s.Name(), out)
 	}
 	server, _, _ := strings.Cut(d.Lab.Internet().TURN.Address(), ":")
-	exec(t, s, "full-web-1", "ping", "-q", "-c", "1", "-W", "3", server)
+	scenario.Exec(t, s, "full-web-1", "ping", "-q", "-c", "1", "-W", "3", server)
 	closed := interfaceOf(t, s, "full-inside-1", fmt.Sprintf("10.62.%d.80", number))
-	if out := exec(t, s, "full-inside-1", "cat", "/sys/class/net/"+closed+"/address"); !strings.Contains(out, fmt.Sprintf("06:00:0a:3e:0%d:50", number)) {
+	if out := scenario.Exec(t, s, "full-inside-1", "cat", "/sys/class/net/"+closed+"/address"); !strings.Contains(out, fmt.Sprintf("06:00:0a:3e:0%d:50", number)) {
 		t.Errorf("site %s, closed: MAC address %s", s.Name(), out)
 	}
 }
@@ -202,7 +202,7 @@ func composeInterfaces(t *testing.T, d *scenario.Deployment, s *scenario.Site, n
 // interfaceOf names the interface of a container that has an address.
 func interfaceOf(t *testing.T, s *scenario.Site, container, address string) string {
 	t.Helper()
-	fields := strings.Fields(exec(t, s, container, "ip", "-4", "-o", "address", "show", "to", address))
+	fields := strings.Fields(scenario.Exec(t, s, container, "ip", "-4", "-o", "address", "show", "to", address))
 	if len(fields) < 2 {
 		t.Fatalf("site %s: %s has no address %s", s.Name(), container, address)
 	}
@@ -215,14 +215,14 @@ func composeScale(t *testing.T, sites []*scenario.Site, folders []string) {
 	var seen []string
 	for i, s := range sites {
 		for k := range 3 {
-			v4, v6 := addresses(t, s, fmt.Sprint("full-pool-", k+1), "full_lan")
+			v4, v6 := scenario.Addresses(t, s, fmt.Sprint("full-pool-", k+1), "full_lan")
 			for _, reserved := range []string{fmt.Sprintf("10.61.%d.1", i+1), fmt.Sprintf("10.61.%d.2", i+1)} {
 				if v4 == reserved {
 					t.Errorf("site %s: a container has the auxiliary address %s", s.Name(), v4)
 				}
 			}
 			for _, address := range []string{v4, v6} {
-				exec(t, sites[1-i], "full-web-1", "ping", "-q", "-c", "1", "-W", "3", address)
+				scenario.Exec(t, sites[1-i], "full-web-1", "ping", "-q", "-c", "1", "-W", "3", address)
 			}
 			seen = append(seen, v4)
 		}
@@ -232,24 +232,24 @@ func composeScale(t *testing.T, sites []*scenario.Site, folders []string) {
 		t.Errorf("six containers have the addresses %s", seen)
 	}
 	compose(t, sites[0], folders[0], "up", "-d", "--scale", "pool=1")
-	if left := docker(t, sites[0], "ps", "--quiet", "--filter", "name=full-pool-"); len(strings.Fields(left)) != 1 {
+	if left := scenario.Docker(t, sites[0], "ps", "--quiet", "--filter", "name=full-pool-"); len(strings.Fields(left)) != 1 {
 		t.Errorf("scaled to one: %q", left)
 	}
 }
 
 // composeProfiles: a service of a profile is not there until it is asked for.
 func composeProfiles(t *testing.T, sites []*scenario.Site, folders []string) {
-	if early := docker(t, sites[1], "ps", "--quiet", "--filter", "name=full-extra-"); early != "" {
+	if early := scenario.Docker(t, sites[1], "ps", "--quiet", "--filter", "name=full-extra-"); early != "" {
 		t.Errorf("the service of a profile runs: %q", early)
 	}
 	compose(t, sites[1], folders[1], "--profile", "extra", "up", "-d", "--scale", "pool=3")
-	exec(t, sites[0], "full-web-1", "ping", "-q", "-c", "1", "-W", "3", "10.61.2.90")
+	scenario.Exec(t, sites[0], "full-web-1", "ping", "-q", "-c", "1", "-W", "3", "10.61.2.90")
 }
 
 // compose runs docker-compose at a site and fails the test if it fails.
 func compose(t *testing.T, s *scenario.Site, dir string, args ...string) {
 	t.Helper()
-	if out, err := s.Compose(within(t, time.Minute), dir, args...); err != nil {
+	if out, err := s.Compose(scenario.Within(t, time.Minute), dir, args...); err != nil {
 		t.Fatalf("site %s: %v: %s", s.Name(), err, out)
 	}
 }

@@ -47,8 +47,8 @@ func TestMixedEngines(t *testing.T) {
 		t.Fatalf("site a runs Docker %s, site b %s", current, old)
 	}
 	n := scenario.Network{Name: "mixed", Net: 58}
-	overlayOf(t, d, n)
-	if users := exec(t, c, name(c, n), "cat", "/proc/self/uid_map"); strings.Fields(users)[1] == "0" {
+	scenario.StartOverlay(t, d, n)
+	if users := scenario.Exec(t, c, scenario.ContainerName(c, n), "cat", "/proc/self/uid_map"); strings.Fields(users)[1] == "0" {
 		t.Fatalf("root of a container of site c is the host's: %s", users)
 	}
 	reached(t, d, n)
@@ -65,15 +65,15 @@ func TestMixedEngines(t *testing.T) {
 // container has beside it is Docker's own bridge, which has IPv4 alone.
 func testIPv6Only(t *testing.T, a, c *scenario.Site) {
 	for i, s := range []*scenario.Site{a, c} {
-		docker(t, s, "network", "create", "-d", "evio", "--ipv4=false", "--ipv6", "--subnet", "fd00:64::/64", "--ip-range", fmt.Sprintf("fd00:64:0:0:%d::/80", i+1), "six")
+		scenario.Docker(t, s, "network", "create", "-d", "evio", "--ipv4=false", "--ipv6", "--subnet", "fd00:64::/64", "--ip-range", fmt.Sprintf("fd00:64:0:0:%d::/80", i+1), "six")
 		t.Cleanup(func() { _, _ = s.Docker(context.WithoutCancel(t.Context()), "network", "rm", "six") })
-		run(t, s, "six-"+s.Name(), "six", "--ip6", fmt.Sprintf("fd00:64:0:0:%d::80", i+1))
+		scenario.StartContainer(t, s, "six-"+s.Name(), "six", "--ip6", fmt.Sprintf("fd00:64:0:0:%d::80", i+1))
 	}
-	await(t, 20*time.Second, func(ctx context.Context) error {
+	scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
 		_, err := a.Exec(ctx, "six-a", "ping", "-q", "-c", "1", "-W", "1", "fd00:64:0:0:2::80")
 		return err
 	})
-	if out := exec(t, a, "six-a", "ip", "-4", "address", "show", "dev", "eth0"); out != "" {
+	if out := scenario.Exec(t, a, "six-a", "ip", "-4", "address", "show", "dev", "eth0"); out != "" {
 		t.Errorf("an IPv4 address on a network without: %s", out)
 	}
 }
@@ -84,7 +84,7 @@ type place struct {
 	engine testbed.EngineOptions
 }
 
-// deployAt is deploy for sites of several kinds.
+// deployAt is scenario.StartFederation for sites of several kinds.
 func deployAt(t *testing.T, places ...place) *scenario.Deployment {
 	t.Helper()
 	sites := make([]testbed.SiteConfig, len(places))
@@ -92,14 +92,14 @@ func deployAt(t *testing.T, places ...place) *scenario.Deployment {
 		sites[i] = p.SiteConfig
 	}
 	lab := testbed.StartSites(t, testbed.Options{}, sites...)
-	group, ctx := errgroup.WithContext(within(t, 2*time.Minute))
+	group, ctx := errgroup.WithContext(scenario.Within(t, 2*time.Minute))
 	for _, p := range places {
 		group.Go(func() error { return lab.Site(p.Name).StartEngine(ctx, p.engine) })
 	}
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	d, err := scenario.Deploy(within(t, time.Minute), lab, bundle)
+	d, err := scenario.Deploy(scenario.Within(t, time.Minute), lab, scenario.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,5 +108,5 @@ func deployAt(t *testing.T, places ...place) *scenario.Deployment {
 
 func engineVersion(t *testing.T, s *scenario.Site) string {
 	t.Helper()
-	return docker(t, s, "version", "--format", "{{.Server.Version}}")
+	return scenario.Docker(t, s, "version", "--format", "{{.Server.Version}}")
 }

@@ -23,8 +23,8 @@ func TestFaultLoop(t *testing.T) {
 	t.Logf("EVIO_SEED=%d EVIO_DURATION=%v", seed, duration)
 	random := rand.New(rand.NewPCG(seed, 0))
 
-	d := deploy(t)
-	w := populate(t, d, scenario.Network{Name: "loop", Overlay: "loop", Net: 55})
+	d := scenario.StartFederation(t)
+	w := &troubledWorld{scenario.Populate(t, d, scenario.Network{Name: "loop", Overlay: "loop", Net: 55})}
 	for round, end := uint64(1), time.Now().Add(duration); time.Now().Before(end); round++ {
 		first := w.pick(random)
 		broken := []trouble{first}
@@ -64,8 +64,11 @@ type trouble struct {
 	do func(context.Context) (mend func(context.Context) error, err error)
 }
 
+// troubledWorld is a world in which things break.
+type troubledWorld struct{ *scenario.World }
+
 // round breaks things, mends them after a while, and checks.
-func (w *world) round(t *testing.T, number uint64, broken []trouble, hold time.Duration) {
+func (w *troubledWorld) round(t *testing.T, number uint64, broken []trouble, hold time.Duration) {
 	var (
 		names string
 		mends []func(context.Context) error
@@ -80,7 +83,7 @@ func (w *world) round(t *testing.T, number uint64, broken []trouble, hold time.D
 	pings := w.watch(t, broken)
 	from := time.Now()
 	for _, b := range broken {
-		mend, err := b.do(within(t, 90*time.Second))
+		mend, err := b.do(scenario.Within(t, 90*time.Second))
 		if err != nil {
 			t.Errorf("%s: %v", b.name, err)
 			return
@@ -90,17 +93,17 @@ func (w *world) round(t *testing.T, number uint64, broken []trouble, hold time.D
 		}
 	}
 	if len(mends) > 0 {
-		pause(t, hold)
+		scenario.Pause(t, hold)
 	}
 	for _, mend := range mends {
-		if err := mend(within(t, 90*time.Second)); err != nil {
+		if err := mend(scenario.Within(t, 90*time.Second)); err != nil {
 			t.Errorf("round %d: mend: %v", number, err)
 			return
 		}
 	}
 	began := time.Now()
-	spots := w.spots(t)
-	last, err := scenario.Matrix(within(t, limit+30*time.Second), spots)
+	spots := w.Spots(t)
+	last, err := scenario.Matrix(scenario.Within(t, limit+30*time.Second), spots)
 	if err != nil {
 		t.Errorf("round %d: %v", number, err)
 		return
@@ -113,22 +116,22 @@ func (w *world) round(t *testing.T, number uint64, broken []trouble, hold time.D
 		t.Errorf("round %d: all talk again after %v, want at most %v", number, took, limit)
 	}
 	// A way that carries an answer carries the next ones.
-	if err := scenario.Steady(within(t, 20*time.Second), spots); err != nil {
+	if err := scenario.Steady(scenario.Within(t, 20*time.Second), spots); err != nil {
 		w.tell(t)
 		t.Errorf("round %d: after all talked again: %v", number, err)
 	}
 	undisturbed(t, pings, from)
-	clean(t, w.d, began)
+	scenario.Clean(t, w.Deployment, began)
 	w.signalled(t)
 	t.Logf("round %d: all talk again after %v", number, took.Round(time.Millisecond))
 }
 
 // signalled waits until every site is connected to the XMPP server, so that the next
 // round does not find it without.
-func (w *world) signalled(t *testing.T) {
+func (w *troubledWorld) signalled(t *testing.T) {
 	t.Helper()
-	for _, s := range w.d.Sites {
-		await(t, xmppBack, func(ctx context.Context) error {
+	for _, s := range w.Deployment.Sites {
+		scenario.UntilContext(t, xmppBack, func(ctx context.Context) error {
 			doc, err := s.Status(ctx)
 			if err == nil && !doc.Signalling[0].Connected {
 				err = fmt.Errorf("site %s has no XMPP session: %s", s.Name(), doc.Signalling[0].LastError)
@@ -139,10 +142,10 @@ func (w *world) signalled(t *testing.T) {
 }
 
 // tell logs what was dropped, by cause, at each site.
-func (w *world) tell(t *testing.T) {
+func (w *troubledWorld) tell(t *testing.T) {
 	t.Helper()
-	for _, s := range w.d.Sites {
-		n, err := s.NetworkStatus(within(t, 10*time.Second), w.network.Name)
+	for _, s := range w.Deployment.Sites {
+		n, err := s.NetworkStatus(scenario.Within(t, 10*time.Second), w.Network.Name)
 		if err != nil {
 			t.Log(err)
 			continue
@@ -156,14 +159,14 @@ func (w *world) tell(t *testing.T) {
 }
 
 // pick chooses a trouble.
-func (w *world) pick(random *rand.Rand) trouble {
-	all := w.troubles(random.IntN(len(w.d.Sites)))
+func (w *troubledWorld) pick(random *rand.Rand) trouble {
+	all := w.troubles(random.IntN(len(w.Deployment.Sites)))
 	return all[random.IntN(len(all))]
 }
 
 // troubles is what can break at a site, and the XMPP server.
-func (w *world) troubles(site int) []trouble {
-	s := w.d.Sites[site]
+func (w *troubledWorld) troubles(site int) []trouble {
+	s := w.Deployment.Sites[site]
 	once := func(f func(context.Context) error) func(context.Context) (func(context.Context) error, error) {
 		return func(ctx context.Context) (func(context.Context) error, error) {
 			return nil, f(ctx)
@@ -173,11 +176,11 @@ func (w *world) troubles(site int) []trouble {
 	add := func(part, name string, limit time.Duration, do func(context.Context) (func(context.Context) error, error)) {
 		all = append(all, trouble{fmt.Sprintf("%s at %s", name, s.Name()), s.Name(), part, limit, do})
 	}
-	add("host", "plugin killed", healing, once(func(ctx context.Context) error { return s.KillPlugin(ctx, scenario.PluginName) }))
-	add("host", "ovs-vswitchd killed", healing, once(func(ctx context.Context) error { return s.KillPrograms(ctx, "ovs-vswitchd") }))
-	add("host", "ovsdb-server killed", healing, once(func(ctx context.Context) error { return s.KillPrograms(ctx, "ovsdb-server") }))
-	add("host", "engine restarted", healing, once(s.RestartEngine))
-	add("host", "engine killed", healing, func(ctx context.Context) (func(context.Context) error, error) {
+	add("host", "plugin killed", scenario.Healing, once(func(ctx context.Context) error { return s.KillPlugin(ctx, scenario.PluginName) }))
+	add("host", "ovs-vswitchd killed", scenario.Healing, once(func(ctx context.Context) error { return s.KillPrograms(ctx, "ovs-vswitchd") }))
+	add("host", "ovsdb-server killed", scenario.Healing, once(func(ctx context.Context) error { return s.KillPrograms(ctx, "ovsdb-server") }))
+	add("host", "engine restarted", scenario.Healing, once(s.RestartEngine))
+	add("host", "engine killed", scenario.Healing, func(ctx context.Context) (func(context.Context) error, error) {
 		return s.ResumeEngine, s.KillEngine(ctx)
 	})
 	add("way", "everything dropped", wayBack, func(ctx context.Context) (func(context.Context) error, error) {
@@ -191,21 +194,21 @@ func (w *world) troubles(site int) []trouble {
 		return s.Router.Plug, s.Router.Unplug(ctx)
 	})
 	add("way", "other NAT mappings", wayBack, once(s.Router.FlushConntrack))
-	container := w.containers[site][0]
-	add("host", "container restarted", healing, once(func(ctx context.Context) error {
+	container := w.Containers[site][0]
+	add("host", "container restarted", scenario.Healing, once(func(ctx context.Context) error {
 		_, err := s.Docker(ctx, "restart", "-t", "1", container)
 		return err
 	}))
-	add("host", "container disconnected", healing, func(ctx context.Context) (func(context.Context) error, error) {
-		v4, v6 := w.fixed(site)
+	add("host", "container disconnected", scenario.Healing, func(ctx context.Context) (func(context.Context) error, error) {
+		v4, v6 := w.Fixed(site)
 		connect := func(ctx context.Context) error {
-			_, err := s.Docker(ctx, "network", "connect", "--ip", v4, "--ip6", v6, w.network.Name, container)
+			_, err := s.Docker(ctx, "network", "connect", "--ip", v4, "--ip6", v6, w.Network.Name, container)
 			return err
 		}
-		_, err := s.Docker(ctx, "network", "disconnect", w.network.Name, container)
+		_, err := s.Docker(ctx, "network", "disconnect", w.Network.Name, container)
 		return connect, err
 	})
-	xmpp := w.d.Lab.Internet().XMPP
+	xmpp := w.Deployment.Lab.Internet().XMPP
 	all = append(all, trouble{"XMPP server killed", "", xmppPart, xmppBack, func(ctx context.Context) (func(context.Context) error, error) {
 		if err := w.longSignalled(ctx); err != nil {
 			return nil, err
@@ -218,9 +221,9 @@ func (w *world) troubles(site int) []trouble {
 // longSignalled waits until every site's XMPP connection has stood for so long that the
 // next one is tried without delay. Clients wait longer and longer for a server that is
 // killed whenever they have come back to it.
-func (w *world) longSignalled(ctx context.Context) error {
+func (w *troubledWorld) longSignalled(ctx context.Context) error {
 	const long = 11 * time.Second
-	for _, s := range w.d.Sites {
+	for _, s := range w.Deployment.Sites {
 		if err := scenario.Await(ctx, func() error {
 			doc, err := s.Status(ctx)
 			if err == nil && (!doc.Signalling[0].Connected || time.Since(doc.Signalling[0].Since) < long) {

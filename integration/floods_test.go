@@ -17,22 +17,22 @@ import (
 // other container exactly once, two of them at one site.
 func testFloods(t *testing.T, d *scenario.Deployment) {
 	n := scenario.Network{Name: "floods", Overlay: "floods", Net: 12}
-	overlayOf(t, d, n)
+	scenario.StartOverlay(t, d, n)
 	type place struct {
 		site      *scenario.Site
 		container string
 	}
 	all := []place{}
 	for _, s := range d.Sites {
-		run(t, s, "second-"+s.Name(), n.Name)
-		all = append(all, place{s, name(s, n)}, place{s, "second-" + s.Name()})
+		scenario.StartContainer(t, s, "second-"+s.Name(), n.Name)
+		all = append(all, place{s, scenario.ContainerName(s, n)}, place{s, "second-" + s.Name()})
 	}
 	const port = 5007
 	for _, p := range all {
-		exec(t, p.site, p.container, "sh", "-c", fmt.Sprintf("probe udp-recv -listen :%d -group 239.1.2.3 -dev eth0 >/tmp/got 2>/tmp/err &", port))
+		scenario.Exec(t, p.site, p.container, "sh", "-c", fmt.Sprintf("probe udp-recv -listen :%d -group 239.1.2.3 -dev eth0 >/tmp/got 2>/tmp/err &", port))
 	}
 	for _, p := range all {
-		await(t, 10*time.Second, func(ctx context.Context) error {
+		scenario.UntilContext(t, 10*time.Second, func(ctx context.Context) error {
 			if out, err := p.site.Exec(ctx, p.container, "cat", "/tmp/got", "/tmp/err"); err != nil || !strings.Contains(out, "listening") {
 				return fmt.Errorf("%s does not listen yet: %s %w", p.container, out, err)
 			}
@@ -42,7 +42,7 @@ func testFloods(t *testing.T, d *scenario.Deployment) {
 	for _, from := range all {
 		token := "token-of-" + from.container
 		for _, to := range []string{"10.12.255.255", "239.1.2.3"} {
-			exec(t, from.site, from.container, "probe", "udp-send", "-dev", "eth0", "-from", sourceOf(t, from.site, from.container, n)+":0",
+			scenario.Exec(t, from.site, from.container, "probe", "udp-send", "-dev", "eth0", "-from", sourceOf(t, from.site, from.container, n)+":0",
 				"-to", fmt.Sprintf("%s:%d", to, port), "-token", token+"/"+to)
 		}
 	}
@@ -53,7 +53,7 @@ func testFloods(t *testing.T, d *scenario.Deployment) {
 			}
 			for _, to := range []string{"10.12.255.255", "239.1.2.3"} {
 				token := fmt.Sprintf(`"token-of-%s/%s"`, from.container, to)
-				await(t, 5*time.Second, func(ctx context.Context) error {
+				scenario.UntilContext(t, 5*time.Second, func(ctx context.Context) error {
 					out, err := p.site.Exec(ctx, p.container, "cat", "/tmp/got")
 					if err != nil {
 						return err
@@ -67,7 +67,7 @@ func testFloods(t *testing.T, d *scenario.Deployment) {
 		}
 	}
 	for _, p := range all {
-		out := exec(t, p.site, p.container, "cat", "/tmp/got")
+		out := scenario.Exec(t, p.site, p.container, "cat", "/tmp/got")
 		for _, from := range all {
 			for _, to := range []string{"10.12.255.255", "239.1.2.3"} {
 				token := fmt.Sprintf(`"token-of-%s/%s"`, from.container, to)
@@ -81,17 +81,8 @@ func testFloods(t *testing.T, d *scenario.Deployment) {
 
 func sourceOf(t *testing.T, s *scenario.Site, container string, n scenario.Network) string {
 	t.Helper()
-	v4, _ := addresses(t, s, container, n.Name)
+	v4, _ := scenario.Addresses(t, s, container, n.Name)
 	return v4
-}
-
-// await repeats f until it succeeds and fails the test when the time is over.
-func await(t *testing.T, d time.Duration, f func(context.Context) error) {
-	t.Helper()
-	ctx := within(t, d)
-	if err := scenario.Await(ctx, func() error { return f(ctx) }); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // addrOf returns the address of an address:port.

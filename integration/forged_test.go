@@ -23,7 +23,7 @@ func TestForgedEnvelopes(t *testing.T) {
 	const forgery, seconds = 10_000, 15
 	lab := testbed.StartSites(t, testbed.Options{}, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"}, testbed.SiteConfig{Name: "c"})
 	internet := lab.Internet()
-	ctx := within(t, 2*time.Minute)
+	ctx := scenario.Within(t, 2*time.Minute)
 	if err := internet.WriteFile(ctx, "/root/ca.pem", internet.CA(), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -45,16 +45,16 @@ func TestForgedEnvelopes(t *testing.T) {
 	}
 	a, b, c := d.Sites[0], d.Sites[1], d.Sites[2]
 	for _, s := range []*scenario.Site{a, b} {
-		if err := s.Join(within(t, 20*time.Second), open); err != nil {
+		if err := s.Join(scenario.Within(t, 20*time.Second), open); err != nil {
 			t.Fatal(err)
 		}
 	}
-	before := awaitSession(t, 30*time.Second, a, open.Name, b.Account.JID)
-	p, err := b.Start(within(t, 10*time.Second), "talk", "nsenter", "--net=/run/netns/"+open.Name, "ping", "-n", "-D", "-i", "0.1", open.Addresses(a)[0].String())
+	before := scenario.AwaitSession(t, 30*time.Second, a, open.Name, b.Account.JID)
+	p, err := b.Start(scenario.Within(t, 10*time.Second), "talk", "nsenter", "--net=/run/netns/"+open.Name, "ping", "-n", "-D", "-i", "0.1", open.Addresses(a)[0].String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	talk, began := job{p, "ping"}, time.Now()
+	talk, began := scenario.Job{Process: p, Name: "ping"}, time.Now()
 
 	forged := make(chan error, 1)
 	var sent struct{ Sent uint64 }
@@ -62,13 +62,13 @@ func TestForgedEnvelopes(t *testing.T) {
 	go func() {
 		forged <- proxy.try(t.Context(), "POST /forge", map[string]int{"Rate": forgery, "Seconds": seconds}, &sent)
 	}()
-	pause(t, time.Second)
-	if err := c.Join(within(t, 20*time.Second), open); err != nil {
+	scenario.Pause(t, time.Second)
+	if err := c.Join(scenario.Within(t, 20*time.Second), open); err != nil {
 		t.Fatal(err)
 	}
 	came := time.Now()
 	for _, s := range []*scenario.Site{a, b} {
-		awaitSession(t, 30*time.Second, c, open.Name, s.Account.JID)
+		scenario.AwaitSession(t, 30*time.Second, c, open.Name, s.Account.JID)
 	}
 	t.Logf("c has its sessions %v after it came", time.Since(came).Round(time.Millisecond))
 	select {
@@ -82,9 +82,9 @@ func TestForgedEnvelopes(t *testing.T) {
 	used = cpuOf(t, a) - used
 	t.Logf("%d envelopes were forged in %v, in which evio at a used %v of a CPU", sent.Sent, time.Since(began).Round(time.Millisecond), used)
 	causes := []string{"envelope-limit", "envelope-signature"}
-	until(t, 20*time.Second, func() error {
+	scenario.Until(t, 20*time.Second, func() error {
 		var counted uint64
-		drops := overlayAt(t, a, open.Name).Drops
+		drops := scenario.OverlayAt(t, a, open.Name).Drops
 		for _, cause := range causes {
 			counted += drops[cause]
 		}
@@ -93,12 +93,12 @@ func TestForgedEnvelopes(t *testing.T) {
 		}
 		return nil
 	})
-	drops := overlayAt(t, a, open.Name).Drops
+	drops := scenario.OverlayAt(t, a, open.Name).Drops
 	if checked := drops["envelope-signature"]; checked == 0 || checked > 50+10*3*seconds {
 		t.Errorf("%d signatures were checked", checked)
 	}
-	unchanged(t, a, open.Name, b.Account.JID, before)
-	silence, err := longestSilence(talk, began)
+	scenario.Unchanged(t, a, open.Name, b.Account.JID, before)
+	silence, err := scenario.LongestSilence(talk, began)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestForgedEnvelopes(t *testing.T) {
 // cpuOf is what the evio of a site has used of the machine's CPUs (proc_pid_stat(5)).
 func cpuOf(t *testing.T, s *scenario.Site) time.Duration {
 	t.Helper()
-	stat, err := s.Run(within(t, 10*time.Second), "cat", fmt.Sprintf("/proc/%d/stat", s.Evio().PID()))
+	stat, err := s.Run(scenario.Within(t, 10*time.Second), "cat", fmt.Sprintf("/proc/%d/stat", s.Evio().PID()))
 	if err != nil {
 		t.Fatal(err)
 	}

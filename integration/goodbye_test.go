@@ -20,10 +20,10 @@ var errHasSession = errors.New("site b has a session")
 
 // testGoodbye stops the plugin of a site as Docker does, with SIGTERM: it takes leave of
 // its peers. Then it is started again.
-func testGoodbye(t *testing.T, w *world) {
-	a, b := w.d.Sites[0], w.d.Sites[1]
+func testGoodbye(t *testing.T, w *scenario.World) {
+	a, b := w.Deployment.Sites[0], w.Deployment.Sites[1]
 	gone := func(ctx context.Context) error {
-		n, err := b.NetworkStatus(ctx, w.network.Name)
+		n, err := b.NetworkStatus(ctx, w.Network.Name)
 		if err != nil {
 			return err
 		}
@@ -34,16 +34,16 @@ func testGoodbye(t *testing.T, w *world) {
 		}
 		return nil
 	}
-	if err := gone(within(t, 5*time.Second)); !errors.Is(err, errHasSession) {
+	if err := gone(scenario.Within(t, 5*time.Second)); !errors.Is(err, errHasSession) {
 		t.Fatalf("before: %v", err)
 	}
 	began := time.Now()
 	disabled := make(chan error, 1)
 	go func() {
-		_, err := a.Docker(within(t, 30*time.Second), "plugin", "disable", "-f", scenario.PluginName)
+		_, err := a.Docker(scenario.Within(t, 30*time.Second), "plugin", "disable", "-f", scenario.PluginName)
 		disabled <- err
 	}()
-	await(t, 10*time.Second, gone)
+	scenario.UntilContext(t, 10*time.Second, gone)
 	if took := time.Since(began); took > goodbyeWithin {
 		t.Errorf("site b's session ended %v after the plugin of site a was disabled, want at most %v", took, goodbyeWithin)
 	}
@@ -51,10 +51,10 @@ func testGoodbye(t *testing.T, w *world) {
 	if err := <-disabled; err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Docker(within(t, 30*time.Second), "plugin", "enable", scenario.PluginName); err != nil {
+	if _, err := a.Docker(scenario.Within(t, 30*time.Second), "plugin", "enable", scenario.PluginName); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := scenario.Matrix(within(t, healing+20*time.Second), w.spots(t)); err != nil {
+	if _, err := scenario.Matrix(scenario.Within(t, scenario.Healing+20*time.Second), w.Spots(t)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -43,11 +43,11 @@ func (g *guarded) populate(t *testing.T, n guardedNetwork) *guardWorld {
 		"--sysctl", "net.ipv4.ip_forward=1", "--sysctl", "net.ipv6.conf.all.forwarding=1", "--", "sleep", "infinity")
 	w.host = g.start(t, g.b, "host-"+n.guard, n.Name)
 	w.nest = g.start(t, g.b, "nest-"+n.guard, n.Name)
-	docker(t, g.a, "network", "connect", behind, w.router.Container)
-	w.router4, w.router6 = addresses(t, g.a, w.router.Container, n.Name)
-	w.routerThere4, w.routerThere6 = addresses(t, g.a, w.router.Container, behind)
-	w.hidden4, w.hidden6 = addresses(t, g.a, behind, behind)
-	w.host4, w.host6 = addresses(t, g.b, w.host.Container, n.Name)
+	scenario.Docker(t, g.a, "network", "connect", behind, w.router.Container)
+	w.router4, w.router6 = scenario.Addresses(t, g.a, w.router.Container, n.Name)
+	w.routerThere4, w.routerThere6 = scenario.Addresses(t, g.a, w.router.Container, behind)
+	w.hidden4, w.hidden6 = scenario.Addresses(t, g.a, behind, behind)
+	w.host4, w.host6 = scenario.Addresses(t, g.b, w.host.Container, n.Name)
 	for _, to := range []string{w.router4, w.router6} { // nothing of the first contact belongs into a case
 		if err := pinged(t.Context(), w.host, answeringSoon, to); err != nil {
 			t.Fatal(err)
@@ -88,7 +88,7 @@ func (w *guardWorld) exitNode(t *testing.T) {
 
 // dhcp: a container gives addresses to others, which use them.
 func (w *guardWorld) dhcp(t *testing.T) {
-	server, err := w.a.Start(within(t, 10*time.Second), "dnsmasq-"+w.n.guard, w.router.Inside("dnsmasq",
+	server, err := w.a.Start(scenario.Within(t, 10*time.Second), "dnsmasq-"+w.n.guard, w.router.Inside("dnsmasq",
 		"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--port=0", "--interface=eth0", "--bind-interfaces", "--no-ping",
 		"--dhcp-authoritative", "--leasefile-ro", "--log-dhcp", "--log-facility=-", "--pid-file=/run/dnsmasq-"+w.n.guard,
 		fmt.Sprintf("--dhcp-range=10.%d.220.1,10.%d.220.99,255.255.0.0", w.n.Net, w.n.Net), "--dhcp-option=3")...)
@@ -106,7 +106,7 @@ chmod +x /tmp/leased
 exec busybox udhcpc -f -q -n -i eth0 -t 5 -T 1 -A 1 -s /tmp/leased`
 	leased := ""
 	ask := func() error {
-		out, err := w.b.Exec(within(t, 20*time.Second), w.nest.Container, "sh", "-euc", client)
+		out, err := w.b.Exec(scenario.Within(t, 20*time.Second), w.nest.Container, "sh", "-euc", client)
 		_, leased, _ = strings.Cut(out, "leased ")
 		leased = strings.TrimSpace(leased)
 		if err == nil && leased == "" {
@@ -115,7 +115,7 @@ exec busybox udhcpc -f -q -n -i eth0 -t 5 -T 1 -A 1 -s /tmp/leased`
 		return err
 	}
 	err = ask()
-	if stop := server.Stop(within(t, 10*time.Second), "TERM"); stop != nil {
+	if stop := server.Stop(scenario.Within(t, 10*time.Second), "TERM"); stop != nil {
 		t.Error(stop)
 	}
 	if !w.open() {
@@ -171,7 +171,7 @@ func (w *guardWorld) inNamespace(t *testing.T, namespace, to string) error {
 	if !w.open() {
 		patience = 2 * time.Second
 	}
-	ctx := within(t, patience)
+	ctx := scenario.Within(t, patience)
 	return scenario.Await(ctx, func() error {
 		_, err := w.b.InNamespace(ctx, namespace, "ping", "-q", "-n", "-c", "1", "-W", "1", to)
 		return err
@@ -220,7 +220,7 @@ func (w *guardWorld) theft(t *testing.T) {
 			return nil
 		}
 	}
-	await(t, answeringSoon, heard("victim"))
+	scenario.UntilContext(t, answeringSoon, heard("victim"))
 
 	before := w.refusals(t)
 	stop := w.steal(t, thief, all)
@@ -230,9 +230,9 @@ func (w *guardWorld) theft(t *testing.T) {
 		w.neverHeard(t, asker, all[:2])
 		return
 	}
-	docker(t, w.a, "restart", "-t", "1", "victim-"+w.n.guard)
+	scenario.Docker(t, w.a, "restart", "-t", "1", "victim-"+w.n.guard)
 	restarted := time.Now()
-	await(t, answeringSoon, func(context.Context) error {
+	scenario.UntilContext(t, answeringSoon, func(context.Context) error {
 		seen, err := hearings(asker)
 		if err != nil {
 			return err
@@ -249,17 +249,17 @@ func (w *guardWorld) theft(t *testing.T) {
 	w.counted(t, before)
 
 	// Gone, its addresses are still not for containers to take, but for Docker to hand out.
-	docker(t, w.a, "rm", "-f", "victim-"+w.n.guard)
+	scenario.Docker(t, w.a, "rm", "-f", "victim-"+w.n.guard)
 	w.triesInVain(t, w.refusals(t))
 	w.start(t, w.b, "heir-"+w.n.guard, w.n.Name, "--ip", victim, "--ip6", victim6, "--", "sh", "-c", "exec probe name-serve -name heir")
-	await(t, answeringSoon, heard("heir"))
+	scenario.UntilContext(t, answeringSoon, heard("heir"))
 	w.neverHeard(t, asker, all)
 }
 
 // triesInVain waits until ten more frames were refused.
 func (w *guardWorld) triesInVain(t *testing.T, before uint64) {
 	t.Helper()
-	until(t, 10*time.Second, func() error {
+	scenario.Until(t, 10*time.Second, func() error {
 		if more := w.refusals(t) - before; more < 10 {
 			return fmt.Errorf("the thief has tried %d times", more)
 		}
@@ -268,7 +268,7 @@ func (w *guardWorld) triesInVain(t *testing.T, before uint64) {
 }
 
 // neverHeard sees that nobody has heard the thief for some addresses.
-func (w *guardWorld) neverHeard(t *testing.T, asker job, addresses []string) {
+func (w *guardWorld) neverHeard(t *testing.T, asker scenario.Job, addresses []string) {
 	t.Helper()
 	seen, err := hearings(asker)
 	if err != nil {
@@ -296,7 +296,7 @@ func (w *guardWorld) steal(t *testing.T, thief scenario.Spot, all []string) (sto
 			loop += "busybox arping -q -A -c 1 -I eth0 " + address + " || :; busybox arping -q -U -c 1 -I eth0 " + address + " || :\n"
 		}
 	}
-	p, err := w.b.Start(within(t, 10*time.Second), "steal-"+w.n.guard, thief.Inside("sh", "-euc", text+"while :; do\n"+loop+"sleep 0.2\ndone")...)
+	p, err := w.b.Start(scenario.Within(t, 10*time.Second), "steal-"+w.n.guard, thief.Inside("sh", "-euc", text+"while :; do\n"+loop+"sleep 0.2\ndone")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,16 +313,16 @@ func (g *guarded) nullIPAM(t *testing.T) {
 	v4 := func(i int) string { return fmt.Sprintf("10.77.0.%d", i+1) }
 	v6 := func(i int) string { return fmt.Sprintf("fd00:77::%d", i+1) }
 	for i, s := range g.Sites {
-		docker(t, s, "network", "create", "-d", "evio", "--ipam-driver", "null", "-o", "evio.overlay=null", "null")
-		if err := s.RunContainer(within(t, time.Minute), "null-"+s.Name(), "null"); err != nil {
+		scenario.Docker(t, s, "network", "create", "-d", "evio", "--ipam-driver", "null", "-o", "evio.overlay=null", "null")
+		if err := s.RunContainer(scenario.Within(t, time.Minute), "null-"+s.Name(), "null"); err != nil {
 			t.Fatal(err)
 		}
 		spots[i] = spotOf(t, s, "null-"+s.Name())
 		// An interface for which Docker has no IPv6 address has no IPv6.
-		exec(t, s, "null-"+s.Name(), "ip", "address", "add", v4(i)+"/24", "dev", "eth0")
+		scenario.Exec(t, s, "null-"+s.Name(), "ip", "address", "add", v4(i)+"/24", "dev", "eth0")
 		mustScript(t, spots[i], "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0; ip address add "+v6(i)+"/64 dev eth0")
 	}
-	if err := g.WaitSessions(within(t, 20*time.Second), "null"); err != nil {
+	if err := g.WaitSessions(scenario.Within(t, 20*time.Second), "null"); err != nil {
 		t.Fatal(err)
 	}
 	for i, from := range spots {

@@ -74,14 +74,14 @@ func TestGuard(t *testing.T) {
 
 func newGuarded(t *testing.T) *guarded {
 	t.Helper()
-	d := deploy(t)
+	d := scenario.StartFederation(t)
 	g := &guarded{Deployment: d, a: d.Sites[0], b: d.Sites[1], c: d.Sites[2]}
 	for _, s := range d.Sites {
 		if err := copyCommand(s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	group, ctx := errgroup.WithContext(within(t, 2*time.Minute))
+	group, ctx := errgroup.WithContext(scenario.Within(t, 2*time.Minute))
 	for _, n := range append([]guardedNetwork{{vips, ""}}, guards...) {
 		group.Go(func() error { return d.Create(ctx, n.Network) })
 	}
@@ -95,7 +95,7 @@ func newGuarded(t *testing.T) *guarded {
 	}
 	g.start(t, g.a, behind, "behind", "sh", "-c", "ip address add "+farAway4+"/32 dev lo; ip address add "+farAway6+"/128 dev lo; exec sleep infinity")
 	for _, n := range append([]guardedNetwork{{vips, ""}}, guards...) {
-		if err := d.WaitSessions(within(t, time.Minute), n.Name); err != nil {
+		if err := d.WaitSessions(scenario.Within(t, time.Minute), n.Name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -104,7 +104,7 @@ func newGuarded(t *testing.T) *guarded {
 
 // copyCommand puts evio's command where the site's host finds it.
 func copyCommand(s *scenario.Site) error {
-	program, err := os.ReadFile(filepath.Join(bundle, "rootfs/bin/evio"))
+	program, err := os.ReadFile(filepath.Join(scenario.Bundle, "rootfs/bin/evio"))
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func copyCommand(s *scenario.Site) error {
 // of the host. The arguments of docker run are before the word "--", the command behind it.
 func (g *guarded) start(t *testing.T, s *scenario.Site, container, network string, args ...string) scenario.Spot {
 	t.Helper()
-	if err := s.RunContainer(within(t, time.Minute), container, network, withPrograms(args...)...); err != nil {
+	if err := s.RunContainer(scenario.Within(t, time.Minute), container, network, withPrograms(args...)...); err != nil {
 		t.Fatal(err)
 	}
 	return spotOf(t, s, container)
@@ -132,7 +132,7 @@ func withPrograms(args ...string) []string {
 func spotOf(t *testing.T, s *scenario.Site, container string) scenario.Spot {
 	t.Helper()
 	var pid int
-	if _, err := fmt.Sscan(docker(t, s, "inspect", "--format", "{{.State.Pid}}", container), &pid); err != nil || pid == 0 {
+	if _, err := fmt.Sscan(scenario.Docker(t, s, "inspect", "--format", "{{.State.Pid}}", container), &pid); err != nil || pid == 0 {
 		t.Fatalf("site %s: container %s does not run: %v", s.Name(), container, err)
 	}
 	return scenario.Spot{Site: s, Container: container, PID: pid}
@@ -141,7 +141,7 @@ func spotOf(t *testing.T, s *scenario.Site, container string) scenario.Spot {
 // mustScript runs a shell script of the site's host in the network namespace of a container.
 func mustScript(t *testing.T, s scenario.Spot, text string) {
 	t.Helper()
-	_, err := s.Site.Run(within(t, 30*time.Second), "nsenter", "--target", strconv.Itoa(s.PID), "--net", "sh", "-euc", text)
+	_, err := s.Site.Run(scenario.Within(t, 30*time.Second), "nsenter", "--target", strconv.Itoa(s.PID), "--net", "sh", "-euc", text)
 	if err != nil {
 		t.Fatalf("container %s: %v", s.Container, err)
 	}
@@ -165,7 +165,7 @@ const answeringSoon = 10 * time.Second
 func (w *guardWorld) refusals(t *testing.T) (sum uint64) {
 	t.Helper()
 	for _, s := range w.Sites {
-		n, err := s.NetworkStatus(within(t, 10*time.Second), w.n.Name)
+		n, err := s.NetworkStatus(scenario.Within(t, 10*time.Second), w.n.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func (w *guardWorld) works(t *testing.T, allowed bool, from scenario.Spot, to []
 // counted waits until more is refused than before.
 func (w *guardWorld) counted(t *testing.T, before uint64) {
 	t.Helper()
-	err := scenario.Await(within(t, 10*time.Second), func() error {
+	err := scenario.Await(scenario.Within(t, 10*time.Second), func() error {
 		if w.refusals(t) == before {
 			return errors.New("no site counts what is refused")
 		}
@@ -228,7 +228,7 @@ type hearing struct {
 func (h hearing) at() time.Time { return time.Unix(0, h.At) }
 
 // hearings reads what an asker has printed so far.
-func hearings(j job) ([]hearing, error) {
+func hearings(j scenario.Job) ([]hearing, error) {
 	out, err := os.ReadFile(j.Log())
 	if err != nil {
 		return nil, err
@@ -240,7 +240,7 @@ func hearings(j job) ([]hearing, error) {
 			break // it is being written
 		}
 		if err := json.Unmarshal([]byte(line), &h); err != nil {
-			return nil, fmt.Errorf("%s printed %q: %w", j.name, line, err)
+			return nil, fmt.Errorf("%s printed %q: %w", j.Name, line, err)
 		}
 		all = append(all, h)
 	}
@@ -248,14 +248,14 @@ func hearings(j job) ([]hearing, error) {
 }
 
 // asking asks addresses all the time, from a container, who has them.
-func asking(t *testing.T, from scenario.Spot, addresses ...string) job {
+func asking(t *testing.T, from scenario.Spot, addresses ...string) scenario.Job {
 	t.Helper()
-	p, err := from.Site.Start(within(t, 10*time.Second), from.Container+"-asks-"+strconv.FormatInt(time.Now().UnixNano(), 10),
+	p, err := from.Site.Start(scenario.Within(t, 10*time.Second), from.Container+"-asks-"+strconv.FormatInt(time.Now().UnixNano(), 10),
 		from.Inside(append([]string{"probe", "name-ask"}, addresses...)...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return job{p, from.Container}
+	return scenario.Job{Process: p, Name: from.Container}
 }
 
 // holder is who answered last for an address.

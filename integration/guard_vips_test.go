@@ -45,13 +45,13 @@ func (p *pair) both() []string {
 type guardedPairs struct {
 	*guarded
 	pairs  []*pair
-	askers map[*scenario.Site]job
+	askers map[*scenario.Site]scenario.Job
 }
 
 // vips moves addresses by keepalived, within a site and between two, with the containers'
 // MAC addresses and with those of VRRP.
 func (g *guarded) vips(t *testing.T) {
-	p := &guardedPairs{guarded: g, askers: map[*scenario.Site]job{}}
+	p := &guardedPairs{guarded: g, askers: map[*scenario.Site]scenario.Job{}}
 	for i, kind := range []struct {
 		name  string
 		sites [2]*scenario.Site
@@ -86,7 +86,7 @@ func (p *guardedPairs) watch(t *testing.T) {
 		all = append(all, one.both()...)
 	}
 	for _, s := range p.Sites {
-		p.askers[s] = asking(t, p.start(t, s, name(s, vips), vips.Name), all...)
+		p.askers[s] = asking(t, p.start(t, s, scenario.ContainerName(s, vips), vips.Name), all...)
 	}
 }
 
@@ -96,7 +96,7 @@ func (p *guardedPairs) moves(t *testing.T, one *pair) {
 	began := time.Now()
 	var group errgroup.Group
 	for i := range one.routers {
-		group.Go(func() error { return p.startRouter(within(t, time.Minute), one, i) })
+		group.Go(func() error { return p.startRouter(scenario.Within(t, time.Minute), one, i) })
 	}
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
@@ -108,11 +108,11 @@ func (p *guardedPairs) moves(t *testing.T, one *pair) {
 	p.answers(t, one, 1, began, "by priority")
 
 	began = time.Now()
-	docker(t, one.sites[1], "kill", one.routers[1])
+	scenario.Docker(t, one.sites[1], "kill", one.routers[1])
 	p.answers(t, one, 0, began, "by docker kill")
 
 	p.priority(t, one, 0)
-	docker(t, one.sites[1], "start", one.routers[1])
+	scenario.Docker(t, one.sites[1], "start", one.routers[1])
 	p.orphan(t, one)
 }
 
@@ -134,19 +134,19 @@ func (p *guardedPairs) tellLogs(t *testing.T, one *pair) {
 // from the other one, which takes itself for the master. Both are named.
 func (p *guardedPairs) orphan(t *testing.T, one *pair) {
 	t.Helper()
-	await(t, 10*time.Second, func(ctx context.Context) error { // the other one must know that it is the second
+	scenario.UntilContext(t, 10*time.Second, func(ctx context.Context) error { // the other one must know that it is the second
 		_, err := p.said(ctx, one, 1, time.Time{}, "Entering BACKUP STATE")
 		return err
 	})
 	killed := time.Now()
-	exec(t, one.sites[0], one.routers[0], "pkill", "-KILL", "keepalived")
+	scenario.Exec(t, one.sites[0], one.routers[0], "pkill", "-KILL", "keepalived")
 	for _, address := range one.both() {
 		at := p.announced(t, one, 1, killed, address)
 		t.Logf("%s: %s is announced by the second one %v after the end of keepalived", one.name, address, at.Sub(killed).Round(time.Millisecond))
 	}
-	holds, _ := addresses(t, one.sites[0], one.routers[0], vips.Name)
-	wants, _ := addresses(t, one.sites[1], one.routers[1], vips.Name)
-	n, err := one.sites[1].NetworkStatus(within(t, 10*time.Second), vips.Name)
+	holds, _ := scenario.Addresses(t, one.sites[0], one.routers[0], vips.Name)
+	wants, _ := scenario.Addresses(t, one.sites[1], one.routers[1], vips.Name)
+	n, err := one.sites[1].NetworkStatus(scenario.Within(t, 10*time.Second), vips.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,8 +157,8 @@ func (p *guardedPairs) orphan(t *testing.T, one *pair) {
 		}
 	}
 	for _, address := range one.both() {
-		until(t, 20*time.Second, func() error {
-			said, _ := askStatus(t, one.sites[1], filepath.Join(testbed.SharedDir, "evio"), "status")
+		scenario.Until(t, 20*time.Second, func() error {
+			said, _ := scenario.AskStatus(t, one.sites[1], filepath.Join(testbed.SharedDir, "evio"), "status")
 			for line := range strings.SplitSeq(said, "\n") {
 				if strings.HasPrefix(strings.TrimSpace(line), mac+" ") && strings.Contains(line, address) && strings.Contains(line, "held") && strings.Contains(line, holds) {
 					return nil
@@ -183,9 +183,9 @@ func (p *guardedPairs) orphan(t *testing.T, one *pair) {
 	}
 	// The container that has no keepalived any more gives them free with its end.
 	began := time.Now()
-	docker(t, one.sites[0], "kill", one.routers[0])
+	scenario.Docker(t, one.sites[0], "kill", one.routers[0])
 	p.heard(t, one, began, "by the end of the one without keepalived", p.Sites, answeredAfter+time.Since(began))
-	docker(t, one.sites[0], "start", one.routers[0])
+	scenario.Docker(t, one.sites[0], "start", one.routers[0])
 	p.answers(t, one, 0, time.Now(), "to the first again")
 }
 
@@ -196,7 +196,7 @@ func (g *guarded) powerOff(t *testing.T) {
 		t.Fatal("there are no pairs")
 	}
 	began := time.Now()
-	if err := g.b.LosePower(within(t, 30*time.Second)); err != nil {
+	if err := g.b.LosePower(scenario.Within(t, 30*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	for _, one := range p.pairs {
@@ -232,7 +232,7 @@ func (p *guardedPairs) hears(t *testing.T, one *pair, which int, address string,
 	t.Helper()
 	for _, s := range sites {
 		var first hearing
-		err := scenario.Await(within(t, 3*bound+10*time.Second), func() error {
+		err := scenario.Await(scenario.Within(t, 3*bound+10*time.Second), func() error {
 			all, err := hearings(p.askers[s])
 			if err != nil {
 				return err
@@ -273,7 +273,7 @@ func (p *guardedPairs) hears(t *testing.T, one *pair, which int, address string,
 // announced waits until a router has announced an address after a moment, and returns when.
 func (p *guardedPairs) announced(t *testing.T, one *pair, which int, since time.Time, address string) (at time.Time) {
 	t.Helper()
-	await(t, 30*time.Second, func(ctx context.Context) error {
+	scenario.UntilContext(t, 30*time.Second, func(ctx context.Context) error {
 		var err error
 		at, err = p.said(ctx, one, which, since, "Sending ", "ratuitous ARP on", "for "+address)
 		if strings.Contains(address, ":") {
@@ -303,7 +303,7 @@ func (p *guardedPairs) said(ctx context.Context, one *pair, which int, since tim
 // priority makes the first router of a pair more or less important than it is.
 func (p *guardedPairs) priority(t *testing.T, one *pair, by int) {
 	t.Helper()
-	exec(t, one.sites[0], one.routers[0], "sh", "-c", fmt.Sprintf("echo %d >/etc/router/by", by))
+	scenario.Exec(t, one.sites[0], one.routers[0], "sh", "-c", fmt.Sprintf("echo %d >/etc/router/by", by))
 }
 
 // startRouter starts a container with keepalived, which may end alone. A terminal has it

@@ -12,7 +12,7 @@ import (
 
 // holdings is what a site with evio has that containers which are gone must not leave.
 type holdings struct {
-	used
+	scenario.Usage
 	Endpoints, Entries int // of evio's networks; entries of the directory
 	Links              int // network devices of the host
 	Stored             int // files in evio's state directory
@@ -24,14 +24,14 @@ type holdings struct {
 // hold measures a site.
 func hold(t *testing.T, s *scenario.Site) holdings {
 	t.Helper()
-	h := holdings{used: use(t, s)}
-	d := document(t, s)
+	h := holdings{Usage: scenario.UsageOf(t, s)}
+	d := scenario.Document(t, s)
 	h.Heap, h.Resident = d.Process.HeapBytes, d.Process.ResidentBytes
 	for _, n := range d.Networks {
 		h.Endpoints += len(n.Endpoints)
 		h.Entries += len(n.Directory)
 	}
-	out, err := s.Script(within(t, 10*time.Second), `
+	out, err := s.Script(scenario.Within(t, 10*time.Second), `
 ip -o link | wc -l
 find /var/lib/evio -type f | wc -l
 ls "/proc/$(pidof ovs-vswitchd)/fd" | wc -l`)
@@ -47,7 +47,7 @@ ls "/proc/$(pidof ovs-vswitchd)/fd" | wc -l`)
 // near tells whether no count has grown, or shrunk, by more than 2. Memory is not looked at.
 func (h holdings) near(g holdings) bool {
 	differ := func(a, b int) bool { return max(a-b, b-a) > 2 }
-	return h.used.near(g.used) && !differ(h.Endpoints, g.Endpoints) && !differ(h.Entries, g.Entries) &&
+	return h.Usage.Near(g.Usage) && !differ(h.Endpoints, g.Endpoints) && !differ(h.Entries, g.Entries) &&
 		!differ(h.Links, g.Links) && !differ(h.Stored, g.Stored) && !differ(h.Switch, g.Switch)
 }
 
@@ -62,7 +62,7 @@ func givenBack(t *testing.T, s *scenario.Site, start holdings) {
 	t.Helper()
 	began := time.Now()
 	var now holdings
-	until(t, 30*time.Second, func() error {
+	scenario.Until(t, 30*time.Second, func() error {
 		if now = hold(t, s); !now.near(start) {
 			return fmt.Errorf("%s has %v; at the start %v", s.Name(), now, start)
 		}

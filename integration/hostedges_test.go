@@ -31,16 +31,16 @@ const (
 // site joins by itself.
 func TestHostEdges(t *testing.T) {
 	lab := testbed.Start(t, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
-	d, err := scenario.Deploy(within(t, time.Minute), lab, bundle)
+	d, err := scenario.Deploy(scenario.Within(t, time.Minute), lab, scenario.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dns, err := lab.Internet().StartDNS(within(t, 20*time.Second), testbed.ServerRecords()...)
+	dns, err := lab.Internet().StartDNS(scenario.Within(t, 20*time.Second), testbed.ServerRecords()...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := scenario.Network{Name: "edges", Overlay: "edges", Net: 58}
-	overlayOf(t, d, n)
+	scenario.StartOverlay(t, d, n)
 	e := &edge{d: d, b: d.Sites[1], network: n}
 	write := func(name, content string) func(context.Context) error {
 		return func(ctx context.Context) error { return e.b.WriteFile(ctx, name, []byte(content), 0o644) }
@@ -53,7 +53,7 @@ func TestHostEdges(t *testing.T) {
 	t.Run("resolv.conf becomes a link to systemd-resolved", func(t *testing.T) {
 		e.boot(t, deadServer+impatient)
 		for _, target := range []string{"../run/systemd/resolve/stub-resolv.conf", "/run/systemd/resolve/resolv.conf"} {
-			if _, err := e.b.Script(within(t, 10*time.Second), "ln -s "+target+" /etc/new.conf\nmv -T /etc/new.conf /etc/resolv.conf"); err != nil {
+			if _, err := e.b.Script(scenario.Within(t, 10*time.Second), "ln -s "+target+" /etc/new.conf\nmv -T /etc/new.conf /etc/resolv.conf"); err != nil {
 				t.Fatal(err)
 			}
 			e.alone(t, "") // the target is not there yet
@@ -62,7 +62,7 @@ func TestHostEdges(t *testing.T) {
 		}
 	})
 	t.Run("hosts file renamed over", func(t *testing.T) {
-		hosts, err := d.Sites[0].Run(within(t, 10*time.Second), "cat", "/etc/hosts")
+		hosts, err := d.Sites[0].Run(scenario.Within(t, 10*time.Second), "cat", "/etc/hosts")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,22 +70,22 @@ func TestHostEdges(t *testing.T) {
 		e.mend(t, write("/etc/hosts", hosts))
 	})
 	t.Run("server by SRV records", func(t *testing.T) {
-		if err := dns.Stop(within(t, 10*time.Second)); err != nil {
+		if err := dns.Stop(scenario.Within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		// The domain has no address. At the first host nobody listens.
 		service := "srv-host=_xmpp-client._tcp." + testbed.XMPPDomain
-		if _, err := lab.Internet().StartDNS(within(t, 20*time.Second), append(testbed.ServerRecords()[1:],
+		if _, err := lab.Internet().StartDNS(scenario.Within(t, 20*time.Second), append(testbed.ServerRecords()[1:],
 			testbed.XMPPRecord("first.example"), testbed.XMPPRecord("chat.example"),
 			service+",first.example,5299,0", service+",chat.example,5222,10")...); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.b.Configure(within(t, 10*time.Second), lab, func(_ *scenario.Site, f *config.File) { f.Signalling[0].Server = "" }); err != nil {
+		if err := e.b.Configure(scenario.Within(t, 10*time.Second), lab, func(_ *scenario.Site, f *config.File) { f.Signalling[0].Server = "" }); err != nil {
 			t.Fatal(err)
 		}
 		e.boot(t, deadServer+impatient)
 		e.mend(t, write("/etc/resolv.conf", goodServer))
-		doc, err := e.b.Status(within(t, 10*time.Second))
+		doc, err := e.b.Status(scenario.Within(t, 10*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ type edge struct {
 // file, and waits until it has failed.
 func (e *edge) boot(t *testing.T, resolvConf string) {
 	t.Helper()
-	ctx := within(t, 40*time.Second)
+	ctx := scenario.Within(t, 40*time.Second)
 	_, err := e.b.Docker(ctx, "plugin", "disable", "-f", scenario.PluginName)
 	if err == nil {
 		err = errors.Join(e.b.WriteFile(ctx, "/etc/resolv.conf", []byte(resolvConf), 0o644), e.b.WriteFile(ctx, "/etc/hosts", []byte(noNames), 0o644))
@@ -129,8 +129,8 @@ func (e *edge) boot(t *testing.T, resolvConf string) {
 func (e *edge) alone(t *testing.T, server string) {
 	t.Helper()
 	first := uint64(0)
-	until(t, 40*time.Second, func() error {
-		doc, err := e.b.Status(within(t, 5*time.Second))
+	scenario.Until(t, 40*time.Second, func() error {
+		doc, err := e.b.Status(scenario.Within(t, 5*time.Second))
 		if err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (e *edge) alone(t *testing.T, server string) {
 		if s.Connected || s.Failures < first || !strings.Contains(s.LastError, testbed.XMPPDomain) || !strings.Contains(s.LastError, server) {
 			return fmt.Errorf("connected %t, %d failures, last error %q", s.Connected, s.Failures, s.LastError)
 		}
-		n, err := e.b.NetworkStatus(within(t, 5*time.Second), e.network.Name)
+		n, err := e.b.NetworkStatus(scenario.Within(t, 5*time.Second), e.network.Name)
 		if err != nil {
 			return err
 		}
@@ -158,18 +158,18 @@ func (e *edge) alone(t *testing.T, server string) {
 func (e *edge) mend(t *testing.T, do func(context.Context) error) {
 	t.Helper()
 	began := time.Now()
-	if err := do(within(t, 10*time.Second)); err != nil {
+	if err := do(scenario.Within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.d.WaitSessions(within(t, joining), e.network.Name); err != nil {
+	if err := e.d.WaitSessions(scenario.Within(t, joining), e.network.Name); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("sessions after %v", time.Since(began).Round(time.Millisecond))
-	v4, v6 := addresses(t, e.d.Sites[0], name(e.d.Sites[0], e.network), e.network.Name)
+	v4, v6 := scenario.Addresses(t, e.d.Sites[0], scenario.ContainerName(e.d.Sites[0], e.network), e.network.Name)
 	for _, to := range []string{v4, v6} {
-		exec(t, e.b, name(e.b, e.network), "ping", "-c", "2", "-i", "0.2", "-W", "2", to)
+		scenario.Exec(t, e.b, scenario.ContainerName(e.b, e.network), "ping", "-c", "2", "-i", "0.2", "-W", "2", to)
 	}
-	pid, err := e.b.PluginPID(within(t, 10*time.Second), scenario.PluginName)
+	pid, err := e.b.PluginPID(scenario.Within(t, 10*time.Second), scenario.PluginName)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ type host struct {
 // hostAt is the namespace of a site.
 func hostAt(t *testing.T, s *scenario.Site, o scenario.Overlay) host {
 	t.Helper()
-	mac, err := net.ParseMAC(overlayAt(t, s, o.Name).Endpoints[0].MAC)
+	mac, err := net.ParseMAC(scenario.OverlayAt(t, s, o.Name).Endpoints[0].MAC)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,8 +52,8 @@ func (f *federation) claim(t *testing.T, p party) {
 	me := malloryHost(p.Overlay)
 	p.member.ask(t, "POST /claim", map[string]any{"mac": hex.EncodeToString(me.mac), "addresses": []netip.Addr{me.v4, me.v6}}, nil)
 	for _, s := range []*scenario.Site{f.a, f.b} {
-		until(t, 5*time.Second, func() error {
-			for _, e := range overlayAt(t, s, p.Name).Directory {
+		scenario.Until(t, 5*time.Second, func() error {
+			for _, e := range scenario.OverlayAt(t, s, p.Name).Directory {
 				if e.Address == me.v6.String() {
 					return nil
 				}
@@ -173,15 +173,15 @@ type party struct {
 func (f *federation) newParty(t *testing.T, guard string, o scenario.Overlay) party {
 	t.Helper()
 	xmpp := f.Lab.Internet().XMPP
-	account, err := xmpp.AddAccount(within(t, 10*time.Second), "mallory-"+guard, "secret of "+guard)
+	account, err := xmpp.AddAccount(scenario.Within(t, 10*time.Second), "mallory-"+guard, "secret of "+guard)
 	if err == nil {
-		err = xmpp.SetGroup(within(t, 10*time.Second), f.a.Account, f.b.Account, f.mallory, f.liar, account)
+		err = xmpp.SetGroup(scenario.Within(t, 10*time.Second), f.a.Account, f.b.Account, f.mallory, f.liar, account)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []*scenario.Site{f.a, f.b} {
-		if err := s.Join(within(t, 20*time.Second), o); err != nil {
+		if err := s.Join(scenario.Within(t, 20*time.Second), o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,17 +194,17 @@ func (f *federation) newParty(t *testing.T, guard string, o scenario.Overlay) pa
 		}
 	})
 	for _, s := range []*scenario.Site{f.a, f.b} {
-		awaitSession(t, 20*time.Second, s, o.Name, account.JID)
+		scenario.AwaitSession(t, 20*time.Second, s, o.Name, account.JID)
 	}
-	awaitSession(t, 20*time.Second, f.a, o.Name, f.b.Account.JID)
+	scenario.AwaitSession(t, 20*time.Second, f.a, o.Name, f.b.Account.JID)
 	f.claim(t, p)
 	return p
 }
 
 func (f *federation) framesOf(t *testing.T, p party) {
 	me, a, b := malloryHost(p.Overlay), hostAt(t, f.a, p.Overlay), hostAt(t, f.b, p.Overlay)
-	to := overlayAt(t, f.b, p.Name).Node
-	before := awaitSession(t, time.Second, f.b, p.Name, p.jid)
+	to := scenario.OverlayAt(t, f.b, p.Name).Node
+	before := scenario.AwaitSession(t, time.Second, f.b, p.Name, p.jid)
 	inSubnet := func(last string) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("10.%d.%s", p.Net, last)) }
 	nobodys, outside := host{me.mac, inSubnet("9.200"), me.v6}, netip.MustParseAddr("192.0.2.9")
 	stolen := host{me.mac, a.v4, a.v6}
@@ -214,7 +214,7 @@ func (f *federation) framesOf(t *testing.T, p party) {
 	all := netip.MustParseAddr("ff02::1")
 	groups := net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
 
-	ear := listen(t, f.b, p.Name)
+	ear := scenario.Listen(t, f.b, p.Name)
 	for _, c := range []struct {
 		name     string
 		floods   bool
@@ -257,19 +257,19 @@ func (f *federation) framesOf(t *testing.T, p party) {
 			}
 			if c.counter == "" || c.allowed == p.guard {
 				send()
-				ear.await(t, token)
+				ear.Await(t, token)
 				return
 			}
-			moves(t, f.b, ofOverlay(p.Name, c.counter), 1, send)
+			scenario.Moves(t, f.b, scenario.OfOverlay(p.Name, c.counter), 1, send)
 			// What is sent after it comes after it.
 			p.member.ask(t, "POST /frames", sent{To: to, Frames: []string{frame(t, me.mac, b.mac, "after "+token, udp4(me.v4, b.v4, 9, 9)...)}}, nil)
-			ear.await(t, "after "+token)
-			if ear.heard(t, token) != 1 {
+			ear.Await(t, "after "+token)
+			if ear.Heard(t, token) != 1 {
 				t.Error("it arrived")
 			}
 		})
 	}
-	unchanged(t, f.b, p.Name, p.jid, before)
+	scenario.Unchanged(t, f.b, p.Name, p.jid, before)
 	pings(t, f.a, f.b)
 }
 
@@ -281,21 +281,21 @@ func one(l gopacket.SerializableLayer) []gopacket.SerializableLayer {
 // floods away.
 func (f *federation) floodsInAnothersName(t *testing.T) {
 	me, a, b := malloryHost(open), hostAt(t, f.a, open), hostAt(t, f.b, open)
-	origin, to := overlayAt(t, f.a, open.Name).Node, overlayAt(t, f.b, open.Name).Node
-	before := awaitSession(t, time.Second, f.b, open.Name, f.mallory.JID)
+	origin, to := scenario.OverlayAt(t, f.a, open.Name).Node, scenario.OverlayAt(t, f.b, open.Name).Node
+	before := scenario.AwaitSession(t, time.Second, f.b, open.Name, f.mallory.JID)
 	all, broadcast := netip.MustParseAddr("ff02::1"), netip.MustParseAddr("10.40.255.255")
 	groups := net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
 	announced := host{a.mac, b.v4, b.v6} // that a has b's addresses
 	forge := func(frames ...string) sent { return sent{To: to, Origin: origin, Frames: frames} }
 
-	ear := listen(t, f.b, open.Name)
+	ear := scenario.Listen(t, f.b, open.Name)
 	// The hostile member learns where a's numbers stand.
 	flooding := func(token string, count string) {
-		inside(t, f.a, open.Name, "probe", "udp-send", "-to", "10.40.255.255:9", "-token", token, "-count", count, "-every", "50ms")
+		scenario.Inside(t, f.a, open.Name, "probe", "udp-send", "-to", "10.40.255.255:9", "-token", token, "-count", count, "-every", "50ms")
 	}
 	flooding("a-was-heard", "1")
-	ear.await(t, "a-was-heard")
-	until(t, 5*time.Second, func() error {
+	ear.Await(t, "a-was-heard")
+	scenario.Until(t, 5*time.Second, func() error {
 		return f.member.try(t.Context(), "POST /floods", forge(), nil)
 	})
 	for _, c := range []struct {
@@ -318,11 +318,11 @@ func (f *federation) floodsInAnothersName(t *testing.T) {
 		{"what it has flooded, again", sent{To: to, Origin: origin, Stolen: true, Again: true, Times: 3}, "flood-duplicate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			moves(t, f.b, ofOverlay(open.Name, c.counter), 1, func() { f.member.ask(t, "POST /floods", c.what, nil) })
+			scenario.Moves(t, f.b, scenario.OfOverlay(open.Name, c.counter), 1, func() { f.member.ask(t, "POST /floods", c.what, nil) })
 			after := "after " + c.name + "."
 			f.member.ask(t, "POST /frames", sent{To: to, Frames: []string{frame(t, me.mac, b.mac, after, udp4(me.v4, b.v4, 9, 9)...)}}, nil)
-			ear.await(t, after)
-			if ear.heard(t, "forged") != 0 || ear.heard(t, "a-was-heard") != 1 {
+			ear.Await(t, after)
+			if ear.Heard(t, "forged") != 0 || ear.Heard(t, "a-was-heard") != 1 {
 				t.Error("it arrived")
 			}
 		})
@@ -333,22 +333,22 @@ func (f *federation) floodsInAnothersName(t *testing.T) {
 		for range 4 * count {
 			wanted.Frames = append(wanted.Frames, frame(t, a.mac, everybody, "forged", udp4(a.v4, broadcast, 9, 9)...))
 		}
-		moves(t, f.b, ofOverlay(open.Name, "flood-forged"), 4*count, func() { f.member.ask(t, "POST /floods", wanted, nil) })
+		scenario.Moves(t, f.b, scenario.OfOverlay(open.Name, "flood-forged"), 4*count, func() { f.member.ask(t, "POST /floods", wanted, nil) })
 		flooding("a-is-heard-yet", "20")
-		until(t, 5*time.Second, func() error {
-			if n := ear.heard(t, "a-is-heard-yet"); n != count {
+		scenario.Until(t, 5*time.Second, func() error {
+			if n := ear.Heard(t, "a-is-heard-yet"); n != count {
 				return fmt.Errorf("%d of %d broadcasts of a came", n, count)
 			}
 			return nil
 		})
-		if ear.heard(t, "forged") != 0 {
+		if ear.Heard(t, "forged") != 0 {
 			t.Error("a forged one arrived")
 		}
 	})
 	if !bytes.Contains(f.logOf(t, f.b), []byte("did not sign")) {
 		t.Error("b's log does not tell who forges")
 	}
-	unchanged(t, f.b, open.Name, f.mallory.JID, before)
+	scenario.Unchanged(t, f.b, open.Name, f.mallory.JID, before)
 	pings(t, f.a, f.b)
 }
 
@@ -363,20 +363,20 @@ func (f *federation) storm(t *testing.T) {
 	me := malloryHost(open)
 	one := frame(t, me.mac, everybody, "frame-of-a-storm", udp4(me.v4, netip.MustParseAddr("10.40.255.255"), 9, 9)...)
 	front, behind := f.ring(t)
-	all := sent{To: overlayAt(t, front, open.Name).Node, Frames: make([]string, frames), Times: times, Every: 1}
+	all := sent{To: scenario.OverlayAt(t, front, open.Name).Node, Frames: make([]string, frames), Times: times, Every: 1}
 	for i := range all.Frames {
 		all.Frames[i] = one
 	}
-	ear := listen(t, behind, open.Name)
-	before := awaitSession(t, time.Second, behind, open.Name, front.Account.JID)
-	limits := both(ofOverlay(open.Name, "flood-origin-limit"), ofOverlay(open.Name, "flood-ingress-limit"))
-	limited := limits.read(document(t, behind))
+	ear := scenario.Listen(t, behind, open.Name)
+	before := scenario.AwaitSession(t, time.Second, behind, open.Name, front.Account.JID)
+	limits := scenario.Sum(scenario.OfOverlay(open.Name, "flood-origin-limit"), scenario.OfOverlay(open.Name, "flood-ingress-limit"))
+	limited := limits.Read(scenario.Document(t, behind))
 	began := time.Now()
-	moves(t, front, both(limits, ofOverlay(open.Name, "flood-queue-full")), frames*times/8, func() { // not all come: sockets overflow
+	scenario.Moves(t, front, scenario.Sum(limits, scenario.OfOverlay(open.Name, "flood-queue-full")), frames*times/8, func() { // not all come: sockets overflow
 		stormed := make(chan error, 1)
-		ctx := within(t, 30*time.Second)
+		ctx := scenario.Within(t, 30*time.Second)
 		go func() { stormed <- f.member.try(ctx, "POST /floods", all, nil) }()
-		inside(t, front, open.Name, "probe", "udp-send", "-to", "10.40.255.255:9", "-token", "honest-broadcast", "-count", strconv.Itoa(honest), "-every", "50ms")
+		scenario.Inside(t, front, open.Name, "probe", "udp-send", "-to", "10.40.255.255:9", "-token", "honest-broadcast", "-count", strconv.Itoa(honest), "-every", "50ms")
 		if err := <-stormed; err != nil {
 			t.Error(err)
 		}
@@ -384,21 +384,21 @@ func (f *federation) storm(t *testing.T) {
 	took := time.Since(began)
 	t.Logf("%d frames: %v", frames*times, took.Round(time.Millisecond))
 	// What one node lets pass comes a little closer together at the next.
-	if now := limits.read(document(t, behind)); now > limited+frames*times/40 {
+	if now := limits.Read(scenario.Document(t, behind)); now > limited+frames*times/40 {
 		t.Errorf("the storm was not held where it was sent to: limits at the node behind went from %d to %d", limited, now)
 	}
 	// Some may fall out of a full socket buffer, as on any busy wire.
-	came := ear.heard(t, "honest-broadcast")
+	came := ear.Heard(t, "honest-broadcast")
 	t.Logf("%d of %d honest broadcasts came", came, honest)
 	if came < honest*3/4 {
 		t.Error("that is too few")
 	}
-	came, most := ear.heard(t, "frame-of-a-storm"), burst+int(rate*took.Seconds())
+	came, most := ear.Heard(t, "frame-of-a-storm"), burst+int(rate*took.Seconds())
 	t.Logf("%d came, of at most %d", came, most)
 	if came == 0 || came > most {
 		t.Error("want some, and no more than is taken of one origin")
 	}
-	unchanged(t, behind, open.Name, front.Account.JID, before)
+	scenario.Unchanged(t, behind, open.Name, front.Account.JID, before)
 	pings(t, f.a, f.b)
 }
 
@@ -417,7 +417,7 @@ func (f *federation) ring(t *testing.T) (first, second *scenario.Site) {
 		}
 		return id
 	}
-	m, a, b := at(member.Node), at(overlayAt(t, f.a, open.Name).Node), at(overlayAt(t, f.b, open.Name).Node)
+	m, a, b := at(member.Node), at(scenario.OverlayAt(t, f.a, open.Name).Node), at(scenario.OverlayAt(t, f.b, open.Name).Node)
 	aWraps, bWraps := nodeid.Compare(a, m) < 0, nodeid.Compare(b, m) < 0
 	if aWraps == bWraps && nodeid.Compare(a, b) < 0 || !aWraps && bWraps {
 		return f.a, f.b

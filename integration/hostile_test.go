@@ -67,7 +67,7 @@ func newFederation(t *testing.T) *federation {
 	lab := testbed.StartSites(t, testbed.Options{}, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"}, testbed.SiteConfig{Name: "m", NAT: testbed.None})
 	internet := lab.Internet()
 	f := &federation{host: lab.Site("m").Machine}
-	ctx := within(t, 2*time.Minute)
+	ctx := scenario.Within(t, 2*time.Minute)
 	write := func(m *testbed.Machine, name string, data []byte) {
 		t.Helper()
 		if err := m.WriteFile(ctx, name, data, 0o600); err != nil {
@@ -111,9 +111,9 @@ func newFederation(t *testing.T) *federation {
 	if err := internet.XMPP.SetGroup(ctx, f.a.Account, f.b.Account, f.mallory, f.liar); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 20*time.Second, func() error {
+	scenario.Until(t, 20*time.Second, func() error {
 		for _, s := range []*scenario.Site{f.a, f.b} {
-			if d := document(t, s); d.Switch.Version == "" || !d.Signalling[0].Connected {
+			if d := scenario.Document(t, s); d.Switch.Version == "" || !d.Signalling[0].Connected {
 				return fmt.Errorf("%s is not ready: %v", s.Name(), d.Faults)
 			}
 		}
@@ -128,7 +128,7 @@ func (f *federation) newMember(t *testing.T) {
 	t.Helper()
 	f.startMember(t, hostileDir)
 	for _, s := range []*scenario.Site{f.a, f.b} {
-		awaitSession(t, 20*time.Second, s, open.Name, f.mallory.JID)
+		scenario.AwaitSession(t, 20*time.Second, s, open.Name, f.mallory.JID)
 	}
 	f.claim(t, party{open, "claim", f.member, f.mallory.JID})
 }
@@ -158,7 +158,7 @@ func (f *federation) logOf(t *testing.T, s *scenario.Site) []byte {
 // awaitLog waits until a site has logged the text, and returns how often it has.
 func (f *federation) awaitLog(t *testing.T, s *scenario.Site, text string) (times int) {
 	t.Helper()
-	until(t, 10*time.Second, func() error {
+	scenario.Until(t, 10*time.Second, func() error {
 		if times = bytes.Count(f.logOf(t, s), []byte(text)); times == 0 {
 			return errors.New(s.Name() + " has not logged: " + text)
 		}

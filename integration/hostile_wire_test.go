@@ -27,7 +27,7 @@ type tampered struct {
 func (f *federation) tamper(t *testing.T, d time.Duration, args ...string) tampered {
 	t.Helper()
 	base := []string{"probe", "tamper", "-listen", "lan", "-to", fmt.Sprintf("%s:%d", f.b.Addr(), config.DefaultUDPPort), "-for", d.String()}
-	out, err := f.b.Router.Run(within(t, d+10*time.Second), append(base, args...)...)
+	out, err := f.b.Router.Run(scenario.Within(t, d+10*time.Second), append(base, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func (f *federation) tamper(t *testing.T, d time.Duration, args ...string) tampe
 // talk has one site send numbered copies of a token to another; wait for what is returned.
 func talk(t *testing.T, from, to *scenario.Site, token string, count int) <-chan struct{} {
 	t.Helper()
-	p, err := from.Start(within(t, 10*time.Second), "talk", "nsenter", "--net=/run/netns/"+open.Name,
+	p, err := from.Start(scenario.Within(t, 10*time.Second), "talk", "nsenter", "--net=/run/netns/"+open.Name,
 		"probe", "udp-send", "-to", open.Addresses(to)[0].String()+":9", "-token", token, "-size", "600", "-count", strconv.Itoa(count), "-every", "50ms")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func talk(t *testing.T, from, to *scenario.Site, token string, count int) <-chan
 
 func pings(t *testing.T, from, to *scenario.Site) {
 	t.Helper()
-	inside(t, from, open.Name, "ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", open.Addresses(to)[0].String())
+	scenario.Inside(t, from, open.Name, "ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", open.Addresses(to)[0].String())
 }
 
 // A handshake that somebody sends alerts into goes on and ends well. The router keeps what b sends
@@ -60,7 +60,7 @@ func pings(t *testing.T, from, to *scenario.Site) {
 // another one is dropped (hellos).
 func (f *federation) alertWhileConnecting(t *testing.T) {
 	const answers = "FORWARD -i lan -p udp -m length --length 400:1500 -m string --algo bm --hex-string '|c0|' --from 28 --to 29 -j DROP"
-	ctx := within(t, 40*time.Second)
+	ctx := scenario.Within(t, 40*time.Second)
 	if _, err := f.b.Router.Script(ctx, "iptables -I "+answers); err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +80,10 @@ func (f *federation) alertWhileConnecting(t *testing.T) {
 	if sent.Captured < 3 {
 		t.Fatalf("%d handshake datagrams were seen, want 3", sent.Captured)
 	}
-	awaitSession(t, 20*time.Second, f.b, open.Name, f.a.Account.JID)
-	tag, d := ofSessions(open.Name, "handshake_tag"), document(t, f.b)
-	t.Logf("%s: 0 → %d; b is the client: %v", tag.name, tag.read(d), overlayIn(d, open.Name).Node < overlayAt(t, f.a, open.Name).Node)
-	if tag.read(d) < 5 {
+	scenario.AwaitSession(t, 20*time.Second, f.b, open.Name, f.a.Account.JID)
+	tag, d := scenario.OfSessions(open.Name, "handshake_tag"), scenario.Document(t, f.b)
+	t.Logf("%s: 0 → %d; b is the client: %v", tag.Name, tag.Read(d), scenario.OverlayIn(d, open.Name).Node < scenario.OverlayAt(t, f.a, open.Name).Node)
+	if tag.Read(d) < 5 {
 		t.Error("no alert came while the session was connecting, or it was not counted")
 	}
 	pings(t, f.a, f.b)
@@ -91,48 +91,48 @@ func (f *federation) alertWhileConnecting(t *testing.T) {
 
 // Copies of records and altered ones deliver nothing.
 func (f *federation) records(t *testing.T) {
-	ear := listen(t, f.b, open.Name)
-	before := awaitSession(t, time.Second, f.b, open.Name, f.a.Account.JID)
+	ear := scenario.Listen(t, f.b, open.Name)
+	before := scenario.AwaitSession(t, time.Second, f.b, open.Name, f.a.Account.JID)
 	for _, c := range []struct{ do, counter string }{{"copy", "record_replayed"}, {"flip", "record_forged"}} {
-		moves(t, f.b, ofSessions(open.Name, c.counter), 6, func() {
+		scenario.Moves(t, f.b, scenario.OfSessions(open.Name, c.counter), 6, func() {
 			const count = 40
 			done := talk(t, f.a, f.b, "beside-a-"+c.do, count)
 			if sent := f.tamper(t, 10*time.Second, "-do", c.do, "-count", "3", "-times", "2", "-least", "600"); len(sent.Sent) != 6 {
 				t.Fatalf("sent %d datagrams, want 6", len(sent.Sent))
 			}
 			<-done
-			until(t, 5*time.Second, func() error {
-				if came := ear.heard(t, "beside-a-"+c.do); came < count {
+			scenario.Until(t, 5*time.Second, func() error {
+				if came := ear.Heard(t, "beside-a-"+c.do); came < count {
 					return fmt.Errorf("%d of %d honest datagrams came", came, count)
 				}
 				return nil
 			})
-			if came := ear.heard(t, "beside-a-"+c.do); came > count {
+			if came := ear.Heard(t, "beside-a-"+c.do); came > count {
 				t.Errorf("%d datagrams came, %d were sent", came, count)
 			}
 		})
 	}
-	unchanged(t, f.b, open.Name, f.a.Account.JID, before)
+	scenario.Unchanged(t, f.b, open.Name, f.a.Account.JID, before)
 }
 
 // A record that somebody kept back and sends from elsewhere counts once, as any record, and the
 // path stays where it is.
 func (f *federation) recordFromElsewhere(t *testing.T) {
-	ear := listen(t, f.b, open.Name)
-	before := awaitSession(t, time.Second, f.b, open.Name, f.a.Account.JID)
-	outside := sessionWith(t, f.a, open.Name, f.b.Account.JID).Path.Remote
-	mac, err := f.b.Run(within(t, 5*time.Second), "cat", "/sys/class/net/eth0/address")
+	ear := scenario.Listen(t, f.b, open.Name)
+	before := scenario.AwaitSession(t, time.Second, f.b, open.Name, f.a.Account.JID)
+	outside := scenario.SessionWith(t, f.a, open.Name, f.b.Account.JID).Path.Remote
+	mac, err := f.b.Run(scenario.Within(t, 5*time.Second), "cat", "/sys/class/net/eth0/address")
 	if err != nil {
 		t.Fatal(err)
 	}
-	elsewhere := counter{"off path", func(d status.Document) (sum uint64) {
-		for _, s := range overlayIn(d, open.Name).Sessions {
+	elsewhere := scenario.Counter{Name: "off path", Read: func(d status.Document) (sum uint64) {
+		for _, s := range scenario.OverlayIn(d, open.Name).Sessions {
 			sum += s.OffPath
 		}
 		return sum
 	}}
-	moves(t, f.b, elsewhere, 1, func() {
-		ctx := within(t, 20*time.Second)
+	scenario.Moves(t, f.b, elsewhere, 1, func() {
+		ctx := scenario.Within(t, 20*time.Second)
 		drop, err := f.b.Router.DropBetween(ctx, f.a.Router)
 		if err != nil {
 			t.Fatal(err)
@@ -149,27 +149,27 @@ func (f *federation) recordFromElsewhere(t *testing.T) {
 		}
 	})
 	talk(t, f.a, f.b, "after-it", 1)
-	ear.await(t, "after-it")
-	came := ear.heard(t, "kept-back")
+	ear.Await(t, "after-it")
+	came := ear.Heard(t, "kept-back")
 	t.Logf("what was kept back came %d times", came)
 	if came > 1 {
 		t.Error("that is more than once")
 	}
-	unchanged(t, f.b, open.Name, f.a.Account.JID, before)
+	scenario.Unchanged(t, f.b, open.Name, f.a.Account.JID, before)
 }
 
 // Alerts in clear do nothing to an established session, also while it changes its keys.
 func (f *federation) alerts(t *testing.T) {
-	before := awaitSession(t, time.Second, f.b, open.Name, f.a.Account.JID)
-	moves(t, f.b, ofSessions(open.Name, "handshake_index"), 200, func() {
+	before := scenario.AwaitSession(t, time.Second, f.b, open.Name, f.a.Account.JID)
+	scenario.Moves(t, f.b, scenario.OfSessions(open.Name, "handshake_index"), 200, func() {
 		done := talk(t, f.a, f.b, "beside-alerts", 240) // 12 s
 		if sent := f.tamper(t, 20*time.Second, "-do", "alert", "-least", "600", "-count", "200"); sent.Captured < 200 {
 			t.Errorf("%d records were seen", sent.Captured)
 		}
 		<-done
 	})
-	unchanged(t, f.b, open.Name, f.a.Account.JID, before)
-	if after := sessionWith(t, f.b, open.Name, f.a.Account.JID); after.Rekeys == before.Rekeys {
+	scenario.Unchanged(t, f.b, open.Name, f.a.Account.JID, before)
+	if after := scenario.SessionWith(t, f.b, open.Name, f.a.Account.JID); after.Rekeys == before.Rekeys {
 		t.Error("the keys were not changed meanwhile")
 	}
 	pings(t, f.a, f.b)
@@ -177,18 +177,18 @@ func (f *federation) alerts(t *testing.T) {
 
 // DTLS that no parameters have gone before is not answered.
 func (f *federation) hellos(t *testing.T) {
-	c, err := f.b.Router.Capture(within(t, 10*time.Second), "lan", "dst host "+nobody)
+	c, err := f.b.Router.Capture(scenario.Within(t, 10*time.Second), "lan", "dst host "+nobody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for do, counted := range map[string]counter{"hello": ofTransport("handshake_index"), "bare-hello": ofTransport("unclassified")} {
-		moves(t, f.b, counted, 4, func() {
+	for do, counted := range map[string]scenario.Counter{"hello": scenario.OfTransport("handshake_index"), "bare-hello": scenario.OfTransport("unclassified")} {
+		scenario.Moves(t, f.b, counted, 4, func() {
 			done := talk(t, f.a, f.b, do, 5)
 			f.tamper(t, 5*time.Second, "-do", do, "-count", "2", "-times", "2", "-as-from", nobody+":4444")
 			<-done
 		})
 	}
-	file, err := c.Stop(within(t, 10*time.Second))
+	file, err := c.Stop(scenario.Within(t, 10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

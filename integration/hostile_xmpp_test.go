@@ -64,12 +64,12 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 	}
 	node := map[*scenario.Site]nodeid.ID{}
 	for _, s := range []*scenario.Site{f.a, f.b} {
-		if node[s], err = nodeid.Parse(overlayAt(t, s, open.Name).Node); err != nil {
+		if node[s], err = nodeid.Parse(scenario.OverlayAt(t, s, open.Name).Node); err != nil {
 			t.Fatal(err)
 		}
 	}
 	full := map[string]said{}
-	until(t, 10*time.Second, func() error {
+	scenario.Until(t, 10*time.Second, func() error {
 		var seen accountSeen
 		h.ask(t, "GET /seen", nil, &seen)
 		for _, p := range seen.Presences {
@@ -95,15 +95,15 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 		t.Fatalf("presence of b: %x, %v", victim, err)
 	}
 	keyOfB := victim[extensionKey : extensionKey+ed25519.PublicKeySize]
-	before := awaitSession(t, time.Second, f.a, open.Name, f.b.Account.JID)
-	strange := sessionWith(t, f.a, open.Name, f.liar.JID)
+	before := scenario.AwaitSession(t, time.Second, f.a, open.Name, f.b.Account.JID)
+	strange := scenario.SessionWith(t, f.a, open.Name, f.liar.JID)
 	if strange != nil {
 		t.Fatalf("the liar has a session already: %+v", strange)
 	}
 
 	h.ask(t, "POST /presence", hex.EncodeToString(extension(public, node[f.b])), nil)
-	until(t, 5*time.Second, func() error {
-		for _, m := range overlayAt(t, f.a, open.Name).Members {
+	scenario.Until(t, 5*time.Second, func() error {
+		for _, m := range scenario.OverlayAt(t, f.a, open.Name).Members {
 			if m.JID == f.liar.JID && m.Node == nodeid.FromKey(public, open.Name).String() {
 				if m.Online {
 					t.Errorf("the liar is online in the overlay: %+v", m)
@@ -130,7 +130,7 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 		envelope      []byte
 	}{{"its node ID", "envelope-identity", from}, {"its node ID and key", "envelope-identity", key}, {"a signature of nobody", "envelope-signature", signature}} {
 		t.Run(c.name, func(t *testing.T) {
-			moves(t, f.a, ofOverlay(open.Name, c.counter), 1, func() {
+			scenario.Moves(t, f.a, scenario.OfOverlay(open.Name, c.counter), 1, func() {
 				h.ask(t, "POST /message", map[string]string{"jid": full[f.a.Account.JID].JID, "payload": hex.EncodeToString(c.envelope)}, nil)
 			})
 		})
@@ -145,7 +145,7 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 			t.Errorf("the liar was answered: %+v", m)
 		}
 	}
-	unchanged(t, f.a, open.Name, f.b.Account.JID, before)
+	scenario.Unchanged(t, f.a, open.Name, f.b.Account.JID, before)
 }
 
 // keyOfAnother has the liar show b's key and node, signed by itself and as b has signed it, while it
@@ -165,9 +165,9 @@ func (f *federation) keyOfAnother(t *testing.T, h *hand, forged, copied []byte) 
 	refused := func() {
 		t.Helper()
 		for _, ext := range [][]byte{forged, copied} {
-			moves(t, f.a, ofSignalling("refused"), 1, func() { h.ask(t, "POST /presence", hex.EncodeToString(ext), nil) })
+			scenario.Moves(t, f.a, scenario.OfSignalling("refused"), 1, func() { h.ask(t, "POST /presence", hex.EncodeToString(ext), nil) })
 		}
-		for _, m := range overlayAt(t, f.a, open.Name).Members {
+		for _, m := range scenario.OverlayAt(t, f.a, open.Name).Members {
 			if m.JID == f.liar.JID && (own == "" || m.Online) || m.JID == f.b.Account.JID && !m.Online {
 				t.Errorf("member %+v", m)
 			}
@@ -184,24 +184,24 @@ func (f *federation) keyOfAnother(t *testing.T, h *hand, forged, copied []byte) 
 
 // b, a contact of a's roster and a member of every other overlay, is not in the group of this one.
 func (f *federation) outsideOfTheGroup(t *testing.T) {
-	if err := f.a.Join(within(t, 20*time.Second), closed); err != nil {
+	if err := f.a.Join(scenario.Within(t, 20*time.Second), closed); err != nil {
 		t.Fatal(err)
 	}
-	moves(t, f.a, strangers(), 1, func() {
-		if err := f.b.Join(within(t, 20*time.Second), closed); err != nil {
+	scenario.Moves(t, f.a, scenario.OfStrangers(), 1, func() {
+		if err := f.b.Join(scenario.Within(t, 20*time.Second), closed); err != nil {
 			t.Fatal(err)
 		}
 	})
 	for _, s := range []*scenario.Site{f.a, f.b} {
-		if n := overlayAt(t, s, closed.Name); len(n.Sessions) > 0 || n.Node == "" {
+		if n := scenario.OverlayAt(t, s, closed.Name); len(n.Sessions) > 0 || n.Node == "" {
 			t.Errorf("%s: %+v", s.Name(), n)
 		}
 	}
-	if n := overlayAt(t, f.a, closed.Name); len(n.Members) > 0 {
+	if n := scenario.OverlayAt(t, f.a, closed.Name); len(n.Members) > 0 {
 		t.Errorf("members: %+v", n.Members)
 	}
 	for _, s := range []*scenario.Site{f.a, f.b} {
-		if err := s.Quit(within(t, 20*time.Second), closed); err != nil {
+		if err := s.Quit(scenario.Within(t, 20*time.Second), closed); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -210,11 +210,11 @@ func (f *federation) outsideOfTheGroup(t *testing.T) {
 // To a server whose certificate does not verify nothing is said, least of all the password.
 func (f *federation) certificate(t *testing.T) {
 	m := f.Sites[2]
-	until(t, 20*time.Second, func() error {
+	scenario.Until(t, 20*time.Second, func() error {
 		if seen := f.proxySees(t, f.fake); seen.Connections < 2 || seen.Error == "" {
 			return fmt.Errorf("evio has not tried twice: %+v", seen)
 		}
-		if d := document(t, m).Signalling[0]; d.Failures < 2 {
+		if d := scenario.Document(t, m).Signalling[0]; d.Failures < 2 {
 			return fmt.Errorf("evio has not counted two failures: %+v", d)
 		}
 		return nil
@@ -223,7 +223,7 @@ func (f *federation) certificate(t *testing.T) {
 	if seen.Secured > 0 || seen.Bytes > 0 || seen.Login {
 		t.Errorf("it was told something: %+v", seen)
 	}
-	d := document(t, m).Signalling[0]
+	d := scenario.Document(t, m).Signalling[0]
 	t.Logf("%d connections: %s; %d failures", seen.Connections, seen.Error, d.Failures)
 	if d.Connected || !strings.Contains(d.LastError, "certificate") {
 		t.Errorf("status: %+v", d)
@@ -233,11 +233,11 @@ func (f *federation) certificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := within(t, 30*time.Second)
+	ctx := scenario.Within(t, 30*time.Second)
 	if err := errors.Join(m.StopEvio(ctx), m.WriteFile(ctx, "/etc/evio/ca.pem", trusted, 0o600), m.StartEvio(ctx, testbed.EvioOptions{})); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 10*time.Second, func() error {
+	scenario.Until(t, 10*time.Second, func() error {
 		if seen := f.proxySees(t, f.fake); !seen.Login {
 			return fmt.Errorf("no login: %+v", seen)
 		}
@@ -250,16 +250,16 @@ func (f *federation) certificate(t *testing.T) {
 
 // A stanza of 10 MB, which a server may pass on from any of its users, is skipped and costs nothing.
 func (f *federation) largeStanza(t *testing.T) {
-	before := awaitSession(t, time.Second, f.a, open.Name, f.b.Account.JID)
-	start := document(t, f.a)
-	moves(t, f.a, ofSignalling("oversize"), 1, func() {
+	before := scenario.AwaitSession(t, time.Second, f.a, open.Name, f.b.Account.JID)
+	start := scenario.Document(t, f.a)
+	scenario.Moves(t, f.a, scenario.OfSignalling("oversize"), 1, func() {
 		var injected struct{ Error string }
 		f.proxy.ask(t, "POST /inject", 10<<20, &injected)
 		if injected.Error != "" {
 			t.Errorf("it was not written whole: %s", injected.Error)
 		}
 	})
-	d := document(t, f.a)
+	d := scenario.Document(t, f.a)
 	t.Logf("resident before %d, after it %d bytes", start.Process.ResidentBytes, d.Process.ResidentBytes)
 	if d.Process.ResidentBytes > start.Process.ResidentBytes+10<<20 {
 		t.Error("all of it was kept")
@@ -267,7 +267,7 @@ func (f *federation) largeStanza(t *testing.T) {
 	if s := d.Signalling[0]; !s.Connected || !s.Since.Equal(start.Signalling[0].Since) {
 		t.Errorf("it cost the connection: %+v", s)
 	}
-	unchanged(t, f.a, open.Name, f.b.Account.JID, before)
+	scenario.Unchanged(t, f.a, open.Name, f.b.Account.JID, before)
 	pings(t, f.a, f.b)
 }
 
@@ -275,32 +275,32 @@ func (f *federation) largeStanza(t *testing.T) {
 // leaves alone, leads to a session.
 func (f *federation) payloadAltered(t *testing.T) {
 	f.member.stop(t)
-	until(t, 10*time.Second, func() error {
-		if sessionWith(t, f.a, open.Name, f.mallory.JID) != nil {
+	scenario.Until(t, 10*time.Second, func() error {
+		if scenario.SessionWith(t, f.a, open.Name, f.mallory.JID) != nil {
 			return errors.New("a still has the session of one who has left")
 		}
 		return nil
 	})
-	moves(t, f.a, both(ofOverlay(open.Name, "envelope-identity"), ofOverlay(open.Name, "envelope-signature")), 3, func() {
+	scenario.Moves(t, f.a, scenario.Sum(scenario.OfOverlay(open.Name, "envelope-identity"), scenario.OfOverlay(open.Name, "envelope-signature")), 3, func() {
 		// Sender, attempt, a parameter: receiver and version do not even lead to the overlay.
 		f.proxy.ask(t, "POST /alter", []int{20, 40, 100}, nil)
 		f.startMember(t, hostileDir)
-		until(t, 20*time.Second, func() error {
+		scenario.Until(t, 20*time.Second, func() error {
 			if seen := f.proxySees(t, f.proxy); seen.Altered < 3 {
 				return fmt.Errorf("%d messages were altered", seen.Altered)
 			}
 			return nil
 		})
 	})
-	awaitSession(t, 30*time.Second, f.a, open.Name, f.mallory.JID)
+	scenario.AwaitSession(t, 30*time.Second, f.a, open.Name, f.mallory.JID)
 }
 
 // An account whose engine has another identity than before is refused, and told of once, until the
 // operator accepts it.
 func (f *federation) changedIdentity(t *testing.T) {
 	var seen struct{ Node string }
-	moves(t, f.b, ofOverlay(open.Name, "envelope-identity"), 1, func() {
-		moves(t, f.b, ofSignalling("refused"), 1, func() {
+	scenario.Moves(t, f.b, scenario.OfOverlay(open.Name, "envelope-identity"), 1, func() {
+		scenario.Moves(t, f.b, scenario.OfSignalling("refused"), 1, func() {
 			f.member.stop(t)
 			f.startMember(t, hostileDir+"-again")
 			f.member.ask(t, "GET /seen", nil, &seen)
@@ -309,7 +309,7 @@ func (f *federation) changedIdentity(t *testing.T) {
 	if times := f.awaitLog(t, f.b, "evio peers accept "+f.mallory.JID); times != 1 {
 		t.Errorf("it was logged %d times", times)
 	}
-	if s := sessionWith(t, f.b, open.Name, f.mallory.JID); s != nil && s.Node == seen.Node {
+	if s := scenario.SessionWith(t, f.b, open.Name, f.mallory.JID); s != nil && s.Node == seen.Node {
 		t.Errorf("it has a session: %+v", s)
 	}
 	line := peersLine(t, f.b, f.mallory)
@@ -319,7 +319,7 @@ func (f *federation) changedIdentity(t *testing.T) {
 		t.Fatal("peers list does not show the other identity")
 	}
 	peers(t, f.b, "accept", f.mallory.JID, columns[3])
-	if s := awaitSession(t, 30*time.Second, f.b, open.Name, f.mallory.JID); s.Node != seen.Node {
+	if s := scenario.AwaitSession(t, 30*time.Second, f.b, open.Name, f.mallory.JID); s.Node != seen.Node {
 		t.Errorf("the session is with %s, want %s", s.Node, seen.Node)
 	}
 }
@@ -327,7 +327,7 @@ func (f *federation) changedIdentity(t *testing.T) {
 // peers runs the subcommand of evio at a site.
 func peers(t *testing.T, s *scenario.Site, args ...string) string {
 	t.Helper()
-	out, err := s.Run(within(t, 10*time.Second), append([]string{filepath.Join(testbed.SharedDir, "evio"), "peers"}, args...)...)
+	out, err := s.Run(scenario.Within(t, 10*time.Second), append([]string{filepath.Join(testbed.SharedDir, "evio"), "peers"}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,14 +352,14 @@ func (f *federation) payloadReplayed(t *testing.T, since time.Time) {
 	if seen.Oldest.IsZero() || seen.Oldest.After(since) {
 		t.Fatalf("the server has kept nothing: %+v", seen)
 	}
-	until(t, 70*time.Second, func() error {
+	scenario.Until(t, 70*time.Second, func() error {
 		if left := contact.Lifetime + time.Second - time.Since(seen.Oldest); left > 0 {
 			return fmt.Errorf("%v are left", left)
 		}
 		return nil
 	})
 	f.member.stop(t) // nobody else sends envelopes now
-	before := awaitSession(t, time.Second, f.a, open.Name, f.b.Account.JID)
-	moves(t, f.a, ofOverlay(open.Name, "envelope-replayed"), 1, func() { f.proxy.ask(t, "POST /replay", nil, nil) })
-	unchanged(t, f.a, open.Name, f.b.Account.JID, before)
+	before := scenario.AwaitSession(t, time.Second, f.a, open.Name, f.b.Account.JID)
+	scenario.Moves(t, f.a, scenario.OfOverlay(open.Name, "envelope-replayed"), 1, func() { f.proxy.ask(t, "POST /replay", nil, nil) })
+	scenario.Unchanged(t, f.a, open.Name, f.b.Account.JID, before)
 }

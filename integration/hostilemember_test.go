@@ -94,7 +94,7 @@ func newVillage(t *testing.T) *village {
 	began := time.Now()
 	lab := testbed.StartSites(t, testbed.Options{}, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"}, testbed.SiteConfig{Name: "c"})
 	internet := lab.Internet()
-	ctx := within(t, time.Minute)
+	ctx := scenario.Within(t, time.Minute)
 	d, err := scenario.Prepare(ctx, lab, func(_ *scenario.Site, f *config.File) { f.Log.Level = "info" })
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func newVillage(t *testing.T) *village {
 		"-server", internet.XMPP.StartTLSAddress(), "-jid", v.mallory.JID, "-password", v.mallory.Password, "-ca", "/root/ca.pem",
 		"-subnet", fmt.Sprintf("10.%d.0.0/16", open.Net), "-subnet", fmt.Sprintf("fd00:%d::/64", open.Net))
 	for _, s := range v.Sites {
-		awaitSession(t, 20*time.Second, s, open.Name, v.mallory.JID)
+		scenario.AwaitSession(t, 20*time.Second, s, open.Name, v.mallory.JID)
 	}
 	return v
 }
@@ -137,7 +137,7 @@ func (v *village) meet(t *testing.T) {
 	for _, s := range v.Sites {
 		for _, o := range v.Sites {
 			if s != o {
-				awaitSession(t, 20*time.Second, s, open.Name, o.Account.JID)
+				scenario.AwaitSession(t, 20*time.Second, s, open.Name, o.Account.JID)
 			}
 		}
 	}
@@ -148,13 +148,13 @@ func (v *village) start(ctx context.Context, s *scenario.Site) error {
 	if err := s.StartEngine(ctx, testbed.EngineOptions{}); err != nil {
 		return err
 	}
-	if err := s.InstallPlugin(ctx, scenario.PluginName, bundle, nil); err != nil {
+	if err := s.InstallPlugin(ctx, scenario.PluginName, scenario.Bundle, nil); err != nil {
 		return err
 	}
 	if err := s.Create(ctx, v.net); err != nil {
 		return err
 	}
-	return s.RunContainer(ctx, name(s, v.net), v.net.Name)
+	return s.RunContainer(ctx, scenario.ContainerName(s, v.net), v.net.Name)
 }
 
 // together runs all at once.
@@ -187,7 +187,7 @@ func sleepUntil(t *testing.T, at time.Time) bool {
 // victim is the container of a, whose addresses the member wants.
 func (v *village) victim(t *testing.T) host {
 	t.Helper()
-	for _, e := range overlayAt(t, v.a, open.Name).Endpoints {
+	for _, e := range scenario.OverlayAt(t, v.a, open.Name).Endpoints {
 		if len(e.Addresses) == 2 {
 			mac, err := net.ParseMAC(e.MAC)
 			if err != nil {
@@ -212,7 +212,7 @@ func (v *village) victim(t *testing.T) host {
 
 func (v *village) address(t *testing.T, s *scenario.Site) string {
 	t.Helper()
-	v4, _ := addresses(t, s, name(s, v.net), v.net.Name)
+	v4, _ := scenario.Addresses(t, s, scenario.ContainerName(s, v.net), v.net.Name)
 	return v4
 }
 
@@ -230,15 +230,15 @@ func (v *village) lie(t *testing.T) {
 func (v *village) held(t *testing.T) {
 	t.Helper()
 	h := v.victim(t)
-	node := overlayAt(t, v.a, open.Name).Node
+	node := scenario.OverlayAt(t, v.a, open.Name).Node
 	var bad error
-	until(t, 10*time.Second, func() error { bad = v.owned(t, h, node); return bad })
+	scenario.Until(t, 10*time.Second, func() error { bad = v.owned(t, h, node); return bad })
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
 		if bad = v.owned(t, h, node); bad != nil {
 			t.Fatal(bad)
 		}
 	}
-	for _, n := range overlayAt(t, v.a, open.Name).Conflicts {
+	for _, n := range scenario.OverlayAt(t, v.a, open.Name).Conflicts {
 		t.Errorf("a has lost %+v", n)
 	}
 }
@@ -248,7 +248,7 @@ func (v *village) owned(t *testing.T, h host, node string) error {
 	t.Helper()
 	for _, s := range v.Sites {
 		at := map[string]string{}
-		for _, e := range overlayAt(t, s, open.Name).Directory {
+		for _, e := range scenario.OverlayAt(t, s, open.Name).Directory {
 			key := e.Address
 			if key == "" {
 				key = e.MAC
@@ -269,12 +269,12 @@ func (v *village) reconnects(t *testing.T) {
 	t.Helper()
 	before := map[*scenario.Site]time.Time{}
 	for _, s := range v.Sites {
-		before[s] = awaitSession(t, 20*time.Second, s, open.Name, v.mallory.JID).Established
+		before[s] = scenario.AwaitSession(t, 20*time.Second, s, open.Name, v.mallory.JID).Established
 	}
 	v.member.ask(t, "POST /reconnect", nil, nil)
 	for _, s := range v.Sites {
-		until(t, 20*time.Second, func() error {
-			if now := sessionWith(t, s, open.Name, v.mallory.JID); now == nil || now.State != "established" || now.Established.Equal(before[s]) {
+		scenario.Until(t, 20*time.Second, func() error {
+			if now := scenario.SessionWith(t, s, open.Name, v.mallory.JID); now == nil || now.State != "established" || now.Established.Equal(before[s]) {
 				return fmt.Errorf("%s has no new session with the member", s.Name())
 			}
 			return nil
@@ -293,17 +293,17 @@ func (v *village) squats(t *testing.T) {
 	node := map[string]string{}
 	for i, s := range []*scenario.Site{v.a, v.b} {
 		const container = "late"
-		run(t, s, container, v.net.Name)
-		v4, _ := addresses(t, s, container, v.net.Name)
+		scenario.StartContainer(t, s, container, v.net.Name)
+		v4, _ := scenario.Addresses(t, s, container, v.net.Name)
 		if want := netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", open.Net, i+1)); !want.Contains(netip.MustParseAddr(v4)) {
 			t.Errorf("%s: its container has %s, which is not of %v", s.Name(), v4, want)
 		}
-		node[v4] = overlayAt(t, s, open.Name).Node
+		node[v4] = scenario.OverlayAt(t, s, open.Name).Node
 	}
 	for _, s := range v.Sites {
-		until(t, 5*time.Second, func() error {
+		scenario.Until(t, 5*time.Second, func() error {
 			known := 0
-			for _, e := range overlayAt(t, s, open.Name).Directory {
+			for _, e := range scenario.OverlayAt(t, s, open.Name).Directory {
 				if node[e.Address] == e.Node {
 					known++
 				}
@@ -314,17 +314,17 @@ func (v *village) squats(t *testing.T) {
 			return nil
 		})
 	}
-	exec(t, v.a, "late", "ping", "-q", "-c", "3", "-i", "0.2", "-W", "2", v.address(t, v.b))
+	scenario.Exec(t, v.a, "late", "ping", "-q", "-c", "3", "-i", "0.2", "-W", "2", v.address(t, v.b))
 }
 
 // failover: c dies, and its address goes to a container of b; then c is there again. Nobody lies.
 func (v *village) failover(t *testing.T) {
-	ctx := within(t, 40*time.Second)
+	ctx := scenario.Within(t, 40*time.Second)
 	address := open.Addresses(v.c)[0].String()
 	if err := v.c.KillEvio(ctx); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 20*time.Second, func() error {
+	scenario.Until(t, 20*time.Second, func() error {
 		_, err := v.b.Docker(ctx, "run", "-d", "--rm", "--name", "heir", "--network", v.net.Name, "--ip", address, testbed.Image)
 		if err != nil {
 			_, _ = v.b.Docker(ctx, "rm", "-f", "heir")
@@ -334,14 +334,14 @@ func (v *village) failover(t *testing.T) {
 	if err := v.c.StartEvio(ctx, testbed.EvioOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	awaitSession(t, 20*time.Second, v.c, open.Name, v.b.Account.JID)
+	scenario.AwaitSession(t, 20*time.Second, v.c, open.Name, v.b.Account.JID)
 	if _, err := v.b.Docker(ctx, "rm", "-f", "heir"); err != nil {
 		t.Fatal(err)
 	}
-	node := overlayAt(t, v.c, open.Name).Node
+	node := scenario.OverlayAt(t, v.c, open.Name).Node
 	for _, s := range v.Sites {
-		until(t, 20*time.Second, func() error {
-			for _, e := range overlayAt(t, s, open.Name).Directory {
+		scenario.Until(t, 20*time.Second, func() error {
+			for _, e := range scenario.OverlayAt(t, s, open.Name).Directory {
 				if e.Address == address && e.Node == node {
 					return nil
 				}
@@ -360,17 +360,17 @@ func (v *village) flips(t *testing.T) {
 	for _, s := range v.Sites {
 		for _, o := range v.Sites {
 			if s != o {
-				sessions[pair{s, o}] = awaitSession(t, time.Second, s, open.Name, o.Account.JID).Established
+				sessions[pair{s, o}] = scenario.AwaitSession(t, time.Second, s, open.Name, o.Account.JID).Established
 			}
 		}
 	}
 	v.lines(t, v.Sites...)
 	pinged := make(chan string, 1)
 	far := v.address(t, v.b)
-	ctx := within(t, flipsFor+30*time.Second)
+	ctx := scenario.Within(t, flipsFor+30*time.Second)
 	go func() {
 		count := strconv.Itoa(int(flipsFor / (100 * time.Millisecond)))
-		out, err := v.a.Exec(ctx, name(v.a, v.net), "ping", "-q", "-i", "0.1", "-c", count, "-W", "2", far)
+		out, err := v.a.Exec(ctx, scenario.ContainerName(v.a, v.net), "ping", "-q", "-i", "0.1", "-c", count, "-W", "2", far)
 		pinged <- fmt.Sprint(out, err)
 	}()
 	err := v.member.try(ctx, "POST /lie", lied{
@@ -390,7 +390,7 @@ func (v *village) flips(t *testing.T) {
 		t.Errorf("want less than 1%%: %v", err)
 	}
 	for p, established := range sessions {
-		now := sessionWith(t, p.s, open.Name, p.o.Account.JID)
+		now := scenario.SessionWith(t, p.s, open.Name, p.o.Account.JID)
 		if now == nil || !now.Established.Equal(established) {
 			t.Errorf("the session of %s with %s ended", p.s.Name(), p.o.Name())
 		}

@@ -53,22 +53,22 @@ func TestHostileNeighbour(t *testing.T) {
 
 func newNeighbourhood(t *testing.T) *neighbours {
 	t.Helper()
-	d := standalone(t, nil, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
+	d := scenario.StartStandalone(t, nil, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
 	f := &neighbours{federation: &federation{Deployment: d, a: d.Sites[0], b: d.Sites[1], host: d.Lab.Internet().Machine}}
 	f.victims = map[string]*scenario.Site{besideName: f.a, open.Name: f.b}
 	for _, s := range d.Sites {
-		until(t, 20*time.Second, func() error {
-			if d := document(t, s); d.Switch.Version == "" || !d.Signalling[0].Connected {
+		scenario.Until(t, 20*time.Second, func() error {
+			if d := scenario.Document(t, s); d.Switch.Version == "" || !d.Signalling[0].Connected {
 				return fmt.Errorf("%s is not ready: %v", s.Name(), d.Faults)
 			}
 			return nil
 		})
-		if err := s.Join(within(t, 20*time.Second), open); err != nil {
+		if err := s.Join(scenario.Within(t, 20*time.Second), open); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.attach(t, besideName, 2)
-	ctx := within(t, time.Minute)
+	ctx := scenario.Within(t, time.Minute)
 	if err := f.host.WriteFile(ctx, "/root/ca.pem", d.Lab.Internet().CA(), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func newNeighbourhood(t *testing.T) *neighbours {
 		t.Fatal(err)
 	}
 	f.newMember(t)
-	awaitSession(t, 20*time.Second, f.a, open.Name, f.b.Account.JID)
+	scenario.AwaitSession(t, 20*time.Second, f.a, open.Name, f.b.Account.JID)
 	f.attacker, f.beside, f.far = f.stationAt(t, f.a, 1), f.stationAt(t, f.a, 2), f.stationAt(t, f.b, 1)
 	f.friendly(t)
 	return f
@@ -95,7 +95,7 @@ func addressesAt(n int) []netip.Prefix {
 
 func (f *neighbours) attach(t *testing.T, name string, n int) {
 	t.Helper()
-	if err := f.a.Attach(within(t, 20*time.Second), open.Name, name, addressesAt(n)...); err != nil {
+	if err := f.a.Attach(scenario.Within(t, 20*time.Second), open.Name, name, addressesAt(n)...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -107,7 +107,7 @@ func (f *neighbours) stationAt(t *testing.T, s *scenario.Site, n int) host {
 	if s == f.a {
 		addr = []netip.Addr{addressesAt(n)[0].Addr(), addressesAt(n)[1].Addr()}
 	}
-	for _, e := range overlayAt(t, s, open.Name).Endpoints {
+	for _, e := range scenario.OverlayAt(t, s, open.Name).Endpoints {
 		if len(e.Addresses) > 0 && e.Addresses[0] == addr[0].String() {
 			mac, err := net.ParseMAC(e.MAC)
 			if err != nil {
@@ -132,8 +132,8 @@ func (f *neighbours) friendly(t *testing.T) {
 		{f.b, open.Name, f.attacker}, {f.b, open.Name, f.beside},
 	} {
 		for _, addr := range []netip.Addr{way.to.v4, way.to.v6} {
-			until(t, 15*time.Second, func() error {
-				_, err := way.from.InNamespace(within(t, 5*time.Second), way.name, "ping", "-q", "-c", "1", "-W", "1", addr.String())
+			scenario.Until(t, 15*time.Second, func() error {
+				_, err := way.from.InNamespace(scenario.Within(t, 5*time.Second), way.name, "ping", "-q", "-c", "1", "-W", "1", addr.String())
 				return err
 			})
 		}
@@ -156,7 +156,7 @@ func (f *neighbours) containerWay(victim, other host, ear *scenario.Site, namesp
 // utter sends a frame from the attacker's namespace.
 func (f *neighbours) utter(t *testing.T, hexed string) {
 	t.Helper()
-	inside(t, f.a, open.Name, "probe", "raw-send", "-mac-dst", hexMAC(hexed[:12]), "-mac-src", hexMAC(hexed[12:24]),
+	scenario.Inside(t, f.a, open.Name, "probe", "raw-send", "-mac-dst", hexMAC(hexed[:12]), "-mac-src", hexMAC(hexed[12:24]),
 		"-type", "0x"+hexed[24:28], "-payload", hexed[28:])
 }
 
@@ -169,7 +169,7 @@ func hexMAC(s string) string {
 }
 
 func (f *neighbours) memberWay(t *testing.T) neighbourWay {
-	to := overlayAt(t, f.b, open.Name).Node
+	to := scenario.OverlayAt(t, f.b, open.Name).Node
 	return neighbourWay{malloryHost(open), f.far, f.attacker, f.b, f.b, open.Name, func(t *testing.T, flooded bool, hexed string) {
 		t.Helper()
 		route := map[bool]string{false: "POST /frames", true: "POST /floods"}[flooded]
@@ -178,9 +178,9 @@ func (f *neighbours) memberWay(t *testing.T) neighbourWay {
 }
 
 // refusals counts what was refused for a cause, wherever.
-func refusals(cause string) counter {
-	return counter{cause, func(d status.Document) uint64 {
-		n := overlayIn(d, open.Name)
+func refusals(cause string) scenario.Counter {
+	return scenario.Counter{Name: cause, Read: func(d status.Document) uint64 {
+		n := scenario.OverlayIn(d, open.Name)
 		sum := n.Drops[cause] + n.Drops["bridge-"+cause]
 		switch cause {
 		case "source-not-owned":
@@ -194,23 +194,23 @@ func refusals(cause string) counter {
 
 // try sends the table: honest frames arrive, others are counted by their cause and do not.
 func (f *neighbours) try(t *testing.T, w neighbourWay) {
-	ear := listen(t, w.ear, w.namespace)
+	ear := scenario.Listen(t, w.ear, w.namespace)
 	for _, c := range forgeries(t, w.me, w.victim, w.other) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.cause == "" {
 				w.send(t, c.flooded, c.frame)
-				ear.await(t, c.token)
+				ear.Await(t, c.token)
 				return
 			}
 			where := w.where
 			if c.cause == "not-its-address" { // the receiver's engine knows what it has
 				where = w.ear
 			}
-			moves(t, where, refusals(c.cause), 1, func() { w.send(t, c.flooded, c.frame) })
+			scenario.Moves(t, where, refusals(c.cause), 1, func() { w.send(t, c.flooded, c.frame) })
 			after := "after " + c.name + "."
 			w.send(t, false, frame(t, w.me.mac, w.victim.mac, after, udp4(w.me.v4, w.victim.v4, 9, 9)...))
-			ear.await(t, after)
-			if ear.heard(t, forgedToken) != 0 {
+			ear.Await(t, after)
+			if ear.Heard(t, forgedToken) != 0 {
 				t.Error("it arrived")
 			}
 		})
@@ -228,10 +228,10 @@ ip -4 route show table all
 ip -6 route show table all | grep -v -e '^multicast ff00::/8' -e '^local fe80::' | sed 's/expires [0-9]*sec//; s/pref .*//') | sort`
 	all := map[string]string{}
 	for name, s := range f.victims {
-		all["namespace "+name+" at "+s.Name()] = inside(t, s, name, "sh", "-c", script)
+		all["namespace "+name+" at "+s.Name()] = scenario.Inside(t, s, name, "sh", "-c", script)
 	}
 	for _, s := range f.Sites {
-		out, err := s.Run(within(t, 10*time.Second), "sh", "-c", script)
+		out, err := s.Run(scenario.Within(t, 10*time.Second), "sh", "-c", script)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,7 +250,7 @@ func (f *neighbours) unmoved(t *testing.T, before map[string]string) {
 		}
 	}
 	for name, s := range f.victims {
-		known := inside(t, s, name, "ip", "neigh")
+		known := scenario.Inside(t, s, name, "ip", "neigh")
 		for line := range strings.Lines(known) {
 			for _, attacker := range []host{f.attacker, malloryHost(open)} {
 				fields := strings.Fields(line)
@@ -262,7 +262,7 @@ func (f *neighbours) unmoved(t *testing.T, before map[string]string) {
 		}
 	}
 	for _, s := range f.Sites {
-		out, err := s.Run(within(t, 10*time.Second), "sh", "-c", `ip neigh | grep 'dev ev' || :`)
+		out, err := s.Run(scenario.Within(t, 10*time.Second), "sh", "-c", `ip neigh | grep 'dev ev' || :`)
 		if err != nil || strings.TrimSpace(out) != "" {
 			t.Errorf("the host at %s has neighbours among containers: %s, %v", s.Name(), out, err)
 		}
@@ -272,7 +272,7 @@ func (f *neighbours) unmoved(t *testing.T, before map[string]string) {
 // hostHeard is how many datagrams for a port at which nobody listens a host's stack has got.
 func (f *neighbours) hostHeard(t *testing.T) string {
 	t.Helper()
-	out, err := f.a.Run(within(t, 10*time.Second), "sh", "-c", `awk '$1 == "Udp:" && $3 ~ /[0-9]/ {print $3}' /proc/net/snmp`)
+	out, err := f.a.Run(scenario.Within(t, 10*time.Second), "sh", "-c", `awk '$1 == "Udp:" && $3 ~ /[0-9]/ {print $3}' /proc/net/snmp`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func (f *neighbours) deaf(t *testing.T, do func()) {
 
 // switchKilled: the whole table while ovs-vswitchd dies each 2 s.
 func (f *neighbours) switchKilled(t *testing.T) {
-	near, far := listen(t, f.a, besideName), listen(t, f.b, open.Name)
+	near, far := scenario.Listen(t, f.a, besideName), scenario.Listen(t, f.b, open.Name)
 	ctx, cancel := context.WithCancel(t.Context())
 	killed := make(chan int)
 	go func() {
@@ -334,7 +334,7 @@ func (f *neighbours) switchKilled(t *testing.T) {
 	cancel()
 	t.Logf("ovs-vswitchd was killed %d times", <-killed)
 	f.friendly(t)
-	if near.heard(t, forgedToken)+far.heard(t, forgedToken) != 0 {
+	if near.Heard(t, forgedToken)+far.Heard(t, forgedToken) != 0 {
 		t.Error("a forged frame arrived")
 	}
 }
@@ -343,17 +343,17 @@ func (f *neighbours) switchKilled(t *testing.T) {
 // nor its announcement from the other sites, nor the others from finding each other.
 func (f *neighbours) neighbourStorm(t *testing.T) {
 	const joining = 2 * time.Second
-	ear := listen(t, f.b, open.Name)
-	before := refusals("flood-container-limit").read(document(t, f.a))
-	p, err := f.a.Start(within(t, 10*time.Second), "storm", "nsenter", "--net=/run/netns/"+open.Name, "probe", "count-send",
+	ear := scenario.Listen(t, f.b, open.Name)
+	before := refusals("flood-container-limit").Read(scenario.Document(t, f.a))
+	p, err := f.a.Start(scenario.Within(t, 10*time.Second), "storm", "nsenter", "--net=/run/netns/"+open.Name, "probe", "count-send",
 		"-to", fmt.Sprintf("10.%d.255.255:9", open.Net), "-rate", "20000", "-size", "60", "-for", "15s")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pause(t, time.Second)
+	scenario.Pause(t, time.Second)
 	for n := 11; n <= 14; n++ {
 		name := fmt.Sprintf("late%d", n)
-		took, err := f.a.AttachTimed(within(t, 20*time.Second), open.Name, name, addressesAt(n)...)
+		took, err := f.a.AttachTimed(scenario.Within(t, 20*time.Second), open.Name, name, addressesAt(n)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,28 +361,28 @@ func (f *neighbours) neighbourStorm(t *testing.T) {
 			t.Errorf("that is more than %v", joining)
 		}
 		v4 := addressesAt(n)[0].Addr().As4()
-		ear.await(t, string(v4[:])) // of its announcement
-		until(t, 5*time.Second, func() error {
-			_, err := f.a.InNamespace(within(t, 5*time.Second), besideName, "ping", "-q", "-c", "1", "-W", "1", addressesAt(n)[0].Addr().String())
+		ear.Await(t, string(v4[:])) // of its announcement
+		scenario.Until(t, 5*time.Second, func() error {
+			_, err := f.a.InNamespace(scenario.Within(t, 5*time.Second), besideName, "ping", "-q", "-c", "1", "-W", "1", addressesAt(n)[0].Addr().String())
 			return err
 		})
 	}
-	until(t, 5*time.Second, func() error {
-		_, err := f.a.InNamespace(within(t, 5*time.Second), besideName, "ping", "-q", "-c", "1", "-W", "1", f.far.v4.String())
+	scenario.Until(t, 5*time.Second, func() error {
+		_, err := f.a.InNamespace(scenario.Within(t, 5*time.Second), besideName, "ping", "-q", "-c", "1", "-W", "1", f.far.v4.String())
 		return err
 	})
-	until(t, 10*time.Second, func() error {
-		d := document(t, f.a)
-		if after := refusals("flood-container-limit").read(d); after == before || !strings.Contains(strings.Join(d.Faults, "\n"), "flood-container-limit") {
+	scenario.Until(t, 10*time.Second, func() error {
+		d := scenario.Document(t, f.a)
+		if after := refusals("flood-container-limit").Read(d); after == before || !strings.Contains(strings.Join(d.Faults, "\n"), "flood-container-limit") {
 			return fmt.Errorf("what is more than the container's share is not counted, or no fault: %d before, %d now: %q", before, after, d.Faults)
 		}
 		return nil
 	})
-	if err := p.Stop(within(t, 20*time.Second), "TERM"); err != nil {
+	if err := p.Stop(scenario.Within(t, 20*time.Second), "TERM"); err != nil {
 		t.Error(err)
 	}
 	for n := 11; n <= 14; n++ {
-		if err := f.a.Detach(within(t, 20*time.Second), open.Name, fmt.Sprintf("late%d", n)); err != nil {
+		if err := f.a.Detach(scenario.Within(t, 20*time.Second), open.Name, fmt.Sprintf("late%d", n)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -390,13 +390,13 @@ func (f *neighbours) neighbourStorm(t *testing.T) {
 
 // shieldRemoved: what administrators do to nftables is put right within two seconds.
 func (f *neighbours) shieldRemoved(t *testing.T) {
-	before := overlayAt(t, f.a, open.Name).Repairs["shield"]
-	if _, err := f.a.Run(within(t, 10*time.Second), "nft", "flush", "ruleset"); err != nil {
+	before := scenario.OverlayAt(t, f.a, open.Name).Repairs["shield"]
+	if _, err := f.a.Run(scenario.Within(t, 10*time.Second), "nft", "flush", "ruleset"); err != nil {
 		t.Fatal(err)
 	}
 	removed := time.Now()
-	until(t, 10*time.Second, func() error {
-		if overlayAt(t, f.a, open.Name).Repairs["shield"] == before {
+	scenario.Until(t, 10*time.Second, func() error {
+		if scenario.OverlayAt(t, f.a, open.Name).Repairs["shield"] == before {
 			return errors.New("nothing was repaired")
 		}
 		return nil
@@ -413,11 +413,11 @@ const noBPF = "cap_sys_admin,cap_bpf"
 
 func (f *neighbours) restart(t *testing.T, o testbed.EvioOptions, between func()) {
 	t.Helper()
-	if err := f.a.StopEvio(within(t, 20*time.Second)); err != nil {
+	if err := f.a.StopEvio(scenario.Within(t, 20*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	between()
-	if err := f.a.StartEvio(within(t, 30*time.Second), o); err != nil {
+	if err := f.a.StartEvio(scenario.Within(t, 30*time.Second), o); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -425,7 +425,7 @@ func (f *neighbours) restart(t *testing.T, o testbed.EvioOptions, between func()
 // withoutBPF: nftables need CAP_NET_ADMIN alone.
 func (f *neighbours) withoutBPF(t *testing.T) {
 	f.restart(t, testbed.EvioOptions{Without: noBPF}, func() {})
-	awaitSession(t, 30*time.Second, f.a, open.Name, f.b.Account.JID)
+	scenario.AwaitSession(t, 30*time.Second, f.a, open.Name, f.b.Account.JID)
 	f.friendly(t)
 	w := f.containerWay(f.beside, f.far, f.a, besideName)
 	f.deaf(t, func() {
@@ -437,44 +437,44 @@ func (f *neighbours) withoutBPF(t *testing.T) {
 // withoutShield: without either there is no port, and a fault that says why; they come when
 // the kernel takes one again.
 func (f *neighbours) withoutShield(t *testing.T) {
-	tables, err := f.a.Run(within(t, 10*time.Second), "nft", "list", "tables", "netdev")
+	tables, err := f.a.Run(scenario.Within(t, 10*time.Second), "nft", "list", "tables", "netdev")
 	if err != nil {
 		t.Fatal(err)
 	}
 	table := tables[strings.LastIndex(tables, " ")+1:]
 	var holder *testbed.Process
 	f.restart(t, testbed.EvioOptions{Without: noBPF}, func() {
-		_, err := f.a.Run(within(t, 10*time.Second), "nft", "delete", "table", "netdev", strings.TrimSpace(table))
+		_, err := f.a.Run(scenario.Within(t, 10*time.Second), "nft", "delete", "table", "netdev", strings.TrimSpace(table))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if holder, err = f.a.Start(within(t, 10*time.Second), "holder", "probe", "seize", "-table", strings.TrimSpace(table)); err != nil {
+		if holder, err = f.a.Start(scenario.Within(t, 10*time.Second), "holder", "probe", "seize", "-table", strings.TrimSpace(table)); err != nil {
 			t.Fatal(err)
 		}
-		until(t, 5*time.Second, func() error { return job{holder, "seize"}.last(&struct{ Seized string }{}) })
+		scenario.Until(t, 5*time.Second, func() error { return scenario.Job{Process: holder, Name: "seize"}.Last(&struct{ Seized string }{}) })
 	})
-	until(t, 30*time.Second, func() error {
-		d := document(t, f.a)
+	scenario.Until(t, 30*time.Second, func() error {
+		d := scenario.Document(t, f.a)
 		if faults := strings.Join(d.Faults, "\n"); d.Health.Healthy || !strings.Contains(faults, "nftables") {
 			return fmt.Errorf("healthy %v, faults %q", d.Health.Healthy, faults)
 		}
 		return nil
 	})
 	f.deaf(t, func() { f.toTheHost(t) })
-	if err := f.a.Attach(within(t, 30*time.Second), open.Name, "refused", addressesAt(20)...); err == nil {
+	if err := f.a.Attach(scenario.Within(t, 30*time.Second), open.Name, "refused", addressesAt(20)...); err == nil {
 		t.Error("a container was attached though the host cannot be shielded from it")
 	} else {
 		t.Log(err)
 	}
-	if _, err := f.a.InNamespace(within(t, 5*time.Second), besideName, "ping", "-q", "-c", "1", "-W", "1", f.attacker.v4.String()); err == nil {
+	if _, err := f.a.InNamespace(scenario.Within(t, 5*time.Second), besideName, "ping", "-q", "-c", "1", "-W", "1", f.attacker.v4.String()); err == nil {
 		t.Error("containers talk by ports that should not be there")
 	}
-	if err := holder.Stop(within(t, 10*time.Second), "TERM"); err != nil {
+	if err := holder.Stop(scenario.Within(t, 10*time.Second), "TERM"); err != nil {
 		t.Fatal(err)
 	}
 	f.friendly(t)
-	until(t, 10*time.Second, func() error {
-		if faults := strings.Join(document(t, f.a).Faults, "\n"); strings.Contains(faults, "nftables") {
+	scenario.Until(t, 10*time.Second, func() error {
+		if faults := strings.Join(scenario.Document(t, f.a).Faults, "\n"); strings.Contains(faults, "nftables") {
 			return errors.New(faults)
 		}
 		return nil

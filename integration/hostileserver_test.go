@@ -61,7 +61,7 @@ func newRealm(t *testing.T) *realm {
 	began := time.Now()
 	lab := testbed.StartSites(t, testbed.Options{}, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"}, testbed.SiteConfig{Name: "c"}, testbed.SiteConfig{Name: "d"})
 	internet := lab.Internet()
-	ctx := within(t, time.Minute)
+	ctx := scenario.Within(t, time.Minute)
 	d, err := scenario.Prepare(ctx, lab, func(_ *scenario.Site, f *config.File) {
 		f.MembershipMaxAge, f.RekeySeconds = int(listAge/time.Second), 10
 	})
@@ -89,24 +89,24 @@ func newRealm(t *testing.T) *realm {
 		})
 	}
 	together(t, starts...)
-	awaitSession(t, 20*time.Second, r.c, open.Name, r.b.Account.JID)
+	scenario.AwaitSession(t, 20*time.Second, r.c, open.Name, r.b.Account.JID)
 	r.cut(t, r.c) // first, for its list is to be as old as it may be
 	if err := r.start(ctx); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []*scenario.Site{r.b, r.d} {
-		awaitSession(t, 20*time.Second, s, open.Name, r.a.Account.JID)
-		awaitSession(t, 20*time.Second, r.a, open.Name, s.Account.JID)
+		scenario.AwaitSession(t, 20*time.Second, s, open.Name, r.a.Account.JID)
+		scenario.AwaitSession(t, 20*time.Second, r.a, open.Name, s.Account.JID)
 	}
 	r.cut(t, r.d)
 	awaitStatus(t, r.a, 0)
-	r.session = awaitSession(t, time.Second, r.a, open.Name, r.b.Account.JID)
-	v4, _ := addresses(t, r.a, name(r.a, r.net), r.net.Name)
-	p, err := r.b.Start(within(t, 10*time.Second), "talk", "nsenter", "--net=/run/netns/"+open.Name, "ping", "-n", "-D", "-i", "0.1", v4)
+	r.session = scenario.AwaitSession(t, time.Second, r.a, open.Name, r.b.Account.JID)
+	v4, _ := scenario.Addresses(t, r.a, scenario.ContainerName(r.a, r.net), r.net.Name)
+	p, err := r.b.Start(scenario.Within(t, 10*time.Second), "talk", "nsenter", "--net=/run/netns/"+open.Name, "ping", "-n", "-D", "-i", "0.1", v4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.talk, r.began = watched{"from b to a", job{p, "ping"}}, time.Now()
+	r.talk, r.began = watched{"from b to a", scenario.Job{Process: p, Name: "ping"}}, time.Now()
 	t.Logf("four sites: %v", time.Since(began).Round(time.Millisecond))
 	return r
 }
@@ -118,10 +118,10 @@ func (r *realm) start(ctx context.Context) error {
 	if err := s.StartEngine(ctx, testbed.EngineOptions{}); err != nil {
 		return err
 	}
-	if err := s.InstallPlugin(ctx, scenario.PluginName, bundle, nil); err != nil {
+	if err := s.InstallPlugin(ctx, scenario.PluginName, scenario.Bundle, nil); err != nil {
 		return err
 	}
-	program, err := os.ReadFile(filepath.Join(bundle, "rootfs/bin/evio"))
+	program, err := os.ReadFile(filepath.Join(scenario.Bundle, "rootfs/bin/evio"))
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (r *realm) start(ctx context.Context) error {
 	if err := s.Create(ctx, r.net); err != nil {
 		return err
 	}
-	return s.RunContainer(ctx, name(s, r.net), r.net.Name)
+	return s.RunContainer(ctx, scenario.ContainerName(s, r.net), r.net.Name)
 }
 
 // list makes the sites members, mallory with them or not.
@@ -141,7 +141,7 @@ func (r *realm) list(t *testing.T, mallory bool) {
 	if mallory {
 		members = append(members, r.mallory)
 	}
-	if err := r.Lab.Internet().XMPP.SetGroup(within(t, 20*time.Second), members...); err != nil {
+	if err := r.Lab.Internet().XMPP.SetGroup(scenario.Within(t, 20*time.Second), members...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -154,7 +154,7 @@ func (r *realm) reach(t *testing.T, s *scenario.Site, through bool) {
 		act = "-D"
 	}
 	for _, port := range []string{"--dport", "--sport"} {
-		if _, err := s.Router.Run(within(t, 10*time.Second), "iptables", act, "FORWARD", "-p", "tcp", port, "5222", "-j", "REJECT", "--reject-with", "tcp-reset"); err != nil {
+		if _, err := s.Router.Run(scenario.Within(t, 10*time.Second), "iptables", act, "FORWARD", "-p", "tcp", port, "5222", "-j", "REJECT", "--reject-with", "tcp-reset"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -170,7 +170,7 @@ func (r *realm) cut(t *testing.T, s *scenario.Site) {
 // listed is when a site's list of members was last complete.
 func listed(t *testing.T, s *scenario.Site) time.Time {
 	t.Helper()
-	d := document(t, s)
+	d := scenario.Document(t, s)
 	if len(d.Signalling) != 1 || len(d.Signalling[0].Lists) != 1 {
 		t.Fatalf("%s: signalling %+v", s.Name(), d.Signalling)
 	}
@@ -180,7 +180,7 @@ func listed(t *testing.T, s *scenario.Site) time.Time {
 // command runs evio at a site and returns what it printed, on one line, and its exit code.
 func command(t *testing.T, s *scenario.Site, args ...string) (string, int) {
 	t.Helper()
-	said, code := askStatus(t, s, append([]string{filepath.Join(testbed.SharedDir, "evio")}, args...)...)
+	said, code := scenario.AskStatus(t, s, append([]string{filepath.Join(testbed.SharedDir, "evio")}, args...)...)
 	return strings.Join(strings.Fields(said), " "), code
 }
 
@@ -188,9 +188,9 @@ func command(t *testing.T, s *scenario.Site, args ...string) (string, int) {
 // also among the faults.
 func awaitStatus(t *testing.T, s *scenario.Site, code int, texts ...string) {
 	t.Helper()
-	until(t, 30*time.Second, func() error {
+	scenario.Until(t, 30*time.Second, func() error {
 		said, got := command(t, s, "status")
-		faults := strings.Join(document(t, s).Faults, "\n")
+		faults := strings.Join(scenario.Document(t, s).Faults, "\n")
 		for _, text := range texts {
 			if !strings.Contains(said, text) || !strings.Contains(faults, text) {
 				return fmt.Errorf("%s does not say %q: %s\nfaults: %s", s.Name(), text, said, faults)
@@ -206,7 +206,7 @@ func awaitStatus(t *testing.T, s *scenario.Site, code int, texts ...string) {
 // silentOn fails the test if a site's faults have a text.
 func silentOn(t *testing.T, s *scenario.Site, text string) {
 	t.Helper()
-	if faults := strings.Join(document(t, s).Faults, "\n"); strings.Contains(faults, text) {
+	if faults := strings.Join(scenario.Document(t, s).Faults, "\n"); strings.Contains(faults, text) {
 		t.Errorf("%s says: %s", s.Name(), faults)
 	}
 }
@@ -224,8 +224,8 @@ func (r *realm) again(t *testing.T, state string) {
 	t.Helper()
 	r.member.stop(t)
 	r.list(t, false)
-	until(t, 10*time.Second, func() error {
-		for _, m := range overlayAt(t, r.a, open.Name).Members {
+	scenario.Until(t, 10*time.Second, func() error {
+		for _, m := range scenario.OverlayAt(t, r.a, open.Name).Members {
 			if m.JID == r.mallory.JID {
 				return errors.New("a still has the member")
 			}
@@ -240,13 +240,13 @@ func (r *realm) again(t *testing.T, state string) {
 // as before; with another one it is refused until that very one is accepted.
 func (r *realm) removedAndAdded(t *testing.T) {
 	r.come(t, hostileDir)
-	first := awaitSession(t, 30*time.Second, r.a, open.Name, r.mallory.JID)
+	first := scenario.AwaitSession(t, 30*time.Second, r.a, open.Name, r.mallory.JID)
 	pinned := strings.Fields(peersLine(t, r.a, r.mallory))
 	if len(pinned) != 5 {
 		t.Fatalf("pinned: %q", pinned)
 	}
 	r.again(t, hostileDir)
-	if s := awaitSession(t, 30*time.Second, r.a, open.Name, r.mallory.JID); s.Node != first.Node {
+	if s := scenario.AwaitSession(t, 30*time.Second, r.a, open.Name, r.mallory.JID); s.Node != first.Node {
 		t.Errorf("back as %s, was %s", s.Node, first.Node)
 	}
 	awaitStatus(t, r.a, 0)
@@ -261,7 +261,7 @@ func (r *realm) removedAndAdded(t *testing.T) {
 	if strings.Contains(said, line[3]) {
 		t.Errorf("the identity of who is refused is there to be pasted: %s", said)
 	}
-	for _, m := range overlayAt(t, r.a, open.Name).Members {
+	for _, m := range scenario.OverlayAt(t, r.a, open.Name).Members {
 		if m.JID == r.mallory.JID && (m.Online || m.Node != first.Node) {
 			t.Errorf("member %+v", m)
 		}
@@ -275,7 +275,7 @@ func (r *realm) removedAndAdded(t *testing.T) {
 		}
 	}
 	peers(t, r.a, "accept", r.mallory.JID, line[3])
-	if s := awaitSession(t, 30*time.Second, r.a, open.Name, r.mallory.JID); s.Node == first.Node {
+	if s := scenario.AwaitSession(t, 30*time.Second, r.a, open.Name, r.mallory.JID); s.Node == first.Node {
 		t.Errorf("the session is with %s still", s.Node)
 	}
 	awaitStatus(t, r.a, 0)
@@ -289,7 +289,7 @@ func (r *realm) ageing(t *testing.T) {
 	}
 	awaitStatus(t, r.c, 3, "the members of account "+r.c.Account.JID+" by roster were last confirmed",
 		"at "+confirmed.UTC().Format(time.RFC3339)+": their sessions end when that is 1m0s (membership_max_age)")
-	awaitSession(t, time.Second, r.c, open.Name, r.b.Account.JID)
+	scenario.AwaitSession(t, time.Second, r.c, open.Name, r.b.Account.JID)
 }
 
 // The age of a list counts on while the plugin begins anew. When the server is in reach again,
@@ -299,17 +299,17 @@ func (r *realm) restarted(t *testing.T) {
 	if !sleepUntil(t, confirmed.Add(listAge/4)) {
 		return
 	}
-	if err := r.d.StopEvio(within(t, 20*time.Second)); err != nil {
+	if err := r.d.StopEvio(scenario.Within(t, 20*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	pin := pinOf(t, r.d, r.a.Account.JID)
 	if err := os.WriteFile(pin, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.d.StartEvio(within(t, 20*time.Second), testbed.EvioOptions{}); err != nil {
+	if err := r.d.StartEvio(scenario.Within(t, 20*time.Second), testbed.EvioOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	began := document(t, r.d).Started
+	began := scenario.Document(t, r.d).Started
 	awaitStatus(t, r.d, 3, "the members of account "+r.d.Account.JID+" by roster were last confirmed", "at "+confirmed.UTC().Format(time.RFC3339),
 		filepath.Base(pin)+" of a peer is damaged")
 	if early := began.Add(listAge / 4); time.Now().After(early) {
@@ -320,14 +320,14 @@ func (r *realm) restarted(t *testing.T) {
 	}
 
 	r.reach(t, r.d, true)
-	awaitSession(t, 30*time.Second, r.d, open.Name, r.b.Account.JID)
+	scenario.AwaitSession(t, 30*time.Second, r.d, open.Name, r.b.Account.JID)
 	awaitStatus(t, r.d, 3, r.a.Account.JID+" is refused, because the pin of its identity is damaged")
 	silentOn(t, r.d, "were last confirmed")
-	if s := sessionWith(t, r.d, open.Name, r.a.Account.JID); s != nil {
+	if s := scenario.SessionWith(t, r.d, open.Name, r.a.Account.JID); s != nil {
 		t.Errorf("d has the session %+v", s)
 	}
-	peers(t, r.d, "accept", r.a.Account.JID, document(t, r.a).Membership.Identity) // as a's operator reads it out
-	awaitSession(t, 30*time.Second, r.d, open.Name, r.a.Account.JID)
+	peers(t, r.d, "accept", r.a.Account.JID, scenario.Document(t, r.a).Membership.Identity) // as a's operator reads it out
+	scenario.AwaitSession(t, 30*time.Second, r.d, open.Name, r.a.Account.JID)
 	silentOn(t, r.d, "damaged")
 }
 
@@ -365,7 +365,7 @@ func (r *realm) onlyPlain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.d.WriteFile(within(t, 10*time.Second), "/etc/evio/plain.pem", trusted, 0o600); err != nil {
+	if err := r.d.WriteFile(scenario.Within(t, 10*time.Second), "/etc/evio/plain.pem", trusted, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var f config.File
@@ -380,10 +380,10 @@ func (r *realm) onlyPlain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.d.StopEvio(within(t, 20*time.Second)); err != nil {
+		if err := r.d.StopEvio(scenario.Within(t, 20*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.d.StartEvio(within(t, 20*time.Second), testbed.EvioOptions{Config: text}); err != nil {
+		if err := r.d.StartEvio(scenario.Within(t, 20*time.Second), testbed.EvioOptions{Config: text}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -393,7 +393,7 @@ func (r *realm) onlyPlain(t *testing.T) {
 	}
 	begin()
 	awaitStatus(t, r.d, 3, "the server of "+r.d.Account.JID+" offers PLAIN at best, and has offered SCRAM-SHA-256")
-	until(t, 20*time.Second, func() error {
+	scenario.Until(t, 20*time.Second, func() error {
 		if seen := sees(); seen.Secured < 2 {
 			return fmt.Errorf("evio has not tried twice: %+v", seen)
 		}
@@ -404,13 +404,13 @@ func (r *realm) onlyPlain(t *testing.T) {
 	}
 	service.SASL = config.SASLAny
 	begin()
-	until(t, 20*time.Second, func() error {
+	scenario.Until(t, 20*time.Second, func() error {
 		if seen := sees(); !seen.Login {
 			return fmt.Errorf("no login: %+v", seen)
 		}
 		return nil
 	})
-	if err := r.d.StopEvio(within(t, 20*time.Second)); err != nil {
+	if err := r.d.StopEvio(scenario.Within(t, 20*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -419,22 +419,22 @@ func (r *realm) onlyPlain(t *testing.T) {
 // again.
 func (r *realm) expired(t *testing.T) {
 	confirmed := r.confirmed[r.c]
-	awaitSession(t, time.Second, r.c, open.Name, r.b.Account.JID)
+	scenario.AwaitSession(t, time.Second, r.c, open.Name, r.b.Account.JID)
 	if left := time.Until(confirmed.Add(listAge)); left < 0 {
 		t.Errorf("it is %v too late to see that", -left)
 	}
 	gone := func() error {
-		if n := overlayAt(t, r.c, open.Name); len(n.Sessions) > 0 || len(n.Members) > 0 {
+		if n := scenario.OverlayAt(t, r.c, open.Name); len(n.Sessions) > 0 || len(n.Members) > 0 {
 			return fmt.Errorf("c has sessions %+v, members %+v", n.Sessions, n.Members)
 		}
 		for _, s := range []*scenario.Site{r.a, r.b} {
-			if session := sessionWith(t, s, open.Name, r.c.Account.JID); session != nil {
+			if session := scenario.SessionWith(t, s, open.Name, r.c.Account.JID); session != nil {
 				return fmt.Errorf("%s has the session %+v", s.Name(), session)
 			}
 		}
 		return nil
 	}
-	until(t, listAge+20*time.Second, gone)
+	scenario.Until(t, listAge+20*time.Second, gone)
 	t.Logf("no sessions %v after the list was last confirmed", time.Since(confirmed).Round(10*time.Millisecond))
 	if early := time.Until(confirmed.Add(listAge)); early > 0 {
 		t.Errorf("sessions ended %v before the list was too old", early)
@@ -444,11 +444,11 @@ func (r *realm) expired(t *testing.T) {
 		t.Error(err)
 	}
 	r.reach(t, r.c, true)
-	if _, err := r.c.Script(within(t, 10*time.Second), "echo >> /etc/hosts"); err != nil { // has the account try at once
+	if _, err := r.c.Script(scenario.Within(t, 10*time.Second), "echo >> /etc/hosts"); err != nil { // has the account try at once
 		t.Fatal(err)
 	}
 	for _, s := range []*scenario.Site{r.a, r.b} {
-		awaitSession(t, 30*time.Second, r.c, open.Name, s.Account.JID)
+		scenario.AwaitSession(t, 30*time.Second, r.c, open.Name, s.Account.JID)
 	}
 	silentOn(t, r.c, "membership_max_age")
 }
@@ -456,8 +456,8 @@ func (r *realm) expired(t *testing.T) {
 // undisturbedTalk demands that a and b have talked all the time, in one session.
 func undisturbedTalk(t *testing.T, r *realm) {
 	t.Helper()
-	unchanged(t, r.a, open.Name, r.b.Account.JID, r.session)
-	silence, err := longestSilence(r.talk.ping, r.began)
+	scenario.Unchanged(t, r.a, open.Name, r.b.Account.JID, r.session)
+	silence, err := scenario.LongestSilence(r.talk.ping, r.began)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,22 +26,22 @@ func testIsolation(t *testing.T, d *scenario.Deployment) {
 	var networks []scenario.Network
 	for i, overlay := range []string{"red", "green", "yellow"} {
 		n := scenario.Network{Name: overlay, Overlay: overlay, Net: 21 + i}
-		overlayOf(t, d, n)
+		scenario.StartOverlay(t, d, n)
 		networks = append(networks, n)
 	}
 	token := func(n scenario.Network) string { return "frame-of-overlay-" + n.Name }
 
 	captures := startCaptures(t, d, networks)
 	for _, n := range networks {
-		pairs(d, func(from, to *scenario.Site) {
-			v4, _ := addresses(t, to, name(to, n), n.Name)
+		scenario.Pairs(d, func(from, to *scenario.Site) {
+			v4, _ := scenario.Addresses(t, to, scenario.ContainerName(to, n), n.Name)
 			for _, dst := range []string{v4, fmt.Sprintf("10.%d.255.255", n.Net)} {
-				exec(t, from, name(from, n), "probe", "udp-send", "-to", dst+":9", "-token", token(n), "-count", "3", "-every", "20ms")
+				scenario.Exec(t, from, scenario.ContainerName(from, n), "probe", "udp-send", "-to", dst+":9", "-token", token(n), "-count", "3", "-every", "20ms")
 			}
 		})
 	}
 	for device, c := range captures {
-		file, err := c.Stop(within(t, 10*time.Second))
+		file, err := c.Stop(scenario.Within(t, 10*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func startCaptures(t *testing.T, d *scenario.Deployment, networks []scenario.Net
 	t.Helper()
 	captures := map[string]*testbed.Capture{}
 	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(within(t, time.Minute))
+	group, ctx := errgroup.WithContext(scenario.Within(t, time.Minute))
 	keep := func(device string, c *testbed.Capture, err error) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -93,8 +93,8 @@ func startCaptures(t *testing.T, d *scenario.Deployment, networks []scenario.Net
 				}
 			}
 			for _, n := range networks {
-				c, err := s.CaptureContainer(ctx, name(s, n), "eth0", "")
-				if err := keep("container "+name(s, n), c, err); err != nil {
+				c, err := s.CaptureContainer(ctx, scenario.ContainerName(s, n), "eth0", "")
+				if err := keep("container "+scenario.ContainerName(s, n), c, err); err != nil {
 					return err
 				}
 			}
@@ -115,7 +115,7 @@ func testSpoofing(t *testing.T, d *scenario.Deployment) {
 		t.Run(guard, func(t *testing.T) {
 			t.Parallel()
 			n := scenario.Network{Name: "spoof-" + guard, Overlay: "spoof-" + guard, Net: 24 + i, Args: []string{"-o", "evio.guard=" + guard}}
-			overlayOf(t, d, n)
+			scenario.StartOverlay(t, d, n)
 			spoofing(t, d, n, guard)
 		})
 	}
@@ -124,14 +124,14 @@ func testSpoofing(t *testing.T, d *scenario.Deployment) {
 func spoofing(t *testing.T, d *scenario.Deployment, n scenario.Network, guard string) {
 	a, b := d.Sites[0], d.Sites[1]
 	neighbour := "neighbour-" + guard
-	run(t, a, neighbour, n.Name)
-	own, _ := addresses(t, a, name(a, n), n.Name)
-	other, _ := addresses(t, a, neighbour, n.Name)
-	far, _ := addresses(t, b, name(b, n), n.Name)
+	scenario.StartContainer(t, a, neighbour, n.Name)
+	own, _ := scenario.Addresses(t, a, scenario.ContainerName(a, n), n.Name)
+	other, _ := scenario.Addresses(t, a, neighbour, n.Name)
+	far, _ := scenario.Addresses(t, b, scenario.ContainerName(b, n), n.Name)
 	mac := func(s *scenario.Site, container string) string {
-		return strings.TrimSpace(exec(t, s, container, "cat", "/sys/class/net/eth0/address"))
+		return strings.TrimSpace(scenario.Exec(t, s, container, "cat", "/sys/class/net/eth0/address"))
 	}
-	ownMAC, otherMAC, farMAC := mac(a, name(a, n)), mac(a, neighbour), mac(b, name(b, n))
+	ownMAC, otherMAC, farMAC := mac(a, scenario.ContainerName(a, n)), mac(a, neighbour), mac(b, scenario.ContainerName(b, n))
 	const (
 		nobodysMAC = "06:11:22:33:44:55"
 		vrrpMAC    = "00:00:5e:00:01:21"
@@ -142,10 +142,10 @@ func spoofing(t *testing.T, d *scenario.Deployment, n scenario.Network, guard st
 	for i, target := range []struct {
 		site              *scenario.Site
 		container, ip, at string
-	}{{b, name(b, n), far, farMAC}, {a, neighbour, other, otherMAC}} {
+	}{{b, scenario.ContainerName(b, n), far, farMAC}, {a, neighbour, other, otherMAC}} {
 		// Each is tried for the first time: what passes is claimed from then on.
 		nobodysMAC, vrrpMAC := fmt.Sprintf("%s%d", nobodysMAC[:16], i), fmt.Sprintf("%s%d", vrrpMAC[:16], i)
-		c, err := target.site.CaptureContainer(within(t, 20*time.Second), target.container, "eth0", "udp or arp")
+		c, err := target.site.CaptureContainer(scenario.Within(t, 20*time.Second), target.container, "eth0", "udp or arp")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func spoofing(t *testing.T, d *scenario.Deployment, n scenario.Network, guard st
 			{"honest-frame", ownMAC, own, target.at, "strict claim open"},
 		} {
 			send := func() {
-				exec(t, a, name(a, n), "probe", "raw-send", "-mac-src", f.macSrc, "-mac-dst", f.macDst,
+				scenario.Exec(t, a, scenario.ContainerName(a, n), "probe", "raw-send", "-mac-src", f.macSrc, "-mac-dst", f.macDst,
 					"-ip-src", f.ipSrc, "-ip-dst", target.ip, "-token", "token-of-"+f.token)
 			}
 			send()
@@ -174,14 +174,14 @@ func spoofing(t *testing.T, d *scenario.Deployment, n scenario.Network, guard st
 				awaited[f.token] = send
 			}
 		}
-		exec(t, a, name(a, n), "probe", "raw-send", "-mac-src", ownMAC, "-ip-src", asked, "-ip-dst", target.ip, "-arp")
+		scenario.Exec(t, a, scenario.ContainerName(a, n), "probe", "raw-send", "-mac-src", ownMAC, "-ip-src", asked, "-ip-dst", target.ip, "-arp")
 		last := func() {
-			exec(t, a, name(a, n), "probe", "raw-send", "-mac-src", ownMAC, "-mac-dst", target.at, "-ip-src", own, "-ip-dst", target.ip, "-token", "token-of-the-last")
+			scenario.Exec(t, a, scenario.ContainerName(a, n), "probe", "raw-send", "-mac-src", ownMAC, "-mac-dst", target.at, "-ip-src", own, "-ip-dst", target.ip, "-token", "token-of-the-last")
 		}
 		last()
 		awaited["the-last"] = last
 		var seen []byte
-		await(t, 15*time.Second, func(context.Context) error {
+		scenario.UntilContext(t, 15*time.Second, func(context.Context) error {
 			if seen, err = os.ReadFile(c.File()); err != nil {
 				return err
 			}
@@ -193,7 +193,7 @@ func spoofing(t *testing.T, d *scenario.Deployment, n scenario.Network, guard st
 			}
 			return nil
 		})
-		if _, err := c.Stop(within(t, 10*time.Second)); err != nil {
+		if _, err := c.Stop(scenario.Within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		for _, token := range regexp.MustCompile("token-of-([a-z-]+)").FindAllSubmatch(seen, -1) {

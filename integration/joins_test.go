@@ -21,14 +21,14 @@ import (
 // TestJoins: what Docker asks of the plugin for a container, without Docker and its
 // containers: how long a Join takes, and what it starts.
 func TestJoins(t *testing.T) {
-	d := standalone(t, nil, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
+	d := scenario.StartStandalone(t, nil, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
 	o := scenario.Overlay{Name: "joins", Net: 40}
 	for _, s := range d.Sites {
-		if err := s.Join(within(t, 20*time.Second), o); err != nil {
+		if err := s.Join(scenario.Within(t, 20*time.Second), o); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := d.WaitSessions(within(t, 20*time.Second), o.Name); err != nil {
+	if err := d.WaitSessions(scenario.Within(t, 20*time.Second), o.Name); err != nil {
 		t.Fatal(err)
 	}
 	a := d.Sites[0]
@@ -77,7 +77,7 @@ func (a attachment) leave(ctx context.Context) error {
 // joinsAlone: a Join by itself starts two programs at most, and so does a Leave.
 func joinsAlone(t *testing.T, s *scenario.Site, name string) {
 	const most = 2
-	ctx := within(t, time.Minute)
+	ctx := scenario.Within(t, time.Minute)
 	started := programs(t, s)
 	var took []time.Duration
 	for _, a := range attachments(s, name, 20) {
@@ -97,14 +97,14 @@ func joinsAlone(t *testing.T, s *scenario.Site, name string) {
 			t.Errorf("%s: Leave started %d programs, want %d at most", a.number, n, most)
 		}
 	}
-	t.Logf("Join, one after another: %s", spread(took))
+	t.Logf("Join, one after another: %s", scenario.Spread(took))
 }
 
 // programs returns what tells how many programs a site's evio has started since it was last
 // asked, but for those that a status document starts itself.
 func programs(t *testing.T, s *scenario.Site) func() int {
 	t.Helper()
-	count := func() uint64 { return document(t, s).Switch.Programs }
+	count := func() uint64 { return scenario.Document(t, s).Switch.Programs }
 	last := count()
 	first := count()
 	own := first - last
@@ -125,7 +125,7 @@ func joinsTogether(t *testing.T, s *scenario.Site, name string) {
 	const series, limit = 3, 300 * time.Millisecond
 	var p99 []time.Duration
 	for range series {
-		p99 = append(p99, percentile(joinSeries(t, s, name), 99))
+		p99 = append(p99, scenario.Percentile(joinSeries(t, s, name), 99))
 	}
 	if best, worst := slices.Min(p99), slices.Max(p99); best > limit || worst > 3*limit {
 		t.Errorf("99 of 100 Joins took up to %v, want %v at most in the best series and %v in the worst", p99, limit, 3*limit)
@@ -155,7 +155,7 @@ func joinSeries(t *testing.T, s *scenario.Site, name string) []time.Duration {
 		each(t, all, func(ctx context.Context, _ int, a attachment) error { return a.leave(ctx) })
 	}
 	share := float64(sum) / float64(len(took))
-	t.Logf("%d Joins, %d at a time: %s, %.2f programs each; the longest of each %d: %v", len(took), atOnce, spread(took), share, atOnce, worst)
+	t.Logf("%d Joins, %d at a time: %s, %.2f programs each; the longest of each %d: %v", len(took), atOnce, scenario.Spread(took), share, atOnce, worst)
 	if share > most {
 		t.Errorf("%.2f programs were started for a Join, want %v at most: changes at once are not made together", share, most)
 	}
@@ -165,7 +165,7 @@ func joinSeries(t *testing.T, s *scenario.Site, name string) []time.Duration {
 // each does f for all at once and waits.
 func each[T any](t *testing.T, all []T, f func(ctx context.Context, i int, one T) error) {
 	t.Helper()
-	group, ctx := errgroup.WithContext(within(t, 2*time.Minute))
+	group, ctx := errgroup.WithContext(scenario.Within(t, 2*time.Minute))
 	for i, one := range all {
 		group.Go(func() error { return f(ctx, i, one) })
 	}
@@ -177,7 +177,7 @@ func each[T any](t *testing.T, all []T, f func(ctx context.Context, i int, one T
 // call is what the plugin tells of a method.
 func call(t *testing.T, s *scenario.Site, method string) status.Call {
 	t.Helper()
-	calls := document(t, s).Calls
+	calls := scenario.Document(t, s).Calls
 	at := slices.IndexFunc(calls, func(c status.Call) bool { return c.Method == method })
 	if at < 0 {
 		t.Fatalf("%s was never called", method)
@@ -188,15 +188,4 @@ func call(t *testing.T, s *scenario.Site, method string) status.Call {
 func described(c status.Call) string {
 	return fmt.Sprintf("%s by the plugin's own count: %d calls, half within %.1f ms, 99%% %.1f ms, all %.1f ms",
 		c.Method, c.Total, c.P50Millis, c.P99Millis, c.LongestMillis)
-}
-
-// percentile is the least time within which that many of a hundred were done.
-func percentile(took []time.Duration, p int) time.Duration {
-	sorted := slices.Sorted(slices.Values(took))
-	return sorted[max(0, (len(sorted)*p+99)/100-1)]
-}
-
-func spread(took []time.Duration) string {
-	round := func(p int) time.Duration { return percentile(took, p).Round(100 * time.Microsecond) }
-	return fmt.Sprintf("half within %v, 90%% %v, 99%% %v, all %v", round(50), round(90), round(99), round(100))
 }

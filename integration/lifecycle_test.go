@@ -18,22 +18,22 @@ import (
 // ten seconds.
 func testStart(t *testing.T, d *scenario.Deployment) {
 	n := scenario.Network{Name: "start", Overlay: "start", Net: 29}
-	create(t, d, n)
+	scenario.CreateNetwork(t, d, n)
 	for _, s := range d.Sites {
-		docker(t, s, "plugin", "disable", "-f", scenario.PluginName)
+		scenario.Docker(t, s, "plugin", "disable", "-f", scenario.PluginName)
 	}
 	began := time.Now()
 	var group errgroup.Group
 	for _, s := range d.Sites {
 		group.Go(func() error {
-			_, err := s.Docker(within(t, 20*time.Second), "plugin", "enable", scenario.PluginName)
+			_, err := s.Docker(scenario.Within(t, 20*time.Second), "plugin", "enable", scenario.PluginName)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.WaitSessions(within(t, 20*time.Second), n.Name); err != nil {
+	if err := d.WaitSessions(scenario.Within(t, 20*time.Second), n.Name); err != nil {
 		t.Fatal(err)
 	}
 	took := time.Since(began)
@@ -47,17 +47,17 @@ func testStart(t *testing.T, d *scenario.Deployment) {
 // contacts are made when it is back.
 func testOutage(t *testing.T, d *scenario.Deployment) {
 	n := scenario.Network{Name: "outage", Overlay: "outage", Net: 30}
-	overlayOf(t, d, n)
+	scenario.StartOverlay(t, d, n)
 	before := establishedAt(t, d, n)
 	xmpp := d.Lab.Internet().XMPP
-	if err := xmpp.Stop(within(t, 10*time.Second)); err != nil {
+	if err := xmpp.Stop(scenario.Within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	var group errgroup.Group
-	pairs(d, func(from, to *scenario.Site) {
-		v4, _ := addresses(t, to, name(to, n), n.Name)
+	scenario.Pairs(d, func(from, to *scenario.Site) {
+		v4, _ := scenario.Addresses(t, to, scenario.ContainerName(to, n), n.Name)
 		group.Go(func() error {
-			out, err := from.Exec(within(t, 80*time.Second), name(from, n), "ping", "-i", "0.1", "-c", "600", "-W", "2", v4)
+			out, err := from.Exec(scenario.Within(t, 80*time.Second), scenario.ContainerName(from, n), "ping", "-i", "0.1", "-c", "600", "-W", "2", v4)
 			if err == nil && !strings.Contains(out, "600 received") {
 				err = fmt.Errorf("%s → %s: %s", from.Name(), to.Name(), out[strings.LastIndex(out, "---"):])
 			}
@@ -70,12 +70,12 @@ func testOutage(t *testing.T, d *scenario.Deployment) {
 	if after := establishedAt(t, d, n); after != before {
 		t.Errorf("sessions were replaced: %s, before: %s", after, before)
 	}
-	if err := xmpp.Start(within(t, 20*time.Second)); err != nil {
+	if err := xmpp.Start(scenario.Within(t, 20*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	later := scenario.Network{Name: "later", Overlay: "later", Net: 31}
-	create(t, d, later)
-	if err := d.WaitSessions(within(t, 90*time.Second), later.Name); err != nil {
+	scenario.CreateNetwork(t, d, later)
+	if err := d.WaitSessions(scenario.Within(t, 90*time.Second), later.Name); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -85,7 +85,7 @@ func establishedAt(t *testing.T, d *scenario.Deployment, n scenario.Network) str
 	t.Helper()
 	var b strings.Builder
 	for _, s := range d.Sites {
-		st, err := s.NetworkStatus(within(t, 10*time.Second), n.Name)
+		st, err := s.NetworkStatus(scenario.Within(t, 10*time.Second), n.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,9 +100,9 @@ func establishedAt(t *testing.T, d *scenario.Deployment, n scenario.Network) str
 // was restarted, and new containers join them.
 func testRestarts(t *testing.T, d *scenario.Deployment) {
 	n := scenario.Network{Name: "lasting", Overlay: "lasting", Net: 32}
-	overlayOf(t, d, n)
+	scenario.StartOverlay(t, d, n)
 	a, b := d.Sites[0], d.Sites[1]
-	far, _ := addresses(t, b, name(b, n), n.Name)
+	far, _ := scenario.Addresses(t, b, scenario.ContainerName(b, n), n.Name)
 	for _, c := range []struct {
 		name string
 		do   func(context.Context) error
@@ -111,10 +111,10 @@ func testRestarts(t *testing.T, d *scenario.Deployment) {
 		{"engine restarted", a.RestartEngine},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if err := c.do(within(t, 60*time.Second)); err != nil {
+			if err := c.do(scenario.Within(t, 60*time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			await(t, 20*time.Second, func(ctx context.Context) error {
+			scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
 				st, err := a.NetworkStatus(ctx, n.Name)
 				if err == nil && scenario.Established(st) < len(d.Sites)-1 {
 					err = fmt.Errorf("%d sessions are established", scenario.Established(st))
@@ -122,13 +122,13 @@ func testRestarts(t *testing.T, d *scenario.Deployment) {
 				return err
 			})
 			container := "after-" + strings.ReplaceAll(c.name, " ", "-")
-			run(t, a, container, n.Name)
-			await(t, 10*time.Second, func(ctx context.Context) error {
+			scenario.StartContainer(t, a, container, n.Name)
+			scenario.UntilContext(t, 10*time.Second, func(ctx context.Context) error {
 				_, err := a.Exec(ctx, container, "ping", "-c", "1", "-W", "1", far)
 				return err
 			})
-			v4, _ := addresses(t, a, container, n.Name)
-			exec(t, b, name(b, n), "ping", "-c", "1", "-W", "3", v4)
+			v4, _ := scenario.Addresses(t, a, container, n.Name)
+			scenario.Exec(t, b, scenario.ContainerName(b, n), "ping", "-c", "1", "-W", "3", v4)
 		})
 	}
 }

@@ -30,11 +30,11 @@ const patient = 3
 // reach of the host is what it uses.
 func TestLocalUser(t *testing.T) {
 	lab := testbed.Start(t, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
-	d, err := scenario.Deploy(within(t, time.Minute), lab, bundle)
+	d, err := scenario.Deploy(scenario.Within(t, time.Minute), lab, scenario.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &localUser{populate(t, d, scenario.Network{Name: "shared", Overlay: "shared", Net: 59})}
+	l := &localUser{scenario.Populate(t, d, scenario.Network{Name: "shared", Overlay: "shared", Net: 59})}
 	t.Run("what is left to the plugin", l.reach)
 	t.Run("no tun device", l.device)
 	t.Run("port held by nobody", l.port)
@@ -51,11 +51,11 @@ func TestLocalUser(t *testing.T) {
 }
 
 // localUser is about site a of a world.
-type localUser struct{ *world }
+type localUser struct{ *scenario.World }
 
 func (l *localUser) script(t *testing.T, script string) string {
 	t.Helper()
-	out, err := l.a().Script(within(t, 20*time.Second), script)
+	out, err := l.A().Script(scenario.Within(t, 20*time.Second), script)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,11 +65,11 @@ func (l *localUser) script(t *testing.T, script string) string {
 // restart disables the plugin, does something, and enables it. It returns its process.
 func (l *localUser) restart(t *testing.T, between func()) (pid int) {
 	t.Helper()
-	ctx := within(t, 40*time.Second)
-	_, err := l.a().Docker(ctx, "plugin", "disable", "-f", scenario.PluginName)
+	ctx := scenario.Within(t, 40*time.Second)
+	_, err := l.A().Docker(ctx, "plugin", "disable", "-f", scenario.PluginName)
 	if err == nil {
 		between()
-		_, err = l.a().Docker(ctx, "plugin", "enable", scenario.PluginName)
+		_, err = l.A().Docker(ctx, "plugin", "enable", scenario.PluginName)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func (l *localUser) restart(t *testing.T, between func()) (pid int) {
 
 func (l *localUser) pid(t *testing.T) int {
 	t.Helper()
-	pid, err := l.a().PluginPID(within(t, 10*time.Second), scenario.PluginName)
+	pid, err := l.A().PluginPID(scenario.Within(t, 10*time.Second), scenario.PluginName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func (l *localUser) pid(t *testing.T) int {
 func (l *localUser) local(t *testing.T) {
 	t.Helper()
 	began := time.Now()
-	if _, err := scenario.Matrix(within(t, patient*healing), l.spotsAt(t, 0)); err != nil {
+	if _, err := scenario.Matrix(scenario.Within(t, patient*scenario.Healing), l.SpotsAt(t, 0)); err != nil {
 		t.Fatalf("the containers of the site do not talk: %v", err)
 	}
 	t.Logf("the containers of the site talk after %v", time.Since(began).Round(time.Millisecond))
@@ -101,10 +101,10 @@ func (l *localUser) local(t *testing.T) {
 func (l *localUser) remote(t *testing.T, limit time.Duration) {
 	t.Helper()
 	began := time.Now()
-	if err := l.d.WaitSessions(within(t, patient*limit), l.network.Name); err != nil {
+	if err := l.Deployment.WaitSessions(scenario.Within(t, patient*limit), l.Network.Name); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := scenario.Matrix(within(t, patient*limit), l.spots(t)); err != nil {
+	if _, err := scenario.Matrix(scenario.Within(t, patient*limit), l.Spots(t)); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("the sites talk after %v, at most %v where nothing else runs", time.Since(began).Round(time.Millisecond), limit)
@@ -114,8 +114,8 @@ func (l *localUser) remote(t *testing.T, limit time.Duration) {
 func (l *localUser) told(t *testing.T, parts ...string) status.Document {
 	t.Helper()
 	var d status.Document
-	until(t, 10*time.Second, func() (err error) {
-		if d, err = l.a().Status(within(t, 5*time.Second)); err != nil {
+	scenario.Until(t, 10*time.Second, func() (err error) {
+		if d, err = l.A().Status(scenario.Within(t, 5*time.Second)); err != nil {
 			return err
 		}
 		for _, f := range d.Faults {
@@ -134,13 +134,13 @@ func (l *localUser) device(t *testing.T) {
 	const said = `error gathering device information while adding custom device "/dev/net/tun": no such file or directory`
 	l.restart(t, func() {
 		l.script(t, "mv /dev/net/tun /dev/net/tun.away")
-		_, err := l.a().Docker(within(t, 20*time.Second), "plugin", "enable", scenario.PluginName)
+		_, err := l.A().Docker(scenario.Within(t, 20*time.Second), "plugin", "enable", scenario.PluginName)
 		if err == nil || !strings.Contains(err.Error(), said) {
 			t.Errorf("the engine says %v, want %q", err, said)
 		}
 		l.script(t, "mv /dev/net/tun.away /dev/net/tun")
 	})
-	readme, err := os.ReadFile("../README.md")
+	readme, err := os.ReadFile(scenario.Repository("README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,12 +156,12 @@ func (l *localUser) port(t *testing.T) {
 	var holder *testbed.Process
 	l.restart(t, func() {
 		var err error
-		holder, err = l.a().Start(within(t, 10*time.Second), "holder", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+		holder, err = l.A().Start(scenario.Within(t, 10*time.Second), "holder", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
 			"socat", "-u", "UDP4-RECV:"+port+",bind=127.0.0.1", "/dev/null")
 		if err != nil {
 			t.Fatal(err)
 		}
-		until(t, 10*time.Second, func() error {
+		scenario.Until(t, 10*time.Second, func() error {
 			if out := l.script(t, "ss -Haun 'sport = :"+port+"'"); !strings.Contains(out, port) {
 				return errors.New("nobody does not have the port yet")
 			}
@@ -174,24 +174,24 @@ func (l *localUser) port(t *testing.T) {
 		t.Errorf("transport %+v", doc.Transport)
 	}
 	other := scenario.Network{Name: "meanwhile", Net: 60}
-	if err := l.a().Create(within(t, 20*time.Second), other); err != nil {
+	if err := l.A().Create(scenario.Within(t, 20*time.Second), other); err != nil {
 		t.Error(err)
 	} else {
-		run(t, l.a(), "meanwhile", other.Name)
-		docker(t, l.a(), "rm", "-f", "meanwhile")
-		docker(t, l.a(), "network", "rm", other.Name)
+		scenario.StartContainer(t, l.A(), "meanwhile", other.Name)
+		scenario.Docker(t, l.A(), "rm", "-f", "meanwhile")
+		scenario.Docker(t, l.A(), "network", "rm", other.Name)
 	}
 	<-time.After(returning) // as long as nobody has it
-	n, err := l.a().NetworkStatus(within(t, 10*time.Second), l.network.Name)
+	n, err := l.A().NetworkStatus(scenario.Within(t, 10*time.Second), l.Network.Name)
 	if err != nil || scenario.Established(n) > 0 {
 		t.Errorf("%d sessions without a port, %v", scenario.Established(n), err)
 	}
-	if err := holder.Stop(within(t, 10*time.Second), "TERM"); err != nil {
+	if err := holder.Stop(scenario.Within(t, 10*time.Second), "TERM"); err != nil {
 		t.Logf("nobody ended: %v", err)
 	}
 	l.remote(t, returning)
-	until(t, 10*time.Second, func() error {
-		if faults := document(t, l.a()).Faults; len(faults) > 0 {
+	scenario.Until(t, 10*time.Second, func() error {
+		if faults := scenario.Document(t, l.A()).Faults; len(faults) > 0 {
 			return fmt.Errorf("faults %q", faults)
 		}
 		return nil
@@ -202,7 +202,7 @@ func (l *localUser) port(t *testing.T) {
 // stays, and so do the sessions.
 func (l *localUser) socket(t *testing.T) {
 	session := func() status.Session {
-		n, err := l.a().NetworkStatus(within(t, 10*time.Second), l.network.Name)
+		n, err := l.A().NetworkStatus(scenario.Within(t, 10*time.Second), l.Network.Name)
 		if err != nil || len(n.Sessions) != 1 {
 			t.Fatalf("%d sessions, %v", len(n.Sessions), err)
 		}
@@ -213,8 +213,8 @@ func (l *localUser) socket(t *testing.T) {
 	}
 	before, old := session(), inode()
 	l.script(t, fmt.Sprintf("ss -Kaun 'sport = :%d'", config.DefaultUDPPort))
-	until(t, patient*returning, func() error {
-		if now, err := l.a().Script(within(t, 5*time.Second), fmt.Sprintf("ss -Haune 'sport = :%d' | grep -o 'ino:[0-9]*'", config.DefaultUDPPort)); err != nil || now == old || now == "" {
+	scenario.Until(t, patient*returning, func() error {
+		if now, err := l.A().Script(scenario.Within(t, 5*time.Second), fmt.Sprintf("ss -Haune 'sport = :%d' | grep -o 'ino:[0-9]*'", config.DefaultUDPPort)); err != nil || now == old || now == "" {
 			return fmt.Errorf("socket %s, before it was destroyed %s: %w", now, old, err)
 		}
 		return nil
@@ -230,20 +230,20 @@ func (l *localUser) socket(t *testing.T) {
 func (l *localUser) low(t *testing.T) {
 	const port = 790
 	set := func(p int) {
-		if err := l.a().Configure(within(t, 10*time.Second), l.d.Lab, func(_ *scenario.Site, f *config.File) { f.UDPPort = p }); err != nil {
+		if err := l.A().Configure(scenario.Within(t, 10*time.Second), l.Deployment.Lab, func(_ *scenario.Site, f *config.File) { f.UDPPort = p }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	l.restart(t, func() {
 		set(port)
-		out, err := l.a().Run(within(t, 10*time.Second), "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+		out, err := l.A().Run(scenario.Within(t, 10*time.Second), "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
 			"timeout", "2", "socat", "-u", fmt.Sprintf("UDP4-RECV:%d,bind=127.0.0.1", port), "/dev/null")
 		if err == nil || !strings.Contains(err.Error(), "Permission denied") {
 			t.Errorf("nobody can take port %d: %s, %v", port, out, err)
 		}
 	})
 	l.remote(t, 2*returning)
-	if now := document(t, l.a()).Transport.Port; now != port {
+	if now := scenario.Document(t, l.A()).Transport.Port; now != port {
 		t.Errorf("port %d, want %d", now, port)
 	}
 	l.restart(t, func() { set(config.DefaultUDPPort) })
@@ -269,12 +269,12 @@ func (l *localUser) stored(t *testing.T, breaks, mends, advice string) {
 	l.local(t)
 	l.remote(t, 2*returning) // from the start
 	other := scenario.Network{Name: "stored", Net: 61}
-	if err := l.a().Create(within(t, 20*time.Second), other); err == nil || !strings.Contains(err.Error(), advice) {
+	if err := l.A().Create(scenario.Within(t, 20*time.Second), other); err == nil || !strings.Contains(err.Error(), advice) {
 		t.Errorf("a network that cannot be stored: %v, want advice to %q", err, advice)
 	}
 	l.script(t, mends)
-	until(t, patient*returning, func() error { return l.a().Create(within(t, 20*time.Second), other) })
-	docker(t, l.a(), "network", "rm", other.Name)
+	scenario.Until(t, patient*returning, func() error { return l.A().Create(scenario.Within(t, 20*time.Second), other) })
+	scenario.Docker(t, l.A(), "network", "rm", other.Name)
 	if now := l.pid(t); now != pid {
 		t.Errorf("the plugin was started anew: process %d, now %d", pid, now)
 	}
@@ -288,9 +288,9 @@ func (l *localUser) first(t *testing.T, breaks, mends string) {
 	l.script(t, mends)
 	other := scenario.Network{Name: "first", Net: 62}
 	began := time.Now()
-	until(t, patient*returning, func() error { return l.a().Create(within(t, 20*time.Second), other) })
+	scenario.Until(t, patient*returning, func() error { return l.A().Create(scenario.Within(t, 20*time.Second), other) })
 	t.Logf("the first network is made %v after it was mended", time.Since(began).Round(time.Millisecond))
-	docker(t, l.a(), "network", "rm", other.Name)
+	scenario.Docker(t, l.A(), "network", "rm", other.Name)
 	if now := l.pid(t); now != pid {
 		t.Errorf("the plugin was started anew: process %d, now %d", pid, now)
 	}
@@ -369,7 +369,7 @@ done`), "\n") {
 		t.Errorf("%d sets of capabilities, want those of evio, ovsdb-server and ovs-vswitchd", processes)
 	}
 
-	doc, err := l.a().Status(within(t, 10*time.Second))
+	doc, err := l.A().Status(scenario.Within(t, 10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

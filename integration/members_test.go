@@ -31,7 +31,7 @@ var (
 // engines with one identity the later stops.
 func TestMembers(t *testing.T) {
 	const room = "salon"
-	d := standalone(t, func(_ *scenario.Site, f *config.File) {
+	d := scenario.StartStandalone(t, func(_ *scenario.Site, f *config.File) {
 		f.Signalling[0].Overlays = map[string]string{
 			config.AnyOverlay: config.GroupPrefix + testbed.Group,
 			salon.Name:        config.RoomPrefix + room + "@" + testbed.RoomsDomain,
@@ -43,16 +43,16 @@ func TestMembers(t *testing.T) {
 		_, err := xmpp.CreateRoom(ctx, room, members...)
 		return err
 	}
-	if err := setRoom(within(t, 20*time.Second), a.Account, b.Account, c.Account); err != nil {
+	if err := setRoom(scenario.Within(t, 20*time.Second), a.Account, b.Account, c.Account); err != nil {
 		t.Fatal(err)
 	}
-	joinAll(t, d, team)
-	joinAll(t, d, salon)
+	scenario.JoinAll(t, d, team)
+	scenario.JoinAll(t, d, salon)
 
 	t.Run("removed from the group", func(t *testing.T) {
 		removed(t, d, team, xmpp.SetGroup)
 		began := time.Now()
-		awaitSession(t, 30*time.Second, a, team.Name, b.Account.JID)
+		scenario.AwaitSession(t, 30*time.Second, a, team.Name, b.Account.JID)
 		t.Logf("let in again, b has a session after %v", time.Since(began).Round(time.Millisecond))
 	})
 	t.Run("removed from the room", func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestMembers(t *testing.T) {
 	again := time.Now()
 	t.Run("offline", func(t *testing.T) { offline(t, a, b) })
 	t.Run("in the room again", func(t *testing.T) {
-		awaitSession(t, time.Minute, a, salon.Name, b.Account.JID) // a room does not tell whom it lets in
+		scenario.AwaitSession(t, time.Minute, a, salon.Name, b.Account.JID) // a room does not tell whom it lets in
 		t.Logf("b has a session again %v after it was let in at the latest", time.Since(again).Round(time.Second))
 	})
 	t.Run("copied identity", func(t *testing.T) { copied(t, d, a, b, c) })
@@ -72,16 +72,16 @@ func TestMembers(t *testing.T) {
 // removed takes b out of an overlay by a list of its members, and lets it in again.
 func removed(t *testing.T, d *scenario.Deployment, o scenario.Overlay, set func(context.Context, ...testbed.Account) error) {
 	a, b, c := d.Sites[0], d.Sites[1], d.Sites[2]
-	others := awaitSession(t, time.Second, a, o.Name, c.Account.JID)
-	node := overlayAt(t, b, o.Name).Node
+	others := scenario.AwaitSession(t, time.Second, a, o.Name, c.Account.JID)
+	node := scenario.OverlayAt(t, b, o.Name).Node
 	began := time.Now()
-	if err := set(within(t, 20*time.Second), a.Account, c.Account); err != nil {
+	if err := set(scenario.Within(t, 20*time.Second), a.Account, c.Account); err != nil {
 		t.Fatal(err)
 	}
 	told := time.Since(began)
-	until(t, 2*removal, func() error {
+	scenario.Until(t, 2*removal, func() error {
 		for _, pair := range [][2]*scenario.Site{{a, b}, {c, b}, {b, a}, {b, c}} {
-			if sessionWith(t, pair[0], o.Name, pair[1].Account.JID) != nil {
+			if scenario.SessionWith(t, pair[0], o.Name, pair[1].Account.JID) != nil {
 				return fmt.Errorf("%s still has a session with %s", pair[0].Name(), pair[1].Name())
 			}
 		}
@@ -92,7 +92,7 @@ func removed(t *testing.T, d *scenario.Deployment, o scenario.Overlay, set func(
 	if took > removal {
 		t.Errorf("that is more than %v", removal)
 	}
-	n := overlayAt(t, a, o.Name)
+	n := scenario.OverlayAt(t, a, o.Name)
 	for _, m := range n.Members {
 		if m.JID == b.Account.JID {
 			t.Errorf("a still has the member %+v", m)
@@ -103,8 +103,8 @@ func removed(t *testing.T, d *scenario.Deployment, o scenario.Overlay, set func(
 			t.Errorf("a still knows the address %+v", e)
 		}
 	}
-	unchanged(t, a, o.Name, c.Account.JID, others)
-	if err := set(within(t, 20*time.Second), a.Account, b.Account, c.Account); err != nil {
+	scenario.Unchanged(t, a, o.Name, c.Account.JID, others)
+	if err := set(scenario.Within(t, 20*time.Second), a.Account, b.Account, c.Account); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -112,17 +112,17 @@ func removed(t *testing.T, d *scenario.Deployment, o scenario.Overlay, set func(
 // offline resets b's connection with the server and every further one, in both directions.
 func offline(t *testing.T, a, b *scenario.Site) {
 	const quiet = 20 * time.Second
-	before := awaitSession(t, 20*time.Second, a, team.Name, b.Account.JID)
+	before := scenario.AwaitSession(t, 20*time.Second, a, team.Name, b.Account.JID)
 	rules := func(act string) {
 		t.Helper()
 		for _, port := range []string{"--dport", "--sport"} {
-			if _, err := b.Router.Run(within(t, 10*time.Second), "iptables", act, "FORWARD", "-p", "tcp", port, "5222", "-j", "REJECT", "--reject-with", "tcp-reset"); err != nil {
+			if _, err := b.Router.Run(scenario.Within(t, 10*time.Second), "iptables", act, "FORWARD", "-p", "tcp", port, "5222", "-j", "REJECT", "--reject-with", "tcp-reset"); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	online := func() bool {
-		for _, m := range overlayAt(t, a, team.Name).Members {
+		for _, m := range scenario.OverlayAt(t, a, team.Name).Members {
 			if m.JID == b.Account.JID {
 				return m.Online
 			}
@@ -134,37 +134,37 @@ func offline(t *testing.T, a, b *scenario.Site) {
 	// Presence is sent when overlays change, and that meets the reset.
 	word := testbed.EvioNetwork{Name: "word"}
 	for _, s := range []*scenario.Site{b, a} {
-		if err := s.CreateEvioNetwork(within(t, 20*time.Second), word); err != nil {
+		if err := s.CreateEvioNetwork(scenario.Within(t, 20*time.Second), word); err != nil {
 			t.Fatal(err)
 		}
 	}
-	until(t, 20*time.Second, func() error {
-		if online() || document(t, b).Signalling[0].Connected {
+	scenario.Until(t, 20*time.Second, func() error {
+		if online() || scenario.Document(t, b).Signalling[0].Connected {
 			return errors.New("b is still online")
 		}
 		return nil
 	})
-	pause(t, quiet)
+	scenario.Pause(t, quiet)
 	if online() {
 		t.Error("b was not offline all the time")
 	}
-	unchanged(t, a, team.Name, b.Account.JID, before)
-	inside(t, a, team.Name, "ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", team.Addresses(b)[0].String())
+	scenario.Unchanged(t, a, team.Name, b.Account.JID, before)
+	scenario.Inside(t, a, team.Name, "ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", team.Addresses(b)[0].String())
 	rules("-D")
-	until(t, 90*time.Second, func() error {
+	scenario.Until(t, 90*time.Second, func() error {
 		if !online() {
 			return errors.New("b is still offline")
 		}
 		return nil
 	})
-	unchanged(t, a, team.Name, b.Account.JID, before)
+	scenario.Unchanged(t, a, team.Name, b.Account.JID, before)
 }
 
 // copied starts c's evio with b's account and identity, as a copied machine would.
 func copied(t *testing.T, d *scenario.Deployment, a, b, c *scenario.Site) {
 	const identity, password, settings = "/var/lib/evio/identity.pem", "/etc/evio/password", "/etc/evio/config.json"
-	before := awaitSession(t, 30*time.Second, a, team.Name, b.Account.JID)
-	ctx := within(t, 30*time.Second)
+	before := scenario.AwaitSession(t, 30*time.Second, a, team.Name, b.Account.JID)
+	ctx := scenario.Within(t, 30*time.Second)
 	if err := c.StopEvio(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -187,9 +187,9 @@ func copied(t *testing.T, d *scenario.Deployment, a, b, c *scenario.Site) {
 	if err := c.StartEvio(ctx, testbed.EvioOptions{Config: bytes.ReplaceAll(own, []byte(c.Account.JID), []byte(b.Account.JID))}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 30*time.Second, func() error {
-		d := document(t, c)
-		if !strings.Contains(strings.Join(d.Faults, " "), "has the same identity") || len(overlayIn(d, team.Name).Sessions) > 0 {
+	scenario.Until(t, 30*time.Second, func() error {
+		d := scenario.Document(t, c)
+		if !strings.Contains(strings.Join(d.Faults, " "), "has the same identity") || len(scenario.OverlayIn(d, team.Name).Sessions) > 0 {
 			return fmt.Errorf("the copy goes on: %v", d.Faults)
 		}
 		return nil
@@ -203,10 +203,10 @@ func copied(t *testing.T, d *scenario.Deployment, a, b, c *scenario.Site) {
 			t.Errorf("%s has not logged it", s.Name())
 		}
 	}
-	if faults := document(t, b).Faults; len(faults) > 0 {
+	if faults := scenario.Document(t, b).Faults; len(faults) > 0 {
 		t.Errorf("the original has faults: %v", faults)
 	}
-	pause(t, 5*time.Second)
-	unchanged(t, a, team.Name, b.Account.JID, before)
-	inside(t, a, team.Name, "ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", team.Addresses(b)[0].String())
+	scenario.Pause(t, 5*time.Second)
+	scenario.Unchanged(t, a, team.Name, b.Account.JID, before)
+	scenario.Inside(t, a, team.Name, "ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", team.Addresses(b)[0].String())
 }

@@ -19,13 +19,13 @@ import (
 // the same one, as far as an engine may send; what is missing is counted to the frame.
 func testMulticast(t *testing.T, d *scenario.Deployment) {
 	n := scenario.Network{Name: "streams", Overlay: "streams", Net: 13}
-	overlayOf(t, d, n)
+	scenario.StartOverlay(t, d, n)
 	a := d.Sites[0]
-	run(t, a, "second", n.Name)
-	from := streamEnd(t, a, name(a, n), n)
+	scenario.StartContainer(t, a, "second", n.Name)
+	from := streamEnd(t, a, scenario.ContainerName(a, n), n)
 	ears := []scenario.Spot{streamEnd(t, a, "second", n)}
 	for _, s := range d.Sites[1:] {
-		ears = append(ears, streamEnd(t, s, name(s, n), n))
+		ears = append(ears, streamEnd(t, s, scenario.ContainerName(s, n), n))
 	}
 	for _, c := range []struct {
 		name       string
@@ -43,7 +43,7 @@ func testMulticast(t *testing.T, d *scenario.Deployment) {
 
 func streamEnd(t *testing.T, s *scenario.Site, container string, n scenario.Network) scenario.Spot {
 	t.Helper()
-	spot, err := s.Spot(within(t, 10*time.Second), container, n.Name)
+	spot, err := s.Spot(scenario.Within(t, 10*time.Second), container, n.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,19 +54,19 @@ func streamEnd(t *testing.T, s *scenario.Site, container string, n scenario.Netw
 func testStream(t *testing.T, d *scenario.Deployment, n scenario.Network, from scenario.Spot, ears []scenario.Spot, size, rate int, least float64, most int) {
 	const group, port = "239.1.2.4", ":9001"
 	before := lossesOf(t, d, n)
-	var jobs []job
+	var jobs []scenario.Job
 	for _, e := range ears {
 		jobs = append(jobs, counting(t, e, "count-recv", "-group", group, "-dev", "eth0", "-listen", port, "-idle", "2s"))
 	}
 	var sent struct{ Sent, Refused int }
 	sending := counting(t, from, "count-send", "-dev", "eth0", "-to", group+port, "-for", "5s", "-size", strconv.Itoa(size), "-rate", strconv.Itoa(rate))
-	if sending.wait(t, &sent); sent.Sent != 5*rate {
+	if sending.Wait(t, &sent); sent.Sent != 5*rate {
 		t.Fatalf("%d were sent, %d refused by the kernel, want %d", sent.Sent, sent.Refused, 5*rate)
 	}
 	missing := map[string]int{}
 	for i, j := range jobs {
 		var came struct{ Received, Duplicates, Overflow int }
-		j.wait(t, &came)
+		j.Wait(t, &came)
 		site := ears[i].Site.Name()
 		missing[site] = sent.Sent - came.Received - came.Overflow
 		t.Logf("site %s: %+v of %d", site, came, sent.Sent)
@@ -102,7 +102,7 @@ func testStream(t *testing.T, d *scenario.Deployment, n scenario.Network, from s
 		t.Errorf("%d are counted, and %d are missing", everywhere, absent)
 	}
 	own := int(at["flood-own-limit"] + at["flood-container-limit"])
-	if doc := document(t, d.Sites[0]); own > 0 && (doc.Health.Healthy || !strings.Contains(strings.Join(doc.Faults, "\n"), "(flood-")) {
+	if doc := scenario.Document(t, d.Sites[0]); own > 0 && (doc.Health.Healthy || !strings.Contains(strings.Join(doc.Faults, "\n"), "(flood-")) {
 		t.Errorf("healthy %v though frames were lost to the own limit, faults %q", doc.Health.Healthy, doc.Faults)
 	}
 	if everywhere == own {
@@ -116,16 +116,16 @@ func testStream(t *testing.T, d *scenario.Deployment, n scenario.Network, from s
 
 // counting starts a probe in a container's network namespace, and waits until it listens if
 // it is to.
-func counting(t *testing.T, s scenario.Spot, args ...string) job {
+func counting(t *testing.T, s scenario.Spot, args ...string) scenario.Job {
 	t.Helper()
-	p, err := s.Site.Start(within(t, 10*time.Second), fmt.Sprintf("%s-%s-%d", s.Container, args[0], time.Now().UnixNano()),
+	p, err := s.Site.Start(scenario.Within(t, 10*time.Second), fmt.Sprintf("%s-%s-%d", s.Container, args[0], time.Now().UnixNano()),
 		s.Inside(append([]string{"probe"}, args...)...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := job{p, args[0]}
+	j := scenario.Job{Process: p, Name: args[0]}
 	if args[0] == "count-recv" {
-		until(t, 10*time.Second, func() error { return j.last(&struct{ Listening string }{}) })
+		scenario.Until(t, 10*time.Second, func() error { return j.Last(&struct{ Listening string }{}) })
 	}
 	return j
 }
@@ -167,8 +167,8 @@ func lossesOf(t *testing.T, d *scenario.Deployment, n scenario.Network) map[stri
 	}, ofDatagrams...)
 	all := map[string]lossCounts{}
 	for _, s := range d.Sites {
-		doc := document(t, s)
-		of := overlayIn(doc, n.Overlay)
+		doc := scenario.Document(t, s)
+		of := scenario.OverlayIn(doc, n.Overlay)
 		at := lossCounts{}
 		for _, cause := range causes {
 			at[cause] = of.Drops[cause] + doc.Transport.Drops[cause]

@@ -24,7 +24,7 @@ import (
 )
 
 // gridResult is what TestNATGrid measured, for docs/figures.
-const gridResult = "../dist/natgrid.json"
+var gridResult = scenario.Repository("dist/natgrid.json")
 
 // Limits of the medians over all cells, until both sessions are established: from the
 // first that opened, and from the calls of CreateNetwork.
@@ -138,7 +138,7 @@ type grid struct {
 func newGrid(t *testing.T, sites []testbed.SiteConfig, change ...scenario.Change) *grid {
 	t.Helper()
 	lab := testbed.StartSites(t, testbed.Options{}, sites...)
-	d, err := scenario.Standalone(within(t, 2*time.Minute), lab, change...)
+	d, err := scenario.Standalone(scenario.Within(t, 2*time.Minute), lab, change...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func record(t *testing.T, d *scenario.Deployment) *grid {
 	g := &grid{d, map[*scenario.Site]*testbed.Capture{}}
 	for _, s := range d.Sites {
 		var err error
-		if g.captures[s], err = s.Router.Capture(within(t, 10*time.Second), "wan", "udp or tcp port 3478 or tcp port 5349"); err != nil {
+		if g.captures[s], err = s.Router.Capture(scenario.Within(t, 10*time.Second), "wan", "udp or tcp port 3478 or tcp port 5349"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -161,7 +161,7 @@ func record(t *testing.T, d *scenario.Deployment) *grid {
 // check sets the cell's overlay up, looks at it from all sides, and takes it down.
 func (g *grid) check(t *testing.T, c *cell) {
 	created := time.Now()
-	if err := c.each(within(t, 30*time.Second), func(ctx context.Context, s *scenario.Site) error { return s.Join(ctx, c.overlay) }); err != nil {
+	if err := c.each(scenario.Within(t, 30*time.Second), func(ctx context.Context, s *scenario.Site) error { return s.Join(ctx, c.overlay) }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -181,7 +181,7 @@ func (g *grid) check(t *testing.T, c *cell) {
 	t.Logf("%s, set up in %.0f ms, %.0f ms from CreateNetwork", c.Way, c.SetUp, c.Create)
 
 	for _, to := range c.overlay.Addresses(c.b) {
-		if out, err := c.a.InNamespace(within(t, 20*time.Second), c.overlay.Name, "ping", "-c", "5", "-s", fmt.Sprint(scenario.FrameSize), "-i", "0.1", "-W", "2", to.String()); err != nil {
+		if out, err := c.a.InNamespace(scenario.Within(t, 20*time.Second), c.overlay.Name, "ping", "-c", "5", "-s", fmt.Sprint(scenario.FrameSize), "-i", "0.1", "-W", "2", to.String()); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	}
@@ -212,7 +212,7 @@ func (c *cell) relayedAt(t *testing.T, far *scenario.Site, end status.Session) b
 		return true
 	}
 	uri := map[string][2]string{"udp": {"turn:", "=udp"}, "tcp": {"turn:", "=tcp"}, "tls": {"turns:", ""}}[c.Way]
-	return end.Path.RemoteType == "relay" && slices.ContainsFunc(document(t, far).Transport.Relays, func(r status.Relay) bool {
+	return end.Path.RemoteType == "relay" && slices.ContainsFunc(scenario.Document(t, far).Transport.Relays, func(r status.Relay) bool {
 		return r.Allocations > 0 && strings.HasPrefix(r.URI, uri[0]) && strings.Contains(r.URI, uri[1])
 	})
 }
@@ -228,7 +228,7 @@ func (c *cell) each(ctx context.Context, f func(context.Context, *scenario.Site)
 // await returns both ends of the cell's session once they are established.
 func (c *cell) await(t *testing.T) (ends [2]status.Session) {
 	t.Helper()
-	err := scenario.Await(within(t, 40*time.Second), func() (err error) {
+	err := scenario.Await(scenario.Within(t, 40*time.Second), func() (err error) {
 		ends, err = c.sessions(t.Context())
 		for i, s := range ends {
 			if err == nil && s.State != "established" {

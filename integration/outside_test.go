@@ -25,11 +25,11 @@ func testOutside(t *testing.T, d *scenario.Deployment) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := scenario.Network{Name: c.name, Overlay: c.name, Net: 14, Args: c.args}
-			overlayOf(t, d, n)
+			scenario.StartOverlay(t, d, n)
 			s, far := d.Sites[0], d.Sites[1]
-			v4, _ := addresses(t, far, name(far, n), n.Name)
-			exec(t, s, name(s, n), "ping", "-c", "2", "-i", "0.2", "-W", "2", v4)
-			_, err := s.Exec(within(t, 10*time.Second), name(s, n), "ping", "-c", "1", "-W", "2", server)
+			v4, _ := scenario.Addresses(t, far, scenario.ContainerName(far, n), n.Name)
+			scenario.Exec(t, s, scenario.ContainerName(s, n), "ping", "-c", "2", "-i", "0.2", "-W", "2", v4)
+			_, err := s.Exec(scenario.Within(t, 10*time.Second), scenario.ContainerName(s, n), "ping", "-c", "1", "-W", "2", server)
 			if reached := err == nil; reached != c.out {
 				t.Errorf("the internet is reached: %v, want %v (%v)", reached, c.out, err)
 			}

@@ -28,19 +28,19 @@ import (
 func testPrivacy(t *testing.T, d *scenario.Deployment) {
 	captures := map[string]*testbed.Capture{}
 	for _, s := range d.Sites {
-		c, err := s.Router.Capture(within(t, 20*time.Second), "wan", "")
+		c, err := s.Router.Capture(scenario.Within(t, 20*time.Second), "wan", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		captures[s.Name()] = c
 	}
 	n := scenario.Network{Name: "privacy", Overlay: "privacy", Net: 25}
-	overlayOf(t, d, n) // while capturing: first contact is part of it
+	scenario.StartOverlay(t, d, n) // while capturing: first contact is part of it
 	marker := make([]byte, 32)
 	if _, err := rand.Read(marker); err != nil {
 		t.Fatal(err)
 	}
-	pairs(d, func(from, to *scenario.Site) { sendMarker(t, from, to, n, marker) })
+	scenario.Pairs(d, func(from, to *scenario.Site) { sendMarker(t, from, to, n, marker) })
 
 	xmpp, _, err := net.SplitHostPort(d.Lab.Internet().XMPP.StartTLSAddress())
 	if err != nil {
@@ -52,7 +52,7 @@ func testPrivacy(t *testing.T, d *scenario.Deployment) {
 		routers[s.Router.WAN()] = true
 	}
 	for site, c := range captures {
-		file, err := c.Stop(within(t, 10*time.Second))
+		file, err := c.Stop(scenario.Within(t, 10*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func testPrivacy(t *testing.T, d *scenario.Deployment) {
 
 func lookup(t *testing.T, s *scenario.Site, host string) string {
 	t.Helper()
-	out, err := s.Run(within(t, 10*time.Second), "getent", "ahostsv4", host)
+	out, err := s.Run(scenario.Within(t, 10*time.Second), "getent", "ahostsv4", host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,13 +92,13 @@ func lookup(t *testing.T, s *scenario.Site, host string) string {
 // that it arrived.
 func sendMarker(t *testing.T, from, to *scenario.Site, n scenario.Network, marker []byte) {
 	t.Helper()
-	src, dst := name(from, n), name(to, n)
-	here, _ := addresses(t, from, src, n.Name)
-	there, _ := addresses(t, to, dst, n.Name)
+	src, dst := scenario.ContainerName(from, n), scenario.ContainerName(to, n)
+	here, _ := scenario.Addresses(t, from, src, n.Name)
+	there, _ := scenario.Addresses(t, to, dst, n.Name)
 	macOf := func(s *scenario.Site, c string) string {
-		return strings.TrimSpace(exec(t, s, c, "cat", "/sys/class/net/eth0/address"))
+		return strings.TrimSpace(scenario.Exec(t, s, c, "cat", "/sys/class/net/eth0/address"))
 	}
-	inside, err := to.CaptureContainer(within(t, 10*time.Second), dst, "eth0", "")
+	inside, err := to.CaptureContainer(scenario.Within(t, 10*time.Second), dst, "eth0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,15 +109,15 @@ func sendMarker(t *testing.T, from, to *scenario.Site, n scenario.Network, marke
 		gopacket.Payload(marker)); err != nil {
 		t.Fatal(err)
 	}
-	exec(t, from, src, "probe", "raw-send", "-mac-src", macOf(from, src), "-mac-dst", macOf(to, dst),
+	scenario.Exec(t, from, src, "probe", "raw-send", "-mac-src", macOf(from, src), "-mac-dst", macOf(to, dst),
 		"-type", "0x0800", "-payload", hex.EncodeToString(echo.Bytes()))
 	raw := `printf '` + escaped(marker) + `'`
-	exec(t, from, src, "sh", "-c", raw+" | socat -u - UDP4:"+there+":9")
-	exec(t, to, dst, "sh", "-c", "socat -u TCP4-LISTEN:9099,reuseaddr OPEN:/tmp/tcp,creat,trunc >/dev/null 2>&1 & probe http-serve -listen :8088 -body ok >/dev/null 2>&1 &")
-	exec(t, from, src, "sh", "-c", raw+" >/tmp/marker; for i in 1 2 3 4 5 6 7 8 9; do socat -u OPEN:/tmp/marker TCP4:"+there+":9099 && exit 0; sleep 0.2; done; exit 1")
-	exec(t, from, src, "sh", "-c", "{ printf 'GET / HTTP/1.0\\r\\nX-Marker: '; cat /tmp/marker; printf '\\r\\n\\r\\n'; } >/tmp/request; "+
+	scenario.Exec(t, from, src, "sh", "-c", raw+" | socat -u - UDP4:"+there+":9")
+	scenario.Exec(t, to, dst, "sh", "-c", "socat -u TCP4-LISTEN:9099,reuseaddr OPEN:/tmp/tcp,creat,trunc >/dev/null 2>&1 & probe http-serve -listen :8088 -body ok >/dev/null 2>&1 &")
+	scenario.Exec(t, from, src, "sh", "-c", raw+" >/tmp/marker; for i in 1 2 3 4 5 6 7 8 9; do socat -u OPEN:/tmp/marker TCP4:"+there+":9099 && exit 0; sleep 0.2; done; exit 1")
+	scenario.Exec(t, from, src, "sh", "-c", "{ printf 'GET / HTTP/1.0\\r\\nX-Marker: '; cat /tmp/marker; printf '\\r\\n\\r\\n'; } >/tmp/request; "+
 		"for i in 1 2 3 4 5 6 7 8 9; do socat -t 1 - TCP4:"+there+":8088 </tmp/request && exit 0; sleep 0.2; done; exit 1")
-	file, err := inside.Stop(within(t, 10*time.Second))
+	file, err := inside.Stop(scenario.Within(t, 10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,25 +15,25 @@ import (
 // UDP, over direct paths.
 func testReach(t *testing.T, d *scenario.Deployment) {
 	blue := scenario.Network{Name: "blue", Overlay: "blue", Net: 11}
-	overlayOf(t, d, blue)
-	pairs(d, func(from, to *scenario.Site) {
-		v4, v6 := addresses(t, to, name(to, blue), blue.Name)
+	scenario.StartOverlay(t, d, blue)
+	scenario.Pairs(d, func(from, to *scenario.Site) {
+		v4, v6 := scenario.Addresses(t, to, scenario.ContainerName(to, blue), blue.Name)
 		for _, addr := range []string{v4, v6} {
-			exec(t, from, name(from, blue), "ping", "-c", "3", "-i", "0.2", "-W", "2", addr)
+			scenario.Exec(t, from, scenario.ContainerName(from, blue), "ping", "-c", "3", "-i", "0.2", "-W", "2", addr)
 		}
 	})
 	for _, s := range d.Sites {
-		exec(t, s, name(s, blue), "iperf3", "-s", "-D")
+		scenario.Exec(t, s, scenario.ContainerName(s, blue), "iperf3", "-s", "-D")
 	}
-	pairs(d, func(from, to *scenario.Site) {
-		v4, v6 := addresses(t, to, name(to, blue), blue.Name)
-		ctx := within(t, 30*time.Second)
-		tcp4, err4 := from.Throughput(ctx, name(from, blue), v4, 2)
-		tcp6, err6 := from.Throughput(ctx, name(from, blue), v6, 1)
+	scenario.Pairs(d, func(from, to *scenario.Site) {
+		v4, v6 := scenario.Addresses(t, to, scenario.ContainerName(to, blue), blue.Name)
+		ctx := scenario.Within(t, 30*time.Second)
+		tcp4, err4 := from.Throughput(ctx, scenario.ContainerName(from, blue), v4, 2)
+		tcp6, err6 := from.Throughput(ctx, scenario.ContainerName(from, blue), v6, 1)
 		if err := errors.Join(err4, err6); err != nil {
 			t.Fatal(err)
 		}
-		lost := lostUDP(t, from, name(from, blue), v4)
+		lost := lostUDP(t, from, scenario.ContainerName(from, blue), v4)
 		t.Logf("%s → %s: TCP %.0f Mb/s, over IPv6 %.0f Mb/s; UDP loses %.1f %% of 2 Mb/s", from.Name(), to.Name(), tcp4/1e6, tcp6/1e6, lost)
 		if lost > 1 {
 			t.Errorf("%s → %s: %.1f %% of the UDP datagrams are lost", from.Name(), to.Name(), lost)
@@ -46,7 +46,7 @@ func testReach(t *testing.T, d *scenario.Deployment) {
 // percent.
 func lostUDP(t *testing.T, s *scenario.Site, container, to string) float64 {
 	t.Helper()
-	out := exec(t, s, container, "iperf3", "--json", "-c", to, "-u", "-b", "2M", "-t", "1")
+	out := scenario.Exec(t, s, container, "iperf3", "--json", "-c", to, "-u", "-b", "2M", "-t", "1")
 	var result struct {
 		End struct {
 			Sum struct {
@@ -69,7 +69,7 @@ func checkDirect(t *testing.T, d *scenario.Deployment, n scenario.Network) {
 		byJID[s.Account.JID] = s
 	}
 	for _, s := range d.Sites {
-		st, err := s.NetworkStatus(within(t, 10*time.Second), n.Name)
+		st, err := s.NetworkStatus(scenario.Within(t, 10*time.Second), n.Name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,29 +3,17 @@
 package integration
 
 import (
-	"bufio"
 	"encoding/json"
-	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"testing"
-	"time"
+
+	"evio/integration/scenario"
 )
 
 // recoveryFile is where the times are kept.
-const recoveryFile = "../dist/recovery.json"
+var recoveryFile = scenario.Repository("dist/recovery.json")
 
-// mending is how long it took until all was well after a fault, in milliseconds.
-type mending struct {
-	Fault    string `json:"fault"`
-	Restarts bool   `json:"restarts"`    // the engine started the containers anew
-	Recovery int64  `json:"recovery_ms"` // from the kill, or from the engine's first answer, to the last first answer of a ping
-	Outage   int64  `json:"outage_ms"`   // longest silence of a ping from another site, from before the fault on
-	Clean    int64  `json:"clean_ms"`    // until nothing was left over, at the latest
-}
-
-type mendings []mending
+type mendings []scenario.Mending
 
 // write prints the table and keeps it.
 func (r mendings) write(t *testing.T) {
@@ -40,30 +28,4 @@ func (r mendings) write(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// longestSilence reads what ping -D has printed and returns the longest time between
-// two answers from a moment on, in milliseconds.
-func longestSilence(ping job, from time.Time) (int64, error) {
-	log, err := os.Open(ping.Log())
-	if err != nil {
-		return 0, err
-	}
-	defer log.Close() //nolint:errcheck // only read from
-	last, longest := from, time.Duration(0)
-	lines := bufio.NewScanner(log)
-	for lines.Scan() {
-		stamp, rest, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "["), "] ")
-		if !strings.Contains(rest, "bytes from") {
-			continue
-		}
-		seconds, err := strconv.ParseFloat(stamp, 64)
-		if err != nil {
-			return 0, fmt.Errorf("ping printed %q: %w", lines.Text(), err)
-		}
-		if at := time.UnixMicro(int64(seconds * 1e6)); at.After(last) {
-			last, longest = at, max(longest, at.Sub(last))
-		}
-	}
-	return max(longest, time.Since(last)).Milliseconds(), lines.Err()
 }

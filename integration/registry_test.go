@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	osexec "os/exec"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -29,36 +29,36 @@ const published = testbed.RegistryAddress + "/evio"
 // with an alias, from the bundle at Docker 20.10, and docker plugin install without an
 // alias. The sites are one overlay, and each gets a second build in its own way.
 func TestRegistry(t *testing.T) {
-	newer := newerBundle(t)
+	newer := scenario.NewerBundle(t)
 	lab := testbed.Start(t, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b", Tree: testbed.OldTree()}, testbed.SiteConfig{Name: "c"})
-	if _, err := lab.Internet().StartRegistry(within(t, 40*time.Second)); err != nil {
+	if _, err := lab.Internet().StartRegistry(scenario.Within(t, 40*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range lab.Sites() {
-		if err := s.TrustRegistry(within(t, 10*time.Second)); err != nil {
+		if err := s.TrustRegistry(scenario.Within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	publish(t, lab.Site("a"), bundle, "latest")
+	publish(t, lab.Site("a"), scenario.Bundle, "latest")
 	t.Run("what is asked", func(t *testing.T) { testPrivileges(t, lab.Site("c")) })
 	t.Run("a fresh host", func(t *testing.T) { testFreshHost(t, lab.Site("c")) })
 
 	t.Run("an alias that hides a name", func(t *testing.T) { testHidingAlias(t, lab.Site("b")) })
 
-	d, err := scenario.Prepare(within(t, 20*time.Second), lab)
+	d, err := scenario.Prepare(scenario.Within(t, 20*time.Second), lab)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a, b, c := d.Sites[0], d.Sites[1], d.Sites[2]
 	dockerAt(t, a.Site, "plugin", "install", "--grant-all-permissions", "--alias", scenario.PluginName, published, "EVIO_LOG_LEVEL=debug")
-	installTarball(t, b, bundle, "EVIO_LOG_LEVEL=debug")
+	installTarball(t, b, scenario.Bundle, "EVIO_LOG_LEVEL=debug")
 	dockerAt(t, c.Site, "plugin", "disable", "-f", published)
 	dockerAt(t, c.Site, "plugin", "enable", published) // it reads its configuration at the start
 
-	w := populate(t, d, scenario.Network{Name: "registry", Overlay: "registry", Net: 56})
-	before, _ := knowledge(t, d)
+	w := scenario.Populate(t, d, scenario.Network{Name: "registry", Overlay: "registry", Net: 56})
+	before, _ := scenario.KnowledgeOf(t, d)
 	publish(t, a.Site, newer, "latest")
-	r := w.recover(t, fault{name: "docker plugin upgrade", do: func(ctx context.Context, s *scenario.Site) (time.Time, error) {
+	r := w.Recover(t, scenario.Fault{Name: "docker plugin upgrade", Do: func(ctx context.Context, s *scenario.Site) (time.Time, error) {
 		for _, args := range [][]string{{"disable", "-f"}, {"upgrade", "--grant-all-permissions"}} {
 			if _, err := s.Docker(ctx, append(append([]string{"plugin"}, args...), scenario.PluginName)...); err != nil {
 				return time.Time{}, err
@@ -69,7 +69,7 @@ func TestRegistry(t *testing.T) {
 		return began, err
 	}})
 	t.Logf("after docker plugin upgrade all talk again %d ms after enable", r.Recovery)
-	after, _ := knowledge(t, d)
+	after, _ := scenario.KnowledgeOf(t, d)
 	if lost := cmp.Diff(before, after); lost != "" {
 		t.Errorf("the upgrade changed (- before, + after):\n%s", lost)
 	}
@@ -79,22 +79,22 @@ func TestRegistry(t *testing.T) {
 	if kept := regexp.MustCompile("(?m)keeps .*$").FindAllString(said, -1); !slices.Equal(kept, []string{"keeps EVIO_LOG_LEVEL=debug"}) {
 		t.Errorf("the installer kept %q", kept)
 	}
-	if out, err := b.Script(within(t, time.Minute), "/root/evio-*/install.sh"); err != nil { // the same once more
+	if out, err := b.Script(scenario.Within(t, time.Minute), "/root/evio-*/install.sh"); err != nil { // the same once more
 		t.Errorf("%v: %s", err, out)
 	}
 	publish(t, a.Site, newer, "2")
 	dockerAt(t, c.Site, "plugin", "disable", "-f", published)
 	dockerAt(t, c.Site, "plugin", "upgrade", "--grant-all-permissions", "--skip-remote-check", published, published+":2")
 	dockerAt(t, c.Site, "plugin", "enable", published)
-	if _, err := scenario.Matrix(within(t, healing+20*time.Second), w.spots(t)); err != nil {
+	if _, err := scenario.Matrix(scenario.Within(t, scenario.Healing+20*time.Second), w.Spots(t)); err != nil {
 		t.Error(err)
 	}
 	for i, s := range d.Sites {
 		own := []string{scenario.PluginName, scenario.PluginName, published}[i]
-		if _, err := s.Run(within(t, 10*time.Second), "test", "-f", rootfs(t, s, own)+"/newer"); err != nil {
+		if _, err := s.Run(scenario.Within(t, 10*time.Second), "test", "-f", rootfs(t, s, own)+"/newer"); err != nil {
 			t.Errorf("site %s does not run the second build: %v", s.Name(), err)
 		}
-		if set := docker(t, s, "plugin", "inspect", "--format", "{{.Settings.Env}}", own); i < 2 && !strings.Contains(set, "EVIO_LOG_LEVEL=debug") {
+		if set := scenario.Docker(t, s, "plugin", "inspect", "--format", "{{.Settings.Env}}", own); i < 2 && !strings.Contains(set, "EVIO_LOG_LEVEL=debug") {
 			t.Errorf("site %s: the upgrade lost what was set: %s", s.Name(), set)
 		}
 		driverNames(t, s.Site)
@@ -106,9 +106,9 @@ func TestRegistry(t *testing.T) {
 func publish(t *testing.T, s *testbed.Site, plugin, tag string) {
 	t.Helper()
 	dir := filepath.Join(s.Shared(), "push")
-	copyIn(t, dir, plugin, "../rootfs/packaging/push.sh")
+	copyIn(t, dir, plugin, scenario.Repository("rootfs/packaging/push.sh"))
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	out, err := s.Run(within(t, time.Minute), testbed.SharedDir+"/push/push.sh", testbed.SharedDir+"/push/"+filepath.Base(plugin), published, tag)
+	out, err := s.Run(scenario.Within(t, time.Minute), testbed.SharedDir+"/push/push.sh", testbed.SharedDir+"/push/"+filepath.Base(plugin), published, tag)
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -127,7 +127,7 @@ func copyIn(t *testing.T, dir string, from ...string) {
 		t.Fatal(err)
 	}
 	args := append(append([]string{"-a"}, from...), dir)
-	if out, err := osexec.CommandContext(within(t, 20*time.Second), "cp", args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(scenario.Within(t, 20*time.Second), "cp", args...).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v: %s", err, out)
 	}
 }
@@ -143,7 +143,7 @@ func testPrivileges(t *testing.T, s *testbed.Site) {
 			Devices      []struct{ Path string }
 		}
 	}
-	data, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	data, err := os.ReadFile(filepath.Join(scenario.Bundle, "config.json"))
 	if err == nil {
 		err = json.Unmarshal(data, &config)
 	}
@@ -157,7 +157,7 @@ func testPrivileges(t *testing.T, s *testbed.Site) {
 	for _, d := range config.Linux.Devices {
 		want = append(want, fmt.Sprintf("device: [%s]", d.Path))
 	}
-	out, err := s.Pipe(within(t, 30*time.Second), strings.NewReader("n\n"), "docker", "plugin", "install", published)
+	out, err := s.Pipe(scenario.Within(t, 30*time.Second), strings.NewReader("n\n"), "docker", "plugin", "install", published)
 	if err == nil {
 		t.Error("the plugin was installed though the answer was no")
 	}
@@ -194,10 +194,10 @@ func testFreshHost(t *testing.T, s *testbed.Site) {
 // engine runs.
 func testHidingAlias(t *testing.T, s *testbed.Site) {
 	dockerAt(t, s, "plugin", "install", "--grant-all-permissions", "--alias", "evio", published)
-	if out, err := s.Docker(within(t, 30*time.Second), "network", "create", "-d", "evio", "hidden"); err == nil {
+	if out, err := s.Docker(scenario.Within(t, 30*time.Second), "network", "create", "-d", "evio", "hidden"); err == nil {
 		t.Errorf("Docker finds the driver: %s", out)
 	}
-	await(t, 20*time.Second, func(ctx context.Context) error {
+	scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
 		doc, err := status.Fetch(ctx, s.EvioStatus())
 		if err == nil && !strings.Contains(strings.Join(doc.Faults, "\n"), "does not find this driver by -d evio") {
 			err = fmt.Errorf("faults: %q", doc.Faults)
@@ -207,7 +207,7 @@ func testHidingAlias(t *testing.T, s *testbed.Site) {
 	networkOf(t, s, "evio:latest")
 	dockerAt(t, s, "plugin", "disable", "-f", "evio")
 	dockerAt(t, s, "plugin", "rm", "evio")
-	if err := s.RestartEngine(within(t, time.Minute)); err != nil {
+	if err := s.RestartEngine(scenario.Within(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -232,7 +232,7 @@ func networkOf(t *testing.T, s *testbed.Site, driver string) {
 
 func dockerAt(t *testing.T, s *testbed.Site, args ...string) string {
 	t.Helper()
-	out, err := s.Docker(within(t, time.Minute), args...)
+	out, err := s.Docker(scenario.Within(t, time.Minute), args...)
 	if err != nil {
 		t.Fatalf("site %s: %v", s.Name(), err)
 	}
@@ -244,14 +244,14 @@ func dockerAt(t *testing.T, s *testbed.Site, args ...string) string {
 func installTarball(t *testing.T, s *scenario.Site, plugin string, settings ...string) string {
 	t.Helper()
 	out := t.TempDir()
-	if text, err := osexec.CommandContext(within(t, time.Minute), "../rootfs/packaging/bundle.sh", plugin, out).CombinedOutput(); err != nil {
+	if text, err := exec.CommandContext(scenario.Within(t, time.Minute), scenario.Repository("rootfs/packaging/bundle.sh"), plugin, out).CombinedOutput(); err != nil {
 		t.Fatalf("make the bundle: %v: %s", err, text)
 	}
 	copyIn(t, filepath.Join(s.Shared(), "download"), out+"/.")
-	if at, err := s.Script(within(t, 10*time.Second), "! command -v go"); err != nil {
+	if at, err := s.Script(scenario.Within(t, 10*time.Second), "! command -v go"); err != nil {
 		t.Fatalf("the site has Go: %s", at)
 	}
-	text, err := s.Run(within(t, time.Minute), append([]string{"sh", "-euc", `
+	text, err := s.Run(scenario.Within(t, time.Minute), append([]string{"sh", "-euc", `
 cd "$0"
 sha256sum -c ./*.sha256
 rm -rf /root/evio-*
@@ -268,19 +268,19 @@ rm -r "$0"
 // rootfs is where a site has the files of a plugin.
 func rootfs(t *testing.T, s *scenario.Site, plugin string) string {
 	t.Helper()
-	return docker(t, s, "info", "--format", "{{.DockerRootDir}}") + "/plugins/" + docker(t, s, "plugin", "inspect", "--format", "{{.Id}}", plugin) + "/rootfs"
+	return scenario.Docker(t, s, "info", "--format", "{{.DockerRootDir}}") + "/plugins/" + scenario.Docker(t, s, "plugin", "inspect", "--format", "{{.Id}}", plugin) + "/rootfs"
 }
 
 // testCommand: the command evio of the host, from the bundle at b and, at a, copied as
 // the README says.
 func testCommand(t *testing.T, d *scenario.Deployment) {
 	a, b := d.Sites[0], d.Sites[1]
-	if _, err := a.Script(within(t, 10*time.Second),
+	if _, err := a.Script(scenario.Within(t, 10*time.Second),
 		`install "$(docker info -f '{{.DockerRootDir}}')/plugins/$(docker plugin inspect -f '{{.Id}}' evionet)/rootfs/usr/bin/evio" /usr/local/bin/evio`); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []*scenario.Site{a, b} {
-		out, err := s.Script(within(t, 20*time.Second), "evio status || [ $? -eq 3 ]") // losses of the upgrade may still stand
+		out, err := s.Script(scenario.Within(t, 20*time.Second), "evio status || [ $? -eq 3 ]") // losses of the upgrade may still stand
 		if err != nil || !strings.Contains(out, "registry") {
 			t.Errorf("site %s: evio status: %v: %s", s.Name(), err, out)
 		}

@@ -25,31 +25,31 @@ const (
 // site b two, all behind port-restricted NATs; one TCP connection lives through it
 // all.
 func TestRoaming(t *testing.T) {
-	d := standalone(t, nil, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b", Uplinks: 2})
+	d := scenario.StartStandalone(t, nil, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b", Uplinks: 2})
 	o := scenario.Overlay{Name: "roaming", Net: 40}
-	joinAll(t, d, o)
+	scenario.JoinAll(t, d, o)
 	a, b := d.Sites[0], d.Sites[1]
 	to := o.Addresses(b)[0].String()
 
-	serve(t, b, o, "tcp-echo", "-listen", ":7")
-	talk := background(t, a, o, "tcp-dialogue", "-to", to+":7", "-for", "10m", "-patience", "60s")
-	goesOn(t, talk)
+	scenario.Serve(t, b, o, "tcp-echo", "-listen", ":7")
+	talk := scenario.Background(t, a, o, "tcp-dialogue", "-to", to+":7", "-for", "10m", "-patience", "60s")
+	scenario.GoesOn(t, talk)
 
 	t.Run("packets dropped for 10 s", func(t *testing.T) {
 		drops := []*testbed.Drop{dropBetween(t, a.Router, b.Routers[0]), dropBetween(t, a.Router, b.Routers[1])}
-		pause(t, 5*time.Second)
-		if out, err := a.InNamespace(within(t, 10*time.Second), o.Name, "ping", "-c", "1", "-W", "2", to); err == nil {
+		scenario.Pause(t, 5*time.Second)
+		if out, err := a.InNamespace(scenario.Within(t, 10*time.Second), o.Name, "ping", "-c", "1", "-W", "2", to); err == nil {
 			t.Errorf("a ping is answered while all is dropped: %s", out)
 		}
-		pause(t, 3*time.Second)
+		scenario.Pause(t, 3*time.Second)
 		var swallowed uint64
 		for _, drop := range drops {
-			out, in, err := drop.Packets(within(t, 10*time.Second))
+			out, in, err := drop.Packets(scenario.Within(t, 10*time.Second))
 			if err != nil {
 				t.Fatal(err)
 			}
 			swallowed += out + in
-			if err := drop.Undo(within(t, 10*time.Second)); err != nil {
+			if err := drop.Undo(scenario.Within(t, 10*time.Second)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -57,28 +57,28 @@ func TestRoaming(t *testing.T) {
 			t.Error("nothing was dropped")
 		}
 		talkAgain(t, a, o, to, recovery)
-		goesOn(t, talk)
+		scenario.GoesOn(t, talk)
 	})
 	// seenFrom is where b sends to.
 	seenFrom := func() string { return session(t, b, o).Path.Remote }
 	t.Run("other NAT ports", func(t *testing.T) {
 		before := seenFrom()
-		if err := a.Router.RemapPorts(within(t, 10*time.Second), config.DefaultUDPPort); err != nil {
+		if err := a.Router.RemapPorts(scenario.Within(t, 10*time.Second), config.DefaultUDPPort); err != nil {
 			t.Fatal(err)
 		}
 		talkAgain(t, a, o, to, recovery)
-		goesOn(t, talk)
+		scenario.GoesOn(t, talk)
 		if after := seenFrom(); after == before {
 			t.Errorf("b sends to %s, as before: the port has not changed", after)
 		}
 	})
 	t.Run("another address of a site", func(t *testing.T) {
 		before := seenFrom()
-		if err := a.Router.Renumber(within(t, 10*time.Second)); err != nil {
+		if err := a.Router.Renumber(scenario.Within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		talkAgain(t, a, o, to, recovery)
-		goesOn(t, talk)
+		scenario.GoesOn(t, talk)
 		if after := seenFrom(); after == before {
 			t.Errorf("b sends to %s, as before: the address has not changed", after)
 		}
@@ -92,15 +92,15 @@ func TestRoaming(t *testing.T) {
 			if uplink < 0 {
 				t.Fatalf("the path leads to no uplink of b: %+v", before.Path)
 			}
-			if err := b.Routers[uplink].Unplug(within(t, 10*time.Second)); err != nil {
+			if err := b.Routers[uplink].Unplug(scenario.Within(t, 10*time.Second)); err != nil {
 				t.Fatal(err)
 			}
 			talkAgain(t, a, o, to, secondRecovery)
-			goesOn(t, talk)
-			if err := b.Routers[uplink].Plug(within(t, 10*time.Second)); err != nil {
+			scenario.GoesOn(t, talk)
+			if err := b.Routers[uplink].Plug(scenario.Within(t, 10*time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			pause(t, 3*time.Second) // the NAT and the peer learn of it
+			scenario.Pause(t, 3*time.Second) // the NAT and the peer learn of it
 			after := session(t, a, o)
 			if !after.Established.Equal(before.Established) {
 				t.Errorf("uplink %d: the session was replaced where it had a second path", uplink+1)
@@ -111,11 +111,11 @@ func TestRoaming(t *testing.T) {
 		}
 	})
 
-	if err := talk.Signal(within(t, 10*time.Second), "TERM"); err != nil {
+	if err := talk.Signal(scenario.Within(t, 10*time.Second), "TERM"); err != nil {
 		t.Fatal(err)
 	}
-	var result conversation
-	talk.wait(t, &result)
+	var result scenario.Conversation
+	talk.Wait(t, &result)
 	t.Logf("one TCP connection through all of it: %d answers, longest stall %d ms", result.Answers, result.LongestStall)
 }
 
@@ -124,10 +124,10 @@ func TestRoaming(t *testing.T) {
 // the cut path did not swallow.
 func TestRekey(t *testing.T) {
 	const rekey = 20 * time.Second
-	d := standalone(t, func(_ *scenario.Site, f *config.File) { f.RekeySeconds = int(rekey / time.Second) },
+	d := scenario.StartStandalone(t, func(_ *scenario.Site, f *config.File) { f.RekeySeconds = int(rekey / time.Second) },
 		testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b", Uplinks: 2})
 	o := scenario.Overlay{Name: "rekey", Net: 41}
-	joinAll(t, d, o)
+	scenario.JoinAll(t, d, o)
 	a, b := d.Sites[0], d.Sites[1]
 	to := o.Addresses(b)[0].String()
 	before := session(t, a, o)
@@ -136,29 +136,29 @@ func TestRekey(t *testing.T) {
 	const datagram = 14 + 20 + 8 + 200 // an Ethernet frame of count-send
 	var meters []*testbed.Meter
 	for _, r := range b.Routers {
-		m, err := r.Meter(within(t, 10*time.Second), 20+8+29+2+datagram) // docs/PROTOCOL.md, MTU
+		m, err := r.Meter(scenario.Within(t, 10*time.Second), 20+8+29+2+datagram) // docs/PROTOCOL.md, MTU
 		if err != nil {
 			t.Fatal(err)
 		}
 		meters = append(meters, m)
 	}
 
-	serve(t, b, o, "tcp-echo", "-listen", ":7")
-	received := background(t, b, o, "count-recv", "-listen", ":9000", "-idle", "5s")
-	pause(t, time.Second) // it listens
-	dialogue := background(t, a, o, "tcp-dialogue", "-to", to+":7", "-for", "72s", "-patience", "30s")
-	sent := background(t, a, o, "count-send", "-to", to+":9000", "-rate", "1000", "-for", "72s")
+	scenario.Serve(t, b, o, "tcp-echo", "-listen", ":7")
+	received := scenario.Background(t, b, o, "count-recv", "-listen", ":9000", "-idle", "5s")
+	scenario.Pause(t, time.Second) // it listens
+	dialogue := scenario.Background(t, a, o, "tcp-dialogue", "-to", to+":7", "-for", "72s", "-patience", "30s")
+	sent := scenario.Background(t, a, o, "count-send", "-to", to+":9000", "-rate", "1000", "-for", "72s")
 
 	var during uint64                       // rekeys while an uplink was cut
 	for _, uplink := range []int{0, 1, 0} { // the first serves, then the other, then the first again
-		pause(t, max(5*time.Second, time.Until(keysOf(session(t, a, o)).Add(rekey-4*time.Second))))
+		scenario.Pause(t, max(5*time.Second, time.Until(keysOf(session(t, a, o)).Add(rekey-4*time.Second))))
 		keys := session(t, a, o).Rekeys
-		drop, err := b.Routers[uplink].DropAll(within(t, 10*time.Second))
+		drop, err := b.Routers[uplink].DropAll(scenario.Within(t, 10*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
-		pause(t, 8*time.Second)
-		if err := drop.Undo(within(t, 10*time.Second)); err != nil {
+		scenario.Pause(t, 8*time.Second)
+		if err := drop.Undo(scenario.Within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		renewed := session(t, a, o).Rekeys - keys
@@ -169,25 +169,25 @@ func TestRekey(t *testing.T) {
 		t.Error("no keys were replaced while an uplink was cut")
 	}
 
-	var talk conversation
-	dialogue.wait(t, &talk)
+	var talk scenario.Conversation
+	dialogue.Wait(t, &talk)
 	var source struct {
 		Sent    uint64 `json:"sent"`
 		Refused uint64 `json:"refused"`
 	}
-	sent.wait(t, &source)
+	sent.Wait(t, &source)
 	var sink struct {
 		Received   uint64 `json:"received"`
 		Duplicates uint64 `json:"duplicates"`
 		LongestGap int64  `json:"longest_gap_ms"`
 	}
-	received.wait(t, &sink)
+	received.Wait(t, &sink)
 	after := session(t, a, o)
 	t.Logf("sent %d, received %d, longest gap %d ms; TCP: %d answers, longest stall %d ms; %d rekeys, %d moves",
 		source.Sent, sink.Received, sink.LongestGap, talk.Answers, talk.LongestStall, after.Rekeys-before.Rekeys, after.Moves-before.Moves)
 	var came, lost uint64
 	for i, m := range meters {
-		in, on, err := m.Packets(within(t, 10*time.Second))
+		in, on, err := m.Packets(scenario.Within(t, 10*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,41 +222,12 @@ func keysOf(s status.Session) time.Time {
 	return s.Rekeyed
 }
 
-// standalone starts sites with evio and without engines.
-func standalone(t *testing.T, change scenario.Change, sites ...testbed.SiteConfig) *scenario.Deployment {
-	t.Helper()
-	lab := testbed.StartSites(t, testbed.Options{}, sites...)
-	var changes []scenario.Change
-	if change != nil {
-		changes = append(changes, change)
-	}
-	d, err := scenario.Standalone(within(t, 2*time.Minute), lab, changes...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-// joinAll makes the overlay at all sites and waits until they are connected.
-func joinAll(t *testing.T, d *scenario.Deployment, o scenario.Overlay) {
-	t.Helper()
-	for _, s := range d.Sites {
-		if err := s.Join(within(t, 20*time.Second), o); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// Sites that came before their room was made look for it again after 30 s.
-	if err := d.WaitSessions(within(t, 45*time.Second), o.Name); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // talkAgain waits until a ping is answered, and checks how long that took.
 func talkAgain(t *testing.T, s *scenario.Site, o scenario.Overlay, to string, limit time.Duration) {
 	t.Helper()
 	began := time.Now()
-	err := scenario.Await(within(t, limit+20*time.Second), func() error {
-		_, err := s.InNamespace(within(t, 5*time.Second), o.Name, "ping", "-c", "1", "-W", "0.3", to)
+	err := scenario.Await(scenario.Within(t, limit+20*time.Second), func() error {
+		_, err := s.InNamespace(scenario.Within(t, 5*time.Second), o.Name, "ping", "-c", "1", "-W", "0.3", to)
 		return err
 	})
 	took := time.Since(began).Round(time.Millisecond)
@@ -272,7 +243,7 @@ func talkAgain(t *testing.T, s *scenario.Site, o scenario.Overlay, to string, li
 // session is the site's one session in the overlay.
 func session(t *testing.T, s *scenario.Site, o scenario.Overlay) status.Session {
 	t.Helper()
-	n, err := s.NetworkStatus(within(t, 10*time.Second), o.Name)
+	n, err := s.NetworkStatus(scenario.Within(t, 10*time.Second), o.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,19 +258,9 @@ func session(t *testing.T, s *scenario.Site, o scenario.Overlay) status.Session 
 
 func dropBetween(t *testing.T, from, to *testbed.Router) *testbed.Drop {
 	t.Helper()
-	drop, err := from.DropBetween(within(t, 10*time.Second), to)
+	drop, err := from.DropBetween(scenario.Within(t, 10*time.Second), to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return drop
-}
-
-// pause lets time pass that the case needs, such as that of a cut.
-func pause(t *testing.T, d time.Duration) {
-	t.Helper()
-	select {
-	case <-time.After(d):
-	case <-t.Context().Done():
-		t.Fatal(t.Context().Err())
-	}
 }

@@ -25,7 +25,7 @@ func TestSecretRotation(t *testing.T) {
 	const before, after = "the secret of yesterday", "the secret of tomorrow"
 	o := scenario.Overlay{Name: "secrets", Net: 43}
 	lab := testbed.StartSites(t, testbed.Options{}, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"}, testbed.SiteConfig{Name: "c"})
-	d, err := scenario.Prepare(within(t, 2*time.Minute), lab, func(_ *scenario.Site, f *config.File) {
+	d, err := scenario.Prepare(scenario.Within(t, 2*time.Minute), lab, func(_ *scenario.Site, f *config.File) {
 		f.Secrets = map[string]string{o.Name: secretOf}
 	})
 	if err != nil {
@@ -33,31 +33,31 @@ func TestSecretRotation(t *testing.T) {
 	}
 	write := func(s *scenario.Site, secrets ...string) {
 		t.Helper()
-		if err := s.WriteFile(within(t, 10*time.Second), secretOf, []byte(strings.Join(secrets, "\n")+"\n"), 0o600); err != nil {
+		if err := s.WriteFile(scenario.Within(t, 10*time.Second), secretOf, []byte(strings.Join(secrets, "\n")+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, s := range d.Sites {
 		write(s, before)
-		if err := s.StartEvio(within(t, 20*time.Second), testbed.EvioOptions{}); err != nil {
+		if err := s.StartEvio(scenario.Within(t, 20*time.Second), testbed.EvioOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	joinAll(t, d, o)
+	scenario.JoinAll(t, d, o)
 	old := sessionsOf(t, d, o)
 
-	type stream struct{ sent, received job }
+	type stream struct{ sent, received scenario.Job }
 	var streams []stream
 	for i, s := range d.Sites {
 		next := d.Sites[(i+1)%len(d.Sites)]
-		received := background(t, next, o, "count-recv", "-listen", ":9000", "-idle", "5s")
-		pause(t, time.Second) // it listens
-		streams = append(streams, stream{background(t, s, o, "count-send", "-to", o.Addresses(next)[0].String()+":9000", "-rate", "100", "-for", "45s"), received})
+		received := scenario.Background(t, next, o, "count-recv", "-listen", ":9000", "-idle", "5s")
+		scenario.Pause(t, time.Second) // it listens
+		streams = append(streams, stream{scenario.Background(t, s, o, "count-send", "-to", o.Addresses(next)[0].String()+":9000", "-rate", "100", "-for", "45s"), received})
 	}
 	for _, secrets := range [][]string{{after, before}, {after}} {
 		for _, s := range d.Sites {
 			write(s, secrets...)
-			pause(t, 6*time.Second) // the next site's turn comes when its operator has time
+			scenario.Pause(t, 6*time.Second) // the next site's turn comes when its operator has time
 		}
 	}
 	for i, s := range streams {
@@ -68,8 +68,8 @@ func TestSecretRotation(t *testing.T) {
 			Received   uint64 `json:"received"`
 			LongestGap int64  `json:"longest_gap_ms"`
 		}
-		s.sent.wait(t, &source)
-		s.received.wait(t, &sink)
+		s.sent.Wait(t, &source)
+		s.received.Wait(t, &sink)
 		t.Logf("from site %s: sent %d, received %d, longest gap %d ms", d.Sites[i].Name(), source.Sent, sink.Received, sink.LongestGap)
 		if sink.Received != source.Sent {
 			t.Errorf("from site %s: %d of %d datagrams are missing", d.Sites[i].Name(), source.Sent-sink.Received, source.Sent)
@@ -91,7 +91,7 @@ func TestSecretRotation(t *testing.T) {
 		await := func(what string, sessions map[string]int) {
 			t.Helper()
 			began := time.Now()
-			err := scenario.Await(within(t, 90*time.Second), func() error {
+			err := scenario.Await(scenario.Within(t, 90*time.Second), func() error {
 				for _, s := range d.Sites {
 					n, err := s.NetworkStatus(t.Context(), o.Name)
 					if err != nil {
@@ -115,7 +115,7 @@ func TestSecretRotation(t *testing.T) {
 				other = d.Sites[0].Account.JID
 			}
 			want := other + " has not proved the overlay's secret"
-			err := scenario.Await(within(t, 60*time.Second), func() error {
+			err := scenario.Await(scenario.Within(t, 60*time.Second), func() error {
 				doc, err := s.Status(t.Context())
 				if err == nil && !slices.ContainsFunc(doc.Faults, func(f string) bool { return strings.Contains(f, want) }) {
 					err = fmt.Errorf("site %s: faults %q, want one with %q", s.Name(), doc.Faults, want)
@@ -129,7 +129,7 @@ func TestSecretRotation(t *testing.T) {
 		write(c, after)
 		await("c is back", map[string]int{"a": 2, "b": 2, "c": 2})
 		for _, s := range d.Sites {
-			if doc := document(t, s); slices.ContainsFunc(doc.Faults, func(f string) bool { return strings.Contains(f, "secret") }) {
+			if doc := scenario.Document(t, s); slices.ContainsFunc(doc.Faults, func(f string) bool { return strings.Contains(f, "secret") }) {
 				t.Errorf("site %s: faults %q", s.Name(), doc.Faults)
 			}
 		}
@@ -141,7 +141,7 @@ func sessionsOf(t *testing.T, d *scenario.Deployment, o scenario.Overlay) map[st
 	t.Helper()
 	all := map[string]status.Session{}
 	for _, s := range d.Sites {
-		n, err := s.NetworkStatus(within(t, 10*time.Second), o.Name)
+		n, err := s.NetworkStatus(scenario.Within(t, 10*time.Second), o.Name)
 		if err != nil {
 			t.Fatal(err)
 		}

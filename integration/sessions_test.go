@@ -21,11 +21,11 @@ import (
 // TestSessions: many sessions of the same engines at once, over one port each. Between a and b they
 // are direct, those with s are relayed.
 func TestSessions(t *testing.T) {
-	d := standalone(t, scenario.TURN("udp"),
+	d := scenario.StartStandalone(t, scenario.TURN("udp"),
 		testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"}, testbed.SiteConfig{Name: "s", NAT: testbed.Symmetric})
 	for _, s := range d.Sites {
-		until(t, 20*time.Second, func() error {
-			if d := document(t, s); d.Switch.Version == "" || !d.Signalling[0].Connected {
+		scenario.Until(t, 20*time.Second, func() error {
+			if d := scenario.Document(t, s); d.Switch.Version == "" || !d.Signalling[0].Connected {
 				return fmt.Errorf("%s is not ready: %v", s.Name(), d.Faults)
 			}
 			return nil
@@ -41,7 +41,7 @@ func threeOverlays(t *testing.T, a, b *scenario.Site) {
 	sites := []*scenario.Site{a, b}
 	each := func(f func(ctx context.Context, s *scenario.Site, o scenario.Overlay) error) {
 		t.Helper()
-		group, ctx := errgroup.WithContext(within(t, time.Minute))
+		group, ctx := errgroup.WithContext(scenario.Within(t, time.Minute))
 		for _, o := range overlays {
 			for _, s := range sites {
 				group.Go(func() error { return f(ctx, s, o) })
@@ -52,13 +52,13 @@ func threeOverlays(t *testing.T, a, b *scenario.Site) {
 		}
 	}
 	each(func(ctx context.Context, s *scenario.Site, o scenario.Overlay) error { return s.Join(ctx, o) })
-	ears := map[*scenario.Site]map[string]*ear{a: {}, b: {}}
+	ears := map[*scenario.Site]map[string]*scenario.Ear{a: {}, b: {}}
 	ways := map[[2]string]bool{} // by the addresses, whatever kind of candidate ICE took them for
 	for _, o := range overlays {
-		way := awaitSession(t, 20*time.Second, a, o.Name, b.Account.JID).Path
+		way := scenario.AwaitSession(t, 20*time.Second, a, o.Name, b.Account.JID).Path
 		ways[[2]string{way.Local, way.Remote}] = true
 		for _, s := range sites {
-			ears[s][o.Name] = listen(t, s, o.Name)
+			ears[s][o.Name] = scenario.Listen(t, s, o.Name)
 		}
 	}
 	if len(ways) != 1 {
@@ -87,23 +87,23 @@ func threeOverlays(t *testing.T, a, b *scenario.Site) {
 		}
 		for _, o := range overlays {
 			e := ears[s][o.Name]
-			until(t, 5*time.Second, func() error {
-				if came := e.heard(t, token(from, o)); came != 2*count {
+			scenario.Until(t, 5*time.Second, func() error {
+				if came := e.Heard(t, token(from, o)); came != 2*count {
 					return fmt.Errorf("%s heard %d of %d frames of %s", s.Name(), came, 2*count, o.Name)
 				}
 				return nil
 			})
 			for _, other := range overlays {
-				if came := e.heard(t, token(from, other)); other != o && came > 0 {
+				if came := e.Heard(t, token(from, other)); other != o && came > 0 {
 					t.Errorf("%s heard %d frames of %s in %s", s.Name(), came, other.Name, o.Name)
 				}
 			}
 		}
 		// What reaches another session does not open there.
-		d := document(t, s)
+		d := scenario.Document(t, s)
 		for _, o := range overlays {
 			for _, cause := range []string{"record_forged", "record_slot", "record_plain", "handshake_tag"} {
-				if n := ofSessions(o.Name, cause).read(d); n > 0 {
+				if n := scenario.OfSessions(o.Name, cause).Read(d); n > 0 {
 					t.Errorf("%s: %s of %s: %d", s.Name(), cause, o.Name, n)
 				}
 			}
@@ -115,42 +115,13 @@ func threeOverlays(t *testing.T, a, b *scenario.Site) {
 	each(func(ctx context.Context, s *scenario.Site, o scenario.Overlay) error { return s.Quit(ctx, o) })
 }
 
-// used is what must not grow.
-type used struct {
-	Goroutines, Descriptors, TAPs, Ports, Agents, Sessions, Allocations int
-}
-
-func use(t *testing.T, s *scenario.Site) (u used) {
-	t.Helper()
-	d := document(t, s)
-	u = used{Goroutines: d.Process.Goroutines, Descriptors: d.Process.Descriptors, TAPs: d.Process.TAPs, Agents: d.Transport.Agents}
-	var err error
-	if u.Ports, err = s.SwitchPorts(within(t, 10*time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range d.Transport.Sessions {
-		u.Sessions += n
-	}
-	for _, r := range d.Transport.Relays {
-		u.Allocations += r.Allocations
-	}
-	return u
-}
-
-// near tells whether nothing has grown, or shrunk, by more than 2.
-func (u used) near(v used) bool {
-	differ := func(a, b int) bool { return max(a-b, b-a) > 2 }
-	return !differ(u.Goroutines, v.Goroutines) && !differ(u.Descriptors, v.Descriptors) && !differ(u.TAPs, v.TAPs) && !differ(u.Ports, v.Ports) &&
-		!differ(u.Agents, v.Agents) && !differ(u.Sessions, v.Sessions) && !differ(u.Allocations, v.Allocations)
-}
-
 // setUpAndTornDown makes 20 sessions at once and removes them, five times.
 func setUpAndTornDown(t *testing.T, a, b, s *scenario.Site) {
 	const rounds, direct, relayed = 5, 16, 4
 	sites := []*scenario.Site{a, b, s}
-	start := map[*scenario.Site]used{}
+	start := map[*scenario.Site]scenario.Usage{}
 	for _, site := range sites {
-		start[site] = use(t, site)
+		start[site] = scenario.UsageOf(t, site)
 		t.Logf("%s at the start: %+v", site.Name(), start[site])
 	}
 	type pair struct {
@@ -168,7 +139,7 @@ func setUpAndTornDown(t *testing.T, a, b, s *scenario.Site) {
 	}
 	each := func(f func(context.Context, *scenario.Site, testbed.EvioNetwork) error) {
 		t.Helper()
-		group, ctx := errgroup.WithContext(within(t, time.Minute))
+		group, ctx := errgroup.WithContext(scenario.Within(t, time.Minute))
 		for _, p := range pairs {
 			for _, end := range p.ends {
 				group.Go(func() error { return f(ctx, end, p.network) })
@@ -184,14 +155,14 @@ func setUpAndTornDown(t *testing.T, a, b, s *scenario.Site) {
 			return s.CreateEvioNetwork(ctx, n)
 		})
 		made := time.Now()
-		until(t, 40*time.Second, func() error {
+		scenario.Until(t, 40*time.Second, func() error {
 			documents := map[*scenario.Site]status.Document{}
 			for _, site := range sites {
-				documents[site] = document(t, site)
+				documents[site] = scenario.Document(t, site)
 			}
 			for _, p := range pairs {
 				for i, end := range p.ends {
-					n := overlayIn(documents[end], p.network.Name)
+					n := scenario.OverlayIn(documents[end], p.network.Name)
 					at := slices.IndexFunc(n.Sessions, func(s status.Session) bool { return s.JID == p.ends[1-i].Account.JID && s.State == "established" })
 					if at < 0 {
 						return fmt.Errorf("%s has no session in %s", end.Name(), p.network.Name)
@@ -205,17 +176,17 @@ func setUpAndTornDown(t *testing.T, a, b, s *scenario.Site) {
 		})
 		up := time.Now()
 		// Each bridge has its own port, the fabric port, and a link.
-		if at, far := use(t, a), use(t, s); at.Sessions < direct+relayed || far.Allocations+at.Allocations == 0 || at.Ports < 3*(direct+relayed) || at.TAPs == 0 {
+		if at, far := scenario.UsageOf(t, a), scenario.UsageOf(t, s); at.Sessions < direct+relayed || far.Allocations+at.Allocations == 0 || at.Ports < 3*(direct+relayed) || at.TAPs == 0 {
 			t.Errorf("the figures say nothing: %+v, %+v", at, far)
 		}
 		each(func(ctx context.Context, s *scenario.Site, n testbed.EvioNetwork) error {
 			return s.RemoveEvioNetwork(ctx, n.Name)
 		})
 		gone := time.Now()
-		until(t, 30*time.Second, func() error {
+		scenario.Until(t, 30*time.Second, func() error {
 			var errs []error
 			for _, site := range sites {
-				if now := use(t, site); !now.near(start[site]) {
+				if now := scenario.UsageOf(t, site); !now.Near(start[site]) {
 					errs = append(errs, fmt.Errorf("%s: %+v, at the start %+v", site.Name(), now, start[site]))
 				}
 			}
@@ -226,6 +197,6 @@ func setUpAndTornDown(t *testing.T, a, b, s *scenario.Site) {
 			len(pairs), short(made.Sub(began)), short(up.Sub(made)), short(gone.Sub(up)), short(time.Since(gone)))
 	}
 	for _, site := range sites {
-		t.Logf("%s at the end: %+v", site.Name(), use(t, site))
+		t.Logf("%s at the end: %+v", site.Name(), scenario.UsageOf(t, site))
 	}
 }

@@ -30,16 +30,16 @@ type silent struct{ *scenario.Deployment }
 // and evio status at both sites says what it is and what to do, with exit code 3, until it
 // is mended.
 func TestNothingSilent(t *testing.T) {
-	if _, err := os.Stat(filepath.Join(bundle, "rootfs")); err != nil {
-		t.Fatalf("no plugin at %s: run make plugin first", bundle)
+	if _, err := os.Stat(filepath.Join(scenario.Bundle, "rootfs")); err != nil {
+		t.Fatalf("no plugin at %s: run make plugin first", scenario.Bundle)
 	}
 	lab := testbed.Start(t, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
-	deployed, err := scenario.Deploy(within(t, time.Minute), lab, bundle)
+	deployed, err := scenario.Deploy(scenario.Within(t, time.Minute), lab, scenario.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := silent{deployed}
-	program, err := os.ReadFile(filepath.Join(bundle, "rootfs/bin/evio"))
+	program, err := os.ReadFile(filepath.Join(scenario.Bundle, "rootfs/bin/evio"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestNothingSilent(t *testing.T) {
 		}
 	}
 	n := scenario.Network{Name: "silent", Overlay: "silent", Net: 50}
-	overlayOf(t, deployed, n)
+	scenario.StartOverlay(t, deployed, n)
 	d.healthy(t, 20*time.Second)
 
 	t.Run("IPv4 subnet", func(t *testing.T) { d.noCommonSubnet(t, "IPv4", [2]int{52, 53}, [2]int{52, 52}) })
@@ -74,8 +74,8 @@ func TestNothingSilent(t *testing.T) {
 // lines joined.
 func (d silent) says(t *testing.T, s *scenario.Site, patience time.Duration, code int, texts ...string) {
 	t.Helper()
-	until(t, patience, func() error {
-		said, got := askStatus(t, s, filepath.Join(testbed.SharedDir, "evio"), "status")
+	scenario.Until(t, patience, func() error {
+		said, got := scenario.AskStatus(t, s, filepath.Join(testbed.SharedDir, "evio"), "status")
 		said = strings.Join(strings.Fields(said), " ")
 		if got != code {
 			return fmt.Errorf("site %s: exit code %d, want %d: %s", s.Name(), got, code, said)
@@ -99,7 +99,7 @@ func (d silent) both(t *testing.T, patience time.Duration, texts ...string) {
 			mine[j] = strings.ReplaceAll(text, "THERE", d.Sites[1-i].Account.JID)
 		}
 		d.says(t, s, patience, 3, mine...)
-		doc := document(t, s)
+		doc := scenario.Document(t, s)
 		if faults := strings.Join(doc.Faults, "\n"); !strings.Contains(faults, mine[0]) {
 			t.Errorf("site %s: %q is not among the faults:\n%s", s.Name(), mine[0], faults)
 		}
@@ -110,7 +110,7 @@ func (d silent) healthy(t *testing.T, patience time.Duration) {
 	t.Helper()
 	for _, s := range d.Sites {
 		d.says(t, s, patience, 0)
-		if doc := document(t, s); len(doc.Faults) != 0 {
+		if doc := scenario.Document(t, s); len(doc.Faults) != 0 {
 			t.Errorf("site %s is healthy with faults %q", s.Name(), doc.Faults)
 		}
 	}
@@ -119,7 +119,7 @@ func (d silent) healthy(t *testing.T, patience time.Duration) {
 // dropped is what one counter of a network has, at a site, its tunnels included.
 func dropped(t *testing.T, s *scenario.Site, network, cause string) uint64 {
 	t.Helper()
-	n, err := s.NetworkStatus(within(t, 10*time.Second), network)
+	n, err := s.NetworkStatus(scenario.Within(t, 10*time.Second), network)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,10 +138,10 @@ func (d silent) unlike(t *testing.T, name string, args [2][]string) (removeSecon
 	for i, s := range d.Sites {
 		group.Go(func() error {
 			all := append([]string{"network", "create", "-d", "evio", "--ipv6", "-o", "evio.overlay=" + name}, args[i]...)
-			if _, err := s.Docker(within(t, 30*time.Second), append(all, name)...); err != nil {
+			if _, err := s.Docker(scenario.Within(t, 30*time.Second), append(all, name)...); err != nil {
 				return err
 			}
-			return s.RunContainer(within(t, 30*time.Second), s.Name()+"-"+name, name)
+			return s.RunContainer(scenario.Within(t, 30*time.Second), s.Name()+"-"+name, name)
 		})
 	}
 	remove := func(s *scenario.Site) {
@@ -161,7 +161,7 @@ func (d silent) unlike(t *testing.T, name string, args [2][]string) (removeSecon
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.WaitSessions(within(t, 20*time.Second), name); err != nil {
+	if err := d.WaitSessions(scenario.Within(t, 20*time.Second), name); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
@@ -186,12 +186,12 @@ func (d silent) differentMTU(t *testing.T) {
 	removeSecond := d.unlike(t, "mtu", [2][]string{subnets(0, 51, 51), large})
 	d.both(t, 10*time.Second, "overlay mtu: the network's MTU is", "at THERE", "so packets of more than 1400 bytes are lost", "-o com.docker.network.driver.mtu=BYTES")
 	a, b := d.Sites[0], d.Sites[1]
-	there, _ := addresses(t, a, "a-mtu", "mtu")
-	if _, err := b.Exec(within(t, 20*time.Second), "b-mtu", "ping", "-c", "3", "-i", "0.2", "-W", "1", "-s", "5000", there); err == nil {
+	there, _ := scenario.Addresses(t, a, "a-mtu", "mtu")
+	if _, err := b.Exec(scenario.Within(t, 20*time.Second), "b-mtu", "ping", "-c", "3", "-i", "0.2", "-W", "1", "-s", "5000", there); err == nil {
 		t.Error("frames of 5000 bytes pass")
 	}
 	if dropped(t, a, "mtu", "tap-length") == 0 {
-		t.Errorf("frames that are too long are not counted: %+v", document(t, a).Networks)
+		t.Errorf("frames that are too long are not counted: %+v", scenario.Document(t, a).Networks)
 	}
 	d.says(t, a, 10*time.Second, 3, "(tap-length)")
 	removeSecond()
@@ -217,8 +217,8 @@ func (d silent) noCommonSubnet(t *testing.T, family string, v4, v6 [2]int) {
 func (d silent) gone(t *testing.T, text string) {
 	t.Helper()
 	for _, s := range d.Sites {
-		until(t, 20*time.Second, func() error {
-			if faults := strings.Join(document(t, s).Faults, "\n"); strings.Contains(faults, text) {
+		scenario.Until(t, 20*time.Second, func() error {
+			if faults := strings.Join(scenario.Document(t, s).Faults, "\n"); strings.Contains(faults, text) {
 				return fmt.Errorf("site %s: %s", s.Name(), faults)
 			}
 			return nil
@@ -229,27 +229,27 @@ func (d silent) gone(t *testing.T, text string) {
 // namesOfNoOverlay: networks that their names keep from other sites.
 func (d silent) namesOfNoOverlay(t *testing.T) {
 	for _, s := range d.Sites {
-		docker(t, s, "network", "create", "-d", "evio", "büro netz")
+		scenario.Docker(t, s, "network", "create", "-d", "evio", "büro netz")
 	}
 	d.both(t, 10*time.Second, "network büro netz: it reaches this engine only, because its name cannot be an overlay's", "remove it and create it with -o evio.overlay=NAME")
 	for _, s := range d.Sites {
-		docker(t, s, "network", "rm", "büro netz")
+		scenario.Docker(t, s, "network", "rm", "büro netz")
 	}
 	d.healthy(t, 10*time.Second)
 	for i, s := range d.Sites {
-		docker(t, s, slices.Concat([]string{"network", "create", "-d", "evio", "--ipv6", "-o", "evio.overlay=taken"}, subnets(i, 57, 57), []string{"first"})...)
-		docker(t, s, slices.Concat([]string{"network", "create", "-d", "evio", "--ipv6"}, subnets(i, 58, 58), []string{"taken"})...)
+		scenario.Docker(t, s, slices.Concat([]string{"network", "create", "-d", "evio", "--ipv6", "-o", "evio.overlay=taken"}, subnets(i, 57, 57), []string{"first"})...)
+		scenario.Docker(t, s, slices.Concat([]string{"network", "create", "-d", "evio", "--ipv6"}, subnets(i, 58, 58), []string{"taken"})...)
 	}
 	d.both(t, 10*time.Second, "network taken: it reaches this engine only, because overlay taken is used by network first of this engine", "-o evio.overlay=NAME")
 	for _, s := range d.Sites {
-		docker(t, s, "network", "rm", "first")
+		scenario.Docker(t, s, "network", "rm", "first")
 	}
 	d.healthy(t, 20*time.Second)
 	for _, s := range d.Sites {
-		if n, err := s.NetworkStatus(within(t, 10*time.Second), "taken"); err != nil || n.Overlay != "taken" || n.Local {
+		if n, err := s.NetworkStatus(scenario.Within(t, 10*time.Second), "taken"); err != nil || n.Overlay != "taken" || n.Local {
 			t.Errorf("site %s: the network does not join the overlay that is free now: %+v, %v", s.Name(), n, err)
 		}
-		docker(t, s, "network", "rm", "taken")
+		scenario.Docker(t, s, "network", "rm", "taken")
 	}
 }
 
@@ -257,19 +257,19 @@ func (d silent) namesOfNoOverlay(t *testing.T) {
 // that would fit, and changes no exit code.
 func (d silent) overlayOfNobody(t *testing.T) {
 	a, b := d.Sites[0], d.Sites[1]
-	docker(t, a, "network", "create", "-d", "evio", "store_shop_net")
-	docker(t, b, "network", "create", "-d", "evio", "shop_net")
+	scenario.Docker(t, a, "network", "create", "-d", "evio", "store_shop_net")
+	scenario.Docker(t, b, "network", "create", "-d", "evio", "shop_net")
 	d.says(t, a, 20*time.Second, 0, "note: no other member has overlay store_shop_net, which network store_shop_net is in; "+b.Account.JID+" has overlay shop_net", "-o evio.overlay=shop_net")
 	d.says(t, b, 20*time.Second, 0, "note: no other member has overlay shop_net, which network shop_net is in, while "+a.Account.JID+" (1 other overlay) is online")
-	docker(t, a, "network", "rm", "store_shop_net")
-	docker(t, b, "network", "rm", "shop_net")
+	scenario.Docker(t, a, "network", "rm", "store_shop_net")
+	scenario.Docker(t, b, "network", "rm", "shop_net")
 }
 
 // ownLimit: a container sends more to all than an engine may.
 func (d silent) ownLimit(t *testing.T, n scenario.Network) {
 	a, b := d.Sites[0], d.Sites[1]
 	before := dropped(t, a, n.Name, "flood-container-limit")
-	exec(t, a, name(a, n), "probe", "count-send", "-to", fmt.Sprintf("10.%d.255.255:9", n.Net), "-rate", "10000", "-for", "2s")
+	scenario.Exec(t, a, scenario.ContainerName(a, n), "probe", "count-send", "-to", fmt.Sprintf("10.%d.255.255:9", n.Net), "-rate", "10000", "-for", "2s")
 	if after := dropped(t, a, n.Name, "flood-container-limit"); after == before {
 		t.Errorf("nothing is counted: %d", after)
 	}
@@ -281,22 +281,22 @@ func (d silent) ownLimit(t *testing.T, n scenario.Network) {
 func (d silent) burst(t *testing.T, n scenario.Network) {
 	a, b := d.Sites[0], d.Sites[1]
 	before := d.lost(t, n)
-	exec(t, b, name(b, n), "sh", "-c", "probe count-recv -listen :9001 -idle 2s >/tmp/count 2>&1 &")
-	await(t, 10*time.Second, func(ctx context.Context) error {
-		out, err := b.Exec(ctx, name(b, n), "cat", "/tmp/count")
+	scenario.Exec(t, b, scenario.ContainerName(b, n), "sh", "-c", "probe count-recv -listen :9001 -idle 2s >/tmp/count 2>&1 &")
+	scenario.UntilContext(t, 10*time.Second, func(ctx context.Context) error {
+		out, err := b.Exec(ctx, scenario.ContainerName(b, n), "cat", "/tmp/count")
 		if err == nil && !strings.Contains(out, "listening") {
 			err = errors.New(out)
 		}
 		return err
 	})
-	there, _ := addresses(t, b, name(b, n), n.Name)
+	there, _ := scenario.Addresses(t, b, scenario.ContainerName(b, n), n.Name)
 	var sent struct{ Sent uint64 }
-	if err := json.Unmarshal([]byte(exec(t, a, name(a, n), "probe", "count-send", "-to", there+":9001", "-rate", "100000", "-for", "2s")), &sent); err != nil {
+	if err := json.Unmarshal([]byte(scenario.Exec(t, a, scenario.ContainerName(a, n), "probe", "count-send", "-to", there+":9001", "-rate", "100000", "-for", "2s")), &sent); err != nil {
 		t.Fatal(err)
 	}
 	var received struct{ Received uint64 }
-	await(t, 20*time.Second, func(ctx context.Context) error {
-		out, err := b.Exec(ctx, name(b, n), "tail", "-n", "1", "/tmp/count")
+	scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
+		out, err := b.Exec(ctx, scenario.ContainerName(b, n), "tail", "-n", "1", "/tmp/count")
 		if err == nil && !strings.Contains(out, "received") {
 			err = errors.New(out)
 		}
@@ -311,7 +311,7 @@ func (d silent) burst(t *testing.T, n scenario.Network) {
 		t.Fatal("the burst is too small to lose anything")
 	}
 	var counted uint64
-	until(t, 10*time.Second, func() error {
+	scenario.Until(t, 10*time.Second, func() error {
 		// What the receiver's own socket had no room for is in no counter of ours.
 		if counted = d.lost(t, n) - before; counted < missing/2 {
 			return fmt.Errorf("%d datagrams are missing, and %d losses are counted", missing, counted)
@@ -321,8 +321,8 @@ func (d silent) burst(t *testing.T, n scenario.Network) {
 	t.Logf("%d losses are counted", counted)
 	for i, s := range d.Sites {
 		there := d.Sites[1-i].Account.JID
-		until(t, 15*time.Second, func() error {
-			doc := document(t, s)
+		scenario.Until(t, 15*time.Second, func() error {
+			doc := scenario.Document(t, s)
 			faults := strings.Join(doc.Faults, "\n")
 			own := strings.Contains(faults, " lost, the last at ") || strings.Contains(faults, " lost in the tunnel to ")
 			if others := strings.Contains(faults, there) && strings.Contains(faults, "loses frames of this network"); doc.Health.Healthy || !own && !others {
@@ -339,7 +339,7 @@ func (d silent) lost(t *testing.T, n scenario.Network) uint64 {
 	t.Helper()
 	var all uint64
 	for _, s := range d.Sites {
-		doc := document(t, s)
+		doc := scenario.Document(t, s)
 		for _, l := range doc.Transport.Losses {
 			all += l.Count
 		}
@@ -360,15 +360,15 @@ func (d silent) lost(t *testing.T, n scenario.Network) uint64 {
 // narrowPath: a router drops large packets and their fragments.
 func (d silent) narrowPath(t *testing.T, n scenario.Network) {
 	a, b := d.Sites[0], d.Sites[1]
-	there, _ := addresses(t, b, name(b, n), n.Name)
+	there, _ := scenario.Addresses(t, b, scenario.ContainerName(b, n), n.Name)
 	large := func() error {
-		_, err := a.Exec(within(t, 10*time.Second), name(a, n), "ping", "-c", "2", "-i", "0.2", "-W", "1", "-s", "1372", there)
+		_, err := a.Exec(scenario.Within(t, 10*time.Second), scenario.ContainerName(a, n), "ping", "-c", "2", "-i", "0.2", "-W", "1", "-s", "1372", there)
 		return err
 	}
 	if err := large(); err != nil {
 		t.Fatal(err)
 	}
-	drop, err := a.Router.DropLarge(within(t, 10*time.Second), 1420)
+	drop, err := a.Router.DropLarge(scenario.Within(t, 10*time.Second), 1420)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,10 +381,10 @@ func (d silent) narrowPath(t *testing.T, n scenario.Network) {
 			t.Errorf("site %s does not count the probes that are lost", s.Name())
 		}
 	}
-	until(t, 10*time.Second, large)
-	if err := drop.Undo(within(t, 10*time.Second)); err != nil {
+	scenario.Until(t, 10*time.Second, large)
+	if err := drop.Undo(scenario.Within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	d.gone(t, "the path to")
-	until(t, 5*time.Second, large)
+	scenario.Until(t, 5*time.Second, large)
 }

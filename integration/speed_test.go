@@ -16,7 +16,7 @@ import (
 // TestSpeed: how long a user waits, beside Docker's own bridge network.
 func TestSpeed(t *testing.T) {
 	lab := testbed.Start(t, testbed.SiteConfig{Name: "a"})
-	d, err := scenario.Deploy(within(t, time.Minute), lab, bundle)
+	d, err := scenario.Deploy(scenario.Within(t, time.Minute), lab, scenario.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,15 +33,15 @@ func createSpeed(t *testing.T, s *scenario.Site) {
 	for range times {
 		for _, driver := range []string{"bridge", "evio"} {
 			began := time.Now()
-			docker(t, s, "network", "create", "-d", driver, "--subnet", "10.43.0.0/24", "made")
+			scenario.Docker(t, s, "network", "create", "-d", driver, "--subnet", "10.43.0.0/24", "made")
 			took[driver] = append(took[driver], time.Since(began))
-			docker(t, s, "network", "rm", "made")
+			scenario.Docker(t, s, "network", "rm", "made")
 		}
 	}
 	for driver, list := range took {
-		t.Logf("docker network create -d %s: %s", driver, spread(list))
+		t.Logf("docker network create -d %s: %s", driver, scenario.Spread(list))
 	}
-	if half, most := percentile(took["evio"], 50), percentile(took["evio"], 100); half > limit || most > 3*limit {
+	if half, most := scenario.Percentile(took["evio"], 50), scenario.Percentile(took["evio"], 100); half > limit || most > 3*limit {
 		t.Errorf("docker network create took %v, and up to %v; want %v at most, and up to %v", half, most, limit, 3*limit)
 	}
 }
@@ -52,8 +52,8 @@ func answerSpeed(t *testing.T, s *scenario.Site) {
 	const times, limit = 11, 1.5
 	peers := map[string]string{"bridge": "10.44.0.250", "evio": "10.45.0.250"}
 	for driver, peer := range peers {
-		docker(t, s, "network", "create", "-d", driver, "--subnet", peer[:5]+".0.0/24", "of-"+driver)
-		docker(t, s, "run", "-d", "--init", "--name", "peer-"+driver, "--network", "of-"+driver, "--ip", peer, testbed.Image)
+		scenario.Docker(t, s, "network", "create", "-d", driver, "--subnet", peer[:5]+".0.0/24", "of-"+driver)
+		scenario.Docker(t, s, "run", "-d", "--init", "--name", "peer-"+driver, "--network", "of-"+driver, "--ip", peer, testbed.Image)
 	}
 	took := map[string][]time.Duration{}
 	for i := range times {
@@ -62,12 +62,12 @@ func answerSpeed(t *testing.T, s *scenario.Site) {
 		}
 	}
 	for driver := range peers {
-		docker(t, s, "rm", "-f", "peer-"+driver)
-		docker(t, s, "network", "rm", "of-"+driver)
-		t.Logf("docker run to the first answer, %s: %s", driver, spread(took[driver]))
+		scenario.Docker(t, s, "rm", "-f", "peer-"+driver)
+		scenario.Docker(t, s, "network", "rm", "of-"+driver)
+		t.Logf("docker run to the first answer, %s: %s", driver, scenario.Spread(took[driver]))
 	}
 	t.Log(described(call(t, s, "Join")))
-	bridge, evio := percentile(took["bridge"], 50), percentile(took["evio"], 50)
+	bridge, evio := scenario.Percentile(took["bridge"], 50), scenario.Percentile(took["evio"], 50)
 	ratio := float64(evio) / float64(bridge)
 	t.Logf("medians of %d: bridge %v, evio %v, ratio %.2f", times, bridge.Round(time.Millisecond), evio.Round(time.Millisecond), ratio)
 	if ratio > limit {
@@ -81,8 +81,8 @@ var answeredAt = regexp.MustCompile(`\[(\d+)\.(\d{6})\] \d+ bytes from`)
 func firstAnswer(t *testing.T, s *scenario.Site, container, network, peer string) time.Duration {
 	t.Helper()
 	began := time.Now()
-	out := docker(t, s, "run", "--init", "--name", container, "--network", network, testbed.Image, "ping", "-D", "-c", "1", "-w", "10", peer)
-	docker(t, s, "rm", "-f", container)
+	out := scenario.Docker(t, s, "run", "--init", "--name", container, "--network", network, testbed.Image, "ping", "-D", "-c", "1", "-w", "10", peer)
+	scenario.Docker(t, s, "rm", "-f", container)
 	match := answeredAt.FindStringSubmatch(out)
 	if match == nil {
 		t.Fatalf("no answer: %s", out)

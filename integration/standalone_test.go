@@ -16,7 +16,7 @@ import (
 func TestStandalone(t *testing.T) {
 	began := time.Now()
 	lab := testbed.StartSites(t, testbed.Options{}, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"})
-	d, err := scenario.Standalone(within(t, 2*time.Minute), lab)
+	d, err := scenario.Standalone(scenario.Within(t, 2*time.Minute), lab)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,29 +24,29 @@ func TestStandalone(t *testing.T) {
 	o := scenario.Overlay{Name: "pair", Net: 30}
 	a, b := d.Sites[0], d.Sites[1]
 	for _, s := range d.Sites {
-		if err := s.Join(within(t, 20*time.Second), o); err != nil {
+		if err := s.Join(scenario.Within(t, 20*time.Second), o); err != nil {
 			t.Fatal(err)
 		}
 	}
 	talk := func() {
 		t.Helper()
-		if err := d.WaitSessions(within(t, 20*time.Second), o.Name); err != nil {
+		if err := d.WaitSessions(scenario.Within(t, 20*time.Second), o.Name); err != nil {
 			t.Fatal(err)
 		}
 		for _, to := range o.Addresses(b) {
-			if out, err := a.InNamespace(within(t, 20*time.Second), o.Name, "ping", "-c", "3", "-i", "0.2", "-W", "2", to.String()); err != nil {
+			if out, err := a.InNamespace(scenario.Within(t, 20*time.Second), o.Name, "ping", "-c", "3", "-i", "0.2", "-W", "2", to.String()); err != nil {
 				t.Errorf("%v: %s", err, out)
 			}
 		}
 	}
 	talk()
 	for i, end := range []func(context.Context) error{b.KillEvio, b.StopEvio} {
-		if err := end(within(t, 20*time.Second)); err != nil {
+		if err := end(scenario.Within(t, 20*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		if i == 1 { // a process that ends tells its peers
 			began := time.Now()
-			for n, err := a.NetworkStatus(within(t, time.Second), o.Name); ; n, err = a.NetworkStatus(within(t, time.Second), o.Name) {
+			for n, err := a.NetworkStatus(scenario.Within(t, time.Second), o.Name); ; n, err = a.NetworkStatus(scenario.Within(t, time.Second), o.Name) {
 				if err == nil && len(n.Sessions) == 0 {
 					break
 				}
@@ -56,13 +56,13 @@ func TestStandalone(t *testing.T) {
 			}
 			t.Logf("the session is gone %v after the peer's end", time.Since(began).Round(time.Millisecond))
 		}
-		if err := b.StartEvio(within(t, 20*time.Second), testbed.EvioOptions{}); err != nil {
+		if err := b.StartEvio(scenario.Within(t, 20*time.Second), testbed.EvioOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		talk()
 	}
 	for _, s := range d.Sites {
-		if err := s.Quit(within(t, 20*time.Second), o); err != nil {
+		if err := s.Quit(scenario.Within(t, 20*time.Second), o); err != nil {
 			t.Error(err)
 		}
 	}

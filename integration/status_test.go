@@ -5,7 +5,6 @@ package integration
 import (
 	"errors"
 	"os"
-	osexec "os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,9 +19,9 @@ import (
 // and ends with the code for it.
 func testStatus(t *testing.T, d *scenario.Deployment) {
 	n := scenario.Network{Name: "status", Overlay: "status", Net: 33}
-	overlayOf(t, d, n)
+	scenario.StartOverlay(t, d, n)
 	a := d.Sites[0]
-	program, err := os.ReadFile(filepath.Join(bundle, "rootfs/bin/evio"))
+	program, err := os.ReadFile(filepath.Join(scenario.Bundle, "rootfs/bin/evio"))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(a.Shared(), "evio"), program, 0o755)
 	}
@@ -30,11 +29,11 @@ func testStatus(t *testing.T, d *scenario.Deployment) {
 		t.Fatal(err)
 	}
 	ask := func(args ...string) (string, int) {
-		return askStatus(t, a, append([]string{filepath.Join(testbed.SharedDir, "evio"), "status"}, args...)...)
+		return scenario.AskStatus(t, a, append([]string{filepath.Join(testbed.SharedDir, "evio"), "status"}, args...)...)
 	}
 	awaitCode := func(want int) (said string) {
 		t.Helper()
-		until(t, 60*time.Second, func() error {
+		scenario.Until(t, 60*time.Second, func() error {
 			var code int
 			if said, code = ask(); code != want {
 				return errors.New(said)
@@ -46,7 +45,7 @@ func testStatus(t *testing.T, d *scenario.Deployment) {
 
 	said := awaitCode(0)
 	t.Logf("healthy:\n%s", said)
-	v4, v6 := addresses(t, a, name(a, n), n.Name)
+	v4, v6 := scenario.Addresses(t, a, scenario.ContainerName(a, n), n.Name)
 	for _, want := range []string{"\nhealthy\n", "\nNetwork status\n", a.Account.JID, d.Sites[1].Account.JID, d.Sites[2].Account.JID, "established", v4, v6, "attached", "password_file"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("there is no %q", want)
@@ -59,7 +58,7 @@ func testStatus(t *testing.T, d *scenario.Deployment) {
 	}
 
 	xmpp := d.Lab.Internet().XMPP
-	if err := xmpp.Stop(within(t, 10*time.Second)); err != nil {
+	if err := xmpp.Stop(scenario.Within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	degraded := awaitCode(3)
@@ -70,7 +69,7 @@ func testStatus(t *testing.T, d *scenario.Deployment) {
 	if _, code := ask("--json"); code != 3 {
 		t.Errorf("--json: exit code %d", code)
 	}
-	if err := xmpp.Start(within(t, 20*time.Second)); err != nil {
+	if err := xmpp.Start(scenario.Within(t, 20*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	awaitCode(0)
@@ -80,27 +79,12 @@ func testStatus(t *testing.T, d *scenario.Deployment) {
 			t.Error("the password of the account is told")
 		}
 	}
-	docker(t, a, "plugin", "disable", "-f", scenario.PluginName)
+	scenario.Docker(t, a, "plugin", "disable", "-f", scenario.PluginName)
 	away, code := ask()
 	t.Logf("plugin disabled: %s", away)
 	if code != 1 || !strings.Contains(away, "run this as root, and check that the plugin is enabled") {
 		t.Errorf("exit code %d", code)
 	}
-	docker(t, a, "plugin", "enable", scenario.PluginName)
+	scenario.Docker(t, a, "plugin", "enable", scenario.PluginName)
 	awaitCode(0)
-}
-
-// askStatus runs a command at a site and returns what it printed, on either output, and its exit code.
-func askStatus(t *testing.T, s *scenario.Site, command ...string) (string, int) {
-	t.Helper()
-	out, err := s.Run(within(t, 15*time.Second), command...)
-	if err == nil {
-		return out, 0
-	}
-	failed, ok := errors.AsType[*testbed.CommandError](err)
-	exit, exited := errors.AsType[*osexec.ExitError](err)
-	if !ok || !exited {
-		t.Fatal(err)
-	}
-	return out + failed.Stderr, exit.ExitCode()
 }

@@ -19,14 +19,14 @@ import (
 // no session.
 func testStranger(t *testing.T, d *scenario.Deployment) {
 	n := scenario.Network{Name: "private", Overlay: "private", Net: 26}
-	overlayOf(t, d, n)
+	scenario.StartOverlay(t, d, n)
 	a := d.Sites[0]
 	xmpp := d.Lab.Internet().XMPP
-	mallory, err := xmpp.AddAccount(within(t, 20*time.Second), "mallory", "known to mallory")
+	mallory, err := xmpp.AddAccount(scenario.Within(t, 20*time.Second), "mallory", "known to mallory")
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, err := a.NetworkStatus(within(t, 10*time.Second), n.Name)
+	before, err := a.NetworkStatus(scenario.Within(t, 10*time.Second), n.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,10 +39,10 @@ func testStranger(t *testing.T, d *scenario.Deployment) {
 		t.Fatal("the log does not tell the engine's full JID")
 	}
 	internet := d.Lab.Internet()
-	if err := internet.WriteFile(within(t, 10*time.Second), "/root/ca.pem", xmpp.CA(), 0o600); err != nil {
+	if err := internet.WriteFile(scenario.Within(t, 10*time.Second), "/root/ca.pem", xmpp.CA(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := internet.Run(within(t, 30*time.Second), "probe", "stranger", "-server", xmpp.StartTLSAddress(),
+	out, err := internet.Run(scenario.Within(t, 30*time.Second), "probe", "stranger", "-server", xmpp.StartTLSAddress(),
 		"-jid", mallory.JID, "-password", mallory.Password, "-ca", "/root/ca.pem",
 		"-to", full[len(full)-1], "-node", before.Node, "-overlay", n.Overlay)
 	if err != nil {
@@ -54,7 +54,7 @@ func testStranger(t *testing.T, d *scenario.Deployment) {
 	if !strings.Contains(out, `"sent"`) {
 		t.Errorf("the stranger sent nothing: %s", out)
 	}
-	after, err := a.NetworkStatus(within(t, 10*time.Second), n.Name)
+	after, err := a.NetworkStatus(scenario.Within(t, 10*time.Second), n.Name)
 	if err != nil {
 		t.Fatal(err)
 	}

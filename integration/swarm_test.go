@@ -23,25 +23,25 @@ func testSwarm(t *testing.T, s, far *scenario.Site) {
 			}
 		})
 	}
-	docker(t, s, "swarm", "init", "--advertise-addr", s.Addr().String())
+	scenario.Docker(t, s, "swarm", "init", "--advertise-addr", s.Addr().String())
 	later("swarm", "leave", "--force")
-	docker(t, s, "network", "create", "--config-only", "--subnet", "10.59.0.0/16", "--ip-range", "10.59.1.0/24", "-o", "evio.overlay=swarmed", "ranges")
+	scenario.Docker(t, s, "network", "create", "--config-only", "--subnet", "10.59.0.0/16", "--ip-range", "10.59.1.0/24", "-o", "evio.overlay=swarmed", "ranges")
 	later("network", "rm", "ranges")
 
 	// Only a managed plugin's own name is known to a swarm.
-	if out, err := s.Docker(within(t, 30*time.Second), "network", "create", "-d", "evio", "--scope", "swarm", "--config-from", "ranges", "v1"); err == nil || !strings.Contains(err.Error(), "swarm mode") {
+	if out, err := s.Docker(scenario.Within(t, 30*time.Second), "network", "create", "-d", "evio", "--scope", "swarm", "--config-from", "ranges", "v1"); err == nil || !strings.Contains(err.Error(), "swarm mode") {
 		t.Errorf("-d evio in a swarm: %v: %s", err, out)
 	}
-	docker(t, s, "network", "create", "-d", scenario.PluginName+":latest", "--scope", "swarm", "--config-from", "ranges", "swarmed")
+	scenario.Docker(t, s, "network", "create", "-d", scenario.PluginName+":latest", "--scope", "swarm", "--config-from", "ranges", "swarmed")
 	later("network", "rm", "swarmed")
-	docker(t, s, "service", "create", "--detach", "--no-resolve-image", "--init", "--name", "crowd", "--replicas", "2", "--network", "swarmed", testbed.Image, "sleep", "infinity")
+	scenario.Docker(t, s, "service", "create", "--detach", "--no-resolve-image", "--init", "--name", "crowd", "--replicas", "2", "--network", "swarmed", testbed.Image, "sleep", "infinity")
 	t.Cleanup(func() { endService(t, s, "crowd") })
 
-	docker(t, far, "network", "create", "-d", "evio", "--subnet", "10.59.0.0/16", "--ip-range", "10.59.2.0/24", "swarmed")
+	scenario.Docker(t, far, "network", "create", "-d", "evio", "--subnet", "10.59.0.0/16", "--ip-range", "10.59.2.0/24", "swarmed")
 	t.Cleanup(func() { _, _ = far.Docker(context.WithoutCancel(t.Context()), "network", "rm", "swarmed") })
-	run(t, far, "outsider", "swarmed")
+	scenario.StartContainer(t, far, "outsider", "swarmed")
 	var tasks []string
-	await(t, 30*time.Second, func(ctx context.Context) error {
+	scenario.UntilContext(t, 30*time.Second, func(ctx context.Context) error {
 		ids, err := s.Docker(ctx, "ps", "--quiet", "--filter", "label=com.docker.swarm.service.name=crowd")
 		if err == nil && len(strings.Fields(ids)) != 2 {
 			err = fmt.Errorf("%d tasks of 2 run", len(strings.Fields(ids)))
@@ -50,11 +50,11 @@ func testSwarm(t *testing.T, s, far *scenario.Site) {
 		return err
 	})
 	for _, task := range tasks {
-		address := docker(t, s, "inspect", "--format", "{{.NetworkSettings.Networks.swarmed.IPAddress}}", task)
+		address := scenario.Docker(t, s, "inspect", "--format", "{{.NetworkSettings.Networks.swarmed.IPAddress}}", task)
 		if !strings.HasPrefix(address, "10.59.1.") {
 			t.Errorf("a task has the address %q, want one of 10.59.1.0/24", address)
 		}
-		await(t, 20*time.Second, func(ctx context.Context) error {
+		scenario.UntilContext(t, 20*time.Second, func(ctx context.Context) error {
 			_, err := far.Exec(ctx, "outsider", "ping", "-q", "-c", "1", "-W", "1", address)
 			return err
 		})

@@ -1,6 +1,8 @@
 // Package scenario deploys evio at the sites of a testbed, for the end-to-end
 // tests and the demonstration: accounts, configuration files, the plugin, and
-// networks with a range of addresses for each site.
+// networks with a range of addresses for each site. Functions that take a test are
+// steps of end-to-end tests: they fail the test where the step fails, and undo at its
+// end what they made.
 package scenario
 
 import (
