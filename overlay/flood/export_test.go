@@ -8,7 +8,7 @@ import (
 
 // Remembered returns how many neighbours, origins and arcs are remembered.
 func (f *Flood) Remembered() (neighbours, origins, forwarded int) {
-	return len(f.ingress.entries), len(f.origins.entries), len(f.forwarded.entries)
+	return f.ingress.Len(), f.origins.Len(), f.forwarded.Len()
 }
 
 // Receive takes a frame as a node does that has one goroutine for all. genuine reports

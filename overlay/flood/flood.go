@@ -98,10 +98,10 @@ type Flood struct {
 
 	own       account
 	notices   account
-	senders   *lru[Sender, account]
-	ingress   *lru[nodeid.ID, neighbour]
-	origins   *lru[nodeid.ID, source]
-	forwarded *lru[name, nodeid.ID] // the end of the longest arc that was handed on
+	senders   lru[Sender, account]
+	ingress   lru[nodeid.ID, neighbour]
+	origins   lru[nodeid.ID, source]
+	forwarded lru[name, nodeid.ID] // the end of the longest arc that was handed on
 
 	stats Stats
 }
@@ -156,7 +156,7 @@ func (f *Flood) admit(ok bool) bool {
 // returns why it is dropped: the container has used its share and the others need the rest,
 // or all of them have used up the budget.
 func (f *Flood) AdmitFrom(from Sender, size int, now time.Time) Cause {
-	share := f.senders.get(from)
+	share := f.senders.entry(from)
 	within := share.left(now, size, f.cfg.Share)
 	switch {
 	case !within && !f.own.leaves(now, size, f.cfg.Own, sharedAtOnce):
@@ -187,7 +187,7 @@ func (f *Flood) Originate(neighbours []nodeid.ID, now time.Time) []Send {
 // Frames of one neighbour are taken one after another.
 func (f *Flood) Examine(from nodeid.ID, h Header, size int, now time.Time) Cause {
 	f.stats.Received++
-	by := f.ingress.get(from)
+	by := f.ingress.entry(from)
 	var drop Cause
 	switch {
 	case !by.all.take(now, size, f.cfg.Ingress):
@@ -208,9 +208,9 @@ func (f *Flood) Examine(from nodeid.ID, h Header, size int, now time.Time) Cause
 // news reports whether a frame came before, and why it is dropped: there is nothing new
 // about it, or it is too much.
 func (f *Flood) news(by *neighbour, h Header, size int, now time.Time) (seen bool, drop Cause) {
-	origin, _ := f.origins.find(h.Origin)
+	origin, _ := f.origins.peek(h.Origin)
 	seen = origin.seen(h)
-	before, repeated := f.forwarded.find(h.name())
+	before, repeated := f.forwarded.peek(h.name())
 	switch {
 	case seen && (!repeated || within(h.ArcEnd, f.self, before)):
 		return seen, Duplicate
@@ -228,13 +228,13 @@ func (f *Flood) news(by *neighbour, h Header, size int, now time.Time) (seen boo
 // this node. drop says why there is neither: another neighbour has brought the frame, or
 // the origin others, since it was examined. It is NoDrop for a frame that is taken.
 func (f *Flood) Accept(from nodeid.ID, h Header, size int, neighbours []nodeid.ID, now time.Time) (deliver bool, forward []Send, drop Cause) {
-	by := f.ingress.get(from)
+	by := f.ingress.entry(from)
 	seen, drop := f.news(by, h, size, now)
 	if drop != NoDrop {
 		return false, nil, f.dropped(drop)
 	}
-	before, _ := f.forwarded.find(h.name())
-	*f.forwarded.get(h.name()) = h.ArcEnd
+	before, _ := f.forwarded.peek(h.name())
+	*f.forwarded.entry(h.name()) = h.ArcEnd
 	forward = split(f.self, h.ArcEnd, neighbours, h)
 	if seen {
 		by.repeats.take(now, size, f.cfg.Repeats)
@@ -242,7 +242,7 @@ func (f *Flood) Accept(from nodeid.ID, h Header, size int, neighbours []nodeid.I
 		sent := split(f.self, before, neighbours, h)
 		forward = slices.DeleteFunc(forward, func(c Send) bool { return slices.Contains(sent, c) })
 	} else {
-		origin := f.origins.get(h.Origin)
+		origin := f.origins.entry(h.Origin)
 		origin.budget.take(now, size, f.cfg.Origin)
 		origin.mark(h)
 		f.stats.Delivered++
@@ -254,7 +254,7 @@ func (f *Flood) Accept(from nodeid.ID, h Header, size int, neighbours []nodeid.I
 // Refuse charges a neighbour for a frame that was examined, and that its origin did not
 // sign.
 func (f *Flood) Refuse(from nodeid.ID, now time.Time) Cause {
-	f.ingress.get(from).forged.take(now, 0, forged)
+	f.ingress.entry(from).forged.take(now, 0, forged)
 	return f.dropped(Forged)
 }
 

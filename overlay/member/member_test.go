@@ -375,8 +375,8 @@ func TestPinsAreBounded(t *testing.T) {
 	if err := p.check("b0@example.net", key); err != nil {
 		t.Errorf("a pinned one: %v", err)
 	}
-	if got := p.faults(); len(got) != 1 || len(p.known) != maxPins || len(p.offered) != 0 {
-		t.Errorf("faults %q, %d pins, %d offers", got, len(p.known), len(p.offered))
+	if got := p.faults(); len(got) != 1 || len(p.known) != maxPins || p.offered.Len() != 0 {
+		t.Errorf("faults %q, %d pins, %d offers", got, len(p.known), p.offered.Len())
 	}
 }
 

@@ -55,7 +55,8 @@ func TestOldPins(t *testing.T) {
 	if got := p.faults(); len(got) != 0 {
 		t.Errorf("faults %q", got)
 	}
-	other := p.offered["b@example.net"].key
+	offered, _ := p.offered.Peek("b@example.net")
+	other := offered.key
 	if err := p.accept("b@example.net", Fingerprint(other)); err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func (b *Book) Peers() []Peer {
 	b.pins.mu.Lock()
 	defer b.pins.mu.Unlock()
 	all := maps.Clone(b.pins.known)
-	for jid := range b.pins.offered {
+	for _, jid := range b.pins.offered.Keys() {
 		all[jid] = b.pins.known[jid]
 	}
 	list := make([]Peer, 0, len(all))
@@ -42,7 +42,7 @@ func (b *Book) Peers() []Peer {
 		if known := all[jid]; known.key != nil {
 			p.Identity, p.Since = Fingerprint(known.key), known.seen
 		}
-		if o, ok := b.pins.offered[jid]; ok {
+		if o, ok := b.pins.offered.Peek(jid); ok {
 			p.Offered, p.OfferedSince = Fingerprint(o.key), o.seen
 		}
 		list = append(list, p)

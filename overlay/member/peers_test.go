@@ -139,8 +139,8 @@ func TestOffersAreBounded(t *testing.T) {
 			t.Fatal("another identity was taken")
 		}
 	}
-	if len(p.offered) != maxOffered {
-		t.Errorf("%d offers, want %d", len(p.offered), maxOffered)
+	if p.offered.Len() != maxOffered {
+		t.Errorf("%d offers, want %d", p.offered.Len(), maxOffered)
 	}
 }
 

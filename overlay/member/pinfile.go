@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/sirupsen/logrus"
 
 	"evio/internal/store"
@@ -36,7 +37,11 @@ func openPins(dir string, log *logrus.Entry) (*pins, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read pins: %w", err)
 	}
-	p := &pins{store: s, log: log, known: map[string]pin{}, offered: map[string]pin{}, unkept: map[string]error{}, damaged: map[string]string{}}
+	offered, err := simplelru.NewLRU[string, pin](maxOffered, nil)
+	if err != nil {
+		return nil, fmt.Errorf("keep pins: %w", err)
+	}
+	p := &pins{store: s, log: log, known: map[string]pin{}, offered: offered, unkept: map[string]error{}, damaged: map[string]string{}}
 	for _, r := range records {
 		k, err := decodePin(r)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/sirupsen/logrus"
 
 	"evio/internal/store"
@@ -33,9 +34,9 @@ type pins struct {
 
 	mu      sync.Mutex
 	known   map[string]pin
-	offered map[string]pin    // by JID, the last other identity that it showed
-	unkept  map[string]error  // by JID, why its pin is not on disk
-	damaged map[string]string // by place, a sentence for each pin that cannot be read
+	offered *simplelru.LRU[string, pin] // by JID, the last other identity that it showed
+	unkept  map[string]error            // by JID, why its pin is not on disk
+	damaged map[string]string           // by place, a sentence for each pin that cannot be read
 }
 
 // pin is an identity and since when it is known.
@@ -84,7 +85,7 @@ func (p *pins) check(jid string, key ed25519.PublicKey) error {
 	case err == nil && !pinned:
 		p.known[jid] = pin{key, now}
 	case err != nil && !errors.Is(err, errTooManyPins):
-		p.offerLocked(jid, pin{key, now})
+		p.offered.Add(jid, pin{key, now})
 	}
 	p.mu.Unlock()
 	if err != nil || pinned {
@@ -128,27 +129,12 @@ func HowToAccept(jid string) string {
 	return fmt.Sprintf("let its operator read out to you, not through this XMPP server, the identity that evio status prints there, and run: evio peers accept %s IDENTITY", jid)
 }
 
-// offerLocked forgets the oldest offer where there are too many.
-func (p *pins) offerLocked(jid string, o pin) {
-	p.offered[jid] = o
-	if len(p.offered) <= maxOffered {
-		return
-	}
-	oldest := jid
-	for other, known := range p.offered {
-		if known.seen.Before(p.offered[oldest].seen) {
-			oldest = other
-		}
-	}
-	delete(p.offered, oldest)
-}
-
 // accept pins the identity with the fingerprint if it is the one that was last refused.
 func (p *pins) accept(jid, fingerprint string) error {
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	p.mu.Lock()
-	o, ok := p.offered[jid]
+	o, ok := p.offered.Peek(jid)
 	p.mu.Unlock()
 	switch {
 	case fingerprint == "":
@@ -165,7 +151,7 @@ func (p *pins) accept(jid, fingerprint string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known[jid] = o
-	delete(p.offered, jid)
+	p.offered.Remove(jid)
 	delete(p.unkept, jid)
 	delete(p.damaged, place(jid))
 	return nil
@@ -207,7 +193,7 @@ func (p *pins) forget(jid string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.known, jid)
-	delete(p.offered, jid)
+	p.offered.Remove(jid)
 	delete(p.unkept, jid)
 	delete(p.damaged, place(jid))
 	return nil
