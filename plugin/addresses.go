@@ -9,7 +9,7 @@ import (
 
 	"evio/datapath/icemux"
 	"evio/datapath/netdev"
-	"evio/driver/network"
+	"evio/driver/network/device"
 	"evio/wall"
 )
 
@@ -17,7 +17,7 @@ import (
 // than before, until the context ends. The addresses that count are those that may be
 // candidates.
 func (p *parts) watchAddresses(ctx context.Context, log *logrus.Entry) {
-	filter := icemux.HostFilter{Exclude: network.OwnInterface}
+	filter := icemux.HostFilter{Exclude: device.OwnInterface}
 	netdev.Watch(ctx,
 		func() ([]netip.Addr, error) { return icemux.Hosts(filter) },
 		func() {

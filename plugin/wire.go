@@ -18,6 +18,7 @@ import (
 	"evio/datapath/session"
 	"evio/driver"
 	"evio/driver/network"
+	"evio/driver/network/device"
 	"evio/driver/socket"
 	"evio/driver/status"
 	"evio/internal/store"
@@ -151,7 +152,7 @@ func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) e
 			}
 		},
 		Port: s.UDPPort, Key: p.key, ICEServers: iceServers(s), Lookup: p.resolver.LookupNetIP,
-		RekeyEvery: time.Duration(s.RekeySeconds) * time.Second, ExcludeInterface: network.OwnInterface, Log: log,
+		RekeyEvery: time.Duration(s.RekeySeconds) * time.Second, ExcludeInterface: device.OwnInterface, Log: log,
 	})
 	if err != nil {
 		p.faults.transport = append(p.faults.transport, err.Error())
@@ -183,7 +184,7 @@ func (p *parts) useSettings(s config.Settings, log *logrus.Entry) (err error) {
 func (p *parts) newDriver(fault error, log *logrus.Entry) *driver.Driver {
 	c := driver.Config{Fault: fault, DeleteLink: netdev.Delete, Log: log}
 	if p.key != nil {
-		c.EngineID = network.EngineID(p.key)
+		c.EngineID = device.EngineID(p.key)
 	}
 	if p.store != nil {
 		c.Store = p.store

@@ -11,6 +11,7 @@ import (
 
 	"evio/datapath/packet"
 	"evio/driver/network/claims"
+	"evio/driver/network/device"
 	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/directory"
@@ -32,10 +33,10 @@ const (
 // openAsking opens the port through which the bridge asks, for frames that are longer by
 // a tag than those of containers.
 func (n *network) openAsking() error {
-	name := deviceName(askingPrefix, n.engine, n.spec.ID)
-	dev, err := openPort(portConfig{
-		name: name, mtu: n.spec.MTU + tagLen, mark: deviceMark(n.engine, n.spec.ID), log: n.log, shield: n.sw.Shield,
-		again: func() { n.portAgain(name) },
+	name := device.Name(device.AskingPrefix, n.engine, n.spec.ID)
+	dev, err := device.OpenPort(device.PortConfig{
+		Name: name, MTU: n.spec.MTU + tagLen, Mark: device.Mark(n.engine, n.spec.ID), Log: n.log, Shield: n.sw.Shield,
+		Again: func() { n.portAgain(name) },
 	})
 	if err != nil {
 		return fmt.Errorf("open asking port: %w", err)

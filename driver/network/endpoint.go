@@ -12,6 +12,7 @@ import (
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
 	"evio/datapath/packet"
+	"evio/driver/network/device"
 	"evio/driver/plane"
 )
 
@@ -205,7 +206,7 @@ func (n *network) limitOffloads(device string) error {
 }
 
 func (n *network) markInterface(spec plane.EndpointSpec) error {
-	return setMark(spec.HostIf, deviceMark(n.engine, n.spec.ID, markEndpoint, spec.ID))
+	return device.SetMark(spec.HostIf, device.Mark(n.engine, n.spec.ID, device.ForEndpoint, spec.ID))
 }
 
 // adopt takes endpoints whose interfaces are still there onto the bridge before that is

@@ -8,6 +8,7 @@ import (
 	"evio/datapath/packet"
 	"evio/datapath/session"
 	"evio/datapath/tap"
+	"evio/driver/network/device"
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
@@ -32,10 +33,10 @@ type link struct {
 func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
 	l := &link{peer: peer, done: make(chan struct{})}
 	l.session.Store(s)
-	dev, err := openPort(portConfig{
-		name: deviceName(linkPrefix, n.plane.engine, n.spec.ID, peer.String()), mtu: n.spec.MTU,
-		mark: deviceMark(n.plane.engine, n.spec.ID, markPeer, peer.String()), log: n.log, shield: n.sw.Shield,
-		again: func() { n.linkAgain(l) },
+	dev, err := device.OpenPort(device.PortConfig{
+		Name: device.Name(device.LinkPrefix, n.plane.engine, n.spec.ID, peer.String()), MTU: n.spec.MTU,
+		Mark: device.Mark(n.plane.engine, n.spec.ID, device.ForPeer, peer.String()), Log: n.log, Shield: n.sw.Shield,
+		Again: func() { n.linkAgain(l) },
 	})
 	if err != nil {
 		return nil, err

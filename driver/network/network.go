@@ -17,6 +17,7 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/tap"
 	"evio/driver/network/admission"
+	"evio/driver/network/device"
 	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/nodeid"
@@ -69,7 +70,7 @@ type network struct {
 func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, err error) {
 	n := &network{
 		plane: p, sw: sw, spec: spec, engine: p.engine, ranges: spec.Ranges,
-		bridge:    deviceName(bridgePrefix, p.engine, spec.ID),
+		bridge:    device.Name(device.BridgePrefix, p.engine, spec.ID),
 		endpoints: map[string]*endpoint{},
 		links:     map[nodeid.ID]*link{},
 		log:       p.log.WithField("network", short(spec.ID)),
@@ -83,9 +84,9 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, e
 	if mode == admission.Open {
 		n.elsewhere = map[netip.Addr]struct{}{}
 	}
-	fabric := deviceName(fabricPrefix, p.engine, spec.ID)
-	n.fabric, err = openPort(portConfig{
-		name: fabric, mtu: spec.MTU, mark: deviceMark(p.engine, spec.ID), log: n.log, shield: sw.Shield, again: func() { n.portAgain(fabric) },
+	fabric := device.Name(device.FabricPrefix, p.engine, spec.ID)
+	n.fabric, err = device.OpenPort(device.PortConfig{
+		Name: fabric, MTU: spec.MTU, Mark: device.Mark(p.engine, spec.ID), Log: n.log, Shield: sw.Shield, Again: func() { n.portAgain(fabric) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open fabric port: %w", err)

@@ -22,6 +22,7 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/proof"
 	"evio/datapath/session"
+	"evio/driver/network/device"
 	"evio/driver/plane"
 	"evio/overlay/member"
 )
@@ -84,7 +85,7 @@ type Plane struct {
 
 // New returns a plane that waits for Run to bring up its switch.
 func New(c Config) *Plane {
-	c.OVS.Engine = EngineID(c.Key)
+	c.OVS.Engine = device.EngineID(c.Key)
 	return &Plane{
 		key: c.Key, engine: c.OVS.Engine, site: c.Site, book: c.Book, transport: c.Transport, secrets: c.Secrets,
 		claims: c.Claims, memory: c.Memory,
@@ -272,7 +273,7 @@ func (p *Plane) RemoveNetwork(ctx context.Context, id string) error {
 	if n != nil {
 		n.close()
 	}
-	err = p.deleteBridge(ctx, sw, deviceName(bridgePrefix, p.engine, id))
+	err = p.deleteBridge(ctx, sw, device.Name(device.BridgePrefix, p.engine, id))
 	if n != nil {
 		err = errors.Join(err, n.known.forget())
 		for _, e := range n.endpoints { // nobody adds one any more

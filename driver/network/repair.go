@@ -12,6 +12,7 @@ import (
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
 	"evio/datapath/tap"
+	"evio/driver/network/device"
 )
 
 const (
@@ -136,12 +137,12 @@ func (n *network) renewPorts(err error) {
 	}
 	n.mu.Unlock()
 	for _, d := range devices {
-		p, ours := d.(*port)
-		if !ours || broken.Ports[p.name] == nil {
+		p, ours := d.(*device.Port)
+		if !ours || broken.Ports[p.Name()] == nil {
 			continue
 		}
-		if index, err := netdev.Index(p.name); err == nil && index == 0 {
-			p.renew()
+		if index, err := netdev.Index(p.Name()); err == nil && index == 0 {
+			p.Renew()
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evio/datapath/netdev"
+	"evio/driver/network/device"
 )
 
 // answers reports whether a container reaches another one soon.
@@ -74,8 +75,8 @@ func nothingStale(t *testing.T, engines ...*rig) {
 			t.Fatal(err)
 		}
 		for _, d := range all {
-			of, ours := readMark(n.engine, d.Mark)
-			if ours && of.network == netID && d.Name != n.bridge && !used[d.Name] && !strings.Contains(d.Name, stray) {
+			of, ours := device.ReadMark(n.engine, d.Mark)
+			if ours && of.Network == netID && d.Name != n.bridge && !used[d.Name] && !strings.Contains(d.Name, stray) {
 				t.Errorf("device %s of %s is left", d.Name, r.name)
 			}
 		}
@@ -318,13 +319,13 @@ const stray = "-"
 // strays makes bridges and devices that a sweep leaves alone, and others that it removes.
 func strays(t *testing.T, r *rig) (stay, gone []string) {
 	t.Helper()
-	engine := EngineID(r.key)
-	device := func(name, mark string) string {
+	engine := device.EngineID(r.key)
+	veth := func(name, mark string) string {
 		if err := netdev.CreateVeth(name, name+"c", testMTU, hw(0x50)); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = netdev.Delete(name) })
-		if err := setMark(name, mark); err != nil {
+		if err := device.SetMark(name, mark); err != nil {
 			t.Fatal(err)
 		}
 		return name
@@ -334,21 +335,21 @@ func strays(t *testing.T, r *rig) (stay, gone []string) {
 		return name
 	}
 	stay = []string{
-		device("evh-foreign", ""),
-		device("evh-other", deviceMark("another", netID, markEndpoint, "x")),
-		device("evh-made", deviceMark(engine, netID, markEndpoint, "being-made")),
-		device("evh-waits", deviceMark(engine, "waits", markEndpoint, "there")),
+		veth("evh-foreign", ""),
+		veth("evh-other", device.Mark("another", netID, device.ForEndpoint, "x")),
+		veth("evh-made", device.Mark(engine, netID, device.ForEndpoint, "being-made")),
+		veth("evh-waits", device.Mark(engine, "waits", device.ForEndpoint, "there")),
 		bridge("theirs"),
 		bridge("evb-other", "external_ids:evio=n", "external_ids:evio-engine=another"),
 		bridge("evb-unknown", "external_ids:evio=n"),
 		bridge("evb-waits", "external_ids:evio=waits", "external_ids:evio-engine="+engine),
 	}
 	gone = []string{
-		device("evh-left", deviceMark(engine, netID, markEndpoint, "left")),
-		device("evf-left", deviceMark(engine, "removed")),
-		device("evb-tap", deviceMark(engine, "removed")),
+		veth("evh-left", device.Mark(engine, netID, device.ForEndpoint, "left")),
+		veth("evf-left", device.Mark(engine, "removed")),
+		veth("evb-tap", device.Mark(engine, "removed")),
 		bridge("evb-left", "external_ids:evio=removed", "external_ids:evio-engine="+engine),
-		bridge(deviceName(bridgePrefix, engine, "older"), "external_ids:evio=older"),
+		bridge(device.Name(device.BridgePrefix, engine, "older"), "external_ids:evio=older"),
 	}
 	return stay, gone
 }

@@ -24,6 +24,7 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/proof"
 	"evio/datapath/session"
+	"evio/driver/network/device"
 	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/member"
@@ -126,7 +127,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.account = r.server.Connect(r.jid(), service)
-	transport, err := session.Listen(session.Config{Key: r.key, IncludeLoopback: true, ExcludeInterface: OwnInterface, Log: log})
+	transport, err := session.Listen(session.Config{Key: r.key, IncludeLoopback: true, ExcludeInterface: device.OwnInterface, Log: log})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -213,7 +214,7 @@ func (r *rig) vsctl(args ...string) string {
 }
 
 // bridge returns the name of the network's bridge.
-func (r *rig) bridge() string { return deviceName(bridgePrefix, EngineID(r.key), netID) }
+func (r *rig) bridge() string { return device.Name(device.BridgePrefix, device.EngineID(r.key), netID) }
 
 // box is a container: an endpoint and a network namespace.
 type box struct {

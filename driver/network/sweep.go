@@ -11,6 +11,7 @@ import (
 
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
+	"evio/driver/network/device"
 )
 
 // removeTimeout bounds the removal of one bridge that nothing owns.
@@ -48,7 +49,7 @@ func (o *ownership) orphans(bridges []ovs.Owned, devices map[string]netdev.Devic
 	for _, b := range bridges {
 		ours := b.Engine == o.engine
 		if b.Engine == "" {
-			ours = b.Name == deviceName(bridgePrefix, o.engine, b.Network)
+			ours = b.Name == device.Name(device.BridgePrefix, o.engine, b.Network)
 		}
 		if ours && !o.has(b.Network) {
 			found[thing{name: b.Name}] = true
@@ -58,7 +59,7 @@ func (o *ownership) orphans(bridges []ovs.Owned, devices map[string]netdev.Devic
 		if slices.ContainsFunc(bridges, func(b ovs.Owned) bool { return b.Name == d.Name }) {
 			continue // it goes with the bridge
 		}
-		if of, ours := readMark(o.engine, d.Mark); ours && !o.uses(of, d.Name) {
+		if of, ours := device.ReadMark(o.engine, d.Mark); ours && !o.uses(of, d.Name) {
 			found[thing{name: d.Name, index: d.Index}] = true
 		}
 	}
@@ -73,15 +74,15 @@ func (o *ownership) has(network string) bool {
 
 // uses reports whether a device serves a network or an endpoint. A network that does
 // not run yet may be about to open its TAPs.
-func (o *ownership) uses(of markOwner, device string) bool {
-	used, runs := o.running[of.network]
+func (o *ownership) uses(of device.Owner, device string) bool {
+	used, runs := o.running[of.Network]
 	switch {
 	case used[device]:
 		return true
-	case of.endpoint != "":
-		return o.wanted[of.network][of.endpoint]
+	case of.Endpoint != "":
+		return o.wanted[of.Network][of.Endpoint]
 	}
-	return !runs && o.wanted[of.network] != nil
+	return !runs && o.wanted[of.Network] != nil
 }
 
 // sweep removes what was found twice, at least a look apart, and belongs to nothing.
@@ -151,11 +152,11 @@ func (p *Plane) ownership() *ownership {
 // markBridge marks a bridge's own device, which the switch makes. In user space the
 // kernel keeps it when the switch is killed.
 func (n *network) markBridge(devices map[string]netdev.Device) {
-	d, mark := devices[n.bridge], deviceMark(n.engine, n.spec.ID)
+	d, mark := devices[n.bridge], device.Mark(n.engine, n.spec.ID)
 	if d.Index == 0 || d.Mark == mark {
 		return
 	}
-	if err := setMark(d.Name, mark); err != nil {
+	if err := device.SetMark(d.Name, mark); err != nil {
 		n.log.WithField("bridge", n.bridge).WithError(err).Debug("device not marked")
 	}
 }

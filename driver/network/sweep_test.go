@@ -9,6 +9,7 @@ import (
 
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
+	"evio/driver/network/device"
 )
 
 // Only what is marked as this engine's goes, and only if nothing owns it.
@@ -25,32 +26,32 @@ func TestOrphans(t *testing.T) {
 		{Name: "evb3", Network: "direct", Engine: e},
 		{Name: "evb-gone", Network: "gone", Engine: e},
 		{Name: "evb5", Network: "gone", Engine: "another"},
-		{Name: deviceName(bridgePrefix, e, "old"), Network: "old"},
-		{Name: deviceName(bridgePrefix, e, "waits"), Network: "waits"},
-		{Name: deviceName(bridgePrefix, "another", "old"), Network: "old"},
+		{Name: device.Name(device.BridgePrefix, e, "old"), Network: "old"},
+		{Name: device.Name(device.BridgePrefix, e, "waits"), Network: "waits"},
+		{Name: device.Name(device.BridgePrefix, "another", "old"), Network: "old"},
 	}
 	devices := map[string]netdev.Device{}
 	add := func(name, mark string) {
 		devices[name] = netdev.Device{Name: name, Index: len(devices) + 1, Mark: mark}
 	}
-	add("evf1", deviceMark(e, "runs"))
-	add("evl1", deviceMark(e, "runs", markPeer, "p"))
-	add("evh1", deviceMark(e, "runs", markEndpoint, "joined"))
-	add("evh2", deviceMark(e, "runs", markEndpoint, "created"))
-	add("evf2", deviceMark(e, "waits"))
-	add("evl2", deviceMark(e, "waits", markPeer, "p"))
-	add("evh3", deviceMark(e, "waits", markEndpoint, "there"))
-	add("evf3", deviceMark(e, "direct"))
-	add("evb-gone", deviceMark(e, "gone")) // goes with its bridge
-	add("gone-bridge", deviceMark(e, "gone"))
-	add("evb1", deviceMark(e, "runs"))
+	add("evf1", device.Mark(e, "runs"))
+	add("evl1", device.Mark(e, "runs", device.ForPeer, "p"))
+	add("evh1", device.Mark(e, "runs", device.ForEndpoint, "joined"))
+	add("evh2", device.Mark(e, "runs", device.ForEndpoint, "created"))
+	add("evf2", device.Mark(e, "waits"))
+	add("evl2", device.Mark(e, "waits", device.ForPeer, "p"))
+	add("evh3", device.Mark(e, "waits", device.ForEndpoint, "there"))
+	add("evf3", device.Mark(e, "direct"))
+	add("evb-gone", device.Mark(e, "gone")) // goes with its bridge
+	add("gone-bridge", device.Mark(e, "gone"))
+	add("evb1", device.Mark(e, "runs"))
 	add("lo", "")
 	add("evh4", "")
-	add("evh5", deviceMark("another", "gone", markEndpoint, "x"))
-	add("gone-fabric", deviceMark(e, "gone"))
-	add("gone-link", deviceMark(e, "runs", markPeer, "left"))
-	add("gone-veth", deviceMark(e, "runs", markEndpoint, "deleted"))
-	add("gone-too", deviceMark(e, "gone", markEndpoint, "joined"))
+	add("evh5", device.Mark("another", "gone", device.ForEndpoint, "x"))
+	add("gone-fabric", device.Mark(e, "gone"))
+	add("gone-link", device.Mark(e, "runs", device.ForPeer, "left"))
+	add("gone-veth", device.Mark(e, "runs", device.ForEndpoint, "deleted"))
+	add("gone-too", device.Mark(e, "gone", device.ForEndpoint, "joined"))
 
 	var got []string
 	for _, t := range slices.Collect(maps.Keys(o.orphans(bridges, devices))) {
@@ -60,7 +61,7 @@ func TestOrphans(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"evb-gone", deviceName(bridgePrefix, e, "old"), "gone-bridge", "gone-fabric", "gone-link", "gone-too", "gone-veth"}
+	want := []string{"evb-gone", device.Name(device.BridgePrefix, e, "old"), "gone-bridge", "gone-fabric", "gone-link", "gone-too", "gone-veth"}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

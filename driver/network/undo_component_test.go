@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evio/datapath/netdev"
+	"evio/driver/network/device"
 	"evio/driver/plane"
 	"evio/overlay/overlaytest"
 )
@@ -125,7 +126,7 @@ func TestNetworkThatFailsLeavesNothing(t *testing.T) {
 	<-r.plane.ready
 	before := devices(t)
 	spec := plane.NetworkSpec{ID: netID, MTU: testMTU}
-	fabric := deviceName(fabricPrefix, r.plane.engine, netID)
+	fabric := device.Name(device.FabricPrefix, r.plane.engine, netID)
 	if err := netdev.CreateVeth(fabric, "cx", testMTU, hw(9)); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package network
+package device
 
 import (
 	"crypto/ed25519"
@@ -19,10 +19,10 @@ func TestDeviceNames(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, name := range []string{
-		deviceName(bridgePrefix, a, "n"), deviceName(bridgePrefix, b, "n"), deviceName(bridgePrefix, a, "m"),
-		deviceName(fabricPrefix, a, "n"),
-		deviceName(linkPrefix, a, "n", "p"), deviceName(linkPrefix, a, "n", "q"),
-		deviceName(linkPrefix, a, "np"), deviceName(linkPrefix, a, "", "np"), // parts do not run together
+		Name(BridgePrefix, a, "n"), Name(BridgePrefix, b, "n"), Name(BridgePrefix, a, "m"),
+		Name(FabricPrefix, a, "n"),
+		Name(LinkPrefix, a, "n", "p"), Name(LinkPrefix, a, "n", "q"),
+		Name(LinkPrefix, a, "np"), Name(LinkPrefix, a, "", "np"), // parts do not run together
 	} {
 		if err := netdev.CheckName(name); err != nil {
 			t.Error(err)

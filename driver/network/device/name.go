@@ -1,4 +1,7 @@
-package network
+// Package device names, marks and opens the network devices of this engine: the names
+// are hashes, a mark says in words whose a device is, and a port is a TAP that outlives
+// the device under it.
+package device
 
 import (
 	"crypto/ed25519"
@@ -13,13 +16,15 @@ import (
 // 15 that Linux allows. The engine is part of what is hashed, so several engines
 // can share one host and one Open vSwitch.
 const (
-	bridgePrefix = "evb" // Open vSwitch bridge of a network
-	fabricPrefix = "evf" // TAP through which the bridge hands frames to this process
-	linkPrefix   = "evl" // TAP of a link to one peer
-	askingPrefix = "eva" // TAP through which the bridge asks whether a container may send a frame
+	BridgePrefix = "evb" // Open vSwitch bridge of a network
+	FabricPrefix = "evf" // TAP through which the bridge hands frames to this process
+	LinkPrefix   = "evl" // TAP of a link to one peer
+	AskingPrefix = "eva" // TAP through which the bridge asks whether a container may send a frame
 )
 
-func deviceName(prefix string, parts ...string) string {
+// Name returns the name of a device: a prefix, and a hash of the engine's ID and of what
+// the device is for.
+func Name(prefix string, parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
 		h.Write([]byte(p))
@@ -38,5 +43,5 @@ func EngineID(key ed25519.PrivateKey) string {
 // OwnInterface reports whether a network interface is one of this driver's, which
 // must never be offered to a peer as an address to reach this engine at.
 func OwnInterface(name string) bool {
-	return strings.HasPrefix(name, "ev") && len(name) == len(bridgePrefix)+10
+	return strings.HasPrefix(name, "ev") && len(name) == len(BridgePrefix)+10
 }

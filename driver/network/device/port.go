@@ -1,0 +1,146 @@
+package device
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"evio/datapath/tap"
+)
+
+// Pauses before a port is tried to be opened again.
+const (
+	reopenFirst = 50 * time.Millisecond
+	reopenLimit = 2 * time.Second
+)
+
+var _ tap.Device = (*Port)(nil)
+
+// PortConfig is what a Port is made of.
+type PortConfig struct {
+	Name, Mark string
+	MTU        int // bytes
+	Log        *logrus.Entry
+	Shield     func(device string) // called before anything comes in by the device
+	Again      func()              // called by the reader after it was opened again
+}
+
+// Port is a TAP that its reader opens again when somebody deletes the device.
+type Port struct {
+	c     PortConfig
+	ended chan struct{} // closed by Close
+
+	mu     sync.Mutex // guards closed, and dev against it
+	closed bool
+	dev    atomic.Pointer[tap.Device]
+}
+
+// OpenPort makes the device, marks it and opens it. The port is the caller's to close.
+func OpenPort(c PortConfig) (*Port, error) {
+	p := &Port{c: c, ended: make(chan struct{})}
+	dev, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	p.dev.Store(&dev)
+	return p, nil
+}
+
+func (p *Port) open() (tap.Device, error) {
+	dev, err := tap.Open(p.c.Name, p.c.MTU)
+	if err != nil {
+		return nil, err
+	}
+	p.c.Shield(p.c.Name)
+	if err := SetMark(p.c.Name, p.c.Mark); err != nil {
+		return nil, errors.Join(err, dev.Close())
+	}
+	return dev, nil
+}
+
+func (p *Port) current() tap.Device { return *p.dev.Load() }
+
+// Name implements tap.Device.
+func (p *Port) Name() string { return p.c.Name }
+
+// ReadFrames implements tap.Device. It ends with Close only.
+func (p *Port) ReadFrames(bufs [][]byte, sizes []int) (int, error) {
+	for {
+		n, err := p.current().ReadFrames(bufs, sizes)
+		if err == nil {
+			return n, nil
+		}
+		if !p.reopen() {
+			return 0, os.ErrClosed
+		}
+	}
+}
+
+// WriteFrames implements tap.Device. It fails while the device is gone.
+func (p *Port) WriteFrames(frames [][]byte) (int, error) { return p.current().WriteFrames(frames) }
+
+// Stats implements tap.Device, since the device was last opened.
+func (p *Port) Stats() tap.Stats { return p.current().Stats() }
+
+// Close implements tap.Device.
+func (p *Port) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.closed = true
+		close(p.ended)
+	}
+	return p.current().Close()
+}
+
+// Renew has the reader open the device again, for whoever found that it is gone: the
+// reader does not notice when it was only given another name.
+func (p *Port) Renew() { _ = p.current().Close() } // it is only there to be closed
+
+// reopen opens the device again, trying as often as it takes, and reports false if the port was
+// closed.
+func (p *Port) reopen() bool {
+	p.Renew()
+	pause, reason := reopenFirst, ""
+	for {
+		select {
+		case <-p.ended:
+			return false
+		default:
+		}
+		dev, err := p.open()
+		if err == nil {
+			if !p.take(dev) {
+				return false
+			}
+			p.c.Again()
+			return true
+		}
+		if err.Error() != reason {
+			reason = err.Error()
+			p.c.Log.WithField("port", p.c.Name).WithError(err).Warn("the device of a port was deleted and cannot be made again, trying again")
+		}
+		select {
+		case <-p.ended:
+			return false
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, reopenLimit)
+	}
+}
+
+// take makes a device the port's, unless that was closed meanwhile.
+func (p *Port) take(dev tap.Device) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		_ = dev.Close() // nobody has used it
+		return false
+	}
+	p.dev.Store(&dev)
+	return true
+}
