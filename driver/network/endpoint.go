@@ -288,3 +288,36 @@ func (n *network) announce(ctx context.Context, spec plane.EndpointSpec) {
 		}
 	}
 }
+
+// checkWait bounds how long a question to the network's own node may take. A node that
+// is that busy knows nothing in time.
+const checkWait = 2 * time.Second
+
+// check says which other engine has an address or the MAC address, as far as is known.
+func (n *network) check(ctx context.Context, spec plane.EndpointSpec) error {
+	node := n.currentNode()
+	if node == nil {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, checkWait)
+	defer cancel()
+	err := node.Check(asking, spec.Addrs, spec.MAC)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil
+	}
+	return n.advise(asking, node, spec, err)
+}
+
+// claim takes a container's addresses in the overlay. Those of a container that runs
+// already it shares with nobody either, but that may turn out later.
+func (n *network) claim(ctx context.Context, spec plane.EndpointSpec) error {
+	node := n.currentNode()
+	switch {
+	case node == nil:
+		return nil
+	case spec.Adopt:
+		return node.Keep(ctx, spec.Addrs, spec.MAC)
+	default:
+		return n.advise(ctx, node, spec, node.Claim(ctx, spec.Addrs, spec.MAC))
+	}
+}

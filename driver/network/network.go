@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
-	"evio/datapath/netdev"
 	"evio/datapath/ovs"
 	"evio/datapath/tap"
 	"evio/driver/network/admission"
@@ -128,109 +125,6 @@ func (n *network) close() {
 	if closeErr != nil {
 		n.log.WithError(closeErr).Warn("network closed with errors")
 	}
-}
-
-// apply makes the bridge as it should be and records what its flows now accept. A
-// port whose device went away meanwhile because nobody wants it any more is no
-// fault of those that remain: then the newest state is applied at once.
-func (n *network) apply(ctx context.Context) error {
-	drifted := n.repairs.take()
-	err := n.applyBy(ctx, n.sw.Apply)
-	n.repaired(drifted, err)
-	n.renewPorts(err)
-	return err
-}
-
-func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.Bridge) error) error {
-	for {
-		n.takeMoving() // it is in what is desired
-		want, accepted := n.desired()
-		n.accepted.narrow(accepted)
-		err := apply(ctx, want)
-		if leaveOut(accepted, err) {
-			n.accepted.set(accepted)
-		}
-		if err == nil {
-			return nil
-		}
-		if newest, _ := n.desired(); ctx.Err() != nil || slices.Equal(portNames(want), portNames(newest)) {
-			return err
-		}
-	}
-}
-
-// leaveOut takes the links from accepted whose ports do not work, and reports whether
-// the bridge is as it should be but for ports.
-func leaveOut(accepted map[overlay.MAC]*link, err error) bool {
-	var ports *ovs.PortsError
-	if !errors.As(err, &ports) {
-		return err == nil
-	}
-	maps.DeleteFunc(accepted, func(_ overlay.MAC, l *link) bool { return ports.Ports[l.dev.Name()] != nil })
-	return true
-}
-
-// ofPort leaves of an error what concerns one port, or the whole bridge: that another
-// port does not work is no reason to refuse this one.
-func ofPort(err error, name string) error {
-	var ports *ovs.PortsError
-	if !errors.As(err, &ports) {
-		return err
-	}
-	return ports.Ports[name]
-}
-
-func portNames(b ovs.Bridge) []string {
-	var names []string
-	for _, p := range b.Ports {
-		names = append(names, p.Name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// desired returns the bridge as it should be, and the source MACs that its flows
-// will accept by each link.
-func (n *network) desired() (ovs.Bridge, map[overlay.MAC]*link) {
-	b := ovs.Bridge{Name: n.bridge, Network: n.spec.ID, Engine: n.engine, MTU: n.spec.MTU, Guard: n.rules.Guard}
-	b.Ports = append(b.Ports, ovs.Port{Name: n.fabric.Name(), Role: ovs.Fabric}, ovs.Port{Name: n.asking.Name(), Role: ovs.Asking})
-	accepted := map[overlay.MAC]*link{}
-	n.mu.Lock()
-	attached := slices.DeleteFunc(slices.Collect(maps.Values(n.endpoints)), func(e *endpoint) bool { return !e.attached })
-	n.mu.Unlock()
-	// As one, or a MAC address that moves between two containers meanwhile is at both.
-	claimed := *n.claimer.granted.Load()
-	for _, e := range attached {
-		if n.there(e) {
-			b.Ports = append(b.Ports, n.containerPort(e, claimed[e.spec.ID]))
-		}
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	b.Elsewhere = slices.Collect(maps.Keys(n.elsewhere))
-	for peer, l := range n.links {
-		macs := slices.Collect(maps.Keys(n.remote[peer]))
-		b.Ports = append(b.Ports, ovs.Port{Name: l.dev.Name(), Role: ovs.Link, MACs: macs})
-		for _, mac := range macs {
-			accepted[mac] = l
-		}
-	}
-	return b, accepted
-}
-
-// there reports whether the interface of an endpoint exists. It goes away with its
-// container when that dies without Docker, and must not keep others off the bridge.
-func (n *network) there(e *endpoint) bool {
-	if index, err := netdev.Index(e.spec.HostIf); err != nil || index != 0 {
-		return true // the switch says what is wrong
-	}
-	n.mu.Lock()
-	current := n.endpoints[e.spec.ID] == e
-	n.mu.Unlock()
-	if current && !e.gone.Swap(true) {
-		n.log.WithField("endpoint", short(e.spec.ID)).Warnf("interface %s of a container is gone: restart the container if it still runs", e.spec.HostIf)
-	}
-	return false
 }
 
 // currentNode returns the network's node, or nil while the network is local.

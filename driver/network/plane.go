@@ -1,10 +1,3 @@
-// Package network runs the networks of this engine: for each one an Open vSwitch
-// bridge, a fabric port through which the bridge hands over what its flows do not
-// settle, a node in the network's overlay, and a link port for every peer.
-//
-// [Plane] implements plane.Plane for the Docker side above; beneath it packages
-// overlay and datapath, which do not know each other, meet here. Frames of
-// containers never wait for a lock that is held over I/O.
 package network
 
 import (

@@ -3,8 +3,9 @@ package network
 import (
 	"context"
 	"net/netip"
+	"time"
 
-	"evio/datapath/ovs"
+	"evio/datapath/packet"
 	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/nodeid"
@@ -99,49 +100,63 @@ func count[K comparable](counts map[K]int, k K, by int) {
 	}
 }
 
-// pendingMoves is what the flows do not follow yet.
-type pendingMoves struct {
-	macs      map[overlay.MAC]nodeid.ID // where they are
-	elsewhere map[netip.Addr]bool       // whether another node holds them, if the flows have to know that
-}
+// maxMoved is how many addresses that nobody has any more are remembered.
+const maxMoved = 4096
 
-func (n *network) takeMoving() pendingMoves {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	m := n.moving
-	n.moving = pendingMoves{}
-	return m
-}
+// moved is the MAC address that each address had which nobody has at present. It belongs
+// to the node's goroutine.
+type moved map[netip.Addr]overlay.MAC
 
-// applyMoves brings the flows of what has moved to what they should be. Where that does
-// not do it fails, and all of the bridge is to be applied.
-func (n *network) applyMoves(ctx context.Context) error { return n.moveBy(ctx, n.sw.Move) }
-
-func (n *network) moveBy(ctx context.Context, move func(context.Context, string, ovs.Moves) error) error {
-	m := n.takeMoving()
-	coming, moved := make(map[overlay.MAC]*link, len(m.macs)), ovs.Moves{Stations: make([]ovs.Station, 0, len(m.macs))}
-	n.mu.Lock()
-	for mac, at := range m.macs {
-		l := n.links[at]
-		coming[mac] = l
-		s := ovs.Station{MAC: mac}
-		if l != nil {
-			s.Port = l.dev.Name()
+// follow returns the addresses that have another MAC address than before.
+func (m moved) follow(changes []overlay.Change) []overlay.Entry {
+	var elsewhere []overlay.Entry
+	for _, c := range changes {
+		if !c.Addr.IsValid() {
+			continue
 		}
-		moved.Stations = append(moved.Stations, s)
-	}
-	n.mu.Unlock()
-	for a, held := range m.elsewhere {
-		if held {
-			moved.Came = append(moved.Came, a)
-		} else {
-			moved.Went = append(moved.Went, a)
+		before, known := m[c.Addr]
+		if !c.Before.Node.IsZero() {
+			before, known = c.Before.MAC, true
+		}
+		if c.After.Node.IsZero() {
+			m.remember(c.Addr, before)
+			continue
+		}
+		delete(m, c.Addr)
+		if known && before != c.After.MAC {
+			elsewhere = append(elsewhere, c.After)
 		}
 	}
-	n.accepted.narrowTo(coming)
-	if err := move(ctx, n.bridge, moved); err != nil {
-		return err
+	return elsewhere
+}
+
+func (m moved) remember(addr netip.Addr, mac overlay.MAC) {
+	if len(m) >= maxMoved {
+		for a := range m {
+			delete(m, a)
+			break
+		}
 	}
-	n.accepted.put(coming)
-	return nil
+	m[addr] = mac
+}
+
+// tellMoves tells the containers here which addresses have another MAC address than
+// before, such as one that another engine has taken over: the directory is sure of it,
+// whatever is lost on the way of a flood.
+func (n *network) tellMoves(changes []overlay.Change) {
+	if n.moved == nil {
+		n.moved = moved{}
+	}
+	for _, e := range n.moved.follow(changes) {
+		if e.Taken && e.Node == n.currentNode().ID() {
+			// Not to its container, which may still ask whether another has the address.
+			n.claimer.put(func(context.Context, time.Time) {
+				if id := n.claimer.claimant(e.Addr); id != "" {
+					n.claimer.announce(id, e.Addr, e.MAC)
+				}
+			})
+			continue
+		}
+		n.inject(packet.Announce(nil, e.Addr, e.MAC))
+	}
 }
