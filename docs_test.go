@@ -213,6 +213,28 @@ func TestArchitectureIsShort(t *testing.T) {
 	}
 }
 
+// placeInCode is a file that the table of what to add names, with what to look for in it.
+var placeInCode = regexp.MustCompile("`([\\w./-]+\\.go)` \\(([^)]*)\\)")
+
+// TestArchitectureSaysWhereToAdd looks for the declarations that the table of what to add names.
+func TestArchitectureSaysWhereToAdd(t *testing.T) {
+	_, text, _ := strings.Cut(read(t, "docs/ARCHITECTURE.md"), "\n## How to add\n")
+	named := 0
+	for _, m := range placeInCode.FindAllStringSubmatch(text, -1) {
+		code := read(t, m[1])
+		for _, name := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(m[2], -1) {
+			named++
+			declaration := `(?m)^(func (\([^)]*\) )?|type |var |\t)` + name[1] + `\b`
+			if !regexp.MustCompile(declaration).MatchString(code) {
+				t.Errorf("%s declares no %s", m[1], name[1])
+			}
+		}
+	}
+	if named < 30 {
+		t.Errorf("%d names found in the table: the test sees nothing", named)
+	}
+}
+
 // documents returns the paths of all pages, from the root of the tree.
 func documents(t *testing.T) []string {
 	t.Helper()
