@@ -47,7 +47,7 @@ type engineWatch struct {
 // minute, sooner when something is missing or the engine has started anew.
 func (w *engineWatch) run(ctx context.Context) {
 	core := collector.New(w.apart, w.names...)
-	pace := backoff{first: lookFirst, limit: lookLimit}
+	pace := pausesFrom(lookFirst, lookLimit)
 	for tries := 1; ; tries++ {
 		w.learnVersion(ctx)
 		verdict, err := w.compare(ctx, core)
@@ -67,7 +67,7 @@ func (w *engineWatch) run(ctx context.Context) {
 			}
 			continue
 		}
-		tries, pace.next = 0, 0
+		tries, pace.last = 0, 0
 		w.follow(ctx, verdict)
 		w.learnShadowed(ctx)
 		pause := lookEvery

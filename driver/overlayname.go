@@ -36,7 +36,7 @@ func (a *asker) wants(rec networkRecord) bool {
 func (a *asker) ask(ctx context.Context, n *dockerNetwork) {
 	a.nameOverlay(ctx, n)
 	a.learnRanges(ctx, n)
-	for pace := (backoff{first: freeEvery, limit: freeEvery}); a.table.networkState(n).apart != nil && pace.wait(ctx); {
+	for pace := pausesFrom(freeEvery, freeEvery); a.table.networkState(n).apart != nil && pace.wait(ctx); {
 		a.nameOverlay(ctx, n)
 	}
 }
@@ -50,7 +50,7 @@ const freeEvery = 5 * time.Second
 func (a *asker) nameOverlay(ctx context.Context, n *dockerNetwork) {
 	rec := a.table.record(n)
 	log := a.log.WithField("network", rec.label())
-	pace := backoff{first: askFirst, limit: askLimit}
+	pace := pausesFrom(askFirst, askLimit)
 	name := rec.Name
 	for tries := 1; name == ""; tries++ {
 		if !pace.wait(ctx) {
@@ -66,7 +66,7 @@ func (a *asker) nameOverlay(ctx context.Context, n *dockerNetwork) {
 			}
 		}
 	}
-	pace = backoff{first: restoreFirst, limit: restoreLimit}
+	pace = pausesFrom(restoreFirst, restoreLimit)
 	for {
 		err := a.adoptName(ctx, n, name)
 		if err == nil || ctx.Err() != nil {

@@ -38,7 +38,7 @@ func (e *DockerEngine) NetworkRanges(ctx context.Context, id string) ([]netip.Pr
 // tells the plane, which compares them with those of other sites. It serves a warning
 // only, so it goes on quietly.
 func (a *asker) learnRanges(ctx context.Context, n *dockerNetwork) {
-	pace := backoff{first: askFirst, limit: askLimit}
+	pace := pausesFrom(askFirst, askLimit)
 	for {
 		s := a.table.networkState(n)
 		if s.gone || s.rec.Removed || s.rec.Ranged {

@@ -112,7 +112,7 @@ func (r *restorer) eraseLater(ctx context.Context, n *dockerNetwork) {
 // persist tries until it succeeds, keeps the last error as the network's fault and
 // logs each new one. It reports false when the context ended.
 func (r *restorer) persist(ctx context.Context, n *dockerNetwork, message string, try func(context.Context) error) bool {
-	pace := backoff{first: restoreFirst, limit: restoreLimit}
+	pace := pausesFrom(restoreFirst, restoreLimit)
 	for {
 		err := r.attempt(ctx, try)
 		if ctx.Err() != nil {

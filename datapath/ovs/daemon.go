@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"evio/internal/backoff"
 )
 
 const (
@@ -47,7 +49,7 @@ type daemon struct {
 
 // run keeps the daemon alive until the context ends, then ends it and waits for it.
 func (d *daemon) run(ctx context.Context) {
-	pause := firstPause
+	pauses := backoff.Exponential{First: firstPause, Last: maxPause}
 	for failures, starts := 0, 0; ; starts++ {
 		began := time.Now()
 		err := d.prepare(ctx, failures)
@@ -58,14 +60,14 @@ func (d *daemon) run(ctx context.Context) {
 			return
 		}
 		d.note(err)
-		if failures, pause = failures+1, min(2*pause, maxPause); time.Since(began) > settled {
-			failures, pause = 0, firstPause
+		if failures++; time.Since(began) > settled {
+			failures = 0
 		}
 		d.log.WithError(err).Warnf("%s ended: starting it again", d.argv[0])
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause):
+		case <-time.After(pauses.Pause(failures)):
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"evio/internal/backoff"
 )
 
 // New returns the socket of a port, of any free one if it is 0. The port may be taken for
@@ -113,7 +115,7 @@ const (
 
 // wait waits, and reports false when ended was closed.
 func (p *pause) wait(ended <-chan struct{}) bool {
-	*p = min(max(2**p, pause(firstPause)), pause(longestPause))
+	*p = pause(backoff.Exponential{First: firstPause, Last: longestPause}.After(time.Duration(*p)))
 	timer := time.NewTimer(time.Duration(*p))
 	defer timer.Stop()
 	select {

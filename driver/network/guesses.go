@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"evio/internal/backoff"
 	"evio/overlay"
 )
 
@@ -84,7 +85,7 @@ func (g *guesses) failed(account string, why error, now time.Time) {
 		g.budget.draw(now)
 	}
 	who := g.guesser(account, now)
-	pause := min(guessPause<<min(who.failures, 10), guessPauses)
+	pause := backoff.Exponential{First: guessPause, Last: guessPauses}.Pause(who.failures)
 	if who.failures == 0 {
 		who.first = now
 	}

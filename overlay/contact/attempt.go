@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"evio/internal/backoff"
 	"evio/wall"
 )
 
@@ -161,11 +162,8 @@ func (c *Contact) failed(now time.Time) {
 
 // backoff returns the n-th pause: 1, 2, 4 … 30 s, up to a quarter longer or shorter.
 func (c *Contact) backoff(n int) time.Duration {
-	d := backoffLast
-	if n < 6 {
-		d = min(d, backoffFirst<<(n-1))
-	}
-	return time.Duration(float64(d) * (0.75 + c.cfg.Rand.Float64()/2))
+	pause := backoff.Exponential{First: backoffFirst, Last: backoffLast}.Pause(n - 1)
+	return backoff.Spread(pause, 0.75, 1.25, c.cfg.Rand.Float64())
 }
 
 func later(a, b time.Time) time.Time {

@@ -1,6 +1,10 @@
 package control
 
-import "time"
+import (
+	"time"
+
+	"evio/internal/backoff"
+)
 
 const (
 	timeoutFloor   = 200 * time.Millisecond
@@ -32,5 +36,5 @@ func (r *roundTrip) sample(d time.Duration) {
 // timeout returns how long to wait after the n-th transmission: twice as long
 // each time.
 func (r *roundTrip) timeout(n uint8) time.Duration {
-	return min(r.base<<min(n-1, 8), timeoutCeiling)
+	return backoff.Exponential{First: r.base, Last: timeoutCeiling}.Pause(int(n - 1))
 }

@@ -1,6 +1,10 @@
 package directory
 
-import "time"
+import (
+	"time"
+
+	"evio/internal/backoff"
+)
 
 const (
 	// patience is how long a claim of ours stands beside another one until one gives way,
@@ -86,7 +90,7 @@ func (d *Directory) mayAct(k Key, w *want, now time.Time) bool {
 	if now.Sub(w.hold) >= holdLast {
 		w.strikes = 0
 	}
-	w.hold = now.Add(min(holdFirst<<min(w.strikes, 16), holdLast))
+	w.hold = now.Add(backoff.Exponential{First: holdFirst, Last: holdLast}.Pause(w.strikes))
 	w.strikes++
 	return true
 }

@@ -62,16 +62,16 @@ func (c *Client) Run(ctx context.Context) error {
 		return errRunsAlready
 	}
 	defer c.running.Store(false)
-	var b backoff
+	var w waits
 	for ctx.Err() == nil {
-		c.attempt(ctx, &b)
+		c.attempt(ctx, &w)
 	}
 	return ctx.Err()
 }
 
 // attempt is one connection and the wait after it. Reconnect ends both; a connection
 // that a check has found dead is followed by the next one at once.
-func (c *Client) attempt(ctx context.Context, b *backoff) {
+func (c *Client) attempt(ctx context.Context, w *waits) {
 	ctx, anew := context.WithCancelCause(ctx)
 	defer anew(nil)
 	c.mu.Lock()
@@ -83,7 +83,7 @@ func (c *Client) attempt(ctx context.Context, b *backoff) {
 			c.log.WithError(cause).Info("XMPP session restarts")
 			c.setLastError(cause)
 		}
-		b.forget(stood)
+		w.forget(stood)
 		return
 	}
 	c.setLastError(err)
@@ -94,11 +94,11 @@ func (c *Client) attempt(ctx context.Context, b *backoff) {
 	c.mu.Lock()
 	c.resting = refused(err)
 	c.mu.Unlock()
-	wait := b.next(stood, refused(err), rand.Float64()) //nolint:gosec // spreads load, guards nothing
+	wait := w.next(stood, refused(err), rand.Float64()) //nolint:gosec // spreads load, guards nothing
 	c.log.WithError(err).Warnf("no XMPP session, next attempt in %v", pause(wait))
 	select {
 	case <-ctx.Done():
-		b.forget(stood)
+		w.forget(stood)
 	case <-time.After(wait):
 	}
 }

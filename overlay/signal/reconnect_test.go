@@ -25,10 +25,10 @@ func TestBackoff(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, random := range []float64{0, almostOne} {
-				var b backoff
+				var w waits
 				var got time.Duration
 				for i, stood := range test.stood {
-					got = b.next(stood, test.refused && i == len(test.stood)-1, random)
+					got = w.next(stood, test.refused && i == len(test.stood)-1, random)
 				}
 				if got < test.from || got > 2*test.from {
 					t.Errorf("got %v, want %v to %v", got, test.from, 2*test.from)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"evio/internal/backoff"
 	"evio/overlay/nodeid"
 )
 
@@ -130,11 +131,12 @@ func (r *Ring) Message(from nodeid.ID, b []byte, now time.Time) []Effect {
 // and may be called at any time.
 func (r *Ring) Tick(now time.Time) []Effect {
 	r.tellView()
+	retries := backoff.Exponential{First: r.cfg.Retry, Last: r.cfg.Retry << maxBackoff}
 	for _, p := range r.pairs {
 		switch since := now.Sub(p.sent); {
 		case p.unacknowledged():
-			p.due = p.due || since >= r.cfg.Retry<<min(max(p.tries-1, 0), maxBackoff)
-		case p.current != None && now.Sub(p.heard) >= r.cfg.Compare && since >= r.cfg.Retry<<maxBackoff:
+			p.due = p.due || since >= retries.Pause(max(p.tries-1, 0))
+		case p.current != None && now.Sub(p.heard) >= r.cfg.Compare && since >= retries.Last:
 			p.due, p.comparing = true, true
 		}
 	}

@@ -3,12 +3,15 @@ package path
 import (
 	"slices"
 	"time"
+
+	"evio/internal/backoff"
 )
 
 // How a candidates record is repeated that the peer has not confirmed.
 const (
 	repeatFirst = 250 * time.Millisecond // doubled each time
-	maxRepeats  = 10                     // after these the peer is taken not to know such records
+	repeatLast  = 4 * time.Second
+	maxRepeats  = 10 // after these the peer is taken not to know such records
 )
 
 // CandidateSender brings the own candidates to the peer. It repeats them until the peer
@@ -49,7 +52,7 @@ func (t *CandidateSender) Tick(now time.Duration) bool {
 	if !t.Waiting || now < t.Next {
 		return false
 	}
-	t.Next = now + repeatFirst<<min(t.sent, 4)
+	t.Next = now + backoff.Exponential{First: repeatFirst, Last: repeatLast}.Pause(t.sent)
 	t.sent++
 	t.Waiting = t.sent < maxRepeats
 	return true

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"evio/datapath/tap"
+	"evio/internal/backoff"
 )
 
 // Pauses before a port is tried to be opened again.
@@ -105,7 +106,8 @@ func (p *Port) Renew() { _ = p.current().Close() } // it is only there to be clo
 // closed.
 func (p *Port) reopen() bool {
 	p.Renew()
-	pause, reason := reopenFirst, ""
+	pauses := backoff.Exponential{First: reopenFirst, Last: reopenLimit}
+	pause, reason := time.Duration(0), ""
 	for {
 		select {
 		case <-p.ended:
@@ -124,12 +126,12 @@ func (p *Port) reopen() bool {
 			reason = err.Error()
 			p.c.Log.WithField("port", p.c.Name).WithError(err).Warn("the device of a port was deleted and cannot be made again, trying again")
 		}
+		pause = pauses.After(pause)
 		select {
 		case <-p.ended:
 			return false
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, reopenLimit)
 	}
 }
 
