@@ -12,7 +12,7 @@ func architecture() []byte {
 	d.box("driver", 40, 165, 220, 96, "driver", "Docker's calls, idempotent", "networks and endpoints on disk", "runs them again after a start")
 	d.box("driver", 360, 165, 270, 96, "driver/network", "per network: desired bridge, node,", "fabric port, one link per peer", "the only place that knows both sides")
 	d.box("overlay", 740, 165, 320, 96, "overlay: one Node per network", "contact, control, symphony, flood,", "directory: owned by one goroutine", "member, signal: shared by all nodes")
-	d.box("datapath", 360, 370, 120, 84, "fabric TAP", "what no flow", "settles")
+	d.box("datapath", 360, 370, 120, 84, "fabric TAP", "what no flow", "decides")
 	d.box("datapath", 510, 370, 120, 84, "link TAPs", "one per peer")
 	d.box("datapath", 740, 370, 320, 84, "datapath/session: one Transport", "ICE, DTLS 1.2, records, probes", "one UDP socket for all networks")
 
