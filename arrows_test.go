@@ -187,8 +187,8 @@ func TestViolations(t *testing.T) {
 		"evio/datapath/tap":    {"github.com/songgao/water"},
 		"evio/datapath [test]": {"evio/datapath/tap"},
 
-		"evio/integration [test]":  {"evio/integration/testbed", "evio/plugin/config"},
-		"evio/integration/testbed": {"fmt"},
+		"evio/integration/docker [test]": {"evio/integration/testbed", "evio/plugin/config"},
+		"evio/integration/testbed":       {"fmt"},
 	}
 	if got := violations(clean, arrows); len(got) != 0 {
 		t.Errorf("a clean tree: %v", got)

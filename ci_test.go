@@ -1,9 +1,11 @@
 package evio
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -106,6 +108,45 @@ func TestPipes(t *testing.T) {
 			if out, failed := script(t, ".", "pipes", file); failed != (c.bad && pipefail) {
 				t.Errorf("%q, pipefail %t: failed %t: %s", c.line, pipefail, failed, out)
 			}
+		}
+	}
+}
+
+var (
+	// lanePattern is a variable of the Makefile that says which end-to-end tests a lane runs.
+	lanePattern = regexp.MustCompile(`(?m)^[A-Z]+ := (\^Test.*)\$\$$`)
+	// otherLanes are the folders of integration/ that the e2e target leaves to other lanes.
+	otherLanes = regexp.MustCompile(`grep -vE '/\(([a-z|]+)\)\$\$'\)`)
+)
+
+// TestLanes: each end-to-end test runs in a lane. What no lane names runs in e2e, except in
+// folders that e2e leaves out.
+func TestLanes(t *testing.T) {
+	makefile := read(t, "Makefile")
+	var named []*regexp.Regexp
+	for _, m := range lanePattern.FindAllStringSubmatch(makefile, -1) {
+		named = append(named, regexp.MustCompile(m[1]+"$"))
+	}
+	left := otherLanes.FindStringSubmatch(makefile)
+	if len(named) == 0 || left == nil {
+		t.Fatalf("%d patterns of lanes and folders %q: the test sees nothing", len(named), left)
+	}
+	for folder := range strings.SplitSeq(left[1], "|") {
+		tests := 0
+		err := filepath.WalkDir(filepath.Join("integration", folder), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			for _, m := range testFunction.FindAllStringSubmatch(read(t, path), -1) {
+				tests++
+				if !slices.ContainsFunc(named, func(p *regexp.Regexp) bool { return p.MatchString(m[1]) }) {
+					t.Errorf("%s: no lane of the Makefile runs %s", path, m[1])
+				}
+			}
+			return nil
+		})
+		if err != nil || tests == 0 {
+			t.Errorf("integration/%s: %d tests, %v", folder, tests, err)
 		}
 	}
 }

@@ -21,11 +21,11 @@ var timeless = []string{"overlay/clocks", "overlay/contact", "overlay/control", 
 // numbers are the places outside of package wall that make a number of a time, which no
 // other machine gets to see.
 var numbers = map[string]string{
-	"overlay/symphonytest/network.go": "virtual time",
-	"plugin/resolver/watch.go":        "tells two states of a file apart",
-	"datapath/ovs/apply.go":           "a mark in the switch that is compared with itself",
-	"datapath/turn/credentials.go":    "the expiry that it is given is wall time",
-	"datapath/session/connect/identity.go":    "the beginning of all time, in a certificate whose dates nobody looks at",
+	"overlay/symphonytest/network.go":      "virtual time",
+	"plugin/resolver/watch.go":             "tells two states of a file apart",
+	"datapath/ovs/apply.go":                "a mark in the switch that is compared with itself",
+	"datapath/turn/credentials.go":         "the expiry that it is given is wall time",
+	"datapath/session/connect/identity.go": "the beginning of all time, in a certificate whose dates nobody looks at",
 }
 
 // misread returns what a file of the product does with the machine's clock that package

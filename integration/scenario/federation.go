@@ -35,3 +35,14 @@ func Pairs(d *Deployment, f func(from, to *Site)) {
 		}
 	}
 }
+
+// Reached fails the test unless the containers of StartOverlay at all sites reach each other.
+func Reached(t *testing.T, d *Deployment, n Network) {
+	t.Helper()
+	Pairs(d, func(from, to *Site) {
+		v4, v6 := Addresses(t, to, ContainerName(to, n), n.Name)
+		for _, far := range []string{v4, v6} {
+			Exec(t, from, ContainerName(from, n), "ping", "-q", "-c", "1", "-W", "3", far)
+		}
+	})
+}
