@@ -13,20 +13,20 @@ import (
 // connector carries out what the machine decides while a session connects. The session's
 // owner drives it.
 type connector struct {
-	s       *Session
-	machine *connect.Machine
-	wanted  request         // newest request of Connect
-	search  *connect.Search // nil before the first request
-	trial   *attempt        // newest handshake, nil before the first request
-	keyed   <-chan error    // of the newest handshake, until it has ended
+	s         *Session
+	machine   *connect.Machine
+	wanted    request         // newest request of Connect
+	search    *connect.Search // nil before the first request
+	handshake *firstHandshake // newest handshake, nil before the first request
+	keyed     <-chan error    // of the newest handshake, until it has ended
 
-	hired  *tenant
-	rented relay
+	turn       *turnClient
+	allocation allocation
 }
 
-// connect leads the session to its establishment. It returns who drives it from then on.
-func (s *Session) connect(ctx context.Context) (_ *pilot, err error) {
-	c := &connector{s: s, machine: connect.NewMachine(s.transport.relays != nil)}
+// connect leads the session to its establishment. It returns what drives it from then on.
+func (s *Session) connect(ctx context.Context) (_ *pathDriver, err error) {
+	c := &connector{s: s, machine: connect.NewMachine(s.transport.turnPool != nil)}
 	defer func() { c.close(err != nil) }()
 	timer := time.NewTimer(c.untilNext())
 	defer timer.Stop()
@@ -36,20 +36,20 @@ func (s *Session) connect(ctx context.Context) (_ *pilot, err error) {
 		case <-s.ending:
 			return nil, s.endReason
 		case <-s.confirmed:
-			return newPilot(s, c.wanted.peer.Candidates, c.hired, c.rented), nil
+			return newPathDriver(s, c.wanted.peer.Candidates, c.turn, c.allocation), nil
 		case <-s.readdressed:
 			if s.isElsewhere() {
 				return nil, ErrAddresses
 			}
 		case <-s.wake:
 			work = c.connect()
-		case r := <-c.hired.offers():
-			if c.rented = r; r == nil { // direct paths are still tried
+		case r := <-c.turn.offers():
+			if c.allocation = r; r == nil { // direct paths are still tried
 				work = c.machine.TURNLost(s.transport.now())
 			} else {
 				work = c.machine.TURNReady()
 			}
-		case <-c.hired.losses():
+		case <-c.turn.losses():
 			work = c.machine.TURNLost(s.transport.now())
 		case err := <-c.keyed:
 			if err != nil {
@@ -85,28 +85,28 @@ func (c *connector) do(ctx context.Context, work []connect.Effect) error {
 	for _, effect := range work {
 		switch effect {
 		case connect.StopHandshake:
-			c.trial.stop()
+			c.handshake.stop()
 		case connect.StartHandshake:
-			c.trial = s.begin(ctx, c.search, c.wanted)
-			c.keyed = c.trial.keyed
+			c.handshake = startHandshake(ctx, s, c.search, c.wanted)
+			c.keyed = c.handshake.keyed
 		case connect.StartSearch:
 			c.search.Stop()
-			c.search = s.find(ctx, c.wanted.peer)
+			c.search = find(ctx, s, c.wanted.peer)
 		case connect.UpdateSearch:
 			c.search.Update(c.wanted.peer)
 		case connect.AcquireTURN:
-			c.hired = s.rent(ctx, c.wanted.peer.Candidates)
+			c.turn = acquireTURN(ctx, s, c.wanted.peer.Candidates)
 		case connect.PermitTURN:
-			c.hired.permit(c.wanted.peer.Candidates)
+			c.turn.permit(c.wanted.peer.Candidates)
 		case connect.ReleaseTURN:
-			c.hired.stop()
-			c.hired, c.rented = nil, nil
+			c.turn.stop()
+			c.turn, c.allocation = nil, nil
 		case connect.SearchTURN:
-			c.search.AddTURN(c.rented)
+			c.search.AddTURN(c.allocation)
 		case connect.AnnounceTURN:
-			s.tellRelay(c.rented)
+			s.announceTURN(c.allocation)
 		case connect.Probe:
-			s.sendProbe()
+			s.sendProbe(s.keys.Sending())
 		case connect.Expire:
 			s.transport.gatherer.Forget() // the mappings may no longer be true
 			return ErrTimeout
@@ -118,15 +118,15 @@ func (c *connector) do(ctx context.Context, work []connect.Effect) error {
 // close ends what the connector has started. The allocation lives on in an established
 // session.
 func (c *connector) close(failed bool) {
-	c.trial.stop()
+	c.handshake.stop()
 	c.search.Stop()
 	if failed {
-		c.hired.stop()
+		c.turn.stop()
 	}
 }
 
 // find starts to look for a path to a peer.
-func (s *Session) find(ctx context.Context, peer connect.Parameters) *connect.Search {
+func find(ctx context.Context, s *Session, peer connect.Parameters) *connect.Search {
 	local := connect.Local{
 		Mux:         s.transport.mux,
 		Hosts:       s.hosts,
@@ -139,9 +139,9 @@ func (s *Session) find(ctx context.Context, peer connect.Parameters) *connect.Se
 	return connect.Find(ctx, local, peer)
 }
 
-// tellRelay hands the own parameters to the handler again, with a relayed
-// candidate more, unless the session is established by now.
-func (s *Session) tellRelay(r relay) {
+// announceTURN hands the own parameters to the handler again, with a relayed candidate more,
+// unless the session is established by now.
+func (s *Session) announceTURN(r allocation) {
 	s.calls.Lock()
 	defer s.calls.Unlock()
 	s.mu.Lock()
@@ -153,7 +153,7 @@ func (s *Session) tellRelay(r relay) {
 	}
 }
 
-// isElsewhere tells whether none of the addresses is left that the peer was told.
+// isElsewhere reports whether this machine has none of the addresses left that the peer knows.
 func (s *Session) isElsewhere() bool {
 	hosts, err := s.transport.gatherer.Hosts()
 	return err == nil && !slices.ContainsFunc(s.hosts, func(h netip.AddrPort) bool { return slices.Contains(hosts, h) })

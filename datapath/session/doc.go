@@ -23,12 +23,15 @@
 // (how a session is established), path (which path it takes), rekey (when its keys are
 // replaced). Here is what drives these, one goroutine each:
 //
-//   - session.go: what callers see of a Session; life.go: its goroutine from Open to Closed.
-//   - connector.go drives connect.Machine; attempt.go runs one first handshake, and
-//     proving.go has both ends prove the overlay's secret.
-//   - pilot.go drives the machines of path; tenant.go and lease.go hold an allocation.
-//   - rekeyer.go drives rekey.Machine; rekey_exchange.go runs one further handshake.
-//   - transport.go, receive.go, arrive.go and send.go: the socket, and records in and out.
+//   - session.go: what callers see of a Session; options.go, errors.go, kind.go and info.go:
+//     the types they need for that. life.go: a session's goroutine from Open to Closed.
+//   - connector.go drives connect.Machine. handshake.go runs the DTLS handshakes, the first one
+//     and those of rekeys; proof.go has both ends prove the overlay's secret in them.
+//   - pathdriver.go drives the machines of path, turn.go holds a session's TURN allocation,
+//     and turnlimit.go bounds what a peer gets of it.
+//   - rekeyer.go drives rekey.Machine.
+//   - transport.go: the socket of all sessions. receive.go, probes.go and send.go: records in
+//     and out; outlet.go: what sends on a path. iceservers.go: STUN and TURN servers.
 //
 // The package knows no ring, no overlay protocol and no XMPP: the parameters of
 // the peer and the hash both ends bind their keys to come from the caller, who

@@ -1,8 +1,11 @@
 package session
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
-// What callers may ask of an error.
+// What callers may test an error for.
 var (
 	ErrClosed         = errors.New("session is closed")
 	ErrPeerClosed     = errors.New("peer has closed the session")
@@ -18,3 +21,19 @@ var (
 	ErrUnproved       = errors.New("peer has not proved the overlay's secret")
 	ErrExhausted      = errors.New("session has used up its keys")
 )
+
+// errUnproved ends a session whose peer has got the proof of this node and has given none.
+// The cause may be a path that loses much, or a peer that tries a guess.
+var errUnproved = fmt.Errorf("%w: the handshake was done and this node has proved the overlay's secret, but the peer has not", ErrUnproved)
+
+// errSecret says that only one end has an overlay secret.
+func errSecret(own bool) error {
+	with, without := "the peer", "this node"
+	if own {
+		with, without = without, with
+	}
+	return fmt.Errorf("%w: %s has a secret for the overlay and %s has none; give both the same, or none", ErrSecret, with, without)
+}
+
+// errLapsed ends a session whose peer has proved no secret that is still in the file.
+var errLapsed = fmt.Errorf("%w: the one that this session was made with is not in the file of this node any more, and the peer has proved none that is", ErrSecret)

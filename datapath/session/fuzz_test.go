@@ -74,7 +74,7 @@ func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 // stranger's datagram must never confirm keys or reach the handler.
 func FuzzDatagram(f *testing.F) {
 	s, peer, handler := established(f)
-	conn, err := s.tagged(request{peer: connect.Parameters{Index: 7}, binding: [32]byte{1}}, new(atomic.Pointer[boundPath]))
+	conn, err := newTaggedConn(s, request{peer: connect.Parameters{Index: 7}, binding: [32]byte{1}}, new(atomic.Pointer[boundPath]))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -35,17 +35,17 @@ func (e *end) guess(t *testing.T, lower *end, guesses ...string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), connect.Timeout)
 	defer cancel()
-	paths := s.find(ctx, peer)
+	paths := find(ctx, s, peer)
 	defer paths.Stop()
 	want := request{peer: peer, aead: record.AES128GCM, binding: bind(e, lower)}
 	var at atomic.Pointer[boundPath]
-	conn, err := s.tagged(want, &at)
+	conn, err := newTaggedConn(s, want, &at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.handshake.Store(conn)
 	defer s.handshake.Store(nil)
-	secure, err := s.dtls().Dial(conn.Flights)
+	secure, err := dial(s, conn.Flights)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func (e *end) guess(t *testing.T, lower *end, guesses ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at.Store(s.pathOf(found))
+	at.Store(pathOf(s, found))
 	exporter, err := connect.Exporter(ctx, secure)
 	if err != nil {
 		t.Fatal(err)
@@ -287,9 +287,9 @@ func TestProofAfterOneLeftUndone(t *testing.T) {
 // noticed gains nothing by it.
 func TestRefusalOutlivesItsRekey(t *testing.T) {
 	r := &rekeyer{session: &Session{transport: &Transport{epoch: time.Now()}}, lapse: rekey.Never}
-	r.exchange = &exchange{Flights: connect.NewFlights(nil), ended: make(chan exchanged, 1), cancel: func() {}, done: make(chan struct{})}
-	close(r.exchange.done)
-	r.exchange.ended <- exchanged{err: fmt.Errorf("%w: it has none", ErrSecret)}
+	r.handshake = &rekeyHandshake{Flights: connect.NewFlights(nil), ended: make(chan rekeyResult, 1), cancel: func() {}, done: make(chan struct{})}
+	close(r.handshake.done)
+	r.handshake.ended <- rekeyResult{err: fmt.Errorf("%w: it has none", ErrSecret)}
 	r.stop()
 	if r.lapse == rekey.Never || !errors.Is(r.refused, ErrSecret) {
 		t.Errorf("the session goes on: %v, %v", r.lapse, r.refused)

@@ -20,16 +20,16 @@ type TURNAccess struct {
 }
 
 // iceServers sorts servers by what they do: those of STUN tell the addresses that NATs
-// show, those of TURN are relays. Both keep their order.
-func iceServers(all []webrtc.ICEServer) (reflectors []*stun.URI, relays []turn.Server, err error) {
+// show, those of TURN relay. Both keep their order.
+func iceServers(all []webrtc.ICEServer) (reflectors []*stun.URI, turns []turn.Server, err error) {
 	for _, s := range all {
 		for _, url := range s.URLs {
 			if scheme, _, _ := strings.Cut(url, ":"); strings.EqualFold(scheme, "turn") || strings.EqualFold(scheme, "turns") {
-				relay, err := relayServer(s, url)
+				server, err := turnServer(s, url)
 				if err != nil {
 					return nil, nil, err
 				}
-				relays = append(relays, relay)
+				turns = append(turns, server)
 				continue
 			}
 			uri, err := stun.ParseURI(url)
@@ -39,11 +39,11 @@ func iceServers(all []webrtc.ICEServer) (reflectors []*stun.URI, relays []turn.S
 			reflectors = append(reflectors, uri)
 		}
 	}
-	return reflectors, relays, nil
+	return reflectors, turns, nil
 }
 
-// relayServer is the server behind one URL. What its text says package turn checks.
-func relayServer(s webrtc.ICEServer, url string) (turn.Server, error) {
+// turnServer is the server behind one URL. What its text says package turn checks.
+func turnServer(s webrtc.ICEServer, url string) (turn.Server, error) {
 	access, known := s.Credential.(TURNAccess)
 	if !known || s.CredentialType != webrtc.ICECredentialTypePassword {
 		return turn.Server{}, fmt.Errorf("ICE server %q: its credential has to be a TURNAccess, and of type password", url)

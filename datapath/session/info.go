@@ -97,7 +97,7 @@ func (s *Session) Info() Info {
 	if p := s.path.Load(); p != nil {
 		info.Local, info.Remote, info.Path = p.Local, p.Remote, p.kind()
 		info.LocalType, info.RemoteType = s.localType(p, info.Observed), p.remoteType.String()
-		if r, ok := p.out.(relay); ok {
+		if r, ok := p.out.(allocation); ok {
 			info.Relay, info.RelayTransport = r.Server(), r.Transport()
 		}
 	}

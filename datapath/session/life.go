@@ -3,10 +3,13 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"evio/datapath/drops"
 	"evio/datapath/record"
 	"evio/datapath/session/connect"
+	"evio/datapath/session/path"
 )
 
 // run owns the session from Open to the handler's Closed.
@@ -22,14 +25,14 @@ func (s *Session) live(ctx context.Context) error {
 	if !s.gather(ctx) {
 		return s.endReason
 	}
-	pilot, err := s.connect(ctx)
+	driver, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer pilot.close()
-	s.startRekeying(ctx)
-	defer s.stopRekeying()
-	return s.serve(ctx, pilot)
+	defer driver.close()
+	startRekeyer(ctx, s)
+	defer stopRekeyer(s)
+	return s.serve(ctx, driver)
 }
 
 // gather finds the candidates and hands the own parameters to the handler. It
@@ -65,7 +68,7 @@ func (s *Session) gather(ctx context.Context) bool {
 }
 
 // serve keeps the session alive once it is established.
-func (s *Session) serve(ctx context.Context, m *pilot) error {
+func (s *Session) serve(ctx context.Context, d *pathDriver) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -73,28 +76,28 @@ func (s *Session) serve(ctx context.Context, m *pilot) error {
 		case <-s.ending:
 			return s.endReason
 		case e := <-s.events:
-			m.handle(e)
+			d.handle(e)
 		case <-s.readdressed:
-			m.readdress(ctx)
-		case f := <-m.gathered:
-			m.regathered(ctx, f)
-		case r := <-m.hired.offers():
-			m.rentedRelay(r)
-		case <-m.hired.losses():
-			m.lostRelay(ctx)
+			d.readdress(ctx)
+		case f := <-d.gathered:
+			d.regathered(ctx, f)
+		case r := <-d.turn.offers():
+			d.turnReady(r)
+		case <-d.turn.losses():
+			d.turnLost(ctx)
 		case <-timer.C:
-			if !m.tick(ctx) {
+			if !d.tick(ctx) {
 				return ErrPeerDead
 			}
 		}
-		timer.Reset(m.next() - s.transport.now())
+		timer.Reset(d.next() - s.transport.now())
 	}
 }
 
-// install puts path and keys of an attempt in the place of those of an earlier
-// one, which have served until now: a record under them shows that the peer has
-// settled on that attempt. It does nothing if such a record has come.
-func (s *Session) install(p *boundPath, keys *record.Keys, secrets record.Secrets, proved *proving) {
+// install replaces path and keys of an earlier handshake by those of a newer one. It does
+// nothing if a record under the earlier keys has come, which shows that the peer has chosen
+// those.
+func (s *Session) install(p *boundPath, keys *record.Keys, secrets record.Secrets, proved *secretProof) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == Connecting {
@@ -104,26 +107,7 @@ func (s *Session) install(p *boundPath, keys *record.Keys, secrets record.Secret
 	}
 }
 
-// confirm is called by the reader with a record that is valid under keys: the
-// peer has them too. The first one establishes the session. It returns false if
-// the keys are out of use.
-func (s *Session) confirm(keys *record.Keys) bool {
-	s.calls.Lock()
-	defer s.calls.Unlock()
-	s.mu.Lock()
-	current := !s.ended && s.state == Connecting && s.keys.Sending() == keys
-	if current {
-		s.state, s.established = Established, time.Now()
-	}
-	s.mu.Unlock()
-	if current {
-		close(s.confirmed)
-		s.options.Handler.Established(s)
-	}
-	return current
-}
-
-// finish takes leave of the peer and of the handler.
+// finish says goodbye to the peer and makes the last call of the handler.
 func (s *Session) finish(reason error) {
 	reason = s.unproved(reason)
 	if s.State() == Established && !errors.Is(reason, ErrPeerClosed) {
@@ -139,4 +123,48 @@ func (s *Session) finish(reason error) {
 	defer s.calls.Unlock()
 	s.ended = true
 	s.options.Handler.Closed(s, reason)
+}
+
+// unproved adds to the reason for a session's end that the peer may have tested a guess: it
+// has got what it needs for that, and has proved nothing. It does not matter which end has
+// ended the session, or how.
+func (s *Session) unproved(reason error) error {
+	if s.shown.Load() == 0 || errors.Is(reason, ErrSecret) || errors.Is(reason, ErrUnproved) {
+		return reason
+	}
+	return fmt.Errorf("%w: %w", errUnproved, reason)
+}
+
+// doubt reports that the peer has proved a secret, and may have tested a guess of another.
+func (s *Session) doubt() {
+	if s.options.Doubt != nil {
+		s.options.Doubt()
+	}
+}
+
+// candidates returns the own candidates as the peer gets them.
+func (s *Session) candidates() []path.Candidate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own.Candidates
+}
+
+func (s *Session) setCandidates(candidates []path.Candidate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own.Candidates = candidates
+}
+
+// setPeer keeps the candidates of the peer, for Info.
+func (s *Session) setPeer(candidates []path.Candidate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peer = candidates
+}
+
+// usable returns the candidates of the peer that may be tried.
+func (s *Session) usable(candidates []path.Candidate) []path.Candidate {
+	kept, removed := path.LimitPrivate(s.transport.usable(candidates), s.hosts)
+	s.drops.AddN(drops.PathLimit, removed)
+	return kept
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"evio/datapath/record"
 	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
+	"evio/datapath/session/rekey"
 	"evio/datapath/udp"
 )
 
@@ -32,8 +34,8 @@ func (t *Transport) deliver(batch []udp.Datagram) {
 	t.vector.flush()
 }
 
-// deliverRelayed takes a datagram that has come to an allocation.
-func (t *Transport) deliverRelayed(r relay, from netip.AddrPort, datagram []byte) {
+// deliverTURN takes a datagram that has come to an allocation.
+func (t *Transport) deliverTURN(r allocation, from netip.AddrPort, datagram []byte) {
 	t.reading.Lock()
 	defer t.reading.Unlock()
 	switch udp.Classify(datagram) {
@@ -75,8 +77,8 @@ func (t *Transport) receiveHandshake(datagram []byte) {
 }
 
 // receiveRecord opens a record and adds its frame to the vector. It has come by
-// the socket, or by a relay.
-func (t *Transport) receiveRecord(d *udp.Datagram, via relay) {
+// the socket, or through an allocation.
+func (t *Transport) receiveRecord(d *udp.Datagram, via allocation) {
 	index, ok := record.Index(d.Data)
 	if !ok {
 		t.drops.Add(drops.RecordShort)
@@ -120,8 +122,8 @@ func (t *Transport) receiveRecord(d *udp.Datagram, via relay) {
 	}
 }
 
-// routeOf returns the way by which a datagram has come.
-func (t *Transport) routeOf(d *udp.Datagram, via relay) path.Route {
+// routeOf returns the route by which a datagram has come.
+func (t *Transport) routeOf(d *udp.Datagram, via allocation) path.Route {
 	if via != nil {
 		return path.Route{Local: via.Addr(), TURN: true, Remote: d.Remote}
 	}
@@ -158,11 +160,11 @@ func (s *Session) received(by path.Route, keys *record.Keys) bool {
 	s.lastReceived.Store(int64(now))
 	s.traffic.rxRecords.Add(1)
 	if by.TURN {
-		s.relayHeard.Store(int64(now))
+		s.turnHeard.Store(int64(now))
 	}
 	if p := s.path.Load(); p != nil && by != p.Route {
 		s.traffic.offPath.Add(1)
-		s.tellForeign(by, now)
+		s.notifyForeign(by, now)
 	}
 	return true
 }
@@ -228,4 +230,56 @@ func (s *Session) hand(kind Kind, frames [][]byte) {
 		return
 	}
 	s.options.Handler.Receive(s, kind, frames)
+}
+
+// receiveRekey passes a message to the rekeyer.
+func (s *Session) receiveRekey(p record.Plain) {
+	m, ok := rekey.Parse(p.Body)
+	if p.Slice || !ok {
+		s.drops.Add(drops.RecordPlain)
+		return
+	}
+	r := s.rekeyer.Load()
+	if r == nil {
+		s.drops.Add(drops.RekeyStale)
+		return
+	}
+	m.Body = bytes.Clone(m.Body)
+	select {
+	case r.inbox <- m:
+	default:
+		s.drops.Add(drops.RekeyQueue)
+	}
+}
+
+// confirmKeys takes note that the peer has the keys of a valid record. It returns false if
+// they are out of use.
+func (s *Session) confirmKeys(keys *record.Keys) bool {
+	switched, valid := s.keys.Confirm(keys, time.Now)
+	if r := s.rekeyer.Load(); switched && r != nil {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+	return valid
+}
+
+// confirm takes note that a record was valid under keys while the session connects, so the
+// peer has them too. The first such record establishes the session. confirm returns false if
+// the keys are out of use.
+func (s *Session) confirm(keys *record.Keys) bool {
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	s.mu.Lock()
+	current := !s.ended && s.state == Connecting && s.keys.Sending() == keys
+	if current {
+		s.state, s.established = Established, time.Now()
+	}
+	s.mu.Unlock()
+	if current {
+		close(s.confirmed)
+		s.options.Handler.Established(s)
+	}
+	return current
 }

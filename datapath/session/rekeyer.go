@@ -1,44 +1,38 @@
 package session
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
 	"evio/datapath/drops"
-	"evio/datapath/record"
 	"evio/datapath/session/connect"
 	"evio/datapath/session/rekey"
 )
 
-// rekeyer drives the machine of rekeying while a session is established. One
-// goroutine owns it; the reader hands over messages and tells of confirmed keys.
+// rekeyer drives rekey.Machine while a session is established. One goroutine owns it; the
+// reader hands over messages and reports confirmed keys.
 type rekeyer struct {
 	session *Session
 	machine *rekey.Machine
-	inbox   chan rekey.Message // capacity connect.InboxSize: flights of one handshake
+	inbox   chan rekey.Message // capacity connect.InboxSize: the flights of one handshake
 	wake    chan struct{}      // capacity 1: pending keys have become current
 	secrets chan struct{}      // capacity 1: the overlay has other secrets than before
-	lapse   time.Duration      // when the session ends, its secret being out of use; never if it is not
-	refused error              // the peer has no secret of today
+	lapse   time.Duration      // when the session ends because its secret is out of use; Never if it is not
+	refused error              // why the peer's proof was refused
 
-	exchange *exchange // at work, nil if there is none
-	proved   *proving  // by which the newest keys were made
-	switches uint64    // of the keys, as far as the machine knows them
+	handshake *rekeyHandshake // at work, nil if there is none
+	proved    *secretProof    // with which the newest keys were made
+	switches  uint64          // of the keys, as far as the machine knows them
 
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// errLapsed is why a session ends that nobody has proved a secret of today for.
-var errLapsed = fmt.Errorf("%w: the one that this session was made with is not in the file of this node any more, and the peer has proved none that is", ErrSecret)
-
-// startRekeying is called once the first keys are confirmed.
-func (s *Session) startRekeying(ctx context.Context) {
+// startRekeyer is called once the first keys are confirmed. stopRekeyer ends it.
+func startRekeyer(ctx context.Context, s *Session) {
 	every := s.transport.config.RekeyEvery
 	if every == 0 {
 		every = rekey.DefaultInterval
@@ -61,53 +55,12 @@ func (s *Session) startRekeying(ctx context.Context) {
 	}()
 }
 
-// stopRekeying ends what startRekeying has started, if it has.
-func (s *Session) stopRekeying() {
+// stopRekeyer ends the rekeyer of a session, if there is one, and waits for it.
+func stopRekeyer(s *Session) {
 	if r := s.rekeyer.Swap(nil); r != nil {
 		r.cancel()
 		<-r.done
 	}
-}
-
-// receiveRekey passes a message to the rekeyer. It is called by the reader.
-func (s *Session) receiveRekey(p record.Plain) {
-	m, ok := rekey.Parse(p.Body)
-	if p.Slice || !ok {
-		s.drops.Add(drops.RecordPlain)
-		return
-	}
-	r := s.rekeyer.Load()
-	if r == nil {
-		s.drops.Add(drops.RekeyStale)
-		return
-	}
-	m.Body = bytes.Clone(m.Body)
-	select {
-	case r.inbox <- m:
-	default:
-		s.drops.Add(drops.RekeyQueue)
-	}
-}
-
-// confirmKeys is called by the reader with the keys of a valid record. It returns
-// false if they are out of use.
-func (s *Session) confirmKeys(keys *record.Keys) bool {
-	switched, valid := s.keys.Confirm(keys, time.Now)
-	if r := s.rekeyer.Load(); switched && r != nil {
-		select {
-		case r.wake <- struct{}{}:
-		default:
-		}
-	}
-	return valid
-}
-
-func (s *Session) sendRekey(m rekey.Message) {
-	if rekey.HeaderSize+len(m.Body) > Rekey.limit() {
-		s.drops.Add(drops.SendSize)
-		return
-	}
-	s.sendOwn(s.keys.Sending(), Rekey, m.Append)
 }
 
 func (r *rekeyer) run(ctx context.Context) {
@@ -120,9 +73,9 @@ func (r *rekeyer) run(ctx context.Context) {
 		if keys == nil {
 			return // the session is over
 		}
-		var ended <-chan exchanged
-		if r.exchange != nil {
-			ended = r.exchange.ended
+		var ended <-chan rekeyResult
+		if r.handshake != nil {
+			ended = r.handshake.ended
 		}
 		select {
 		case <-ctx.Done():
@@ -152,8 +105,8 @@ func (r *rekeyer) run(ctx context.Context) {
 
 func (r *rekeyer) now() time.Duration { return r.session.transport.now() }
 
-// confirmed tells the machine of keys that the reader has made current. It is
-// called before everything that followed on the wire.
+// confirmed reports to the machine that the reader has made keys current. It is called
+// before whatever followed on the wire.
 func (r *rekeyer) confirmed(ctx context.Context) {
 	keys := r.session.keys.Load()
 	if keys == nil || keys.Switches == r.switches {
@@ -165,8 +118,8 @@ func (r *rekeyer) confirmed(ctx context.Context) {
 	r.lookAtSecret()
 }
 
-// lookAtSecret has the keys replaced if they come from a secret that is out of use, and
-// sees to it that they are in time.
+// lookAtSecret has the keys replaced if they come from a secret that is out of use, and sets
+// the time when that has to be done.
 func (r *rekeyer) lookAtSecret() {
 	switch {
 	case r.refused != nil:
@@ -189,7 +142,7 @@ func (r *rekeyer) receive(ctx context.Context, m rekey.Message) {
 		var work []rekey.Effect
 		work, taken = r.machine.Flight(m.ID, r.now())
 		r.work(ctx, work)
-		if taken && r.exchange != nil && !r.exchange.Inbox.Put(netip.AddrPort{}, m.Body) {
+		if taken && r.handshake != nil && !r.handshake.Inbox.Put(netip.AddrPort{}, m.Body) {
 			r.session.drops.Add(drops.RekeyQueue)
 		}
 	}
@@ -198,8 +151,8 @@ func (r *rekeyer) receive(ctx context.Context, m rekey.Message) {
 	}
 }
 
-// ended takes the result of the exchange.
-func (r *rekeyer) ended(ctx context.Context, end exchanged) {
+// ended takes the result of the handshake.
+func (r *rekeyer) ended(ctx context.Context, end rekeyResult) {
 	if end.keys == nil {
 		r.session.log.WithError(end.err).Debug("handshake for new keys")
 		r.judge(end.err)
@@ -211,7 +164,7 @@ func (r *rekeyer) ended(ctx context.Context, end exchanged) {
 	r.work(ctx, r.machine.Done(r.now()))
 }
 
-// judge ends the session if the peer has been refused, or leaves proofs undone.
+// judge ends the session soon if the peer was refused, or leaves proofs undone.
 func (r *rekeyer) judge(err error) {
 	switch {
 	case r.refused != nil:
@@ -225,7 +178,7 @@ func (r *rekeyer) judge(err error) {
 	r.refused, r.lapse = err, r.now()
 	r.session.refused.Store(&err)
 	if !r.session.lower {
-		r.lapse += proofInterval // the peer, which is told so now, hears of it first
+		r.lapse += proofInterval // so that the peer, to which the refusal is on its way, ends it first
 	}
 }
 
@@ -239,14 +192,14 @@ func (r *rekeyer) work(ctx context.Context, effects []rekey.Effect) {
 		}
 		switch effect {
 		case rekey.Begin:
-			r.exchange = s.exchange(ctx, r.machine.Newest, keys.Terms)
+			r.handshake = startRekey(ctx, s, r.machine.Newest, keys.Terms)
 		case rekey.Expire:
 			r.ended(ctx, r.stop())
 		case rekey.Stop:
 			r.stop()
 		case rekey.Probe:
 			if keys.Pending != nil {
-				s.sendProbeUnder(keys.Pending)
+				s.sendProbe(keys.Pending)
 			}
 		case rekey.Request:
 			s.sendRekey(rekey.Message{Op: rekey.OpRequest, ID: r.machine.Current})
@@ -262,9 +215,9 @@ func (r *rekeyer) work(ctx context.Context, effects []rekey.Effect) {
 	}
 }
 
-func (r *rekeyer) stop() exchanged {
-	end := r.exchange.stop()
-	r.exchange = nil
+func (r *rekeyer) stop() rekeyResult {
+	end := r.handshake.stop()
+	r.handshake = nil
 	r.judge(end.err) // also where a further rekey has ended this one
 	return end
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -19,73 +18,6 @@ import (
 	"evio/datapath/session/path"
 	"evio/datapath/session/rekey"
 )
-
-// Handler is told what happens to a session. Its methods are called one at a
-// time and must not block.
-type Handler interface {
-	// Parameters hands over the own parameters, at most two seconds after Open. It
-	// comes again before Established, with a relayed candidate more and all else
-	// as it was, when no path is found without.
-	Parameters(s *Session, parameters []byte)
-	// Established says that keys are confirmed by both ends and records flow.
-	Established(s *Session)
-	// Receive hands over frames, which are valid during the call only. It comes
-	// from the reader of the socket.
-	Receive(s *Session, kind Kind, frames [][]byte)
-	// Closed is the last call, made exactly once. After Close the error is
-	// ErrClosed. It is ErrSecret or ErrUnproved, beside what else it is, whenever the peer
-	// has got what lets it test a guess of the overlay's secret and has not proved one.
-	Closed(s *Session, err error)
-}
-
-// Options describe a session.
-type Options struct {
-	Local, Remote [16]byte          // node IDs; the lower one is ICE controlling and DTLS client
-	RemoteKey     ed25519.PublicKey // identity of the peer
-	Overlay       string            // for logs
-	// Secrets gives the overlay's secrets as they are now, the one to use first, at most
-	// two; nil: the overlay has none. It is asked at each handshake, from goroutines of
-	// the session, must not block, and always gives one at least.
-	Secrets func() []proof.Secret
-	// Doubt is told, from goroutines of the session, of a proof that is done and may have let
-	// the peer test a guess of another secret than the one that it has. It must not block; nil:
-	// nobody wants to know.
-	Doubt      func()
-	Encryption connect.Encryption // told to the peer and bound to the keys
-	Location   string             // likewise
-	Frames     []int              // lengths of the largest frames of each kind that the network sends, but for control
-	Handler    Handler
-	Log        *logrus.Entry // nil: the transport's
-}
-
-func (o Options) validate() error {
-	var faults []error
-	if len(o.RemoteKey) != ed25519.PublicKeySize {
-		faults = append(faults, errors.New("the peer's key is missing"))
-	}
-	if o.Local == o.Remote {
-		faults = append(faults, errors.New("both ends have the same node ID: two engines must not share one identity"))
-	}
-	if o.Handler == nil {
-		faults = append(faults, errors.New("the handler is missing"))
-	}
-	if len(o.Location) > connect.MaxLocation {
-		faults = append(faults, fmt.Errorf("location has %d bytes, at most %d are allowed", len(o.Location), connect.MaxLocation))
-	}
-	return errors.Join(faults...)
-}
-
-// largestRecord is the size of the largest records that the network's frames become.
-func (o Options) largestRecord() int {
-	size := 0
-	for _, frame := range o.Frames {
-		size = max(size, record.Largest(frame))
-	}
-	if size == 0 {
-		return record.MaxSize
-	}
-	return size
-}
 
 // request is what Connect asks for.
 type request struct {
@@ -111,7 +43,7 @@ type Session struct {
 	established time.Time
 	wanted      *request         // newest request of Connect that the owner has not taken
 	newest      [32]byte         // its binding, also when it was taken
-	peer        []path.Candidate // of the peer, those told last
+	peer        []path.Candidate // of the peer, the newest
 
 	wake        chan struct{} // capacity 1: wanted was set
 	confirmed   chan struct{} // closed when the session is established
@@ -137,7 +69,7 @@ type Session struct {
 	foreign      event           // the reader's: the last foreignRecord
 	pinger       path.Pinger
 	lastReceived atomic.Int64 // transport time of the last valid record
-	relayHeard   atomic.Int64 // transport time of the last one that came by an own relay
+	turnHeard    atomic.Int64 // transport time of the last one that came through the own TURN allocation
 	moves        atomic.Uint64
 	full         int          // size of the largest records that are sent
 	limit        atomic.Int32 // how large records may be on the present path
@@ -196,12 +128,11 @@ func (t *Transport) Open(options Options) (*Session, error) {
 	return s, nil
 }
 
-// Connect starts, or starts again, to connect to a peer with these parameters. Of
-// newer ones with the same credentials the candidates are added to the search for
-// a path.
-// The caller has verified who signed them; binding is the hash over both ends'
-// signed parameters that both must have in common. A repetition of the newest
-// call, which the same binding shows, changes nothing.
+// Connect starts, or starts again, to connect to a peer with these parameters. If the search
+// for a path has begun with the same credentials, the candidates are added to it. The caller
+// has verified who signed the parameters. binding is the hash over both ends' signed
+// parameters, which both must have in common. A call with the same binding as the newest one
+// changes nothing.
 func (s *Session) Connect(remote []byte, binding [32]byte) error {
 	peer, err := connect.ParseParameters(remote)
 	if err != nil {
@@ -273,12 +204,24 @@ func (s *Session) Close() { s.end(ErrClosed) }
 // end asks the owner to end the session; the first reason counts.
 func (s *Session) end(reason error) {
 	if why := s.refused.Load(); why != nil && errors.Is(reason, ErrPeerClosed) {
-		reason = *why // which is why the peer does
+		reason = *why // because of this the peer has closed it
 	}
 	s.endOnce.Do(func() {
 		s.endReason = reason
 		close(s.ending)
 	})
+}
+
+// SecretsChanged is called when Options.Secrets returns others than before. If the secret that
+// the session was made with is no longer among them, the session gets keys by one that is,
+// within two minutes, or it ends.
+func (s *Session) SecretsChanged() {
+	if r := s.rekeyer.Load(); r != nil {
+		select {
+		case r.secrets <- struct{}{}:
+		default: // it is going to look
+		}
+	}
 }
 
 // agree returns the cipher of a session between two ends, or one sentence that
@@ -296,31 +239,4 @@ func agree(own, peer connect.Parameters) (record.AEAD, error) {
 		return 0, fmt.Errorf("this node offers %v, the peer %v: %w", own.AEADs, peer.AEADs, err)
 	}
 	return aead, nil
-}
-
-// candidates returns the own candidates as they are told.
-func (s *Session) candidates() []path.Candidate {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.own.Candidates
-}
-
-func (s *Session) setCandidates(candidates []path.Candidate) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.own.Candidates = candidates
-}
-
-// setPeer keeps what the peer has told, for Info.
-func (s *Session) setPeer(candidates []path.Candidate) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.peer = candidates
-}
-
-// usable returns those candidates of the peer that are tried.
-func (s *Session) usable(candidates []path.Candidate) []path.Candidate {
-	kept, removed := path.LimitPrivate(s.transport.usable(candidates), s.hosts)
-	s.drops.AddN(drops.PathLimit, removed)
-	return kept
 }

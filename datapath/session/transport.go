@@ -35,7 +35,7 @@ type Config struct {
 	// Key is the identity of this engine.
 	Key ed25519.PrivateKey
 	// ICEServers lists the servers with stun: URLs that tell the addresses NATs show, of
-	// which four are asked at most, and those with turn: and turns: URLs, relays for
+	// which four are asked at most, and those with turn: and turns: URLs, which relay for
 	// peers that cannot be reached directly, in the order in which they are tried. The
 	// Credential of the latter is a TURNAccess.
 	ICEServers []webrtc.ICEServer
@@ -81,21 +81,21 @@ type socket interface {
 
 // Transport is the UDP socket of the process with all its sessions.
 type Transport struct {
-	config       Config
-	log          *logrus.Entry
-	socket       socket
-	mux          *icemux.Mux
-	filter       icemux.HostFilter
-	gatherer     *connect.Gatherer
-	relayServers []turn.Server
-	relays       relays // nil: none
-	guests       guests // of the relayed address
-	certificate  tls.Certificate
-	epoch        time.Time // zero of the times that sessions keep
-	drops        drops.Counters
-	buffers      sync.Pool // of *record.Buffer
+	config        Config
+	log           *logrus.Entry
+	socket        socket
+	mux           *icemux.Mux
+	filter        icemux.HostFilter
+	gatherer      *connect.Gatherer
+	turnServers   []turn.Server
+	turnPool      allocationPool // nil: none
+	turnAdmission turnAdmission  // of the relayed address
+	certificate   tls.Certificate
+	epoch         time.Time // zero of the times that sessions keep
+	drops         drops.Counters
+	buffers       sync.Pool // of *record.Buffer
 
-	reading sync.Mutex // makes one reader of those of the socket and of the relays
+	reading sync.Mutex // one reader at a time: of the socket, or of an allocation
 	vector  vector     // of the reader
 
 	mu       sync.Mutex // guards closed and changes of sessions
@@ -125,22 +125,22 @@ func Listen(config Config) (*Transport, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if len(t.relayServers) > 0 {
+	if len(t.turnServers) > 0 {
 		pool, err := turn.New(turn.Config{
-			Servers: t.relayServers,
+			Servers: t.turnServers,
 			Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 				return t.gatherer.Lookup(ctx, "ip", host)
 			},
 			Log:           t.log,
 			AllowLoopback: config.IncludeLoopback,
 			Deliver: func(a *turn.Allocation, from netip.AddrPort, datagram []byte) {
-				t.deliverRelayed(a, from, datagram)
+				t.deliverTURN(a, from, datagram)
 			},
 		})
 		if err != nil {
 			return nil, errors.Join(err, t.Close())
 		}
-		t.relays = turnPool{pool}
+		t.turnPool = turnPool{pool}
 	}
 	return t, nil
 }
@@ -151,22 +151,22 @@ func newTransport(config Config, s socket, hosts func(icemux.HostFilter) ([]neti
 	if err != nil {
 		return nil, err
 	}
-	reflectors, relayServers, err := iceServers(config.ICEServers)
+	reflectors, turnServers, err := iceServers(config.ICEServers)
 	if err != nil {
 		return nil, err
 	}
 	t := &Transport{
-		config:       config,
-		log:          orDiscard(config.Log),
-		socket:       s,
-		opened:       make(chan struct{}),
-		filter:       icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
-		gatherer:     connect.NewGatherer(),
-		relayServers: relayServers,
-		certificate:  certificate,
-		epoch:        time.Now(),
-		buffers:      sync.Pool{New: func() any { return new(record.Buffer) }},
-		reader:       make(chan struct{}),
+		config:      config,
+		log:         orDiscard(config.Log),
+		socket:      s,
+		opened:      make(chan struct{}),
+		filter:      icemux.HostFilter{Exclude: config.ExcludeInterface, IncludeLoopback: config.IncludeLoopback},
+		gatherer:    connect.NewGatherer(),
+		turnServers: turnServers,
+		certificate: certificate,
+		epoch:       time.Now(),
+		buffers:     sync.Pool{New: func() any { return new(record.Buffer) }},
+		reader:      make(chan struct{}),
 	}
 	t.mux = icemux.New(s, &t.drops)
 	g := t.gatherer
@@ -280,8 +280,8 @@ func (t *Transport) Close() error {
 	}
 	t.owners.Wait()
 	var err error
-	if t.relays != nil {
-		err = t.relays.Close()
+	if t.turnPool != nil {
+		err = t.turnPool.Close()
 	}
 	err = errors.Join(err, t.socket.Close())
 	<-t.reader
@@ -292,8 +292,8 @@ func (t *Transport) Close() error {
 // sessions look for other paths and tell their peers.
 func (t *Transport) AddressesChanged() {
 	t.gatherer.Forget()
-	if t.relays != nil {
-		t.relays.Suspect()
+	if t.turnPool != nil {
+		t.turnPool.Suspect()
 	}
 	for _, s := range *t.sessions.Load() {
 		select {
@@ -325,8 +325,8 @@ func (t *Transport) Stats() Stats {
 	for _, s := range *t.sessions.Load() {
 		stats.Sessions[s.State().String()]++
 	}
-	if t.relays != nil {
-		stats.Relays = t.relays.Status()
+	if t.turnPool != nil {
+		stats.Relays = t.turnPool.Status()
 	}
 	return stats
 }

@@ -20,7 +20,7 @@ const (
 	checkInterval       = 200 * time.Millisecond
 	maxChecks           = uint16(maxTime/checkInterval) + 1 // the peer may begin long after us
 	reflexiveAcceptance = 200 * time.Millisecond
-	relayAcceptance     = time.Second
+	turnAcceptance      = time.Second
 )
 
 // startAgent makes an ICE agent with the host candidates of a view and the peer's
@@ -39,7 +39,7 @@ func (l Local) startAgent(view *icemux.View, peer Parameters) (*ice.Agent, error
 		ice.WithHostAcceptanceMinWait(0),
 		ice.WithSrflxAcceptanceMinWait(reflexiveAcceptance),
 		ice.WithPrflxAcceptanceMinWait(reflexiveAcceptance),
-		ice.WithRelayAcceptanceMinWait(relayAcceptance),
+		ice.WithRelayAcceptanceMinWait(turnAcceptance),
 		ice.WithKeepaliveInterval(0),
 		ice.WithDisconnectedTimeout(0),
 		ice.WithFailedTimeout(0),

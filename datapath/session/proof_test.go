@@ -148,7 +148,7 @@ func TestSecretThatIsGone(t *testing.T) {
 				fa, _ := openWithFiles(t, a, b, "old")
 				advance(time.Second) // both have begun to look after their keys
 				if silent {
-					b.session.stopRekeying()
+					stopRekeyer(b.session)
 				}
 				began := time.Now()
 				fa.write("new")

@@ -20,23 +20,23 @@ import (
 type pool struct {
 	network *network
 	at      netip.AddrPort
-	deliver func(r relay, from netip.AddrPort, datagram []byte)
+	deliver func(r allocation, from netip.AddrPort, datagram []byte)
 	refuse  error
 
 	mu      sync.Mutex
-	current *memoryRelay
+	current *memoryAllocation
 	users   int
 	made    int
 }
 
-// relayOf gives a node a relay at an address.
-func (n *network) relayOf(e *end, at string) *pool {
-	p := &pool{network: n, at: netip.MustParseAddrPort(at), deliver: e.transport.deliverRelayed}
-	e.transport.relays = p
+// turnOf gives a node a relay at an address.
+func (n *network) turnOf(e *end, at string) *pool {
+	p := &pool{network: n, at: netip.MustParseAddrPort(at), deliver: e.transport.deliverTURN}
+	e.transport.turnPool = p
 	return p
 }
 
-func (p *pool) Acquire(context.Context) (relay, error) {
+func (p *pool) Acquire(context.Context) (allocation, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.refuse != nil {
@@ -45,7 +45,7 @@ func (p *pool) Acquire(context.Context) (relay, error) {
 	if p.current == nil {
 		p.made++
 		socket := p.network.listen(p.at)
-		r := &memoryRelay{pool: p, socket: socket, done: make(chan struct{}), permitted: map[netip.Addr]bool{}}
+		r := &memoryAllocation{pool: p, socket: socket, done: make(chan struct{}), permitted: map[netip.Addr]bool{}}
 		go func() {
 			_ = socket.Run(func(batch []udp.Datagram) {
 				for _, d := range batch {
@@ -101,7 +101,7 @@ func (p *pool) open() bool {
 	return p.current != nil
 }
 
-type memoryRelay struct {
+type memoryAllocation struct {
 	pool   *pool
 	socket *memorySocket
 	done   chan struct{}
@@ -110,15 +110,15 @@ type memoryRelay struct {
 	permitted map[netip.Addr]bool
 }
 
-var _ relay = (*memoryRelay)(nil)
+var _ allocation = (*memoryAllocation)(nil)
 
-func (r *memoryRelay) Addr() netip.AddrPort  { return r.socket.home }
-func (r *memoryRelay) Server() string        { return "turn:test" }
-func (r *memoryRelay) Transport() string     { return "tls" }
-func (r *memoryRelay) Done() <-chan struct{} { return r.done }
-func (r *memoryRelay) Err() error            { return errors.New("lost") }
+func (r *memoryAllocation) Addr() netip.AddrPort  { return r.socket.home }
+func (r *memoryAllocation) Server() string        { return "turn:test" }
+func (r *memoryAllocation) Transport() string     { return "tls" }
+func (r *memoryAllocation) Done() <-chan struct{} { return r.done }
+func (r *memoryAllocation) Err() error            { return errors.New("lost") }
 
-func (r *memoryRelay) Permit(_ context.Context, peers ...netip.Addr) error {
+func (r *memoryAllocation) Permit(_ context.Context, peers ...netip.Addr) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range peers {
@@ -127,13 +127,13 @@ func (r *memoryRelay) Permit(_ context.Context, peers ...netip.Addr) error {
 	return nil
 }
 
-func (r *memoryRelay) permits(addr netip.Addr) bool {
+func (r *memoryAllocation) permits(addr netip.Addr) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.permitted[addr]
 }
 
-func (r *memoryRelay) Send(to netip.AddrPort, datagram []byte) error {
+func (r *memoryAllocation) Send(to netip.AddrPort, datagram []byte) error {
 	if !r.permits(to.Addr()) {
 		return errors.New("not permitted")
 	}
@@ -141,7 +141,7 @@ func (r *memoryRelay) Send(to netip.AddrPort, datagram []byte) error {
 	return nil
 }
 
-func (r *memoryRelay) Release() {
+func (r *memoryAllocation) Release() {
 	time.AfterFunc(3*time.Second, func() {
 		p := r.pool
 		p.mu.Lock()
@@ -223,10 +223,10 @@ func TestRelayServesWhereDirectPathsAreBlocked(t *testing.T) {
 				}
 				var pools []*pool
 				if with[0] {
-					pools = append(pools, n.relayOf(lower, "203.0.113.1:50000"))
+					pools = append(pools, n.turnOf(lower, "203.0.113.1:50000"))
 				}
 				if with[1] {
-					pools = append(pools, n.relayOf(higher, "203.0.113.2:50000"))
+					pools = append(pools, n.turnOf(higher, "203.0.113.2:50000"))
 				}
 				n.blockDirect()
 				began := time.Now()
@@ -258,8 +258,8 @@ func TestRelayServesWhereDirectPathsAreBlocked(t *testing.T) {
 
 func TestRelayToRelay(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		n.relayOf(a, "203.0.113.1:50000")
-		n.relayOf(b, "203.0.113.2:50000")
+		n.turnOf(a, "203.0.113.1:50000")
+		n.turnOf(b, "203.0.113.2:50000")
 		n.impair(func(from, to netip.AddrPort, d []byte) [][]byte { // UDP works for neither
 			if relayNet.Contains(from.Addr()) && relayNet.Contains(to.Addr()) {
 				return [][]byte{d}
@@ -276,7 +276,7 @@ func TestRelayToRelay(t *testing.T) {
 
 func TestNoRelayIsAskedForWhereADirectPathIs(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		p := n.relayOf(a, "203.0.113.1:50000")
+		p := n.turnOf(a, "203.0.113.1:50000")
 		establish(t, a, b)
 		advance(20 * time.Second)
 		if p.made != 0 || len(a.parameters) != 0 {
@@ -287,7 +287,7 @@ func TestNoRelayIsAskedForWhereADirectPathIs(t *testing.T) {
 
 func TestRefusingServersLeaveTheDirectPath(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		n.relayOf(a, "203.0.113.1:50000").refuse = errors.New("401")
+		n.turnOf(a, "203.0.113.1:50000").refuse = errors.New("401")
 		a.open(t, b, nil)
 		b.open(t, a, nil)
 		if err := a.session.Connect(b.own, bind(a, b)); err != nil {
@@ -304,7 +304,7 @@ func TestRefusingServersLeaveTheDirectPath(t *testing.T) {
 
 func TestRelayedSessionMovesToTheDirectPath(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		pools := []*pool{n.relayOf(a, "203.0.113.1:50000"), n.relayOf(b, "203.0.113.2:50000")}
+		pools := []*pool{n.turnOf(a, "203.0.113.1:50000"), n.turnOf(b, "203.0.113.2:50000")}
 		n.blockDirect()
 		establishRelayed(t, a, b)
 		n.impair(nil)
@@ -327,7 +327,7 @@ func TestRelayedSessionMovesToTheDirectPath(t *testing.T) {
 
 func TestLostRelayIsReplaced(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		p := n.relayOf(a, "203.0.113.1:50000")
+		p := n.turnOf(a, "203.0.113.1:50000")
 		n.blockDirect()
 		establishRelayed(t, a, b)
 		advance(2 * time.Second)

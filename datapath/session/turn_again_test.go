@@ -20,7 +20,7 @@ func awaitOffer(t *testing.T, a, b *end) {
 
 func TestRefusedRelayIsAskedForAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		p := n.relayOf(a, "203.0.113.1:50000")
+		p := n.turnOf(a, "203.0.113.1:50000")
 		p.setRefuse(errors.New("resting"))
 		n.blockDirect()
 		a.open(t, b, nil)
@@ -36,7 +36,7 @@ func TestRefusedRelayIsAskedForAgain(t *testing.T) {
 
 func TestRelayLostWhileConnectingIsAskedForAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		p := n.relayOf(a, "203.0.113.1:50000")
+		p := n.turnOf(a, "203.0.113.1:50000")
 		n.blockDirect()
 		a.open(t, b, nil)
 		b.open(t, a, nil)
@@ -60,7 +60,7 @@ func TestRelayLostWhileConnectingIsAskedForAgain(t *testing.T) {
 
 func TestLostRelayIsAskedForUntilThereIsOne(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		p := n.relayOf(a, "203.0.113.1:50000")
+		p := n.turnOf(a, "203.0.113.1:50000")
 		n.blockDirect()
 		establishRelayed(t, a, b)
 		advance(2 * time.Second)
@@ -83,8 +83,8 @@ func TestLostRelayIsAskedForUntilThereIsOne(t *testing.T) {
 func TestBothRelaysComeAtTheirTime(t *testing.T) {
 	for _, late := range []time.Duration{0, 50 * time.Millisecond, 400 * time.Millisecond} {
 		bubble(t, []string{"192.0.2.1:4000"}, []string{"[2001:db8::2]:4000"}, func(t *testing.T, n *network, a, b *end) {
-			n.relayOf(a, "203.0.113.1:50000")
-			n.relayOf(b, "203.0.113.2:50000")
+			n.turnOf(a, "203.0.113.1:50000")
+			n.turnOf(b, "203.0.113.2:50000")
 			a.open(t, b, nil)
 			b.open(t, a, nil)
 			n.blockDirect()

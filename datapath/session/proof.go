@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	proofInterval = 250 * time.Millisecond // between two sendings of what the peer is told
-	maxProofs     = 2                      // that a session begins for a peer that leaves them undone: each lets it test a guess
+	proofInterval = 250 * time.Millisecond // between two transmissions of a message
+	maxProofs     = 2                      // that a session begins for a peer that leaves them undone, because each lets it test a guess
 	proofLapse    = 2 * time.Minute        // that a session outlives the secret that it was made with
 )
 
-// proving is the proof of an overlay secret over a connection whose handshake is done. It
-// belongs to one goroutine. A nil one proves nothing: the overlay has no secret.
-type proving struct {
+// secretProof is the proof of an overlay secret over a connection whose handshake is done. It
+// belongs to one goroutine. nil stands for an overlay without a secret, and proves nothing.
+type secretProof struct {
 	session *Session
 	conn    *dtls.Conn
 	prover  *proof.Prover
@@ -30,9 +30,9 @@ type proving struct {
 	buffer  [proof.MaxMessage + 1]byte // one more: a longer message is malformed
 }
 
-// prove has both ends prove a secret to each other; it returns when they have, or why
-// they have not. Without one it does nothing.
-func (s *Session) prove(ctx context.Context, conn *dtls.Conn, exporter []byte, binding [32]byte) (*proving, error) {
+// prove has both ends prove a secret to each other. It returns when they have, or why they
+// have not. If the overlay has no secret it does nothing.
+func prove(ctx context.Context, s *Session, conn *dtls.Conn, exporter []byte, binding [32]byte) (*secretProof, error) {
 	if s.options.Secrets == nil {
 		return nil, nil
 	}
@@ -41,7 +41,7 @@ func (s *Session) prove(ctx context.Context, conn *dtls.Conn, exporter []byte, b
 	if err != nil {
 		return nil, err
 	}
-	p := &proving{session: s, conn: conn, prover: prover, secrets: secrets}
+	p := &secretProof{session: s, conn: conn, prover: prover, secrets: secrets}
 	context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })
 	for prover.State() <= proof.Shown {
 		if m := prover.Say(); m != nil {
@@ -65,8 +65,8 @@ func (s *Session) prove(ctx context.Context, conn *dtls.Conn, exporter []byte, b
 	return p, nil
 }
 
-// serve answers a peer that has missed what it was told, until the context ends.
-func (p *proving) serve(ctx context.Context) {
+// serve answers a peer that has missed a message of the proof, until the context ends.
+func (p *secretProof) serve(ctx context.Context) {
 	var err error
 	for p != nil && err == nil {
 		err = p.listen(ctx, time.Minute)
@@ -75,22 +75,22 @@ func (p *proving) serve(ctx context.Context) {
 }
 
 // salt is what both ends mix into their keys, nil for nothing.
-func (p *proving) salt() []byte {
+func (p *secretProof) salt() []byte {
 	if p == nil {
 		return nil
 	}
 	return p.prover.Salt()
 }
 
-// keep notes the secret by which the keys that are in use were made.
-func (p *proving) keep() {
+// keep notes the secret that the keys in use were made with.
+func (p *secretProof) keep() {
 	if p != nil {
 		p.session.proved.Store(&p.secrets[p.prover.Used()])
 	}
 }
 
-// listen hears the peer for a while. It returns early when that has changed something.
-func (p *proving) listen(ctx context.Context, wait time.Duration) error {
+// listen takes messages of the peer for a while. It returns early when the state has changed.
+func (p *secretProof) listen(ctx context.Context, wait time.Duration) error {
 	_ = p.conn.SetReadDeadline(time.Now().Add(wait))
 	for before := p.prover.State(); p.prover.State() == before; {
 		if ctx.Err() != nil { // after the deadline was set: the end of the context sets another
@@ -121,19 +121,7 @@ func (p *proving) listen(ctx context.Context, wait time.Duration) error {
 	return nil
 }
 
-// SecretsChanged is called when Options.Secrets gives others than before. A session that
-// was made with a secret that is not among them has new keys, by one that is, within two
-// minutes, or it ends.
-func (s *Session) SecretsChanged() {
-	if r := s.rekeyer.Load(); r != nil {
-		select {
-		case r.secrets <- struct{}{}:
-		default: // it is going to look
-		}
-	}
-}
-
-// lapsed tells whether the secret that the keys were made with has left the file.
+// lapsed reports whether the secret that the keys were made with has left the file.
 func (s *Session) lapsed() bool {
 	used := s.proved.Load()
 	return used != nil && !slices.Contains(s.options.Secrets(), *used)

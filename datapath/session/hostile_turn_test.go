@@ -28,7 +28,7 @@ func strangers(list int) (candidates []path.Candidate) {
 
 // tellAs sends a candidates record in the name of a session.
 func tellAs(s *Session, sequence uint32, candidates []path.Candidate) {
-	s.sendOwn(s.keys.Sending(), Probe, func(dst []byte) []byte { return path.AppendCandidates(dst, sequence, candidates) })
+	s.sendOwn(Probe, func(dst []byte) []byte { return path.AppendCandidates(dst, sequence, candidates) })
 }
 
 func (p *pool) permitted() int {
@@ -43,7 +43,7 @@ func (p *pool) permitted() int {
 // by records, by an address that records come from, and by one session after another.
 func TestPeerTakesFewPlacesAtTheRelay(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
-		p := n.relayOf(a, "203.0.113.1:50000")
+		p := n.turnOf(a, "203.0.113.1:50000")
 		n.blockDirect()
 		for round := range 2 {
 			establishRelayed(t, a, b)
