@@ -65,8 +65,8 @@ func lastWord(key string) string {
 	return strings.ReplaceAll(key[strings.LastIndexByte(key, '.')+1:], "-", "_")
 }
 
-// meant returns what an unknown option most likely means.
-func meant(key string, names []string, tables ...map[string]string) (string, bool) {
+// suggestOption returns what an unknown option most likely means.
+func suggestOption(key string, names []string, tables ...map[string]string) (string, bool) {
 	if near, ok := suggest.Nearest(key, names); ok {
 		return near, true
 	}
@@ -80,7 +80,7 @@ func meant(key string, names []string, tables ...map[string]string) (string, boo
 
 func unknownOption(key string) error {
 	known := strings.Join(networkOptionNames, ", ")
-	if near, ok := meant(key, networkOptionNames, aliases); ok {
+	if near, ok := suggestOption(key, networkOptionNames, aliases); ok {
 		return fmt.Errorf("unknown option %q: did you mean %s? evio knows %s", clip(key), near, known)
 	}
 	return fmt.Errorf("unknown option %q: evio knows %s", clip(key), known)
@@ -93,7 +93,7 @@ func unknownEndpointOption(key string) error {
 		return fmt.Errorf("option %s belongs to the network, not to a container's attachment: give it to docker network create", clip(key))
 	}
 	what := fmt.Sprintf("unknown option %q for a container's attachment", clip(key))
-	near, ok := meant(key, endpointOptionNames, endpointAliases, aliases)
+	near, ok := suggestOption(key, endpointOptionNames, endpointAliases, aliases)
 	switch {
 	case !ok:
 		return fmt.Errorf("%s: leave it out, evio knows %s", what, strings.Join(endpointOptionNames, " and "))

@@ -27,7 +27,7 @@ func (s *Store) Put(kind, id string, body any) error {
 	if err := s.call(s.Hook, "Put", kind, id); err != nil {
 		return err
 	}
-	s.settle(object{kind, id}, false)
+	s.setOwed(object{kind, id}, false)
 	if err := s.repay(); err != nil {
 		return err
 	}
@@ -40,10 +40,10 @@ func (s *Store) Put(kind, id string, body any) error {
 // Delete implements driver.Store.
 func (s *Store) Delete(kind, id string) error {
 	if err := s.call(s.Hook, "Delete", kind, id); err != nil {
-		s.settle(object{kind, id}, true)
+		s.setOwed(object{kind, id}, true)
 		return err
 	}
-	s.settle(object{kind, id}, true)
+	s.setOwed(object{kind, id}, true)
 	if err := s.repay(); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *Store) call(hook func(op, kind, id string) error, op, kind, id string) 
 	return hook(op, kind, id)
 }
 
-func (s *Store) settle(o object, owed bool) {
+func (s *Store) setOwed(o object, owed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.owed == nil {

@@ -33,11 +33,11 @@ const (
 // nothing in it, as who guesses may be who makes the list. The zero value is ready; any
 // goroutine may call it.
 type guesses struct {
-	mu     sync.Mutex
-	of     map[string]*guesser
-	known  map[string]bool // have proved the secret, and did nothing doubtful
-	budget guessBudget     // of the others
-	drawn  map[string]int  // what their sessions that go on have drawn on it
+	mu       sync.Mutex
+	accounts map[string]*guesser
+	known    map[string]bool // have proved the secret, and did nothing doubtful
+	budget   guessBudget     // of the others
+	drawn    map[string]int  // what their sessions that go on have drawn on it
 }
 
 type guesser struct {
@@ -59,16 +59,16 @@ var errDoubt = errors.New("its last proofs of the overlay's secret may have test
 func (g *guesses) admit(account string, now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if who := g.of[account]; who != nil && now.Before(who.until) {
-		return meaning{fmt.Errorf("%w; it gets the next session in %v", who.why, who.until.Sub(now).Round(time.Second)), overlay.ErrReported}
+	if who := g.accounts[account]; who != nil && now.Before(who.until) {
+		return translatedError{fmt.Errorf("%w; it gets the next session in %v", who.why, who.until.Sub(now).Round(time.Second)), overlay.ErrReported}
 	} else if who != nil && now.Before(who.calm) {
-		return meaning{fmt.Errorf("%w; it gets the next session in %v", errDoubt, who.calm.Sub(now).Round(time.Second)), overlay.ErrReported}
+		return translatedError{fmt.Errorf("%w; it gets the next session in %v", errDoubt, who.calm.Sub(now).Round(time.Second)), overlay.ErrReported}
 	}
 	if g.known[account] {
 		return nil
 	}
 	if !g.budget.draw(now) {
-		return meaning{errBudget, overlay.ErrReported}
+		return translatedError{errBudget, overlay.ErrReported}
 	}
 	if g.drawn == nil {
 		g.drawn = map[string]int{}
@@ -81,7 +81,7 @@ func (g *guesses) admit(account string, now time.Time) error {
 func (g *guesses) failed(account string, why error, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.settle(account) && !g.known[account] {
+	if !g.endDrawn(account) && !g.known[account] {
 		g.budget.draw(now)
 	}
 	who := g.guesser(account, now)
@@ -117,7 +117,7 @@ func (who *guesser) doubt(now time.Time) {
 func (g *guesses) proved(account string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	who := g.of[account]
+	who := g.accounts[account]
 	switch {
 	case who == nil || who.failures == 0 || who.forgiven:
 	case who.pardoned:
@@ -143,14 +143,14 @@ func (g *guesses) ended(account string) {
 }
 
 func (g *guesses) giveBack(account string) {
-	if g.settle(account) {
+	if g.endDrawn(account) {
 		g.budget.giveBack()
 	}
 }
 
-// settle takes note of the end of a session that has drawn on the budget; it returns false if
+// endDrawn notes the end of a session that has drawn on the budget; it returns false if
 // there is none.
-func (g *guesses) settle(account string) bool {
+func (g *guesses) endDrawn(account string) bool {
 	if g.drawn[account] == 0 {
 		return false
 	}
@@ -162,20 +162,20 @@ func (g *guesses) settle(account string) bool {
 
 // guesser returns what is remembered of an account, after it has made room for it.
 func (g *guesses) guesser(account string, now time.Time) *guesser {
-	maps.DeleteFunc(g.of, func(_ string, who *guesser) bool { return now.Sub(who.last) > guessMemory })
-	who := g.of[account]
+	maps.DeleteFunc(g.accounts, func(_ string, who *guesser) bool { return now.Sub(who.last) > guessMemory })
+	who := g.accounts[account]
 	if who != nil {
 		return who
 	}
-	if len(g.of) >= maxGuessers {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(g.of)), func(a, b string) int { return g.of[a].last.Compare(g.of[b].last) })
-		delete(g.of, oldest)
+	if len(g.accounts) >= maxGuessers {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(g.accounts)), func(a, b string) int { return g.accounts[a].last.Compare(g.accounts[b].last) })
+		delete(g.accounts, oldest)
 	}
-	if g.of == nil {
-		g.of = map[string]*guesser{}
+	if g.accounts == nil {
+		g.accounts = map[string]*guesser{}
 	}
 	who = &guesser{}
-	g.of[account] = who
+	g.accounts[account] = who
 	return who
 }
 
@@ -183,7 +183,7 @@ func (g *guesses) guesser(account string, now time.Time) *guesser {
 func (g *guesses) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	clear(g.of)
+	clear(g.accounts)
 	clear(g.known)
 	clear(g.drawn)
 	g.budget = guessBudget{}
@@ -195,8 +195,8 @@ func (g *guesses) faults(overlayName string, now time.Time) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var faults []string
-	for _, account := range slices.Sorted(maps.Keys(g.of)) {
-		who := g.of[account]
+	for _, account := range slices.Sorted(maps.Keys(g.accounts)) {
+		who := g.accounts[account]
 		if now.Sub(who.last) > guessMemory {
 			continue
 		}

@@ -24,7 +24,7 @@ func TestGuessing(t *testing.T) {
 		err := g.admit("mallory@example.org", now)
 		if err == nil {
 			tries++
-			g.failed("mallory@example.org", meant(why), now)
+			g.failed("mallory@example.org", translateError(why), now)
 		} else if !errors.Is(err, overlay.ErrReported) || !errors.Is(err, overlay.ErrSecret) || !strings.Contains(err.Error(), "next session in") {
 			t.Fatal(err)
 		}
@@ -58,12 +58,12 @@ func TestGuessersAreBounded(t *testing.T) {
 		g.failed(fmt.Sprint(i), session.ErrUnproved, now)
 		now = now.Add(time.Millisecond)
 	}
-	if len(g.of) != maxGuessers || g.of["0"] != nil || g.of[fmt.Sprint(2*maxGuessers-1)] == nil {
-		t.Errorf("%d are remembered, want %d", len(g.of), maxGuessers)
+	if len(g.accounts) != maxGuessers || g.accounts["0"] != nil || g.accounts[fmt.Sprint(2*maxGuessers-1)] == nil {
+		t.Errorf("%d are remembered, want %d", len(g.accounts), maxGuessers)
 	}
 	g.failed("later", session.ErrUnproved, now.Add(2*guessMemory))
-	if len(g.of) != 1 {
-		t.Errorf("%d are remembered after all that was long ago", len(g.of))
+	if len(g.accounts) != 1 {
+		t.Errorf("%d are remembered after all that was long ago", len(g.accounts))
 	}
 	g.forget()
 	if err := g.admit("later", now.Add(2*guessMemory)); err != nil {

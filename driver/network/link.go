@@ -130,13 +130,13 @@ func (n *network) receiveFirst(node *overlay.Node, peer nodeid.ID, frame []byte)
 		n.count(f.cause)
 		return
 	}
-	held := append([]byte(nil), frame...)
+	waiting := append([]byte(nil), frame...)
 	if !node.AfterPeer(peer, func() {
-		if f := n.frameFault(node.Table(), peer, held); f.cause != nil {
+		if f := n.frameFault(node.Table(), peer, waiting); f.cause != nil {
 			n.count(f.cause)
 			return
 		}
-		n.inject(held)
+		n.inject(waiting)
 	}) {
 		n.count(&n.drops.queueFull)
 	}

@@ -134,9 +134,9 @@ func (n *network) currentNode() *overlay.Node { return n.node.Load() }
 // stays there.
 func (n *network) join(name string) {
 	n.mu.Lock()
-	settled := n.closed || n.overlay != "" || name == ""
+	joined := n.closed || n.overlay != "" || name == ""
 	n.mu.Unlock()
-	if settled {
+	if joined {
 		return
 	}
 	known := n.known.load(name)

@@ -146,7 +146,7 @@ func TestPeerThatLies(t *testing.T) {
 	mustPing(t, two, one)
 
 	n.mu.Lock()
-	c := carrier{n.links[peer].session.Load()}
+	c := overlaySession{n.links[peer].session.Load()}
 	n.mu.Unlock()
 	parameters := connect.Parameters{
 		MinVersion: 1, MaxVersion: 1, Index: 1, Ufrag: strings.Repeat("u", 12), Password: strings.Repeat("p", 32), AEADs: []record.AEAD{1},

@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// heldFor is how long a flooded frame waits for the record that makes it right. The
+	// pendingFor is how long a flooded frame waits for the record that makes it right. The
 	// record comes by the origin's own session, the frame by the ring, maybe sooner: a
 	// lost control message is repeated within a little more than a second.
-	heldFor = 2 * time.Second
-	// heldMost is how many frames of one origin wait.
-	heldMost = 32
+	pendingFor = 2 * time.Second
+	// maxPending is how many frames of one origin wait.
+	maxPending = 32
 )
 
 // pendingFloods has the flooded frames that claim what nobody holds, by origin. They are
@@ -48,16 +48,16 @@ func (p *pendingFloods) deliverOrHold(t *overlay.Table, origin nodeid.ID, frame 
 	switch {
 	case f.cause == nil:
 		p.n.inject(frame)
-	case f.Final || f.Taken || len(p.by[origin]) >= heldMost:
+	case f.Final || f.Taken || len(p.by[origin]) >= maxPending:
 		p.n.count(f.cause)
 	default:
 		if p.by == nil {
 			p.by = map[nodeid.ID][]pendingFlood{}
 		}
 		if len(p.by) == 0 {
-			p.expireAfter(heldFor)
+			p.expireAfter(pendingFor)
 		}
-		p.by[origin] = append(p.by[origin], pendingFlood{slices.Clone(frame), f.cause, now.Add(heldFor)})
+		p.by[origin] = append(p.by[origin], pendingFlood{slices.Clone(frame), f.cause, now.Add(pendingFor)})
 	}
 }
 

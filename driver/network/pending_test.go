@@ -106,8 +106,8 @@ func TestFloodWaitsForTheRecord(t *testing.T) {
 	}{
 		"the record comes":           {gained, time.Second, 1, ""},
 		"another node gets it":       {elsewhere, time.Second, 0, "address-not-owned"},
-		"nothing comes":              {table(), heldFor, 0, "source-not-owned"},
-		"the record comes late":      {gained, heldFor, 0, "source-not-owned"},
+		"nothing comes":              {table(), pendingFor, 0, "source-not-owned"},
+		"the record comes late":      {gained, pendingFor, 0, "source-not-owned"},
 		"something else comes first": {table(), time.Second, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestFloodWaitsForTheRecord(t *testing.T) {
 			if c.cause != "" && n.drops.byCause()[c.cause] != 1 || c.cause == "" && len(n.drops.byCause()) != 0 {
 				t.Errorf("drops %v", n.drops.byCause())
 			}
-			n.pending.release(table(), now.Add(heldFor))
+			n.pending.release(table(), now.Add(pendingFor))
 			if len(n.pending.by) != 0 {
 				t.Errorf("%d origins still wait", len(n.pending.by))
 			}
@@ -141,11 +141,11 @@ func TestFloodAtOnce(t *testing.T) {
 	if len(dev.frames) != 1 || len(n.pending.by) != 0 || n.drops.notHolder.Load() != 1 || n.drops.role.Load() != 1 {
 		t.Errorf("delivered %d, waiting %d, drops %v", len(dev.frames), len(n.pending.by), n.drops.byCause())
 	}
-	for range heldMost + 5 {
+	for range maxPending + 5 {
 		n.pending.deliverOrHold(table(), there, told(theirs, unknown4, theirs), now)
 	}
 	n.pending.deliverOrHold(table(), here, told(ours, unknown4, ours), now) // one origin does not take another's room
-	if len(n.pending.by[there]) != heldMost || len(n.pending.by[here]) != 1 || n.drops.notHolder.Load() != 6 {
+	if len(n.pending.by[there]) != maxPending || len(n.pending.by[here]) != 1 || n.drops.notHolder.Load() != 6 {
 		t.Errorf("waiting %d and %d, drops %v", len(n.pending.by[there]), len(n.pending.by[here]), n.drops.byCause())
 	}
 }

@@ -73,7 +73,7 @@ type Plane struct {
 	kept   func(networkID, endpointID string, claims []plane.Claim) // takes what containers have claimed; nil: nobody keeps it
 	swept  uint64                                                   // bridges and devices that nothing owned
 
-	suspects map[thing]bool // of the last look; belongs to watch
+	suspects map[orphan]bool // of the last look; belongs to watch
 }
 
 // New returns a plane that waits for Run to bring up its switch.

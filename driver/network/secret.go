@@ -76,7 +76,7 @@ func (s *overlaySecret) read(overlayName string, read func() ([]proof.Secret, er
 		if before == nil || before.Error() != err.Error() {
 			s.n.log.WithError(err).Error("no session opened, trying again")
 		}
-		return meaning{err, overlay.ErrReported}
+		return translatedError{err, overlay.ErrReported}
 	}
 	if before != nil {
 		s.n.log.Infof("the secret of overlay %s can be read again", overlayName)

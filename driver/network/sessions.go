@@ -16,7 +16,7 @@ import (
 var (
 	_ overlay.Sessions = sessions{}
 	_ overlay.Fabric   = fabric{}
-	_ overlay.Session  = carrier{}
+	_ overlay.Session  = overlaySession{}
 	_ session.Handler  = (*events)(nil)
 )
 
@@ -43,36 +43,36 @@ func (s sessions) Open(peer nodeid.ID, key ed25519.PublicKey, ev overlay.Session
 		s.n.guesses.ended(account)
 		return nil, err
 	}
-	return carrier{opened}, nil
+	return overlaySession{opened}, nil
 }
 
-// carrier is a session as the overlay sees it.
-type carrier struct{ *session.Session }
+// overlaySession is a session as the overlay sees it.
+type overlaySession struct{ *session.Session }
 
-func (c carrier) Connect(parameters []byte, binding [32]byte) error {
-	return meant(c.Session.Connect(parameters, binding))
+func (c overlaySession) Connect(parameters []byte, binding [32]byte) error {
+	return translateError(c.Session.Connect(parameters, binding))
 }
 
-func (c carrier) SendControl(frames [][]byte) error { return c.Send(session.Control, frames) }
-func (c carrier) SendFlood(frames [][]byte) error   { return c.Send(session.Flood, frames) }
+func (c overlaySession) SendControl(frames [][]byte) error { return c.Send(session.Control, frames) }
+func (c overlaySession) SendFlood(frames [][]byte) error   { return c.Send(session.Flood, frames) }
 
-// meaning is an error of a session that the overlay knows by a name of its own.
-type meaning struct {
+// translatedError is an error of a session that the overlay knows by a name of its own.
+type translatedError struct {
 	error
 	name error
 }
 
-func (m meaning) Unwrap() []error { return []error{m.error, m.name} }
+func (t translatedError) Unwrap() []error { return []error{t.error, t.name} }
 
-// meant gives an error the name by which the overlay knows it, if there is one.
-func meant(err error) error {
+// translateError gives an error the name by which the overlay knows it, if there is one.
+func translateError(err error) error {
 	switch {
 	case errors.Is(err, session.ErrEstablished):
-		return meaning{err, overlay.ErrEstablished}
+		return translatedError{err, overlay.ErrEstablished}
 	case errors.Is(err, session.ErrClosed):
-		return meaning{err, overlay.ErrClosed}
+		return translatedError{err, overlay.ErrClosed}
 	case errors.Is(err, session.ErrSecret):
-		return meaning{err, overlay.ErrSecret}
+		return translatedError{err, overlay.ErrSecret}
 	}
 	return err
 }
@@ -93,7 +93,7 @@ func (e *events) Established(*session.Session) {
 	e.up.Established()
 }
 func (e *events) Closed(_ *session.Session, err error) {
-	if err = meant(err); errors.Is(err, session.ErrSecret) || errors.Is(err, session.ErrUnproved) {
+	if err = translateError(err); errors.Is(err, session.ErrSecret) || errors.Is(err, session.ErrUnproved) {
 		e.n.guesses.failed(e.account, err, time.Now())
 	} else {
 		e.n.guesses.ended(e.account)
@@ -117,7 +117,7 @@ func (e *events) Receive(_ *session.Session, kind session.Kind, frames [][]byte)
 type fabric struct{ n *network }
 
 func (f fabric) LinkUp(peer nodeid.ID, s overlay.Session) {
-	if c, ok := s.(carrier); ok {
+	if c, ok := s.(overlaySession); ok {
 		f.n.linkUp(peer, c.Session)
 	}
 }

@@ -46,7 +46,7 @@ func TestErrorsOfSessions(t *testing.T) {
 	if f := n.guesses.faults("blue", time.Now()); len(f) != 1 {
 		t.Errorf("a session closed here whose proof was left undone: faults %q", f)
 	}
-	if meant(nil) != nil {
+	if translateError(nil) != nil {
 		t.Error("no error has become one")
 	}
 }

@@ -97,7 +97,7 @@ func (p *Plane) Counters(ctx context.Context) []status.Network {
 			if told, err := node.Status(ctx); err == nil {
 				maps.Copy(s.Drops, told.Drops)
 				for _, m := range told.Members {
-					if c, ok := m.Session.(carrier); ok {
+					if c, ok := m.Session.(overlaySession); ok {
 						s.Sessions = append(s.Sessions, sessionStatus(m, c))
 					}
 				}
@@ -156,7 +156,7 @@ func (n *network) status(ctx context.Context) status.Network {
 	}
 	for _, m := range told.Members {
 		s.Members = append(s.Members, memberStatus(m))
-		if c, ok := m.Session.(carrier); ok {
+		if c, ok := m.Session.(overlaySession); ok {
 			s.Sessions = append(s.Sessions, sessionStatus(m, c))
 		}
 	}
@@ -223,7 +223,7 @@ func memberStatus(m overlay.MemberStatus) status.Member {
 	return out
 }
 
-func sessionStatus(m overlay.MemberStatus, c carrier) status.Session {
+func sessionStatus(m overlay.MemberStatus, c overlaySession) status.Session {
 	i := c.Info()
 	return status.Session{
 		Node: m.Node.String(), JID: m.JID, State: i.State.String(),

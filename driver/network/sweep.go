@@ -28,9 +28,9 @@ func (p *Plane) Sweep(owners func() map[string][]string) {
 	}
 }
 
-// thing is a bridge, or a device with its number in the kernel: another that is made
-// under the name of one that is gone is another thing.
-type thing struct {
+// orphan is a bridge or a device that nothing owns. A device is known by its number in
+// the kernel too: another one may be made under its name.
+type orphan struct {
 	name  string
 	index int // 0: a bridge
 }
@@ -44,15 +44,15 @@ type ownership struct {
 
 // orphans returns what bears this engine's mark and belongs to nothing. A bridge of a
 // version that did not mark the engine is told by its name.
-func (o *ownership) orphans(bridges []ovs.Owned, devices map[string]netdev.Device) map[thing]bool {
-	found := map[thing]bool{}
+func (o *ownership) orphans(bridges []ovs.Owned, devices map[string]netdev.Device) map[orphan]bool {
+	found := map[orphan]bool{}
 	for _, b := range bridges {
 		ours := b.Engine == o.engine
 		if b.Engine == "" {
 			ours = b.Name == device.Name(device.BridgePrefix, o.engine, b.Network)
 		}
 		if ours && !o.has(b.Network) {
-			found[thing{name: b.Name}] = true
+			found[orphan{name: b.Name}] = true
 		}
 	}
 	for _, d := range devices {
@@ -60,7 +60,7 @@ func (o *ownership) orphans(bridges []ovs.Owned, devices map[string]netdev.Devic
 			continue // it goes with the bridge
 		}
 		if of, ours := device.ReadMark(o.engine, d.Mark); ours && !o.uses(of, d.Name) {
-			found[thing{name: d.Name, index: d.Index}] = true
+			found[orphan{name: d.Name, index: d.Index}] = true
 		}
 	}
 	return found
@@ -96,7 +96,7 @@ func (p *Plane) sweep(ctx context.Context, sw *ovs.Switch, found *ovs.Findings) 
 	before := p.suspects
 	p.suspects = now
 	var errs []error
-	for _, t := range slices.SortedFunc(maps.Keys(now), func(a, b thing) int { return cmp.Compare(a.name, b.name) }) {
+	for _, t := range slices.SortedFunc(maps.Keys(now), func(a, b orphan) int { return cmp.Compare(a.name, b.name) }) {
 		if !before[t] {
 			continue
 		}
@@ -117,7 +117,7 @@ func (p *Plane) sweep(ctx context.Context, sw *ovs.Switch, found *ovs.Findings) 
 	return errors.Join(errs...)
 }
 
-func remove(ctx context.Context, sw *ovs.Switch, t thing, devices map[string]netdev.Device) error {
+func remove(ctx context.Context, sw *ovs.Switch, t orphan, devices map[string]netdev.Device) error {
 	if t.index != 0 {
 		return netdev.DeleteExact(devices[t.name])
 	}

@@ -138,8 +138,8 @@ var causes = map[string]cause{
 	"bridge-not-local":           {class: refused},
 }
 
-// meaning returns the row of a counter.
-func meaning(name string) cause {
+// causeOf returns the row of a counter.
+func causeOf(name string) cause {
 	if c, ok := causes[name]; ok {
 		return c
 	}

@@ -32,7 +32,7 @@ func (l Loss) sentence() string {
 	if l.Peer != "" {
 		by = " in the tunnel to " + l.Peer
 	}
-	return fmt.Sprintf("%d lost%s, the last at %s (%s): %s", l.Count, by, l.Last.UTC().Format(time.RFC3339), l.Cause, meaning(l.Cause).remedy)
+	return fmt.Sprintf("%d lost%s, the last at %s (%s): %s", l.Count, by, l.Last.UTC().Format(time.RFC3339), l.Cause, causeOf(l.Cause).remedy)
 }
 
 // Losses remembers when the counters of drops that mean a loss have moved. Its methods
@@ -128,7 +128,7 @@ func (d *Document) lossCounters() map[place]uint64 {
 	out := map[place]uint64{}
 	add := func(network, peer string, drops map[string]uint64) {
 		for name, count := range drops {
-			if meaning(name).class == lost {
+			if causeOf(name).class == lost {
 				out[place{network, peer, name}] += count
 			}
 		}
@@ -144,9 +144,9 @@ func (d *Document) lossCounters() map[place]uint64 {
 }
 
 // Watch looks at the counters that a function collects until the context ends, so that
-// losses are noted when they happen and not when somebody asks. told is called with each
+// losses are noted when they happen and not when somebody asks. report is called with each
 // document, after it was noted.
-func (l *Losses) Watch(ctx context.Context, collect func(context.Context) Document, told func(Document)) {
+func (l *Losses) Watch(ctx context.Context, collect func(context.Context) Document, report func(Document)) {
 	timer := time.NewTicker(lossEvery)
 	defer timer.Stop()
 	for {
@@ -160,6 +160,6 @@ func (l *Losses) Watch(ctx context.Context, collect func(context.Context) Docume
 		d := collect(within)
 		cancel()
 		l.Note(&d, begun, time.Now())
-		told(d)
+		report(d)
 	}
 }

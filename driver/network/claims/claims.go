@@ -92,9 +92,9 @@ const (
 	// rebindAfter is how often another MAC address of the same container may answer for an
 	// address.
 	rebindAfter = time.Second
-	// settled is how long after its flows a frame may still come that was asked about
+	// lateAfter is how long after its flows a frame may still come that was asked about
 	// before; one that comes later goes round in a circle.
-	settled = 200 * time.Millisecond
+	lateAfter = 200 * time.Millisecond
 )
 
 // Rules say what may be claimed.
@@ -118,25 +118,25 @@ type Holder struct {
 
 // Machine keeps the claims of the containers of one network. Use New.
 type Machine struct {
-	rules Rules
-	boxes map[string]*box
-	taken map[Key]*box // what containers have claimed, or are about to
-	given map[Key]*box // what Docker has given to them
-	gen   uint64       // of what is granted
-	out   []Effect
+	rules      Rules
+	containers map[string]*container
+	taken      map[Key]*container // what containers have claimed, or are about to
+	given      map[Key]*container // what Docker has given to them
+	gen        uint64             // of what is granted
+	out        []Effect
 }
 
-// box is a container.
-type box struct {
+// container is one of the containers.
+type container struct {
 	id      string
 	mac     MAC
 	given   []netip.Addr
 	claims  map[Key]*claim
-	waiting []held
+	waiting []waitingFrame
 }
 
-// held is a frame that waits for claims.
-type held struct {
+// waitingFrame is a frame that waits for claims.
+type waitingFrame struct {
 	frame []byte
 	needs []Claim
 	until time.Time
@@ -169,15 +169,15 @@ type claim struct {
 
 // New returns the machine of a network without containers.
 func New(r Rules) *Machine {
-	return &Machine{rules: r, boxes: map[string]*box{}, taken: map[Key]*box{}, given: map[Key]*box{}}
+	return &Machine{rules: r, containers: map[string]*container{}, taken: map[Key]*container{}, given: map[Key]*container{}}
 }
 
 // Add attaches a container with what Docker has given to it and with what it claimed in
 // an earlier life of this process. What others had claimed of the former they lose.
 func (m *Machine) Add(id string, mac MAC, given []netip.Addr, kept []Claim, now time.Time) []Effect {
 	m.remove(id, now)
-	b := &box{id: id, mac: mac, given: slices.Clone(given), claims: map[Key]*claim{}}
-	m.boxes[id] = b
+	b := &container{id: id, mac: mac, given: slices.Clone(given), claims: map[Key]*claim{}}
+	m.containers[id] = b
 	for _, k := range b.own() {
 		m.given[k] = b
 		if other := m.taken[k]; other != nil {
@@ -204,7 +204,7 @@ func (m *Machine) Remove(id string, now time.Time) []Effect {
 }
 
 func (m *Machine) remove(id string, now time.Time) {
-	b := m.boxes[id]
+	b := m.containers[id]
 	if b == nil {
 		return
 	}
@@ -217,7 +217,7 @@ func (m *Machine) remove(id string, now time.Time) {
 			m.withdraw(b, c, now)
 		}
 	}
-	delete(m.boxes, id)
+	delete(m.containers, id)
 	for _, k := range b.own() {
 		if m.given[k] == b {
 			delete(m.given, k)
@@ -229,7 +229,7 @@ func (m *Machine) remove(id string, now time.Time) {
 }
 
 // own returns what Docker has given to a container.
-func (b *box) own() []Key {
+func (b *container) own() []Key {
 	keys := []Key{{MAC: b.mac}}
 	for _, a := range b.given {
 		keys = append(keys, Key{Addr: a})
@@ -239,7 +239,7 @@ func (b *box) own() []Key {
 
 // sorted returns the claims of a container: addresses, which refer to MAC addresses,
 // first, so that these outlive them.
-func (b *box) sorted() []*claim {
+func (b *container) sorted() []*claim {
 	list := make([]*claim, 0, len(b.claims))
 	for _, c := range b.claims {
 		list = append(list, c)
@@ -250,8 +250,8 @@ func (b *box) sorted() []*claim {
 
 // ids returns the containers in order.
 func (m *Machine) ids() []string {
-	ids := make([]string, 0, len(m.boxes))
-	for id := range m.boxes {
+	ids := make([]string, 0, len(m.containers))
+	for id := range m.containers {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
@@ -260,7 +260,7 @@ func (m *Machine) ids() []string {
 
 // Granted returns what a container has claimed, MAC addresses last.
 func (m *Machine) Granted(id string) []Claim {
-	b := m.boxes[id]
+	b := m.containers[id]
 	if b == nil {
 		return nil
 	}

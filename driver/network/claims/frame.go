@@ -11,7 +11,7 @@ import (
 // It is not kept.
 func (m *Machine) Frame(id string, frame []byte, now time.Time) []Effect {
 	m.expire(now)
-	b := m.boxes[id]
+	b := m.containers[id]
 	if b == nil {
 		m.count(Delayed)
 		return m.done()
@@ -35,14 +35,14 @@ func (m *Machine) Frame(id string, frame []byte, now time.Time) []Effect {
 		m.count(Delayed)
 		return m.done()
 	}
-	b.waiting = append(b.waiting, held{frame: frame, needs: needs, until: now.Add(holdFor)})
+	b.waiting = append(b.waiting, waitingFrame{frame: frame, needs: needs, until: now.Add(holdFor)})
 	m.advance(b, now)
 	return m.done()
 }
 
 // advert sends on an advertisement of VRRP from a MAC address that the container does
 // not hold, from its own: the router that holds it gives it up for hearing this.
-func (m *Machine) advert(b *box, frame []byte, needs []Claim, now time.Time) bool {
+func (m *Machine) advert(b *container, frame []byte, needs []Claim, now time.Time) bool {
 	if len(needs) != 1 || needs[0].Addr.IsValid() || !isVRRP(needs[0].MAC) || !isAdvert(frame) {
 		return false
 	}
@@ -65,16 +65,16 @@ const (
 )
 
 // advance looks at the frames of a container that wait.
-func (m *Machine) advance(b *box, now time.Time) {
-	b.waiting = slices.DeleteFunc(b.waiting, func(h held) bool {
-		v, cause := m.judge(b, h.needs, now)
+func (m *Machine) advance(b *container, now time.Time) {
+	b.waiting = slices.DeleteFunc(b.waiting, func(w waitingFrame) bool {
+		v, cause := m.judge(b, w.needs, now)
 		switch {
 		case v == ready:
-			m.emit(Deliver{Container: b.id, Frame: h.frame})
+			m.emit(Deliver{Container: b.id, Frame: w.frame})
 		case v == refused:
 			m.count(cause)
-		case !now.Before(h.until):
-			m.tooLate(b, h, now)
+		case !now.Before(w.until):
+			m.tooLate(b, w, now)
 		default:
 			return false
 		}
@@ -84,7 +84,7 @@ func (m *Machine) advance(b *box, now time.Time) {
 
 // judge says whether a container holds all that a frame needs, and begins to claim the
 // first that it does not.
-func (m *Machine) judge(b *box, needs []Claim, now time.Time) (verdict, Cause) {
+func (m *Machine) judge(b *container, needs []Claim, now time.Time) (verdict, Cause) {
 	var last time.Time
 	waits := false
 	for i, n := range needs {
@@ -111,7 +111,7 @@ func (m *Machine) judge(b *box, needs []Claim, now time.Time) (verdict, Cause) {
 	if waits {
 		return blocked, 0
 	}
-	if now.Sub(last) > settled {
+	if now.Sub(last) > lateAfter {
 		return refused, Delayed
 	}
 	return ready, 0
@@ -119,7 +119,7 @@ func (m *Machine) judge(b *box, needs []Claim, now time.Time) (verdict, Cause) {
 
 // leave notes the claims behind one that was refused, so that they are made with it, and
 // returns why it was.
-func (m *Machine) leave(b *box, needs []Claim, now time.Time) Cause {
+func (m *Machine) leave(b *container, needs []Claim, now time.Time) Cause {
 	c := b.claims[needs[0].Key()]
 	if c == nil || c.refused == 0 {
 		return Limit
@@ -140,8 +140,8 @@ func (m *Machine) again(c *claim, now time.Time) bool {
 
 // tooLate gives up a frame. Its claims are made after all, as soon as they can be, and the
 // engine tells of them in its place.
-func (m *Machine) tooLate(b *box, h held, now time.Time) {
-	for _, n := range h.needs {
+func (m *Machine) tooLate(b *container, w waitingFrame, now time.Time) {
+	for _, n := range w.needs {
 		switch c := b.claims[n.Key()]; {
 		case c == nil:
 			m.remember(b, n, Delayed, Holder{}, now)
@@ -157,11 +157,11 @@ func (m *Machine) tooLate(b *box, h held, now time.Time) {
 // expire gives up the frames that have waited for too long.
 func (m *Machine) expire(now time.Time) {
 	for _, id := range m.ids() {
-		b := m.boxes[id]
-		b.waiting = slices.DeleteFunc(b.waiting, func(h held) bool {
-			old := !now.Before(h.until)
+		b := m.containers[id]
+		b.waiting = slices.DeleteFunc(b.waiting, func(w waitingFrame) bool {
+			old := !now.Before(w.until)
 			if old {
-				m.tooLate(b, h, now)
+				m.tooLate(b, w, now)
 			}
 			return old
 		})
@@ -171,7 +171,7 @@ func (m *Machine) expire(now time.Time) {
 // Installed says that the bridge has what was granted up to a generation.
 func (m *Machine) Installed(gen uint64, now time.Time) []Effect {
 	for _, id := range m.ids() {
-		b := m.boxes[id]
+		b := m.containers[id]
 		for _, c := range b.sorted() {
 			if !c.granted || c.gen > gen || !c.installed.IsZero() {
 				continue

@@ -7,7 +7,7 @@ import (
 )
 
 // begin asks for a claim, and returns why that is of no use.
-func (m *Machine) begin(b *box, n Claim, now time.Time) Cause {
+func (m *Machine) begin(b *container, n Claim, now time.Time) Cause {
 	k := n.Key()
 	c := b.claims[k]
 	if c != nil && c.taking {
@@ -38,7 +38,7 @@ func (m *Machine) begin(b *box, n Claim, now time.Time) Cause {
 }
 
 // remember notes that a container wants what it does not get.
-func (m *Machine) remember(b *box, n Claim, cause Cause, by Holder, now time.Time) Cause {
+func (m *Machine) remember(b *container, n Claim, cause Cause, by Holder, now time.Time) Cause {
 	c := b.claims[n.Key()]
 	if c == nil {
 		m.trim(b, maxRefused-1)
@@ -52,7 +52,7 @@ func (m *Machine) remember(b *box, n Claim, cause Cause, by Holder, now time.Tim
 }
 
 // refuse notes why a claim is not granted.
-func (m *Machine) refuse(b *box, c *claim, cause Cause, by Holder, now time.Time) {
+func (m *Machine) refuse(b *container, c *claim, cause Cause, by Holder, now time.Time) {
 	if c.refused == 0 {
 		c.since = now
 	}
@@ -75,7 +75,7 @@ func (m *Machine) refuse(b *box, c *claim, cause Cause, by Holder, now time.Time
 func (h Holder) MACKnown() bool { return h.MAC != MAC{} }
 
 // grant gives a claim to its container.
-func (m *Machine) grant(b *box, c *claim, now time.Time) {
+func (m *Machine) grant(b *container, c *claim, now time.Time) {
 	m.gen++
 	c.granted, c.taking, c.refused, c.holder = true, false, 0, Holder{}
 	c.since, c.used, c.gen, c.installed = now, now, m.gen, time.Time{}
@@ -91,7 +91,7 @@ func (m *Machine) grant(b *box, c *claim, now time.Time) {
 }
 
 // withdraw takes a claim from a container. With a MAC address go the addresses behind it.
-func (m *Machine) withdraw(b *box, c *claim, now time.Time) {
+func (m *Machine) withdraw(b *container, c *claim, now time.Time) {
 	k := c.Key()
 	if !c.Addr.IsValid() {
 		for _, a := range b.sorted() {
@@ -117,7 +117,7 @@ func (m *Machine) withdraw(b *box, c *claim, now time.Time) {
 // freed has those try who want what is free now.
 func (m *Machine) freed(k Key, now time.Time) {
 	for _, id := range m.ids() {
-		if c := m.boxes[id].claims[k]; c != nil && c.refused != 0 && !c.granted {
+		if c := m.containers[id].claims[k]; c != nil && c.refused != 0 && !c.granted {
 			c.retryAt = now
 		}
 	}
@@ -132,7 +132,7 @@ type Outcome struct {
 
 // Taken is the directory's answer to Take.
 func (m *Machine) Taken(id string, n Claim, o Outcome, now time.Time) []Effect {
-	b := m.boxes[id]
+	b := m.containers[id]
 	var c *claim
 	if b != nil {
 		c = b.claims[n.Key()]
@@ -168,7 +168,7 @@ func (m *Machine) Taken(id string, n Claim, o Outcome, now time.Time) []Effect {
 }
 
 // trim forgets the refused claims that were wanted longest ago, but for some.
-func (m *Machine) trim(b *box, most int) {
+func (m *Machine) trim(b *container, most int) {
 	for b != nil {
 		var oldest *claim
 		n := 0
@@ -189,7 +189,7 @@ func (m *Machine) trim(b *box, most int) {
 }
 
 // lose takes from a container what another node turned out to have.
-func (m *Machine) lose(b *box, c *claim, o Outcome, now time.Time) {
+func (m *Machine) lose(b *container, c *claim, o Outcome, now time.Time) {
 	m.withdraw(b, c, now)
 	lost := &claim{Claim: c.Claim, seen: now}
 	b.claims[c.Key()] = lost
@@ -223,7 +223,7 @@ func (m *Machine) Keys() []Claim {
 // Joined says that there is a directory from now on.
 func (m *Machine) Joined(time.Time) []Effect {
 	for _, id := range m.ids() {
-		b := m.boxes[id]
+		b := m.containers[id]
 		list := b.sorted()
 		for _, addresses := range []bool{false, true} { // which refer to MAC addresses
 			for _, c := range list {
@@ -239,7 +239,7 @@ func (m *Machine) Joined(time.Time) []Effect {
 // Retry has all try that want something, since the directory has changed.
 func (m *Machine) Retry(now time.Time) []Effect {
 	for _, id := range m.ids() {
-		for _, c := range m.boxes[id].claims {
+		for _, c := range m.containers[id].claims {
 			if c.refused != 0 && now.Before(c.until) {
 				c.retryAt = now
 			}
@@ -252,7 +252,7 @@ func (m *Machine) Retry(now time.Time) []Effect {
 // retry tries what was refused and is still wanted.
 func (m *Machine) retry(now time.Time) {
 	for _, id := range m.ids() {
-		b := m.boxes[id]
+		b := m.containers[id]
 		for _, c := range b.sorted() {
 			if c.refused == 0 || c.granted || c.taking || now.Before(c.retryAt) || !now.Before(c.until) {
 				continue
@@ -271,7 +271,7 @@ func (m *Machine) retry(now time.Time) {
 }
 
 // askWay asks the node that holds what a container wants to give it up.
-func (m *Machine) askWay(b *box, c *claim, now time.Time) {
+func (m *Machine) askWay(b *container, c *claim, now time.Time) {
 	h := c.holder
 	if c.refused != Held || h.Given || h.Node == (nodeid.ID{}) || !now.Before(c.until) {
 		return
@@ -283,12 +283,12 @@ func (m *Machine) askWay(b *box, c *claim, now time.Time) {
 	m.emit(GiveWay{Node: h.Node, Key: c.Key(), Asker: b.party()})
 }
 
-func (b *box) party() Party { return Party{MAC: b.mac, Addr: first(b.given)} }
+func (b *container) party() Party { return Party{MAC: b.mac, Addr: first(b.given)} }
 
 // Stays says that the node that holds a key keeps it, for one of its containers.
 func (m *Machine) Stays(node nodeid.ID, k Key, by Party) []Effect {
 	for _, id := range m.ids() {
-		c := m.boxes[id].claims[k]
+		c := m.containers[id].claims[k]
 		if c != nil && c.refused == Held && c.holder.Node == node {
 			c.holder.MAC, c.holder.Addr = by.MAC, by.Addr
 		}

@@ -11,7 +11,7 @@ import (
 
 // needs returns what a container has to hold to send a frame, MAC addresses first, or
 // why it never may.
-func (m *Machine) needs(b *box, frame []byte) ([]Claim, Cause) {
+func (m *Machine) needs(b *container, frame []byte) ([]Claim, Cause) {
 	if len(frame) < packet.HeaderLen {
 		return nil, Outside
 	}
@@ -86,7 +86,7 @@ func binds(frame []byte) bool {
 }
 
 // allowed returns why a container may not claim something, zero if it may.
-func (m *Machine) allowed(b *box, c Claim) Cause {
+func (m *Machine) allowed(b *container, c Claim) Cause {
 	if !c.Addr.IsValid() {
 		if !packet.IsUnicast(c.MAC) || c.MAC == Asker || m.rules.Mode == admission.Claim && !isVRRP(c.MAC) || m.rules.Mode == admission.Strict {
 			return Outside
@@ -111,7 +111,7 @@ func (m *Machine) allowed(b *box, c Claim) Cause {
 }
 
 // room reports whether a container may claim one more.
-func (m *Machine) room(b *box, c Claim) bool {
+func (m *Machine) room(b *container, c Claim) bool {
 	most := MaxMACs
 	switch {
 	case c.Addr.IsValid():

@@ -100,7 +100,7 @@ func consistent(rt *rapid.T, w *world) {
 	for _, e := range w.engines {
 		seen, waiting, counted := map[Key]string{}, 0, 0
 		for _, id := range slices.Sorted(maps.Keys(e.boxes)) {
-			b := e.m.boxes[id]
+			b := e.m.containers[id]
 			waiting += len(b.waiting)
 			addrs, macs, refused := 0, 0, 0
 			for _, c := range e.m.Granted(id) {

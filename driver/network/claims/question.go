@@ -49,7 +49,7 @@ func (m *Machine) ask(c *claim, by *Rival, now time.Time) {
 }
 
 // askLocal asks a container here for what another one here wants.
-func (m *Machine) askLocal(b, owner *box, k Key, now time.Time) {
+func (m *Machine) askLocal(b, owner *container, k Key, now time.Time) {
 	mine, theirs := b.claims[k], owner.claims[k]
 	if mine == nil || theirs == nil || !theirs.granted || !mine.movedAt.IsZero() && now.Sub(mine.movedAt) < moveAfter {
 		return
@@ -72,7 +72,7 @@ func (m *Machine) Asked(node nodeid.ID, k Key, by Party, now time.Time) []Effect
 
 // behind returns the addresses that can be asked for a claim: itself, or for a MAC
 // address those behind it.
-func (b *box) behind(c *claim) []*claim {
+func (b *container) behind(c *claim) []*claim {
 	if c.Addr.IsValid() {
 		return []*claim{c}
 	}
@@ -96,7 +96,7 @@ func (m *Machine) Answered(c Claim, now time.Time) []Effect {
 }
 
 // answered notes that a container uses a claim, which keeps it.
-func (m *Machine) answered(b *box, c *claim, now time.Time) {
+func (m *Machine) answered(b *container, c *claim, now time.Time) {
 	if !c.granted {
 		return
 	}
@@ -109,7 +109,7 @@ func (m *Machine) answered(b *box, c *claim, now time.Time) {
 }
 
 // keep ends a question: those that wait are told.
-func (m *Machine) keep(b *box, c *claim) {
+func (m *Machine) keep(b *container, c *claim) {
 	if c.question == nil {
 		return
 	}
@@ -124,7 +124,7 @@ func (m *Machine) keep(b *box, c *claim) {
 // questions goes on with what containers are asked.
 func (m *Machine) questions(now time.Time) {
 	for _, id := range m.ids() {
-		b := m.boxes[id]
+		b := m.containers[id]
 		for _, c := range b.sorted() {
 			if q := c.question; q != nil && b.claims[c.Key()] == c {
 				m.question(b, c, q, now)
@@ -133,7 +133,7 @@ func (m *Machine) questions(now time.Time) {
 	}
 }
 
-func (m *Machine) question(b *box, c *claim, q *question, now time.Time) {
+func (m *Machine) question(b *container, c *claim, q *question, now time.Time) {
 	for q.sent < asks && !now.Before(q.next()) {
 		q.sent++
 		for _, a := range b.behind(c) {
@@ -150,7 +150,7 @@ func (m *Machine) question(b *box, c *claim, q *question, now time.Time) {
 	rivals := q.rivals
 	m.withdraw(b, c, now)
 	for _, r := range rivals {
-		if other := m.boxes[r.Container]; other != nil {
+		if other := m.containers[r.Container]; other != nil {
 			m.advance(other, now)
 		}
 	}
@@ -160,7 +160,7 @@ func (m *Machine) question(b *box, c *claim, q *question, now time.Time) {
 // idle asks for what was not used for long.
 func (m *Machine) idle(now time.Time) {
 	for _, id := range m.ids() {
-		b := m.boxes[id]
+		b := m.containers[id]
 		look := false
 		for _, c := range b.sorted() {
 			if c.granted && c.question == nil && !c.looking && now.Sub(c.used) >= idleAfter {
@@ -176,7 +176,7 @@ func (m *Machine) idle(now time.Time) {
 // Looked says which of its claims a container has used since the last look, as far as the
 // switch counts that.
 func (m *Machine) Looked(id string, used []Key, now time.Time) []Effect {
-	b := m.boxes[id]
+	b := m.containers[id]
 	if b == nil {
 		return m.done()
 	}

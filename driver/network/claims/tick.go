@@ -9,7 +9,7 @@ func (m *Machine) Tick(now time.Time) []Effect {
 	m.retry(now)
 	m.idle(now)
 	for _, id := range m.ids() {
-		b := m.boxes[id]
+		b := m.containers[id]
 		for _, c := range b.sorted() {
 			if c.refused != 0 && !c.granted && !c.taking && now.Sub(c.seen) >= showFor {
 				delete(b.claims, c.Key())
@@ -27,7 +27,7 @@ func (m *Machine) NextTick() time.Time {
 			next = t
 		}
 	}
-	for _, b := range m.boxes {
+	for _, b := range m.containers {
 		for _, h := range b.waiting {
 			sooner(h.until)
 		}

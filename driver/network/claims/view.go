@@ -17,7 +17,7 @@ type Shown struct {
 // Wanted returns how many claims were refused and are tried again.
 func (m *Machine) Wanted() int {
 	n := 0
-	for _, b := range m.boxes {
+	for _, b := range m.containers {
 		for _, c := range b.claims {
 			if c.refused != 0 && !c.granted {
 				n++
@@ -29,7 +29,7 @@ func (m *Machine) Wanted() int {
 
 // Show returns the claims of a container: those that it has and those that were refused.
 func (m *Machine) Show(id string, now time.Time) []Shown {
-	b := m.boxes[id]
+	b := m.containers[id]
 	if b == nil {
 		return nil
 	}
