@@ -134,9 +134,9 @@ func (n *network) currentNode() *overlay.Node { return n.node.Load() }
 // stays there.
 func (n *network) join(name string) {
 	n.mu.Lock()
-	joined := n.closed || n.overlay != "" || name == ""
+	done := n.closed || n.overlay != "" || name == ""
 	n.mu.Unlock()
-	if joined {
+	if done {
 		return
 	}
 	known := n.known.load(name)
