@@ -3,7 +3,15 @@ package record
 import (
 	"crypto/cipher"
 	"encoding/binary"
+
+	"evio/internal/replay"
 )
+
+// WindowSize is how far behind the highest number a record may arrive.
+const WindowSize = 8192
+
+// window tells the numbers of a direction and slot apart.
+type window = replay.Window[[WindowSize/64 + 1]uint64]
 
 // opener opens the records of one direction and slot.
 type opener struct {
@@ -33,7 +41,7 @@ func (k *Keys) Open(record []byte) ([]byte, error) {
 	}
 	o := &k.open[slot]
 	number := counter & (1<<numberBits - 1)
-	if !o.window.fresh(number) {
+	if !o.window.Fresh(number) {
 		return nil, ErrReplay
 	}
 	putNonce(&o.nonce, &o.iv, counter)
@@ -42,6 +50,6 @@ func (k *Keys) Open(record []byte) ([]byte, error) {
 	if err != nil {
 		return nil, ErrForged
 	}
-	o.window.mark(number)
+	o.window.Mark(number)
 	return plain, nil
 }

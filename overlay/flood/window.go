@@ -1,10 +1,9 @@
 package flood
 
 import (
-	"math"
 	"slices"
 
-	"github.com/pion/transport/v5/replaydetector"
+	"evio/internal/replay"
 )
 
 const (
@@ -17,6 +16,9 @@ const (
 	maxPast = 32
 )
 
+// window tells the numbers of a start apart.
+type window = replay.Window[[windowSize/64 + 1]uint64]
+
 // source is what is remembered of one origin.
 type source struct {
 	budget account
@@ -28,7 +30,7 @@ type source struct {
 // life is which numbers came under one start.
 type life struct {
 	start  uint64
-	came   replaydetector.ReplayDetector
+	came   *window
 	newest uint64 // time of the frames that came
 }
 
@@ -36,8 +38,7 @@ type life struct {
 func (s *source) seen(h Header) bool {
 	for _, l := range s.lives {
 		if l.start == h.Start {
-			_, fresh := l.came.Check(h.Seq)
-			return !fresh
+			return !l.came.Fresh(h.Seq)
 		}
 	}
 	for _, p := range s.past {
@@ -68,10 +69,10 @@ func (s *source) mark(h Header) {
 		l = s.lives[i]
 		s.lives = slices.Delete(s.lives, i, i+1)
 	} else {
-		l.came = replaydetector.New(windowSize, math.MaxUint64)
+		l.came = new(window)
 	}
-	if accept, fresh := l.came.Check(h.Seq); fresh {
-		accept()
+	if l.came.Fresh(h.Seq) {
+		l.came.Mark(h.Seq)
 	}
 	l.newest = max(l.newest, h.Time)
 	if len(s.lives) == lives {
