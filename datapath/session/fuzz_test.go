@@ -51,6 +51,7 @@ func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 		ending:    make(chan struct{}),
 		events:    make(chan event, maxEvents),
 	}
+	s.limit.Store(record.MaxSize)
 	secrets := record.Secrets{Exporter: []byte{1}, AEAD: record.AES128GCM, Remote: 7}
 	own, err := record.Derive(secrets)
 	if err != nil {
