@@ -4,16 +4,10 @@ package churn
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/docker/go-plugins-helpers/network"
-	"golang.org/x/sync/errgroup"
-
-	"evio/driver/status"
 	"evio/integration/scenario"
 	"evio/integration/testbed"
 )
@@ -34,44 +28,6 @@ func TestJoins(t *testing.T) {
 	a := d.Sites[0]
 	t.Run("one after another", func(t *testing.T) { joinsAlone(t, a, o.Name) })
 	t.Run("twenty at a time", func(t *testing.T) { joinsTogether(t, a, o.Name) })
-}
-
-// attachment is a container as far as the plugin hears of it.
-type attachment struct {
-	site            *scenario.Site
-	network, number string
-	addr            netip.Prefix
-}
-
-func attachments(s *scenario.Site, name string, count int) []attachment {
-	var all []attachment
-	for i := range count {
-		all = append(all, attachment{s, s.NetworkID(name), fmt.Sprintf("%s-%d", name, i),
-			netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 40, 200, byte(i + 1)}), 16)})
-	}
-	return all
-}
-
-// join is CreateEndpoint and Join; the time is that of Join.
-func (a attachment) join(ctx context.Context) (time.Duration, error) {
-	err := a.site.CallEvio(ctx, "CreateEndpoint", network.CreateEndpointRequest{
-		NetworkID: a.network, EndpointID: a.number, Interface: &network.EndpointInterface{Address: a.addr.String()},
-	}, nil)
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	err = a.site.CallEvio(ctx, "Join", network.JoinRequest{NetworkID: a.network, EndpointID: a.number, SandboxKey: "/run/netns/" + a.number}, nil)
-	return time.Since(began), err
-}
-
-// leave is Leave and DeleteEndpoint.
-func (a attachment) leave(ctx context.Context) error {
-	err := a.site.CallEvio(ctx, "Leave", network.LeaveRequest{NetworkID: a.network, EndpointID: a.number}, nil)
-	if err != nil {
-		return err
-	}
-	return a.site.CallEvio(ctx, "DeleteEndpoint", network.DeleteEndpointRequest{NetworkID: a.network, EndpointID: a.number}, nil)
 }
 
 // joinsAlone: a Join by itself starts two programs at most, and so does a Leave.
@@ -160,32 +116,4 @@ func joinSeries(t *testing.T, s *scenario.Site, name string) []time.Duration {
 		t.Errorf("%.2f programs were started for a Join, want %v at most: changes at once are not made together", share, most)
 	}
 	return took
-}
-
-// each does f for all at once and waits.
-func each[T any](t *testing.T, all []T, f func(ctx context.Context, i int, one T) error) {
-	t.Helper()
-	group, ctx := errgroup.WithContext(scenario.Within(t, 2*time.Minute))
-	for i, one := range all {
-		group.Go(func() error { return f(ctx, i, one) })
-	}
-	if err := group.Wait(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// call is what the plugin tells of a method.
-func call(t *testing.T, s *scenario.Site, method string) status.Call {
-	t.Helper()
-	calls := scenario.Document(t, s).Calls
-	at := slices.IndexFunc(calls, func(c status.Call) bool { return c.Method == method })
-	if at < 0 {
-		t.Fatalf("%s was never called", method)
-	}
-	return calls[at]
-}
-
-func described(c status.Call) string {
-	return fmt.Sprintf("%s by the plugin's own count: %d calls, half within %.1f ms, 99%% %.1f ms, all %.1f ms",
-		c.Method, c.Total, c.P50Millis, c.P99Millis, c.LongestMillis)
 }

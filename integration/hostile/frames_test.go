@@ -4,9 +4,6 @@ package hostile
 
 import (
 	"bytes"
-	"context"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -18,25 +15,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"evio/integration/scenario"
-	"evio/overlay/nodeid"
 )
-
-// claim makes malloryHost the hostile member's, rightly, in the eyes of all.
-func (f *federation) claim(t *testing.T, p party) {
-	t.Helper()
-	me := malloryHost(p.Overlay)
-	p.member.ask(t, "POST /claim", map[string]any{"mac": hex.EncodeToString(me.mac), "addresses": []netip.Addr{me.v4, me.v6}}, nil)
-	for _, s := range []*scenario.Site{f.a, f.b} {
-		scenario.Until(t, 5*time.Second, func() error {
-			for _, e := range scenario.OverlayAt(t, s, p.Name).Directory {
-				if e.Address == me.v6.String() {
-					return nil
-				}
-			}
-			return fmt.Errorf("%s does not know the address of the hostile member", s.Name())
-		})
-	}
-}
 
 // A member's frames must say the truth about the addresses in them; those that do arrive.
 func (f *federation) frames(t *testing.T) {
@@ -46,46 +25,6 @@ func (f *federation) frames(t *testing.T) {
 			f.framesOf(t, f.newParty(t, guard, scenario.Overlay{Name: "guard-" + guard, Net: 42 + i, Guard: guard}))
 		})
 	}
-}
-
-// party is an overlay of a guard, with a hostile member in it.
-type party struct {
-	scenario.Overlay
-	guard  string
-	member *hand
-	jid    string
-}
-
-// newParty makes one that ends with the test.
-func (f *federation) newParty(t *testing.T, guard string, o scenario.Overlay) party {
-	t.Helper()
-	xmpp := f.Lab.Internet().XMPP
-	account, err := xmpp.AddAccount(scenario.Within(t, 10*time.Second), "mallory-"+guard, "secret of "+guard)
-	if err == nil {
-		err = xmpp.SetGroup(scenario.Within(t, 10*time.Second), f.a.Account, f.b.Account, f.mallory, f.liar, account)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []*scenario.Site{f.a, f.b} {
-		if err := s.Join(scenario.Within(t, 20*time.Second), o); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p := party{o, guard, f.newMemberOf(t, "member-"+guard, "/root/mallory-"+guard, account, o), account.JID}
-	t.Cleanup(func() {
-		p.member.stop(t)
-		ctx := context.WithoutCancel(t.Context())
-		if err := errors.Join(f.a.Quit(ctx, o), f.b.Quit(ctx, o), xmpp.SetGroup(ctx, f.a.Account, f.b.Account, f.mallory, f.liar)); err != nil {
-			t.Error(err)
-		}
-	})
-	for _, s := range []*scenario.Site{f.a, f.b} {
-		scenario.AwaitSession(t, 20*time.Second, s, o.Name, account.JID)
-	}
-	scenario.AwaitSession(t, 20*time.Second, f.a, o.Name, f.b.Account.JID)
-	f.claim(t, p)
-	return p
 }
 
 func (f *federation) framesOf(t *testing.T, p party) {
@@ -283,27 +222,4 @@ func (f *federation) storm(t *testing.T) {
 	}
 	scenario.Unchanged(t, behind, open.Name, front.Account.JID, before)
 	pings(t, f.a, f.b)
-}
-
-// ring returns the honest sites in the order in which they come clockwise from the hostile member:
-// what that floods over the first, the first hands on to the second.
-func (f *federation) ring(t *testing.T) (first, second *scenario.Site) {
-	t.Helper()
-	var member struct {
-		Node string `json:"node"`
-	}
-	f.member.ask(t, "GET /seen", nil, &member)
-	at := func(node string) nodeid.ID {
-		id, err := nodeid.Parse(node)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return id
-	}
-	m, a, b := at(member.Node), at(scenario.OverlayAt(t, f.a, open.Name).Node), at(scenario.OverlayAt(t, f.b, open.Name).Node)
-	aWraps, bWraps := nodeid.Compare(a, m) < 0, nodeid.Compare(b, m) < 0
-	if aWraps == bWraps && nodeid.Compare(a, b) < 0 || !aWraps && bWraps {
-		return f.a, f.b
-	}
-	return f.b, f.a
 }

@@ -60,3 +60,9 @@ func peersLine(t *testing.T, s *scenario.Site, account testbed.Account) string {
 	}
 	return ""
 }
+
+func (f *federation) proxySees(t *testing.T, h *hand) (seen proxySeen) {
+	t.Helper()
+	h.ask(t, "GET /seen", nil, &seen)
+	return seen
+}

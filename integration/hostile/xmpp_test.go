@@ -19,12 +19,6 @@ import (
 	"evio/overlay/nodeid"
 )
 
-func (f *federation) proxySees(t *testing.T, h *hand) (seen proxySeen) {
-	t.Helper()
-	h.ask(t, "GET /seen", nil, &seen)
-	return seen
-}
-
 // A member of the roster that claims a node ID which does not follow from its own key gets nothing.
 func (f *federation) nodeIDOfAnother(t *testing.T) {
 	h := newHand(t, f.host, "liar", "xmpp-account", "-server", f.Lab.Internet().XMPP.StartTLSAddress(),

@@ -1,0 +1,70 @@
+//go:build e2e
+
+package hostile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"evio/integration/scenario"
+)
+
+// hearing is who has answered for an address, as probe name-ask prints it.
+type hearing struct {
+	Address string `json:"address"`
+	Name    string `json:"name"`
+	At      int64  `json:"at"`
+	Silent  int64  `json:"silent_ms"`
+}
+
+func (h hearing) at() time.Time { return time.Unix(0, h.At) }
+
+// hearings reads what an asker has printed so far.
+func hearings(j scenario.Job) ([]hearing, error) {
+	out, err := os.ReadFile(j.Log())
+	if err != nil {
+		return nil, err
+	}
+	var all []hearing
+	for line := range strings.Lines(string(out)) {
+		var h hearing
+		if !strings.HasSuffix(line, "\n") {
+			break // it is being written
+		}
+		if err := json.Unmarshal([]byte(line), &h); err != nil {
+			return nil, fmt.Errorf("%s printed %q: %w", j.Name, line, err)
+		}
+		all = append(all, h)
+	}
+	return all, nil
+}
+
+// asking asks addresses all the time, from a container, who has them.
+func asking(t *testing.T, from scenario.Spot, addresses ...string) scenario.Job {
+	t.Helper()
+	p, err := from.Site.Start(scenario.Within(t, 10*time.Second), from.Container+"-asks-"+strconv.FormatInt(time.Now().UnixNano(), 10),
+		from.Inside(append([]string{"probe", "name-ask"}, addresses...)...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scenario.Job{Process: p, Name: from.Container}
+}
+
+// holder is who answered last for an address.
+func holder(all []hearing, address string) (last hearing, err error) {
+	for _, h := range all {
+		if h.Address == address {
+			last = h
+		}
+	}
+	if last.Name == "" {
+		err = errors.New("nobody answers for " + address)
+	}
+	return last, err
+}
