@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"evio/datapath/netdevtest"
 )
 
 // pair makes a device that is shielded, whose other end is up.
@@ -249,48 +250,12 @@ func TestShieldsOfMany(t *testing.T) {
 	}
 }
 
-// seize makes a table that the kernel lets nobody else change, as long as the test lasts
-// or until the result is called.
-func seize(t *testing.T, name string) (release func()) {
-	t.Helper()
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	const owner = 2 // NFT_TABLE_F_OWNER of linux/netfilter/nf_tables.h
-	text, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_TABLE_NAME, Data: []byte(name + "\x00")},
-		{Type: unix.NFTA_TABLE_FLAGS, Data: []byte{0, 0, 0, owner}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	message := func(kind netlink.HeaderType, flags netlink.HeaderFlags, family, resource byte, data []byte) netlink.Message {
-		return netlink.Message{
-			Header: netlink.Header{Type: kind, Flags: netlink.Request | flags},
-			Data:   append([]byte{family, unix.NFNETLINK_V0, 0, resource}, data...),
-		}
-	}
-	if _, err := c.SendMessages([]netlink.Message{
-		message(unix.NFNL_MSG_BATCH_BEGIN, 0, 0, unix.NFNL_SUBSYS_NFTABLES, nil),
-		message(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWTABLE, netlink.Acknowledge|netlink.Create, unix.NFPROTO_NETDEV, 0, text),
-		message(unix.NFNL_MSG_BATCH_END, 0, 0, unix.NFNL_SUBSYS_NFTABLES, nil),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Receive(); err != nil {
-		t.Fatal(err)
-	}
-	return func() { _ = c.Close() }
-}
-
 // TestShieldWithoutTable: where the kernel refuses the chain a filter serves, and is as
 // much of a shield.
 func TestShieldWithoutTable(t *testing.T) {
 	d := pair(t)
 	s := NewShields("own")
-	release := seize(t, "evio_own")
+	release := netdevtest.Seize(t, "evio_own")
 	if failed := s.Put(d); len(failed) > 0 {
 		t.Fatal(failed)
 	}

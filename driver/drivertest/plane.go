@@ -133,27 +133,23 @@ func (p *Plane) Owners() map[string][]string {
 
 // SetOverlay implements plane.Plane.
 func (p *Plane) SetOverlay(ctx context.Context, id, overlay string) error {
-	return p.call(ctx, Call{Op: "SetOverlay", Network: id}, func() error {
-		spec, ok := p.networks[id]
-		if !ok {
-			p.violations = append(p.violations, "SetOverlay of unknown "+id)
-			return fmt.Errorf("network %s is unknown", id)
-		}
-		spec.Overlay = overlay
-		p.networks[id] = spec
-		return nil
-	})
+	return p.change(ctx, "SetOverlay", id, func(spec *plane.NetworkSpec) { spec.Overlay = overlay })
 }
 
 // SetRanges implements plane.Plane.
 func (p *Plane) SetRanges(ctx context.Context, id string, ranges []netip.Prefix) error {
-	return p.call(ctx, Call{Op: "SetRanges", Network: id}, func() error {
+	return p.change(ctx, "SetRanges", id, func(spec *plane.NetworkSpec) { spec.Ranges = ranges })
+}
+
+// change changes what is known of a network.
+func (p *Plane) change(ctx context.Context, op, id string, how func(*plane.NetworkSpec)) error {
+	return p.call(ctx, Call{Op: op, Network: id}, func() error {
 		spec, ok := p.networks[id]
 		if !ok {
-			p.violations = append(p.violations, "SetRanges of unknown "+id)
+			p.violations = append(p.violations, op+" of unknown "+id)
 			return fmt.Errorf("network %s is unknown", id)
 		}
-		spec.Ranges = ranges
+		how(&spec)
 		p.networks[id] = spec
 		return nil
 	})

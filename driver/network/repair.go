@@ -27,29 +27,9 @@ const (
 
 // watch looks after all bridges and for what nothing owns, until the context ends.
 func (p *Plane) watch(ctx context.Context, sw *ovs.Switch) {
-	timer := time.NewTimer(lookEvery)
-	defer timer.Stop()
-	for reason := ""; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		case <-p.owned:
-		}
-		began := time.Now()
-		err := p.look(ctx, sw)
-		if ctx.Err() != nil {
-			return
-		}
-		switch {
-		case err == nil:
-			reason = ""
-		case err.Error() != reason:
-			reason = err.Error()
-			p.log.WithError(err).Warn("bridges and devices are not all looked after, trying again")
-		}
-		timer.Reset(max(lookEvery, lookShare*time.Since(began)))
-	}
+	p.keepLooking(ctx, lookEvery, p.owned, "bridges and devices are not all looked after, trying again", func() error {
+		return p.look(ctx, sw)
+	})
 }
 
 // shieldEvery is how often is looked whether the host is shielded from all ports: what
@@ -58,33 +38,55 @@ const shieldEvery = time.Second
 
 // watchShields looks after the shields of all bridges until the context ends.
 func (p *Plane) watchShields(ctx context.Context, sw *ovs.Switch) {
-	timer := time.NewTimer(shieldEvery)
+	p.keepLooking(ctx, shieldEvery, nil, "it is not known whether the host is shielded from containers, trying again", func() error {
+		return p.lookAtShields(sw)
+	})
+}
+
+// keepLooking looks once in a while, and when something comes from now, until the context
+// ends. It logs each new reason why that fails.
+func (p *Plane) keepLooking(ctx context.Context, every time.Duration, now <-chan struct{}, failure string, look func() error) {
+	timer := time.NewTimer(every)
 	defer timer.Stop()
 	for reason := ""; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-now:
 		}
 		began := time.Now()
-		repaired, err := sw.RepairShields()
+		err := look()
+		if ctx.Err() != nil {
+			return
+		}
 		switch {
 		case err == nil:
 			reason = ""
 		case err.Error() != reason:
 			reason = err.Error()
-			p.log.WithError(err).Warn("it is not known whether the host is shielded from containers, trying again")
+			p.log.WithError(err).Warn(failure)
 		}
-		p.mu.Lock()
-		running := slices.Collect(maps.Values(p.networks))
-		p.mu.Unlock()
-		for _, n := range running {
-			if drifted, ok := repaired[n.bridge]; ok {
-				n.shieldsRepaired(drifted)
-			}
-		}
-		timer.Reset(max(shieldEvery, lookShare*time.Since(began)))
+		timer.Reset(max(every, lookShare*time.Since(began)))
 	}
+}
+
+// lookAtShields puts back what is missing of the shields, once.
+func (p *Plane) lookAtShields(sw *ovs.Switch) error {
+	repaired, err := sw.RepairShields()
+	for _, n := range p.running() {
+		if drifted, ok := repaired[n.bridge]; ok {
+			n.shieldsRepaired(drifted)
+		}
+	}
+	return err
+}
+
+// running returns the networks that run.
+func (p *Plane) running() []*network {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Values(p.networks))
 }
 
 // shieldsRepaired counts what was put back; nothing was if the bridge has to be applied.
@@ -104,10 +106,7 @@ func (p *Plane) look(ctx context.Context, sw *ovs.Switch) error {
 	if found == nil {
 		return err
 	}
-	p.mu.Lock()
-	running := slices.Collect(maps.Values(p.networks))
-	p.mu.Unlock()
-	for _, n := range running {
+	for _, n := range p.running() {
 		if drifted, ok := found.Drifted[n.bridge]; ok {
 			n.drift(drifted)
 		}

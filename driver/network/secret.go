@@ -104,10 +104,7 @@ func (p *Plane) watchSecrets(ctx context.Context) {
 	ticker := time.NewTicker(secretEvery)
 	defer ticker.Stop()
 	for {
-		p.mu.Lock()
-		running := slices.Collect(maps.Values(p.networks))
-		p.mu.Unlock()
-		for _, n := range running {
+		for _, n := range p.running() {
 			n.mu.Lock()
 			name := n.overlay
 			n.mu.Unlock()

@@ -30,9 +30,7 @@ func (p *Plane) Switch() (status.Switch, error) {
 
 // Faults says what keeps running networks from being as they should.
 func (p *Plane) Faults() []string {
-	p.mu.Lock()
-	running := slices.Collect(maps.Values(p.networks))
-	p.mu.Unlock()
+	running := p.running()
 	var faults []string
 	if err := tap.Check(); err != nil {
 		faults = append(faults, fmt.Sprintf("networks cannot be made: %v", err))
@@ -59,9 +57,7 @@ func (p *Plane) Faults() []string {
 // Networks describes every running network, in the order of their IDs. What a
 // busy node does not tell within the context is left out.
 func (p *Plane) Networks(ctx context.Context) []status.Network {
-	p.mu.Lock()
-	running := slices.Collect(maps.Values(p.networks))
-	p.mu.Unlock()
+	running := p.running()
 	slices.SortFunc(running, func(a, b *network) int { return cmp.Compare(a.spec.ID, b.spec.ID) })
 	out := make([]status.Network, 0, len(running))
 	for _, n := range running {
@@ -86,9 +82,7 @@ func (p *Plane) Losing(id string, losing bool) {
 // Counters returns of every running network what was dropped, as far as that costs no
 // question to the switch.
 func (p *Plane) Counters(ctx context.Context) []status.Network {
-	p.mu.Lock()
-	running := slices.Collect(maps.Values(p.networks))
-	p.mu.Unlock()
+	running := p.running()
 	out := make([]status.Network, 0, len(running))
 	for _, n := range running {
 		s := status.Network{ID: n.spec.ID, Drops: n.drops.byCause()}

@@ -42,24 +42,11 @@ func countSend(ctx context.Context, out *printer, args []string) error {
 	if *size < countedNumber {
 		return fmt.Errorf("give a size of %d bytes or more", countedNumber)
 	}
-	target, err := net.ResolveUDPAddr("udp", *to)
-	if err != nil {
-		return err
-	}
-	conn, err := socket(ctx, family(target.IP), ":0")
+	conn, target, err := sender(ctx, ":0", *to, *dev)
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // nothing is buffered
-	if *dev != "" {
-		iface, err := net.InterfaceByName(*dev)
-		if err != nil {
-			return err
-		}
-		if err := multicast(conn, target.IP, iface); err != nil {
-			return err
-		}
-	}
 	var (
 		count sentCount
 		data  = make([]byte, *size)

@@ -59,24 +59,11 @@ func udpSend(ctx context.Context, out *printer, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	target, err := net.ResolveUDPAddr("udp", *to)
-	if err != nil {
-		return err
-	}
-	conn, err := socket(ctx, family(target.IP), *from)
+	conn, target, err := sender(ctx, *from, *to, *dev)
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // nothing is buffered
-	if *dev != "" {
-		iface, err := net.InterfaceByName(*dev)
-		if err != nil {
-			return err
-		}
-		if err := multicast(conn, target.IP, iface); err != nil {
-			return err
-		}
-	}
 	payload := []byte(*token)
 	for len(payload) < *size {
 		payload = append(payload, '.')
@@ -99,6 +86,27 @@ func udpSend(ctx context.Context, out *printer, args []string) error {
 		Sent int    `json:"sent"`
 		From string `json:"from"`
 	}{*count, conn.LocalAddr().String()})
+}
+
+// sender opens a socket at an address to send to another one, multicast by the interface
+// that is named, if one is.
+func sender(ctx context.Context, from, to, dev string) (*net.UDPConn, *net.UDPAddr, error) {
+	target, err := net.ResolveUDPAddr("udp", to)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := socket(ctx, family(target.IP), from)
+	if err != nil || dev == "" {
+		return conn, target, err
+	}
+	iface, err := net.InterfaceByName(dev)
+	if err == nil {
+		err = multicast(conn, target.IP, iface)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return conn, target, nil
 }
 
 func family(ip net.IP) string {
