@@ -131,7 +131,7 @@ func parseMAC(text string) ([6]byte, error) {
 
 // deriveMAC returns the MAC address of an endpoint for which the user chose none.
 // It depends on what a container keeps over a restart, its overlay and its address,
-// so neighbours need not learn anew; without an address, on the endpoint. It is
+// so neighbours need not learn it again; without an address, on the endpoint. It is
 // locally administered and not of Docker's own 02:42 kind.
 func deriveMAC(overlay string, addrs []netip.Addr, endpointID string) [6]byte {
 	h := sha256.New()

@@ -37,14 +37,14 @@ type engineWatch struct {
 	activity chan struct{} // the engine has started, so its lists are worth a look; holds one
 
 	mu        sync.Mutex
-	version   engineVersion // of the engine, once it has told it
+	version   engineVersion // of the engine, once known
 	missing   []string      // a sentence for each network that the engine has and the store lacks
 	shadowed  []string      // a sentence for each name that a plugin of the engine has
 	collected status.Collected
 }
 
 // run compares until the context ends: from when the engine answers, then each
-// minute, sooner when something is missing or the engine has started anew.
+// minute, sooner when something is missing or the engine has restarted.
 func (w *engineWatch) run(ctx context.Context) {
 	core := collector.New(w.apart, w.names...)
 	pace := pausesFrom(lookFirst, lookLimit)

@@ -2,8 +2,8 @@
 // network plugin over HTTP on unix sockets, keeps Docker's networks and endpoints
 // on disk, and has a [evio/driver/plane.Plane] make them real.
 //
-// Docker calls CreateNetwork once in a network's life and tells a restarted plugin
-// nothing. So everything is stored before the reply goes out, and Start hands the
+// Docker calls CreateNetwork once in a network's life and says nothing to a restarted
+// plugin. So everything is stored before the reply goes out, and Start hands the
 // stored objects to the plane again, in the background, while the sockets answer
 // already. Docker also repeats calls, loses replies, and skips Leave: every call is
 // idempotent, removing what is not there succeeds, and a call that fails or whose

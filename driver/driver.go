@@ -38,11 +38,11 @@ type Config struct {
 	Store Store
 	// Plane may be nil when Fault is set.
 	Plane plane.Plane
-	// Engine tells networks' names and ranges, and what it still has of the store. Nil:
+	// Engine reports networks' names and ranges, and which of them it still has. Nil:
 	// networks without evio.overlay stay local, and nothing is collected.
 	Engine Engine
-	// Names are the names of this driver by which the engine lists networks, but for
-	// those that the engine's list tells.
+	// Names are the names by which the engine may list networks of this driver, beside
+	// those that its list shows.
 	Names []string
 	// LookApart is the least time between two looks that did not find an object in
 	// the engine's lists before it is removed. Default: 20 s.

@@ -10,8 +10,9 @@ import (
 )
 
 // CreateEndpoint notes what a container will have on a network. The plane is asked
-// whether another engine has it, and hears of the endpoint in Join. The answer holds a MAC address if Docker gave none, and nothing else:
-// Docker refuses to have its own choices repeated.
+// whether another engine has it, and hears of the endpoint in Join. The answer holds a
+// MAC address if Docker gave none, and nothing else: Docker refuses answers that repeat
+// its own choices.
 func (d *Driver) CreateEndpoint(ctx context.Context, req *docker.CreateEndpointRequest) (*docker.CreateEndpointResponse, error) {
 	if err := errors.Join(checkID("network", req.NetworkID), checkID("endpoint", req.EndpointID)); err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (d *Driver) reserveEndpoint(ctx context.Context, n *dockerNetwork, rec endp
 
 // displace removes an endpoint whose addresses another wants, if it is a leftover
 // that Docker never asked to delete: its container's interface is gone, or Docker
-// gives out its IP address anew although nobody joined.
+// gives out its IP address again although nobody joined.
 func (d *Driver) displace(ctx context.Context, n *dockerNetwork, e *dockerEndpoint, by *endpointRecord) error {
 	if old := d.table.endpointRecord(e); old.Joined {
 		d.awaitNoLink(ctx, old.HostIf)
@@ -136,7 +137,7 @@ func (d *Driver) displace(ctx context.Context, n *dockerNetwork, e *dockerEndpoi
 
 // linkPatience is how long an interface may outlive its container. The kernel takes
 // network namespaces down in the background, and an engine that comes back after it was
-// killed starts containers anew meanwhile.
+// killed starts its containers again meanwhile.
 const linkPatience = 3 * time.Second
 
 // awaitNoLink waits a while for an interface to go. No lock is held, so that calls
@@ -182,7 +183,7 @@ func (d *Driver) eraseEndpoint(ctx context.Context, n *dockerNetwork, e *dockerE
 	return nil
 }
 
-// EndpointOperInfo tells what evio made of an endpoint. Docker asks it when it
+// EndpointOperInfo returns what evio made of an endpoint. Docker asks it when it
 // lists containers, so an unknown endpoint is no error.
 func (d *Driver) EndpointOperInfo(ctx context.Context, req *docker.InfoRequest) (*docker.InfoResponse, error) {
 	resp := &docker.InfoResponse{Value: map[string]string{}}

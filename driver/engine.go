@@ -33,8 +33,8 @@ type Engine interface {
 
 var _ Engine = (*DockerEngine)(nil)
 
-// DockerEngine is the engine behind a unix socket. Each call connects anew if it
-// must, so a restarted engine is found again.
+// DockerEngine is the engine behind a unix socket. Each call connects again if
+// it must, so it finds an engine that was restarted.
 type DockerEngine struct {
 	client *client.Client
 }
@@ -69,8 +69,8 @@ func (e *DockerEngine) Ping(ctx context.Context) error {
 
 // List implements Engine. Endpoints are listed twice by Docker: with the network, by
 // what its store says, and with the container, by what runs. One that is in either
-// list is in this one: a container with two endpoints of one network, of which one
-// was left by a crash, hides one of them in the first.
+// list is in this one: a container may have two endpoints of one network, one of
+// them left by a crash, and then the first list hides one of the two.
 func (e *DockerEngine) List(ctx context.Context, ids []string) (collector.List, error) {
 	all, err := e.client.NetworkList(ctx, dockernet.ListOptions{})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // nothing is refused because of it.
 type engineVersion struct {
 	major, minor int
-	text         string // as the engine tells it
+	text         string // as the engine reports it
 }
 
 // parseEngineVersion reads 28.5.2+dfsg4 and the like. Versions of builds that have no

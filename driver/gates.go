@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// errUnknown is told apart by calls for which what is gone is as it should be.
+// errUnknown is for calls that succeed when what they are about is gone.
 var errUnknown = errors.New("unknown")
 
 // enter passes a network's gate with the given weight. A network that Docker has
@@ -85,8 +85,8 @@ func (t *table) waitReady(ctx context.Context, n *dockerNetwork) error {
 }
 
 // reserve enters a network into the table, with its gate held, so that its ID and
-// its overlay are taken from now on. It returns nil when the network exists already
-// and comes of the same request.
+// its overlay are taken from now on. It returns nil when the same request has made the
+// network already.
 func (t *table) reserve(ctx context.Context, rec networkRecord) (*dockerNetwork, error) {
 	for {
 		t.mu.Lock()
@@ -136,7 +136,7 @@ func (t *table) reserveLocked(rec networkRecord) (*dockerNetwork, error) {
 }
 
 // reserveEndpoint enters an endpoint into the table with its lock held. It returns
-// nil when the endpoint exists already and comes of the same request. If another
+// nil when the same request has made the endpoint already. If another
 // endpoint has one of its addresses, nothing is entered, and that one is the clash.
 func (t *table) reserveEndpoint(ctx context.Context, n *dockerNetwork, rec endpointRecord) (reserved, clash *dockerEndpoint, err error) {
 	for {

@@ -57,9 +57,9 @@ func (d *Driver) newHandler() sdk.Handler {
 	return h
 }
 
-// nothing answers calls that ask nothing of this driver: it is told of other swarm
-// nodes though it finds its own peers, and of published ports though the way out
-// is Docker's.
+// nothing answers calls that ask nothing of this driver: Docker reports other swarm
+// nodes though evio finds its own peers, and published ports though Docker itself connects
+// containers to the outside.
 func nothing[Req any](context.Context, *Req) (empty, error) { return empty{}, nil }
 
 func noReply[Req any](call func(context.Context, *Req) error) func(context.Context, *Req) (empty, error) {
@@ -87,7 +87,7 @@ func (d *Driver) AllocateNetwork(_ context.Context, req *docker.AllocateNetworkR
 	return &docker.AllocateNetworkResponse{Options: options}, nil
 }
 
-// handle is the way of every call: read, count in, call with a deadline and with
+// handle is what every call goes through: read, count in, call with a deadline and with
 // panics caught, answer, count out, log. An empty body is Docker's retry of a call
 // whose body it has already spent: an error without any effect.
 func handle[Req, Resp any](d *Driver, method string, limit time.Duration, emptyBody bool,

@@ -46,7 +46,7 @@ var networkOptionNames = []string{optionOverlay, optionGateway, optionEncryption
 
 // networkOptions is what the options of a network come to.
 type networkOptions struct {
-	Overlay    string // as given; empty: the network's own name is to serve
+	Overlay    string // as given; empty: the network's own name is used
 	Gateway    string
 	Encryption string
 	Guard      string

@@ -89,7 +89,7 @@ func (a *asker) askName(ctx context.Context, id string) (string, error) {
 	return a.engine.NetworkName(ctx, id)
 }
 
-// adoptName takes the name for the overlay, stores that, and tells the plane. After
+// adoptName takes the name for the overlay, stores that, and has the plane join it. After
 // an error it can be called again.
 func (a *asker) adoptName(ctx context.Context, n *dockerNetwork, name string) error {
 	if err := n.gate.Acquire(ctx, whole); err != nil {

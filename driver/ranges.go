@@ -35,7 +35,7 @@ func (e *DockerEngine) NetworkRanges(ctx context.Context, id string) ([]netip.Pr
 }
 
 // learnRanges finds out from which ranges Docker hands out addresses on a network, and
-// tells the plane, which compares them with those of other sites. It serves a warning
+// hands them to the plane, which compares them with those of other sites. It serves a warning
 // only, so it goes on quietly.
 func (a *asker) learnRanges(ctx context.Context, n *dockerNetwork) {
 	pace := pausesFrom(askFirst, askLimit)
@@ -63,7 +63,7 @@ func (a *asker) askRanges(ctx context.Context, id string) ([]netip.Prefix, error
 	return a.engine.NetworkRanges(ctx, id)
 }
 
-// adoptRanges tells the plane the ranges of a network and stores them. After an error
+// adoptRanges hands the ranges of a network to the plane and stores them. After an error
 // it can be called again.
 func (a *asker) adoptRanges(ctx context.Context, n *dockerNetwork, ranges []netip.Prefix) error {
 	if err := n.gate.Acquire(ctx, whole); err != nil {

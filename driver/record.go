@@ -32,7 +32,7 @@ func StoreConfig(dir string, log *logrus.Entry) store.Config {
 // networkRecord is a network as it is stored.
 type networkRecord struct {
 	ID         string         `json:"id"`
-	Name       string         `json:"name,omitempty"`    // Docker's; empty until the engine has told it
+	Name       string         `json:"name,omitempty"`    // Docker's; empty until the engine has reported it
 	Overlay    string         `json:"overlay,omitempty"` // empty while local
 	Named      bool           `json:"named,omitempty"`   // Overlay was given as an option
 	Gateway    string         `json:"gateway"`
@@ -43,8 +43,8 @@ type networkRecord struct {
 	IfPrefix   string         `json:"interface_prefix,omitempty"` // of interfaces inside containers
 	Subnets    []netip.Prefix `json:"subnets,omitempty"`
 	Gateways   []netip.Addr   `json:"gateways,omitempty"` // of the subnets, as Docker has them
-	// Ranges are those from which Docker hands out addresses, once the engine has told
-	// them (Ranged).
+	// Ranges are those from which Docker hands out addresses, once the engine has
+	// reported them (Ranged).
 	Ranges []netip.Prefix `json:"ranges,omitempty"`
 	Ranged bool           `json:"ranged,omitempty"`
 	// Removed: Docker has removed the network, the plane has not yet.

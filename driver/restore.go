@@ -186,8 +186,8 @@ func (r *restorer) handOver(ctx context.Context, n *dockerNetwork) ([]*dockerEnd
 	return living, r.plane.AddNetwork(ctx, spec)
 }
 
-// dismiss takes endpoints off the plane that have left while they were handed over, when
-// their calls could not tell it so.
+// dismiss takes endpoints off the plane that have left while they were handed over: their
+// own calls came before the plane had the network.
 func (r *restorer) dismiss(ctx context.Context, handed []*dockerEndpoint) error {
 	for _, e := range handed {
 		if err := e.lock.Acquire(ctx, 1); err != nil {

@@ -37,8 +37,8 @@ func shadowed(names, plugins []string) []string {
 	return all
 }
 
-// learnShadowed finds out which names do not work. While Docker does not tell, what it
-// said last stands.
+// learnShadowed finds out which names do not work. While Docker does not
+// answer, its last answer stands.
 func (w *engineWatch) learnShadowed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()

@@ -43,8 +43,8 @@ func (a *accepted) put(by map[overlay.MAC]*link) {
 	}
 }
 
-// narrow takes out what flows to come do not let in, before they are there: then its
-// frames take the way of first frames, and none runs into a flow that has just gone.
+// narrow removes what the next flows will not let in, before they are installed. Frames
+// from there are then handled as first frames, and none meets a flow that has just gone.
 func (a *accepted) narrow(coming map[overlay.MAC]*link) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -62,7 +62,7 @@ func (a *accepted) narrowTo(coming map[overlay.MAC]*link) {
 	}
 }
 
-// forget takes out all of a link.
+// forget removes all MAC addresses of a link.
 func (a *accepted) forget(of *link) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

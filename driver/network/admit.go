@@ -21,7 +21,7 @@ type fault struct {
 }
 
 // frameFault looks for what is wrong with a frame of a node. It runs for each frame of a
-// peer, whichever way it came.
+// peer, by whichever port it came.
 func (n *network) frameFault(t *overlay.Table, origin nodeid.ID, frame []byte) fault {
 	f := fault{Fault: n.rules.Peer(t, origin, frame)}
 	switch f.Cause {

@@ -45,7 +45,7 @@ func (n *network) openAsking() error {
 	return nil
 }
 
-// readAsking takes the frames that the bridge asks about until the device is closed.
+// read takes the frames that the bridge asks about until the device is closed.
 func (c *claimer) read(context.Context) {
 	bufs, sizes := buffers(c.n.spec.MTU + tagLen)
 	for {
@@ -132,8 +132,8 @@ func (c *claimer) tagged(tag uint16) string {
 	return ""
 }
 
-// beginClaims takes from other containers here what Docker has given to this one, and
-// gives it what it claimed in an earlier life of the plugin.
+// begin takes from other containers here what Docker has given to this one, and gives it
+// what it claimed in an earlier run of the plugin.
 func (c *claimer) begin(spec plane.EndpointSpec) {
 	var kept []claims.Claim
 	for _, c := range spec.Claims {
@@ -144,7 +144,7 @@ func (c *claimer) begin(spec plane.EndpointSpec) {
 	})
 }
 
-// endClaims ends what a container has claimed. It does not wait.
+// end ends what a container has claimed. It does not wait.
 func (c *claimer) end(id string) {
 	c.put(func(ctx context.Context, now time.Time) { c.carry(ctx, c.core.Remove(id, now)) })
 }
@@ -166,7 +166,7 @@ func (c *claimer) answerCame(frame []byte) bool {
 // askFor returns the question to the container that has claimed an address.
 func askFor(c claims.Claim) []byte { return packet.Ask(nil, c.Addr, c.MAC, claims.Asker) }
 
-// announceClaim tells all others of a claim in place of the container.
+// announce announces a claim to everyone in place of the container.
 func (c *claimer) announce(id string, addr netip.Addr, mac overlay.MAC) {
 	c.putBack(id, packet.Announce(nil, addr, mac))
 }
@@ -181,7 +181,7 @@ func (c *claimer) claimant(addr netip.Addr) string {
 	return ""
 }
 
-// moving takes what other nodes say of claims.
+// moving takes what other nodes say about claims.
 type moving struct{ n *network }
 
 var _ overlay.Moves = moving{}
@@ -204,7 +204,7 @@ func directoryKey(k claims.Key) directory.Key { return directory.Key{Addr: k.Add
 
 func party(p claims.Party) moves.Party { return moves.Party(p) }
 
-// logRefused tells the log that a container does not get what it announces.
+// logRefused logs that a container does not get what it announces.
 func (c *claimer) logRefused(e claims.Refused) {
 	log := c.n.log.WithField("endpoint", short(e.Container))
 	what := e.Claim.Key().String()

@@ -45,8 +45,8 @@ func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.B
 	}
 }
 
-// leaveOut takes the links from accepted whose ports do not work, and reports whether
-// the bridge is as it should be but for ports.
+// leaveOut removes from accepted the links whose ports do not work, and reports whether
+// the bridge is otherwise as it should be.
 func leaveOut(accepted map[overlay.MAC]*link, err error) bool {
 	var ports *ovs.PortsError
 	if !errors.As(err, &ports) {
@@ -56,8 +56,8 @@ func leaveOut(accepted map[overlay.MAC]*link, err error) bool {
 	return true
 }
 
-// ofPort leaves of an error what concerns one port, or the whole bridge: that another
-// port does not work is no reason to refuse this one.
+// ofPort returns the part of an error that concerns one port or the whole bridge: this port
+// is not refused because another one does not work.
 func ofPort(err error, name string) error {
 	var ports *ovs.PortsError
 	if !errors.As(err, &ports) {
@@ -119,8 +119,8 @@ func (n *network) there(e *endpoint) bool {
 	return false
 }
 
-// containerPort describes the port of a container, which has no part in what another
-// node owns.
+// containerPort describes the port of a container. What another node owns is not the
+// container's.
 func (n *network) containerPort(e *endpoint, claimed []claims.Claim) ovs.Port {
 	spec := e.spec
 	p := ovs.Port{

@@ -45,5 +45,5 @@ func (n *network) broadcast(node *overlay.Node, frame []byte) {
 	}
 }
 
-// maxStormed bounds the containers of which is remembered when the log named them.
+// maxStormed bounds the containers whose last mention in the log is remembered.
 const maxStormed = 1024

@@ -87,9 +87,10 @@ func (c *claimer) offer(f job) bool {
 	return true
 }
 
-// answer is put for what a container has answered. One more of a claim says nothing new, and
-// of what nobody has claimed nothing at all, so no container can fill the queue with them; and
-// what waits of others keeps no answer out, for which a claim would be lost.
+// answer is put for what a container has answered. A second answer about a claim adds
+// nothing, and neither does one about what nobody has claimed; so no container can fill
+// the queue with answers. Other waiting work never keeps an answer out: that would lose a
+// claim.
 func (c *claimer) answer(to claims.Claim) {
 	if !c.has(to) {
 		return
@@ -163,7 +164,8 @@ func (c *claimer) run(ctx context.Context) {
 	close(c.over)
 }
 
-// installed tells the core when the bridge has what was granted, until the context ends.
+// installed reports to the core when the bridge has what was granted, until the context
+// ends.
 func (c *claimer) installed(ctx context.Context) {
 	for {
 		select {
@@ -234,7 +236,7 @@ func (c *claimer) effect(ctx context.Context, e claims.Effect) []claims.Effect {
 }
 
 // look finds out which of its claims a container has used since the last look. What the
-// switch does not tell counts as not used: then the container is asked.
+// switch does not report counts as not used: then the container is asked.
 func (c *claimer) look(ctx context.Context, id string) {
 	counts, err := c.n.sw.Sources(ctx, c.n.bridge)
 	c.put(func(ctx context.Context, now time.Time) {
@@ -250,7 +252,7 @@ func (c *claimer) look(ctx context.Context, id string) {
 }
 
 // uses reports whether a claim was used since the last look, and notes how often it was by
-// now, if the switch has told.
+// now, if the switch has reported it.
 func (c *claimer) uses(k claims.Key, count uint64, told bool) bool {
 	alone := !k.Addr.IsValid() // a MAC address, which cannot be asked
 	if !told {
@@ -259,13 +261,13 @@ func (c *claimer) uses(k claims.Key, count uint64, told bool) bool {
 	before, looked := c.counts[k]
 	c.counts[k] = count
 	if count < before {
-		before = 0 // its flows were made anew
+		before = 0 // its flows were replaced
 	}
-	// The frame that made a claim is none that uses it, but for what cannot be asked.
+	// The frame that made a claim does not count as use, except for what cannot be asked.
 	return count > before && (looked || alone)
 }
 
-// forgetCounts forgets how often was used what nobody has any more.
+// forgetCounts forgets the counts of claims that nobody has any longer.
 func (c *claimer) forgetCounts() {
 	mine := map[claims.Key]bool{}
 	for _, list := range *c.granted.Load() {
@@ -276,7 +278,7 @@ func (c *claimer) forgetCounts() {
 	maps.DeleteFunc(c.counts, func(k claims.Key, _ uint64) bool { return !mine[k] })
 }
 
-// changed shows the bridge, and who keeps it, what a container has claimed now.
+// changed hands the present claims of a container to the bridge and to the store.
 func (c *claimer) changed(e claims.Changed) {
 	list := c.core.Granted(e.Container)
 	before := *c.granted.Load()
@@ -293,7 +295,7 @@ func (c *claimer) changed(e claims.Changed) {
 	c.n.plane.keepClaims(c.n.spec.ID, e.Container, list)
 }
 
-// keepClaims tells who keeps it what a container has claimed.
+// keepClaims has the claims of a container stored.
 func (p *Plane) keepClaims(network, endpoint string, list []claims.Claim) {
 	p.mu.Lock()
 	kept := p.kept
@@ -352,8 +354,8 @@ func (c *claimer) withdraw(have claims.Claim) {
 	node.GiveUp(have.Addr, have.MAC)
 }
 
-// follow takes from containers what another node turned out to hold, and has those try
-// again who want something.
+// follow takes from containers what another node turned out to hold, and has containers
+// that want something try again.
 func (c *claimer) follow(changes []overlay.Change) {
 	self := c.n.currentNode().ID()
 	mine := map[claims.Key]bool{}

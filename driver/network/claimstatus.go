@@ -12,8 +12,8 @@ import (
 	"evio/overlay/nodeid"
 )
 
-// addClaims tells of each endpoint what its container has claimed, and what it announces
-// and does not get. What a busy network does not tell within the context is left out.
+// addStatus adds to each endpoint what its container has claimed, and what it announces
+// and does not get. What a busy network does not report within the context is left out.
 func (c *claimer) addStatus(ctx context.Context, list []status.Endpoint) {
 	shown := make(chan map[string][]claims.Shown, 1)
 	c.put(func(_ context.Context, now time.Time) {

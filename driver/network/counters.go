@@ -10,7 +10,7 @@ import (
 
 // drops counts frames that a network did not carry, by cause.
 type drops struct {
-	malformed   atomic.Uint64 // from a peer: too short, or nothing that a container may send; from a container: to who asks it, and no answer
+	malformed   atomic.Uint64 // from a peer: too short, or nothing that a container may send; from a container: sent to the asker and no answer
 	notOwner    atomic.Uint64 // from a peer: the source MAC is not that node's
 	notHolder   atomic.Uint64 // from a peer: ARP or neighbour discovery for an address or MAC that is not that node's
 	role        atomic.Uint64 // from a peer: of a router or a DHCP server

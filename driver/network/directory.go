@@ -32,7 +32,7 @@ func (r remote) move(mac overlay.MAC, from, to nodeid.ID) {
 }
 
 // follow takes what has changed in the directory into what the bridge shall be. What
-// concerns no container here changes no more than the flows of the MAC addresses that moved.
+// concerns no container here changes only the flows of the MAC addresses that moved.
 func (n *network) follow(changes []overlay.Change) {
 	n.mu.Lock()
 	if n.remote == nil {
@@ -73,8 +73,8 @@ type own struct {
 	macs  map[overlay.MAC]int
 }
 
-// concerns reports whether a change is of what a container here has: it gets that back, or
-// has no part in it any more.
+// concerns reports whether a change is about what a container here has: the container
+// gets it back or loses it.
 func (o *own) concerns(c overlay.Change) bool {
 	if c.Addr.IsValid() {
 		return o.addrs[c.Addr] > 0
@@ -140,10 +140,10 @@ func (m moved) remember(addr netip.Addr, mac overlay.MAC) {
 	m[addr] = mac
 }
 
-// tellMoves tells the containers here which addresses have another MAC address than
-// before, such as one that another engine has taken over: the directory is sure of it,
-// whatever is lost on the way of a flood.
-func (n *network) tellMoves(changes []overlay.Change) {
+// announceMoves announces to the containers here which addresses have another MAC address
+// than before, for instance because another engine has taken them over. The directory is
+// reliable; a flood may be lost.
+func (n *network) announceMoves(changes []overlay.Change) {
 	if n.moved == nil {
 		n.moved = moved{}
 	}

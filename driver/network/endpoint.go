@@ -151,7 +151,7 @@ func (n *network) takenLocked(spec plane.EndpointSpec) error {
 }
 
 // release takes an endpoint out and gives its addresses up. Both happen under the
-// lock: who is given the addresses next claims them after they were withdrawn.
+// lock: whoever is given the addresses next claims them after they were withdrawn.
 func (n *network) release(e *endpoint) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -257,8 +257,8 @@ func (n *network) beginAnnouncingLocked(e *endpoint) {
 	}
 }
 
-// announce waits until the container's link is up and then tells the neighbours,
-// here and over the overlay, which MAC its addresses have now.
+// announce waits until the container's link is up and then announces to the neighbours,
+// here and over the overlay, which MAC address its addresses have now.
 func (n *network) announce(ctx context.Context, spec plane.EndpointSpec) {
 	up, cancel := context.WithTimeout(ctx, carrierWait)
 	defer cancel()

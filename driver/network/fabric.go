@@ -18,7 +18,7 @@ const (
 	toAll                 // flooded over the overlay
 )
 
-// decide tells what becomes of a frame from a local container, and with reply
+// decide returns what becomes of a frame from a local container, and with reply
 // which address owner the answer names, with toPeer which peer gets it. The bridge
 // has already delivered broadcasts to the other local containers.
 func decide(t *overlay.Table, self nodeid.ID, frame []byte) (a action, q packet.Query, e overlay.Entry) {

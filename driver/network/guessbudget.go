@@ -38,7 +38,7 @@ func (b *guessBudget) draw(now time.Time) bool {
 
 func (b *guessBudget) giveBack() { b.spent = max(b.spent-1, 0) }
 
-// isSpent tells whether there is none left.
+// isSpent reports whether there is none left.
 func (b *guessBudget) isSpent(now time.Time) bool {
 	if over := int(now.Sub(b.since) / guessEvery); b.spent == 0 || over >= b.spent {
 		b.spent, b.since = 0, now

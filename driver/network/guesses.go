@@ -21,7 +21,7 @@ const (
 	guessMemory = time.Hour
 	// maxGuessers is how many accounts are remembered; those that failed last.
 	maxGuessers = 1024
-	// doubts is how many doubtful proofs are told of: one or two may be chance.
+	// doubts is how many doubtful proofs are reported: one or two may be chance.
 	doubts = 3
 	// doubtPause is how long the next session waits after a doubtful proof that was not the
 	// first: as long as keys serve at least.
@@ -30,7 +30,7 @@ const (
 
 // guesses knows which accounts have not proved the overlay's secret. Whoever completes the
 // handshake may test a guess or two: this makes it slow. The list of members changes
-// nothing in it, as who guesses may be who makes the list. The zero value is ready; any
+// nothing here: whoever guesses may be whoever makes the list. The zero value is ready; any
 // goroutine may call it.
 type guesses struct {
 	mu       sync.Mutex
@@ -43,7 +43,7 @@ type guesses struct {
 type guesser struct {
 	failures           int
 	forgiven           bool // it has proved the secret since
-	pardoned           bool // likewise, and got a session at once for it
+	pardoned           bool // it has proved the secret since, and got a session at once for it
 	first, last, until time.Time
 	why                error
 
@@ -55,7 +55,7 @@ type guesser struct {
 var errDoubt = errors.New("its last proofs of the overlay's secret may have tested guesses of another")
 
 // admit returns why there is no session with an account now, nil if there may be one, whose
-// end the caller tells by ended or failed.
+// end the caller reports by ended or failed.
 func (g *guesses) admit(account string, now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -112,7 +112,7 @@ func (who *guesser) doubt(now time.Time) {
 }
 
 // proved lets an account alone that has proved the secret. How often it failed before is
-// remembered, and that it proves after failures is forgiven once: who has one of two secrets
+// remembered, and that it proves after failures is forgiven once: whoever has one of two secrets
 // may fail with guesses of the other in between.
 func (g *guesses) proved(account string) {
 	g.mu.Lock()

@@ -20,7 +20,7 @@ type Memory interface {
 const (
 	// keepEvery is how often what a node knows is kept, at most.
 	keepEvery = 10 * time.Second
-	// keepLast is how long a node that has ended may take to tell it.
+	// keepLast is how long a node that has ended may take to hand it over.
 	keepLast = time.Second
 )
 
@@ -39,7 +39,7 @@ func (k *knowledge) fault() error {
 	return k.err
 }
 
-// load returns what was kept of an overlay. What cannot be used is told once; then
+// load returns what was kept of an overlay. What cannot be used is reported once; then
 // the node is a new one.
 func (k *knowledge) load(overlayName string) []byte {
 	if k.n.plane.memory == nil {
@@ -84,12 +84,12 @@ func (k *knowledge) keep(ctx context.Context, node *overlay.Node) {
 	k.note(nil)
 }
 
-// lost tells why what was kept is of no use.
+// lost reports why what was kept cannot be used.
 func (k *knowledge) lost(overlayName string, err error) {
 	k.note(fmt.Errorf("overlay %s: what was known of other sites' addresses before the start cannot be used, so this engine is new to them (nothing needs to be done, the file is replaced): %w", overlayName, err))
 }
 
-// note is told what is wrong with what is kept, nil for nothing, and logs it once.
+// note takes what is wrong with what is kept, nil for nothing, and logs it once.
 func (k *knowledge) note(err error) {
 	k.mu.Lock()
 	before := k.err

@@ -183,8 +183,8 @@ func (n *network) linkDown(peer nodeid.ID) {
 	n.switched.request()
 }
 
-// linkAgain is called when the port of a link was opened anew. Until its flows are there
-// its frames take the way of first frames.
+// linkAgain is called when the port of a link was opened again. Until its flows are
+// installed, its frames are handled as first frames.
 func (n *network) linkAgain(l *link) {
 	n.accepted.forget(l)
 	n.portAgain(l.dev.Name())

@@ -12,7 +12,7 @@ import (
 // losses adds up what the kernel counts for devices, which come and go while the sums
 // stay.
 type losses struct {
-	look       sync.Mutex // held from listing devices to taking what they count: an older look would seem to begin anew
+	look       sync.Mutex // held from listing devices to taking what they count: an older look would seem to begin at zero
 	mu         sync.Mutex
 	taps       map[string]tap.Stats // as they last were, by device
 	unsent     map[string]uint64    // as they last were, by device
@@ -22,7 +22,7 @@ type losses struct {
 	containers uint64               // frames that a container's interface did not take
 }
 
-// since is by how much a counter rose; one that fell began anew.
+// since is by how much a counter rose; one that fell began at zero.
 func since(now, last uint64) uint64 {
 	if now < last {
 		return now

@@ -34,7 +34,7 @@ type Config struct {
 	Transport *session.Transport
 	// Secrets has a function for each overlay with a secret, which gives what is to be
 	// used now, the first one first. It is asked at each session and every few seconds,
-	// and is quick but for after a change.
+	// and is quick except after a change.
 	Secrets map[string]func() ([]proof.Secret, error)
 	// Site is what people call the place of this engine; empty: it has no name.
 	Site string
@@ -68,7 +68,7 @@ type Plane struct {
 	networks map[string]*network
 	closed   bool // Run has ended
 
-	owned  chan struct{} // tells that owners are known
+	owned  chan struct{} // owners are known; holds one
 	owners func() map[string][]string
 	kept   func(networkID, endpointID string, claims []plane.Claim) // takes what containers have claimed; nil: nobody keeps it
 	swept  uint64                                                   // bridges and devices that nothing owned

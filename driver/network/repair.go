@@ -116,14 +116,14 @@ func (p *Plane) look(ctx context.Context, sw *ovs.Switch) error {
 }
 
 // drift has the applier put right what was found. Devices that are gone it finds by
-// itself: a TAP is made anew, a container's interface left out of the bridge.
+// itself: a TAP is opened again, a container's interface left out of the bridge.
 func (n *network) drift(found []ovs.Drift) {
 	n.repairs.add(slices.DeleteFunc(slices.Clone(found), func(d ovs.Drift) bool { return d.Kind == ovs.DriftMissing })...)
 	n.switched.request()
 }
 
-// renewPorts makes TAPs anew of which an application of the bridge has found that they
-// are gone, such as one that was given another name: its reader does not notice that.
+// renewPorts opens TAPs again that were found missing when the bridge was applied, for
+// instance because one was given another name: its reader does not notice that.
 func (n *network) renewPorts(err error) {
 	broken, ok := errors.AsType[*ovs.PortsError](err)
 	if !ok {
@@ -146,7 +146,7 @@ func (n *network) renewPorts(err error) {
 	}
 }
 
-// portAgain notes that the device of a port was opened anew.
+// portAgain notes that the device of a port was opened again.
 func (n *network) portAgain(name string) {
 	n.repairs.add(ovs.Drift{Kind: ovs.DriftDevice, Port: name, Text: fmt.Sprintf("device %s was deleted", name)})
 	n.switched.request()

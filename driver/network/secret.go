@@ -55,7 +55,7 @@ func (s *overlaySecret) of(overlayName string) (func() []proof.Secret, error) {
 	}, nil
 }
 
-// read reads the secrets, and tells the sessions if they have changed.
+// read reads the secrets, and notifies the sessions if they have changed.
 func (s *overlaySecret) read(overlayName string, read func() ([]proof.Secret, error)) error {
 	secrets, err := read()
 	if err == nil && len(secrets) == 0 {
@@ -109,7 +109,7 @@ func (p *Plane) watchSecrets(ctx context.Context) {
 			name := n.overlay
 			n.mu.Unlock()
 			if read := p.secrets[name]; read != nil {
-				_ = n.secret.read(name, read) // told by itself
+				_ = n.secret.read(name, read) // it logs its errors
 			}
 		}
 		select {
@@ -120,8 +120,8 @@ func (p *Plane) watchSecrets(ctx context.Context) {
 	}
 }
 
-// account returns by which name a peer is told of: its account, or its node ID where that
-// is not known any more.
+// account returns the name of a peer for people: its account, or its node ID if the
+// account is no longer known.
 func (n *network) account(peer nodeid.ID) string {
 	if node := n.currentNode(); node != nil && n.plane.book != nil {
 		for _, m := range n.plane.book.Members(node.Overlay()) {

@@ -77,7 +77,7 @@ func translateError(err error) error {
 	return err
 }
 
-// events takes what a session tells: data frames go to the bridge, all else to
+// events takes what a session reports: data frames go to the bridge, all else to
 // the overlay.
 type events struct {
 	n       *network
@@ -126,7 +126,7 @@ func (f fabric) DirectoryChanged(changes []overlay.Change) {
 	f.n.follow(changes)
 	f.n.rules.Follow(changes)
 	f.n.pending.release(f.n.currentNode().Table(), time.Now())
-	f.n.tellMoves(changes)
+	f.n.announceMoves(changes)
 	f.n.claimer.follow(changes)
 }
 func (f fabric) Deliver(origin nodeid.ID, frame []byte) bool {

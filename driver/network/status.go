@@ -17,7 +17,7 @@ import (
 	"evio/overlay/nodeid"
 )
 
-// Switch tells which Open vSwitch carries the bridges, and why there is none.
+// Switch returns which Open vSwitch carries the bridges, or why there is none.
 func (p *Plane) Switch() (status.Switch, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,7 +55,7 @@ func (p *Plane) Faults() []string {
 }
 
 // Networks describes every running network, in the order of their IDs. What a
-// busy node does not tell within the context is left out.
+// busy node does not report within the context is left out.
 func (p *Plane) Networks(ctx context.Context) []status.Network {
 	running := p.running()
 	slices.SortFunc(running, func(a, b *network) int { return cmp.Compare(a.spec.ID, b.spec.ID) })
@@ -66,7 +66,7 @@ func (p *Plane) Networks(ctx context.Context) []status.Network {
 	return out
 }
 
-// Losing says whether a network loses frames, which its node tells the other sites.
+// Losing says whether a network loses frames, which its node reports to the other sites.
 func (p *Plane) Losing(id string, losing bool) {
 	p.mu.Lock()
 	n := p.networks[id]
@@ -158,8 +158,8 @@ func (n *network) status(ctx context.Context) status.Network {
 }
 
 // attachments describes the endpoints in the order of their IDs, and the bridge's
-// ports, nil if the switch does not tell them. Endpoints that are changed while the
-// switch is asked are told as such, so that the two lists agree.
+// ports, nil if the switch does not report them. Endpoints that change while the switch
+// is asked are reported as changing, so that the two lists agree.
 func (n *network) attachments(ctx context.Context) (list []status.Endpoint, ports []string, fault string) {
 	n.mu.Lock()
 	before := maps.Clone(n.endpoints)

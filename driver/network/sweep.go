@@ -43,7 +43,7 @@ type ownership struct {
 }
 
 // orphans returns what bears this engine's mark and belongs to nothing. A bridge of a
-// version that did not mark the engine is told by its name.
+// version that did not mark the engine is recognized by its name.
 func (o *ownership) orphans(bridges []ovs.Owned, devices map[string]netdev.Device) map[orphan]bool {
 	found := map[orphan]bool{}
 	for _, b := range bridges {

@@ -18,8 +18,8 @@ import (
 // waits for a peer or for signalling.
 //
 // Methods may be called at once, with two promises: for one network, AddNetwork,
-// SetOverlay, SetRanges and RemoveNetwork are called one at a time and never beside a call for
-// one of its endpoints; for one endpoint there is one call at a time. Calls for
+// SetOverlay, SetRanges and RemoveNetwork are called one at a time and never beside a
+// call for one of its endpoints; for one endpoint there is one call at a time. Calls for
 // different endpoints of one network do come at once.
 type Plane interface {
 	// AddNetwork brings the bridge up. The overlay is joined asynchronously when
@@ -43,14 +43,14 @@ type Plane interface {
 	// endpoint is not wanted any more from the call on, also when an error is
 	// returned.
 	RemoveEndpoint(ctx context.Context, networkID, endpointID string) error
-	// Sweep has the plane remove from now on what no network and no endpoint owns.
+	// Sweep makes the plane remove, from now on, what no network and no endpoint owns.
 	// owners returns the networks that there are, each with its endpoints, joined or
 	// not; it does not wait, and whatever a call is about is among them before the
 	// plane hears of it and until the plane has removed it. Sweep does no I/O.
 	Sweep(owners func() map[string][]string)
-	// KeepClaims has the plane tell from now on what containers have claimed by
-	// themselves, each time all that one of them has; kept does not wait. It is called
-	// once, before any network is added.
+	// KeepClaims has the plane report from now on what containers have claimed by
+	// themselves: kept is called with all claims of a container whenever they change, and
+	// does not wait. KeepClaims is called once, before any network is added.
 	KeepClaims(kept func(networkID, endpointID string, claims []Claim))
 }
 

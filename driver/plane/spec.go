@@ -8,7 +8,7 @@ type NetworkSpec struct {
 	Overlay string // empty: a network of this engine alone, for now or for good
 	MTU     int    // bytes, of every interface on the bridge
 	// Gateway is GatewayDocker or GatewayNone. Docker's own bridge, not the
-	// plane, gives the way out.
+	// plane, connects containers to the outside.
 	Gateway    string
 	Encryption string // EncryptionRequired
 	Guard      string // GuardStrict, GuardClaim or GuardOpen
@@ -20,7 +20,7 @@ type NetworkSpec struct {
 	// bridge is kept, also when AddNetwork fails.
 	Adopt bool
 	// Endpoints go with Adopt: those whose containers may be running. They are on the
-	// bridge before anything of it is changed, as by AddEndpoint. Such that cannot be
+	// bridge before anything of it is changed, as by AddEndpoint. Those that cannot be
 	// adopted are left out.
 	Endpoints []EndpointSpec
 }
@@ -36,7 +36,7 @@ type EndpointSpec struct {
 	SandboxKey          string
 	// Adopt is set after a restart of the plugin for a container that may be
 	// running: the veth pair exists, its far end is inside the container, and it
-	// must be kept, not made anew.
+	// must be kept, not made again.
 	Adopt bool
 	// Claims go with Adopt: what the container has claimed by itself.
 	Claims []Claim
@@ -51,10 +51,10 @@ type Claim struct {
 
 // Values of evio.gateway.
 const (
-	// GatewayDocker leaves the way out, and published ports, to a bridge that
+	// GatewayDocker leaves outgoing traffic, and published ports, to a bridge that
 	// Docker adds itself.
 	GatewayDocker = "docker"
-	// GatewayNone leaves containers without a way out.
+	// GatewayNone leaves containers without outgoing traffic.
 	GatewayNone = "none"
 )
 
