@@ -12,47 +12,47 @@ import (
 	"evio/wall"
 )
 
-// ErrReleased is the end of an allocation that nobody needed any more.
+// ErrReleased is why an allocation ends that nobody needs any more.
 var ErrReleased = errors.New("the relayed address was given back")
 
-// Allocation is a relayed address, shared by those who acquired it. It ends
-// when it is lost, or a while after all have released it.
+// Allocation is a relayed address, shared by all that have acquired it. It ends when it is
+// lost, or a while after all have released it. Its methods may be called by any goroutine.
 type Allocation struct {
-	pool    *Pool
-	server  *server
-	link    *link
-	relayed netip.AddrPort
-	life    time.Duration
-	made    time.Time
-	scratch stun.Message // of the reader
+	pool     *Pool
+	server   *server
+	conn     *serverConn
+	relayed  netip.AddrPort
+	lifetime time.Duration
+	made     time.Time
+	scratch  stun.Message // of the reader
 
-	suspect chan struct{} // capacity 1: asks for a request at once
-	parting chan struct{} // closed when it shall be given back
-	part    sync.Once
-	done    chan struct{}
-	err     error // set before done is closed
+	suspect     chan struct{} // capacity 1: asks for a request at once
+	releasing   chan struct{} // closed to give the address back
+	releaseOnce sync.Once
+	done        chan struct{}
+	err         error // set before done is closed
 
-	users  int         // guarded by mu of the pool, as linger is
+	users  int         // users and linger are guarded by mu of the pool
 	linger *time.Timer // made when the pool takes it
 
 	mu          sync.Mutex
 	ended       bool           // nothing new begins
 	tasks       sync.WaitGroup // requests in flight
 	permissions map[netip.Addr]*permission
-	granting    int // goroutines that ask for permissions
+	requesting  int // goroutines that ask for permissions
 	channels    map[netip.AddrPort]*binding
-	numbers     map[uint16]netip.AddrPort // of bindings that were asked for
-	number      uint16                    // the last one used
+	numbers     map[uint16]netip.AddrPort // of bindings that have one
+	lastNumber  uint16                    // the last one used
 }
 
-func newAllocation(p *Pool, s *server, l *link) *Allocation {
+func newAllocation(p *Pool, s *server, c *serverConn) *Allocation {
 	return &Allocation{
-		pool: p, server: s, link: l, made: wall.Now(), // the server judges by it
-		suspect: make(chan struct{}, 1), parting: make(chan struct{}), done: make(chan struct{}),
+		pool: p, server: s, conn: c, made: wall.Now(), // the server judges by it
+		suspect: make(chan struct{}, 1), releasing: make(chan struct{}), done: make(chan struct{}),
 		permissions: make(map[netip.Addr]*permission),
 		channels:    make(map[netip.AddrPort]*binding),
 		numbers:     make(map[uint16]netip.AddrPort),
-		number:      maxChannel,
+		lastNumber:  maxChannel,
 	}
 }
 
@@ -65,10 +65,10 @@ func (a *Allocation) Server() string { return a.server.config.URI }
 // Transport returns how the server is reached: UDP, TCP or TLS.
 func (a *Allocation) Transport() string { return a.server.uri.Transport }
 
-// Done is closed when the relayed address serves nobody any more.
+// Done is closed when the relayed address is lost or given back.
 func (a *Allocation) Done() <-chan struct{} { return a.done }
 
-// Err returns why, once Done is closed.
+// Err returns why the allocation has ended, nil before Done is closed.
 func (a *Allocation) Err() error {
 	select {
 	case <-a.done:
@@ -78,12 +78,11 @@ func (a *Allocation) Err() error {
 	}
 }
 
-// Release ends the use by one who acquired it. It is called once for each
-// Acquire, also after Done.
+// Release ends the use of the allocation. It is called once for each Acquire, even after Done.
 func (a *Allocation) Release() { a.pool.release(a) }
 
-// giveBack begins the end.
-func (a *Allocation) giveBack() { a.part.Do(func() { close(a.parting) }) }
+// giveBack makes run give the address back.
+func (a *Allocation) giveBack() { a.releaseOnce.Do(func() { close(a.releasing) }) }
 
 // run keeps the allocation until it is lost or given back.
 func (a *Allocation) run() {
@@ -91,12 +90,12 @@ func (a *Allocation) run() {
 	defer ticker.Stop()
 	for cause := error(nil); cause == nil; {
 		select {
-		case <-a.link.closed:
-			cause = a.link.cause
-		case <-a.parting:
+		case <-a.conn.closed:
+			cause = a.conn.cause
+		case <-a.releasing:
 			cause = ErrReleased
-			limit := time.AfterFunc(parting, func() { a.link.close(silence(parting)) })
-			_, _ = a.link.request(stun.MethodRefresh, lifetime(0)) // the server's own end comes after its lifetime
+			limit := time.AfterFunc(releaseTimeout, func() { a.conn.close(noAnswerError(releaseTimeout)) })
+			_, _ = a.conn.request(stun.MethodRefresh, lifetime(0)) // the server's own end comes after its lifetime
 			limit.Stop()
 		case <-a.suspect:
 			cause = a.refresh()
@@ -111,16 +110,17 @@ func (a *Allocation) run() {
 	}
 }
 
-// refreshInterval is shorter than agreed if the server gives it a short life.
+// refreshInterval is shorter than configured if the server gives the allocation a short
+// lifetime.
 func (a *Allocation) refreshInterval() time.Duration {
-	return max(min(a.pool.timing.refresh, a.life/3), time.Second/10)
+	return max(min(a.pool.timing.refresh, a.lifetime/3), time.Second/10)
 }
 
-// refresh keeps the allocation and tells whether it is there.
+// refresh renews the allocation. An error says that it is gone.
 func (a *Allocation) refresh() error {
-	_, err := a.link.request(stun.MethodRefresh, lifetime(max(a.life, permissionLifetime)))
+	_, err := a.conn.request(stun.MethodRefresh, lifetime(max(a.lifetime, permissionLifetime)))
 	switch {
-	case errors.Is(err, errQueueFull): // the next one may pass
+	case errors.Is(err, errQueueFull): // the next refresh may pass
 		return nil
 	case isRejected(err) && a.aged(time.Now()):
 		return fmt.Errorf("%w (%w)", errExpired, err)
@@ -129,7 +129,7 @@ func (a *Allocation) refresh() error {
 	}
 }
 
-// aged tells whether credentials that were made for it are about to expire.
+// aged reports whether the credentials that were made for the allocation expire soon.
 func (a *Allocation) aged(now time.Time) bool {
 	return a.server.config.Secret != nil && wall.At(now).Sub(a.made) >= CredentialUse
 }
@@ -140,15 +140,15 @@ func (a *Allocation) end(cause error) {
 	a.ended = true
 	a.mu.Unlock()
 	a.err = cause
-	a.pool.ended(a, cause)
+	a.pool.removeLive(a, cause)
 	close(a.done)
-	a.link.close(cause)
+	a.conn.close(cause)
 	a.tasks.Wait()
-	a.link.tasks.Wait()
+	a.conn.tasks.Wait()
 }
 
-// beginLocked starts a request that the data path does not wait for.
-func (a *Allocation) beginLocked(f func()) bool {
+// startLocked starts a request that the data path does not wait for.
+func (a *Allocation) startLocked(f func()) bool {
 	if a.ended {
 		return false
 	}
@@ -160,18 +160,18 @@ func (a *Allocation) beginLocked(f func()) bool {
 func (a *Allocation) receive(b []byte) {
 	switch m := read(b, &a.scratch); m.kind {
 	case response:
-		_, _ = a.link.client.HandleInbound(b, a.link.conn.RemoteAddr()) // an answer that nobody waits for is no matter
+		_, _ = a.conn.client.HandleInbound(b, a.conn.conn.RemoteAddr()) // an answer that nobody waits for does not matter
 	case channel:
 		a.mu.Lock()
 		from, ok := a.numbers[m.channel]
-		a.hearLocked(from.Addr(), time.Now())
+		a.heardLocked(from.Addr(), time.Now())
 		a.mu.Unlock()
 		if ok {
 			a.pool.config.Deliver(a, from, m.payload)
 		}
 	case data:
 		a.mu.Lock()
-		ok := a.hearLocked(m.from.Addr(), time.Now())
+		ok := a.heardLocked(m.from.Addr(), time.Now())
 		a.mu.Unlock()
 		if ok {
 			a.pool.config.Deliver(a, m.from, m.payload)

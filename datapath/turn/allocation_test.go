@@ -83,7 +83,7 @@ func TestSilenceIsLoss(t *testing.T) {
 	cut.mute = make(chan struct{})
 	c.Suspect()
 	awaitDone(t, a)
-	if _, ok := errors.AsType[silence](a.Err()); !ok {
+	if _, ok := errors.AsType[noAnswerError](a.Err()); !ok {
 		t.Errorf("ended by %v, want silence", a.Err())
 	}
 	a.Release()
@@ -164,19 +164,19 @@ func TestWhatWaitsForAPermissionIsBounded(t *testing.T) {
 	a := c.acquire(t)
 	defer a.Release()
 	cut.mute = make(chan struct{})
-	for range 2 * waitingDatagrams {
+	for range 2 * maxWaiting {
 		if err := a.Send(netip.MustParseAddrPort("127.0.0.1:9"), []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := c.Status()[0].Dropped; got != waitingDatagrams {
-		t.Errorf("%d dropped, want %d", got, waitingDatagrams)
+	if got := c.Status()[0].Dropped; got != maxWaiting {
+		t.Errorf("%d dropped, want %d", got, maxWaiting)
 	}
 	awaitDone(t, a)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Status()[0].Dropped; got != 2*waitingDatagrams {
+	if got := c.Status()[0].Dropped; got != 2*maxWaiting {
 		t.Errorf("%d dropped, want all", got)
 	}
 }
@@ -227,7 +227,7 @@ func TestFreeNumbers(t *testing.T) {
 	if len(seen) != maxChannel-minChannel+1 {
 		t.Errorf("%d numbers before one comes again", len(seen))
 	}
-	next := a.number + 1
+	next := a.lastNumber + 1
 	a.numbers[minChannel] = netip.AddrPort{}
 	if n := a.freeNumberLocked(); n != minChannel+1 {
 		t.Errorf("number %#x after %#x, want the next free one", n, next)

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// MaxChannels bounds the peers that datagrams to are counted for channels.
+	// MaxChannels is how many peers may have a channel, or be on the way to one.
 	MaxChannels = 512
-	// BindAfter is the number of datagrams to a peer before it gets a channel:
-	// connectivity checks to many candidates are not worth one.
+	// BindAfter is how many datagrams are sent to a peer before it gets a channel. A
+	// connectivity check is not worth one.
 	BindAfter = 8
 )
 
-// binding is a peer with or on the way to a channel. It is kept until its number
-// may mean another peer.
+// binding is a peer that has a channel or is on the way to one. It is kept until its number
+// may be given to another peer.
 type binding struct {
 	number uint16 // 0 until one is asked for
 	sent   int
@@ -33,14 +33,14 @@ func (b *binding) usable(now time.Time) bool {
 	return !b.bound.IsZero() && now.Sub(b.bound) < channelLifetime-AnswerTimeout
 }
 
-// Send sends a datagram to a peer. It does not wait for the server: without a
-// permission, or when the connection cannot take more, the datagram may be
-// dropped, which is counted. It does not keep the bytes.
+// Send sends a datagram to a peer. It does not wait for the server: if the peer has no
+// permission yet, or the connection cannot take more, the datagram may be dropped and
+// counted. Send does not keep the bytes.
 func (a *Allocation) Send(to netip.AddrPort, datagram []byte) error {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	message, err := a.compose(to, datagram, time.Now())
 	if message != nil {
-		err = a.link.send(message)
+		err = a.conn.send(message)
 	}
 	if err != nil {
 		a.server.dropped.Add(1)
@@ -48,17 +48,17 @@ func (a *Allocation) Send(to netip.AddrPort, datagram []byte) error {
 	return err
 }
 
-// compose returns the message that carries a datagram, or nothing if it waits
-// for the permission or was dropped for that.
+// compose returns the message that carries a datagram, or nil if the datagram waits for the
+// permission, or was dropped because too many wait.
 func (a *Allocation) compose(to netip.AddrPort, datagram []byte, now time.Time) ([]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p, err := a.askLocked(to.Addr(), now)
+	p, err := a.permissionLocked(to.Addr(), now)
 	switch {
 	case err != nil:
 		return nil, err
-	case p.granted.IsZero() && p.err == nil && len(p.waiting) < waitingDatagrams:
-		p.waiting = append(p.waiting, waiting{to, append([]byte(nil), datagram...)})
+	case p.granted.IsZero() && p.err == nil && len(p.waiting) < maxWaiting:
+		p.waiting = append(p.waiting, waitingDatagram{to, append([]byte(nil), datagram...)})
 		return nil, nil
 	case p.granted.IsZero() && p.err == nil:
 		a.server.dropped.Add(1)
@@ -76,13 +76,13 @@ func (a *Allocation) composeLocked(to netip.AddrPort, datagram []byte, now time.
 	}
 	if b := a.bindingLocked(to, now); b != nil && b.usable(now) {
 		buffer := make([]byte, 0, channelHeader+len(datagram)+3)
-		return appendChannel(buffer, b.number, datagram, a.link.output != nil), nil
+		return appendChannel(buffer, b.number, datagram, a.conn.output != nil), nil
 	}
 	return indication(to, datagram)
 }
 
-// bindingLocked counts a datagram to a peer and asks for a channel when there
-// were enough. It returns nil if the table is full.
+// bindingLocked counts a datagram to a peer, and asks for a channel after BindAfter of them.
+// It returns nil if the table is full.
 func (a *Allocation) bindingLocked(to netip.AddrPort, now time.Time) *binding {
 	b := a.channels[to]
 	if b == nil {
@@ -99,33 +99,33 @@ func (a *Allocation) bindingLocked(to netip.AddrPort, now time.Time) *binding {
 	return b
 }
 
-// bindLocked asks for a channel, or for the same one again.
+// bindLocked asks for a channel, or renews it.
 func (a *Allocation) bindLocked(to netip.AddrPort, b *binding, now time.Time) {
 	if b.number == 0 {
 		b.number = a.freeNumberLocked()
 		a.numbers[b.number] = to
 	}
 	b.asked = now
-	b.asking = a.beginLocked(func() {
-		_, err := a.link.request(stun.MethodChannelBind, channelNumber(b.number), peerAddress(to))
+	b.asking = a.startLocked(func() {
+		_, err := a.conn.request(stun.MethodChannelBind, channelNumber(b.number), peerAddress(to))
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		b.asking = false
-		b.failed = err != nil && !errors.Is(err, errQueueFull) // that one is tried again
+		b.failed = err != nil && !errors.Is(err, errQueueFull) // after that it is tried again
 		if err == nil {
 			b.bound = time.Now()
 		}
 	})
 }
 
-// freeNumberLocked goes round all numbers, so that one rests as long as it can.
+// freeNumberLocked goes through all numbers in turn, so that each rests as long as possible.
 func (a *Allocation) freeNumberLocked() uint16 {
 	for {
-		if a.number++; a.number > maxChannel || a.number < minChannel {
-			a.number = minChannel
+		if a.lastNumber++; a.lastNumber > maxChannel || a.lastNumber < minChannel {
+			a.lastNumber = minChannel
 		}
-		if _, taken := a.numbers[a.number]; !taken {
-			return a.number
+		if _, taken := a.numbers[a.lastNumber]; !taken {
+			return a.lastNumber
 		}
 	}
 }

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// choose gets an allocation from one of the servers that may be asked now. The
-// error names the reason of each server.
+// choose gets an allocation from one of the servers that may be asked now. The error names
+// the reason of each server.
 func (p *Pool) choose(ctx context.Context) (*Allocation, error) {
 	asked := p.askable(time.Now())
 	a, errs := race(ctx, len(asked), p.timing.stagger, p.tasks.Go, func(ctx context.Context, i int) (*Allocation, error) {
 		a, err := p.allocate(ctx, asked[i])
 		if err == nil || ctx.Err() == nil {
-			p.answered(asked[i], err)
+			p.noteResult(asked[i], err)
 		}
 		return a, err
 	}, (*Allocation).giveBack)
@@ -27,7 +27,7 @@ func (p *Pool) choose(ctx context.Context) (*Allocation, error) {
 	return nil, p.reasons(errs)
 }
 
-// askable returns the servers that did not fail just now.
+// askable returns the servers that have not just failed.
 func (p *Pool) askable(now time.Time) []*server {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -40,7 +40,7 @@ func (p *Pool) askable(now time.Time) []*server {
 	return out
 }
 
-// Unusable is that no server gives a relayed address.
+// Unusable is the error if no server gives a relayed address.
 type Unusable struct {
 	reasons []string
 	errs    []error
@@ -50,11 +50,10 @@ func (u *Unusable) Error() string {
 	return "no TURN server can be used: " + strings.Join(u.reasons, "; ")
 }
 
-// Unwrap returns what this attempt met.
+// Unwrap returns the errors of the servers that were asked this time.
 func (u *Unusable) Unwrap() []error { return u.errs }
 
-// reasons joins what is known of all servers, also of those that were not asked
-// again.
+// reasons joins what is known of all servers, even of those that were not asked this time.
 func (p *Pool) reasons(errs []error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,7 +66,7 @@ func (p *Pool) reasons(errs []error) error {
 
 // The states of a server.
 const (
-	Unused = "unused" // nobody has asked it
+	Unused = "unused" // it was never asked
 	Usable = "usable" // the last attempt succeeded
 	Failed = "failed" // the last attempt failed, or the allocation was lost
 )
@@ -98,21 +97,21 @@ func (p *Pool) Status() []Status {
 	return out
 }
 
-// answered notes the result of an attempt.
-func (p *Pool) answered(s *server, err error) {
+// noteResult notes the result of asking a server.
+func (p *Pool) noteResult(s *server, err error) {
 	if err != nil {
-		p.note(s, Failed, explain(err, s), p.timing.retry)
+		p.setState(s, Failed, explain(err, s), p.timing.retry)
 		return
 	}
 	p.mu.Lock()
 	s.worked = time.Now()
 	p.mu.Unlock()
-	p.note(s, Usable, "", 0)
+	p.setState(s, Usable, "", 0)
 }
 
-// tooLate notes why an address of a server did not win, unless another of its
+// noteLate notes why an address of a server did not win the race, unless another of its
 // addresses did.
-func (p *Pool) tooLate(s *server, err error, began time.Time) {
+func (p *Pool) noteLate(s *server, err error, began time.Time) {
 	if errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed) {
 		return
 	}
@@ -120,22 +119,22 @@ func (p *Pool) tooLate(s *server, err error, began time.Time) {
 	other := s.worked.After(began)
 	p.mu.Unlock()
 	if !other {
-		p.note(s, Failed, explain(err, s), p.timing.retry)
+		p.setState(s, Failed, explain(err, s), p.timing.retry)
 	}
 }
 
-// lost notes the loss of an allocation. The server may be asked again at once,
-// since it may just have been restarted; not if it does so all the time.
-func (p *Pool) lost(a *Allocation, cause error) {
+// noteLoss notes the loss of an allocation. The server may be asked again at once, since it
+// may just have been restarted, unless the allocation was new.
+func (p *Pool) noteLoss(a *Allocation, cause error) {
 	rest := time.Duration(0)
 	if time.Since(a.made) < p.timing.retry {
 		rest = p.timing.retry
 	}
-	p.note(a.server, Failed, "the relayed address was lost: "+explain(cause, a.server), rest)
+	p.setState(a.server, Failed, "the relayed address was lost: "+explain(cause, a.server), rest)
 }
 
-// note keeps the state of a server and logs changes.
-func (p *Pool) note(s *server, state, reason string, rest time.Duration) {
+// setState sets the state of a server and logs changes. The server is not asked for rest.
+func (p *Pool) setState(s *server, state, reason string, rest time.Duration) {
 	now := time.Now()
 	p.mu.Lock()
 	before, same := s.state, s.state == state && s.reason == reason
@@ -155,12 +154,12 @@ func (p *Pool) note(s *server, state, reason string, rest time.Duration) {
 	}
 }
 
-// mostTelling returns the error that helps most, of several addresses of a
-// server: what the server said, then why it is not trusted, then the rest.
-func mostTelling(errs []error) error {
-	for _, telling := range []func(error) bool{isRefusal, isUntrusted} {
+// mostInformative returns the error that helps most of those of a server's addresses: first
+// what the server said, then why it is not trusted, then any other.
+func mostInformative(errs []error) error {
+	for _, informative := range []func(error) bool{isRefusal, isUntrusted} {
 		for _, err := range errs {
-			if telling(err) {
+			if informative(err) {
 				return err
 			}
 		}
@@ -169,6 +168,6 @@ func mostTelling(errs []error) error {
 }
 
 func isRefusal(err error) bool {
-	var r *refusal
+	var r *refusedError
 	return errors.As(err, &r)
 }

@@ -40,8 +40,8 @@ type Config struct {
 	// AllowLoopback lets peers have loopback addresses, for tests.
 	AllowLoopback bool
 
-	// Resolve and Dial take the place of the system's resolver and sockets.
-	// Dial connects to "udp" or "tcp". Nil: the system's.
+	// Resolve and Dial replace the system's resolver and sockets; nil: the system's.
+	// Dial connects to "udp" or "tcp".
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	Dial    func(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error)
 

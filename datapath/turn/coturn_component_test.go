@@ -195,7 +195,7 @@ func relay(t *testing.T, s Server) {
 		t.Fatal(err)
 	}
 	peers := []netip.Addr{b.Addr().Addr()}
-	for i := range 3 * grantPeers {
+	for i := range 3 * maxPeersPerRequest {
 		peers = append(peers, testPeer(i))
 	}
 	if err := a.Permit(t.Context(), peers...); err != nil { // several in one request

@@ -36,7 +36,7 @@ func dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, err
 	return d.DialContext(ctx, network, to.String())
 }
 
-// addresses returns a server's addresses, the families taking turns.
+// addresses returns a server's addresses, the families alternating.
 func (p *Pool) addresses(ctx context.Context, u URI) ([]netip.AddrPort, error) {
 	found := []netip.Addr{}
 	if a, err := netip.ParseAddr(u.Host); err == nil {
@@ -54,8 +54,8 @@ func (p *Pool) addresses(ctx context.Context, u URI) ([]netip.AddrPort, error) {
 	return out[:min(len(out), maxAddresses)], nil
 }
 
-// interleave lets the families take turns, the first address's family first
-// (RFC 8305 section 4).
+// interleave makes the families alternate, beginning with that of the first address (RFC 8305
+// section 4).
 func interleave(addresses []netip.Addr) []netip.Addr {
 	var first, second []netip.Addr
 	for _, a := range addresses {

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// grantPeers is how many peers one request is for: with IPv6 addresses it
-	// stays below the smallest MTU.
-	grantPeers = 16
-	// maxGrants bounds such requests at a time.
-	maxGrants = 4
+	// maxPeersPerRequest bounds the peers of one request. With IPv6 addresses it stays
+	// below the smallest MTU.
+	maxPeersPerRequest = 16
+	// maxPermissionRequests bounds such requests at a time.
+	maxPermissionRequests = 4
 )
 
 // pendingPermission is a peer that a permission is asked for.
@@ -23,44 +23,45 @@ type pendingPermission struct {
 	*permission
 }
 
-// grantLocked has someone ask for the permissions that are wanted.
-func (a *Allocation) grantLocked() bool {
-	if a.granting < maxGrants && a.beginLocked(a.grant) {
-		a.granting++
+// startRequestingLocked starts a goroutine that asks for the wanted permissions, unless enough
+// run. It returns false if none runs, because the allocation has ended.
+func (a *Allocation) startRequestingLocked() bool {
+	if a.requesting < maxPermissionRequests && a.startLocked(a.requestPermissions) {
+		a.requesting++
 	}
-	return a.granting > 0
+	return a.requesting > 0
 }
 
-// grant asks for wanted permissions until there are none. The server grants all
-// peers of a request or none (RFC 8656 section 10.2), so that after a refusal
-// each is asked for alone.
-func (a *Allocation) grant() {
-	for batch := a.batch(); len(batch) > 0; batch = a.batch() {
+// requestPermissions asks for wanted permissions until there are none. The server grants all
+// peers of a request or none (RFC 8656 section 10.2), so after a refusal it asks for each
+// alone.
+func (a *Allocation) requestPermissions() {
+	for batch := a.nextBatch(); len(batch) > 0; batch = a.nextBatch() {
 		err := a.createPermission(batch...)
 		if len(batch) == 1 || !isRefusal(err) {
-			a.finish(err, batch...)
+			a.finishBatch(err, batch...)
 			continue
 		}
 		var alone sync.WaitGroup
 		for _, one := range batch {
-			alone.Go(func() { a.finish(a.createPermission(one), one) })
+			alone.Go(func() { a.finishBatch(a.createPermission(one), one) })
 		}
 		alone.Wait()
 	}
 }
 
-// batch takes wanted permissions, or ends the asking.
-func (a *Allocation) batch() (batch []pendingPermission) {
+// nextBatch takes wanted permissions. It returns none when the goroutine is to end.
+func (a *Allocation) nextBatch() (batch []pendingPermission) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for peer, p := range a.permissions {
-		if p.wanted && !p.asking && len(batch) < grantPeers {
+		if p.wanted && !p.asking && len(batch) < maxPeersPerRequest {
 			p.asking = true
 			batch = append(batch, pendingPermission{peer, p})
 		}
 	}
 	if len(batch) == 0 {
-		a.granting--
+		a.requesting--
 	}
 	return batch
 }
@@ -70,27 +71,27 @@ func (a *Allocation) createPermission(batch ...pendingPermission) error {
 	for i, one := range batch {
 		peers[i] = peerAddress(netip.AddrPortFrom(one.peer, 0))
 	}
-	_, err := a.link.request(stun.MethodCreatePermission, peers...)
+	_, err := a.conn.request(stun.MethodCreatePermission, peers...)
 	return err
 }
 
-// finish notes an answer and sends what waited for it.
-func (a *Allocation) finish(err error, batch ...pendingPermission) {
+// finishBatch notes the answer to a request and sends what has waited for it.
+func (a *Allocation) finishBatch(err error, batch ...pendingPermission) {
 	var messages [][]byte
 	a.mu.Lock()
 	for _, one := range batch {
-		messages = append(messages, a.settleLocked(one.peer, one.permission, err, time.Now())...)
+		messages = append(messages, a.finishLocked(one.peer, one.permission, err, time.Now())...)
 	}
 	a.mu.Unlock()
 	for _, message := range messages {
-		if a.link.send(message) != nil {
+		if a.conn.send(message) != nil {
 			a.server.dropped.Add(1)
 		}
 	}
 }
 
-// settleLocked notes the answer for one peer and returns what can be sent now.
-func (a *Allocation) settleLocked(peer netip.Addr, p *permission, err error, now time.Time) (messages [][]byte) {
+// finishLocked notes the answer for one peer. It returns the messages that can be sent now.
+func (a *Allocation) finishLocked(peer netip.Addr, p *permission, err error, now time.Time) (messages [][]byte) {
 	first := p.granted.IsZero()
 	p.wanted, p.asking = false, false
 	switch {
@@ -100,7 +101,7 @@ func (a *Allocation) settleLocked(peer netip.Addr, p *permission, err error, now
 		p.err, p.since = err, now
 		a.server.dropped.Add(uint64(len(p.waiting)))
 		p.waiting = nil
-	case a.permissions[peer] == p && !errors.Is(err, errQueueFull): // else it is renewed later
+	case a.permissions[peer] == p && !errors.Is(err, errQueueFull): // after that error it is renewed later
 		delete(a.permissions, peer)
 	}
 	for _, w := range p.waiting {

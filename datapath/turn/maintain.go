@@ -14,7 +14,7 @@ func (a *Allocation) maintain(now time.Time) {
 		case p.err != nil && now.Sub(p.since) >= t.retry, idle && now.Sub(p.granted) >= permissionLifetime:
 			delete(a.permissions, peer)
 		case p.err == nil && !idle && now.Sub(p.granted) >= t.permission:
-			p.wanted = a.grantLocked()
+			p.wanted = a.startRequestingLocked()
 		}
 	}
 	for to, b := range a.channels {

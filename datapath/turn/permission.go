@@ -9,44 +9,44 @@ import (
 )
 
 const (
-	// MaxPeers bounds the addresses that an allocation has permissions for. The
-	// one that was unused longest makes room for another.
+	// MaxPeers bounds the addresses that an allocation has permissions for. The one that
+	// was unused for the longest time makes room for another.
 	MaxPeers = 512
-	// waitingDatagrams are kept while a permission is asked for.
-	waitingDatagrams = 8
+	// maxWaiting is how many datagrams are kept while a permission is asked for.
+	maxWaiting = 8
 )
 
 var (
-	// ErrPeer is what Send and Permit say of a peer that is never relayed to.
+	// ErrPeer is the error of Send and Permit for a peer that is never relayed to.
 	ErrPeer = errors.New("not relayed to loopback, link-local, multicast or unspecified addresses, nor from one family to the other")
-	// ErrPeers is that MaxPeers others came before a peer's turn.
+	// ErrPeers is the error for a peer that had to make room before the server was asked.
 	ErrPeers = fmt.Errorf("more than %d peers at one relayed address", MaxPeers)
 )
 
-// permission lets a peer's address reach us and be reached.
+// permission lets a peer's address send to the relayed address and be sent to.
 //
 //	asked ─ success → granted ─ idle, or refused again → gone
 //	asked ─ refused → refused ─ RetryAfter → asked
 //
-// Any of them may have to make room for another peer.
+// In any state a permission may have to make room for another peer.
 type permission struct {
-	wanted   bool          // a request is to be made or runs
-	asking   bool          // it runs
-	answered chan struct{} // closed when the first request was
+	wanted   bool          // a request is to be made, or under way
+	asking   bool          // a request is under way
+	answered chan struct{} // closed when the first request is answered
 	granted  time.Time     // zero until then
 	err      error         // refused or lost; set before answered is closed
 	since    time.Time     // of err
-	used     time.Time     // by us
-	heard    time.Time     // from the peer
-	waiting  []waiting
+	used     time.Time     // when it was last sent to
+	heard    time.Time     // when the peer last sent
+	waiting  []waitingDatagram
 }
 
-type waiting struct {
+type waitingDatagram struct {
 	to       netip.AddrPort
 	datagram []byte
 }
 
-// acceptable tells whether a peer may be relayed to at all.
+// acceptable reports whether a peer may be relayed to at all.
 func (a *Allocation) acceptable(peer netip.Addr) bool {
 	switch {
 	case !peer.IsValid() || peer.Zone() != "" || peer.Is4() != a.relayed.Addr().Is4():
@@ -59,15 +59,15 @@ func (a *Allocation) acceptable(peer netip.Addr) bool {
 	}
 }
 
-// Permit lets peers at these addresses be sent to and heard, and waits until the
-// server has agreed. A permission is kept while the peer is sent to or permitted
-// again within PeerIdle. The error has a sentence for each peer that is refused.
+// Permit asks the server to relay to and from peers at these addresses, and waits for its
+// answers. A permission is kept while the peer is sent to, or permitted again, within
+// PeerIdle. The error has a sentence for each peer that is refused.
 func (a *Allocation) Permit(ctx context.Context, peers ...netip.Addr) error {
 	asked := make([]*permission, len(peers))
 	errs := make([]error, len(peers))
 	a.mu.Lock()
 	for i, peer := range peers {
-		asked[i], errs[i] = a.askLocked(peer.Unmap(), time.Now())
+		asked[i], errs[i] = a.permissionLocked(peer.Unmap(), time.Now())
 	}
 	a.mu.Unlock()
 	for i, peer := range peers {
@@ -88,8 +88,8 @@ func (a *Allocation) Permit(ctx context.Context, peers ...netip.Addr) error {
 	return errors.Join(errs...)
 }
 
-// askLocked returns the permission of a peer, asking for it if there is none.
-func (a *Allocation) askLocked(peer netip.Addr, now time.Time) (*permission, error) {
+// permissionLocked returns the permission of a peer, and asks for it if there is none.
+func (a *Allocation) permissionLocked(peer netip.Addr, now time.Time) (*permission, error) {
 	if !a.acceptable(peer) {
 		return nil, ErrPeer
 	}
@@ -98,7 +98,7 @@ func (a *Allocation) askLocked(peer netip.Addr, now time.Time) (*permission, err
 		p = nil
 	}
 	if p == nil {
-		if !a.grantLocked() {
+		if !a.startRequestingLocked() {
 			return nil, ErrReleased
 		}
 		if _, again := a.permissions[peer]; !again && len(a.permissions) >= MaxPeers {
@@ -111,7 +111,7 @@ func (a *Allocation) askLocked(peer netip.Addr, now time.Time) (*permission, err
 	return p, nil
 }
 
-// makeRoomLocked forgets the peer that was neither sent to nor heard longest.
+// makeRoomLocked forgets the peer whose last datagram, in either direction, is oldest.
 func (a *Allocation) makeRoomLocked(now time.Time) {
 	var (
 		oldest *permission
@@ -124,11 +124,11 @@ func (a *Allocation) makeRoomLocked(now time.Time) {
 	}
 	delete(a.permissions, whose)
 	if oldest.wanted && !oldest.asking && oldest.granted.IsZero() {
-		a.settleLocked(whose, oldest, ErrPeers, now)
+		a.finishLocked(whose, oldest, ErrPeers, now)
 	}
 }
 
-// last returns when the peer was sent to or heard last.
+// last returns when a datagram was last sent to the peer or came from it.
 func (p *permission) last() time.Time {
 	if p.heard.After(p.used) {
 		return p.heard
@@ -136,8 +136,8 @@ func (p *permission) last() time.Time {
 	return p.used
 }
 
-// hearLocked notes that a peer sent something and tells whether it may.
-func (a *Allocation) hearLocked(peer netip.Addr, now time.Time) bool {
+// heardLocked notes that a peer has sent something, and reports whether it may.
+func (a *Allocation) heardLocked(peer netip.Addr, now time.Time) bool {
 	p := a.permissions[peer]
 	if p == nil || p.err != nil {
 		return false

@@ -60,7 +60,7 @@ func TestPeersAreBounded(t *testing.T) {
 	until(t, "all are granted", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		return a.granting == 0
+		return a.requesting == 0
 	})
 	a.maintain(now.Add(channelRest + time.Minute))
 	a.mu.Lock()

@@ -22,16 +22,16 @@ type Pool struct {
 	config  Config
 	timing  timing
 	servers []*server
-	tasks   sync.WaitGroup // attempts and allocations
+	tasks   sync.WaitGroup // what asks servers, and allocations
 
 	mu      sync.Mutex
 	closed  bool
-	pending *pendingAllocation // that runs
+	pending *pendingAllocation // nil if none is asked for
 	current *Allocation
-	live    map[*Allocation]bool // of attempts; true: the server has made it
+	live    map[*Allocation]bool // also those that are asked for; true: the server has made it
 }
 
-// server is one with what is known of it.
+// server is a TURN server and what is known of it.
 type server struct {
 	config  Server
 	uri     URI
@@ -41,11 +41,11 @@ type server struct {
 	state  string
 	reason string
 	since  time.Time
-	retry  time.Time // not to be asked before
+	retry  time.Time // it is not asked before
 	worked time.Time // the last success
 }
 
-// pendingAllocation is one that several may wait for.
+// pendingAllocation is an allocation that is asked for. Several callers may wait for it.
 type pendingAllocation struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -74,11 +74,11 @@ func New(config Config) (*Pool, error) {
 	return p, nil
 }
 
-// Acquire returns the engine's allocation and gets one if there is none. Each
-// success is followed by one Release of the caller.
+// Acquire returns the engine's allocation, and gets one if there is none. The caller calls
+// Release once for each success.
 func (p *Pool) Acquire(ctx context.Context) (*Allocation, error) {
 	for {
-		a, running, err := p.take() //nolint:contextcheck // an attempt serves all who wait
+		a, running, err := p.currentOrPending() //nolint:contextcheck // a pending allocation serves all callers
 		if a != nil || err != nil {
 			return a, err
 		}
@@ -93,8 +93,8 @@ func (p *Pool) Acquire(ctx context.Context) (*Allocation, error) {
 	}
 }
 
-// take returns the allocation, or the attempt to wait for.
-func (p *Pool) take() (*Allocation, *pendingAllocation, error) {
+// currentOrPending returns the allocation, or the pending one to wait for.
+func (p *Pool) currentOrPending() (*Allocation, *pendingAllocation, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -107,16 +107,16 @@ func (p *Pool) take() (*Allocation, *pendingAllocation, error) {
 		p.current.linger.Stop()
 		return p.current, nil, nil
 	case p.pending == nil:
-		ctx, cancel := context.WithCancel(context.Background()) // serves all who wait
+		ctx, cancel := context.WithCancel(context.Background()) // serves all callers
 		running := &pendingAllocation{cancel: cancel, done: make(chan struct{})}
 		p.pending = running
-		p.tasks.Go(func() { p.begin(ctx, running) })
+		p.tasks.Go(func() { p.runPending(ctx, running) })
 	}
 	return nil, p.pending, nil
 }
 
-// begin carries out an attempt.
-func (p *Pool) begin(ctx context.Context, running *pendingAllocation) {
+// runPending gets an allocation.
+func (p *Pool) runPending(ctx context.Context, running *pendingAllocation) {
 	defer running.cancel()
 	a, err := p.choose(ctx)
 	p.mu.Lock()
@@ -126,7 +126,7 @@ func (p *Pool) begin(ctx context.Context, running *pendingAllocation) {
 	case p.closed:
 		a.giveBack()
 		err = ErrClosed
-	case p.live[a]: // else it is lost already, and whoever waits begins anew
+	case p.live[a]: // else it is lost already, and the callers begin anew
 		p.current = a
 		a.linger = time.AfterFunc(p.timing.linger, func() { p.expire(a) })
 	}
@@ -135,7 +135,7 @@ func (p *Pool) begin(ctx context.Context, running *pendingAllocation) {
 	close(running.done)
 }
 
-// release counts a user less.
+// release counts one user fewer.
 func (p *Pool) release(a *Allocation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,7 +144,7 @@ func (p *Pool) release(a *Allocation) {
 	}
 }
 
-// expire gives an allocation back that nobody has taken up again.
+// expire gives an allocation back that has no users.
 func (p *Pool) expire(a *Allocation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,8 +156,8 @@ func (p *Pool) expire(a *Allocation) {
 	}
 }
 
-// enter notes an allocation that is being made, unless the pool is closed.
-func (p *Pool) enter(a *Allocation) bool {
+// addLive notes an allocation that is asked for. It returns false if the pool is closed.
+func (p *Pool) addLive(a *Allocation) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
@@ -166,15 +166,15 @@ func (p *Pool) enter(a *Allocation) bool {
 	return !p.closed
 }
 
-// made notes that the server has made it.
-func (p *Pool) made(a *Allocation) {
+// markMade notes that the server has made an allocation.
+func (p *Pool) markMade(a *Allocation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.live[a] = true
 }
 
-// ended forgets an allocation.
-func (p *Pool) ended(a *Allocation, cause error) {
+// removeLive forgets an allocation that has ended.
+func (p *Pool) removeLive(a *Allocation, cause error) {
 	p.mu.Lock()
 	lost := p.live[a] && !errors.Is(cause, ErrReleased) && !errors.Is(cause, ErrClosed)
 	delete(p.live, a)
@@ -186,12 +186,12 @@ func (p *Pool) ended(a *Allocation, cause error) {
 	}
 	p.mu.Unlock()
 	if lost {
-		p.lost(a, cause)
+		p.noteLoss(a, cause)
 	}
 }
 
-// Suspect has the server asked at once whether the allocation is still there,
-// for those who see that nothing comes through it any more.
+// Suspect asks the server at once whether the allocation is still there. It is for callers
+// that no longer receive anything through it.
 func (p *Pool) Suspect() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -201,13 +201,13 @@ func (p *Pool) Suspect() {
 		}
 		select {
 		case a.suspect <- struct{}{}:
-		default: // it will be
+		default: // it is about to ask
 		}
 	}
 }
 
-// Close gives the allocation back, and those of attempts, and waits for the end
-// of all that the pool began, about a second at most. It may be called again.
+// Close gives back all allocations, also pending ones, and waits for all that the pool has
+// started, about a second at most. It may be called again.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed, p.current = true, nil
@@ -218,21 +218,21 @@ func (p *Pool) Close() error {
 		a.giveBack()
 	}
 	p.mu.Unlock()
-	limit := time.AfterFunc(parting, p.cut)
+	limit := time.AfterFunc(releaseTimeout, p.closeConns)
 	p.tasks.Wait()
 	limit.Stop()
 	return nil
 }
 
-// cut ends what did not end by itself.
-func (p *Pool) cut() {
+// closeConns ends whatever did not end by itself.
+func (p *Pool) closeConns() {
 	p.mu.Lock()
-	var links []*link
+	var conns []*serverConn
 	for a := range p.live {
-		links = append(links, a.link)
+		conns = append(conns, a.conn)
 	}
 	p.mu.Unlock()
-	for _, l := range links {
-		l.close(ErrClosed)
+	for _, c := range conns {
+		c.close(ErrClosed)
 	}
 }

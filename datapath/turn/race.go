@@ -11,10 +11,10 @@ type outcome[T any] struct {
 	index int
 }
 
-// race begins n attempts, each a head start after the one before or when one
-// fails, and returns the first success or all errors, in order. Attempts that
-// are too late see their context end; what they got nevertheless is discarded.
-// It does not wait for them: spawn starts them and knows them.
+// race calls try n times at once. Each call begins a head start after the one before, or when
+// one fails. race returns the first success, or all errors in order. The contexts of the
+// other calls end then; what they still get is discarded. race does not wait for them: spawn
+// starts them and keeps track of them.
 func race[T any](ctx context.Context, n int, headStart time.Duration, spawn func(func()),
 	try func(context.Context, int) (T, error), discard func(T)) (T, []error) {
 	ctx, cancel := context.WithCancel(ctx)

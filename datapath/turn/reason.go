@@ -11,24 +11,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isUntrusted tells whether a certificate was not accepted.
+// isUntrusted reports whether a certificate was not accepted.
 func isUntrusted(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	return errors.As(err, &certificate)
 }
 
-// isRejected tells whether a server did not take the credentials.
+// isRejected reports whether a server has refused the credentials.
 func isRejected(err error) bool {
-	var r *refusal
+	var r *refusedError
 	return errors.As(err, &r) && (r.code == stun.CodeUnauthorized || r.code == stun.CodeWrongCredentials || r.code == stun.CodeBadRequest)
 }
 
 // explain says in one sentence why a server cannot be used and what to do.
 func explain(err error, s *server) string {
 	var (
-		refused *refusal
+		refused *refusedError
 		name    *net.DNSError
-		silent  silence
+		silent  noAnswerError
 		record  tls.RecordHeaderError
 	)
 	switch {
@@ -69,7 +69,7 @@ func (s *server) network() string {
 }
 
 // explain says what an error response means (RFC 8656 section 19).
-func (r *refusal) explain(s *server) string {
+func (r *refusedError) explain(s *server) string {
 	text := "check its log"
 	switch r.code {
 	case stun.CodeUnauthorized, stun.CodeWrongCredentials:

@@ -10,24 +10,24 @@ import (
 	"github.com/pion/stun/v4"
 )
 
-// maxChallenges bounds how often a request is repeated with what the server
-// asks for: once for realm and nonce, and for nonces that just became stale.
+// maxChallenges bounds how often a request is repeated with what the server asks for: first
+// realm and nonce, then nonces that have just become stale.
 const maxChallenges = 4
 
 var errForged = errors.New("an answer that the server did not sign")
 
-// refusal is an error response.
-type refusal struct {
+// refusedError is an error response of the server.
+type refusedError struct {
 	code   stun.ErrorCode
 	reason string
 }
 
-func (r *refusal) Error() string { return fmt.Sprintf("%d %.60q", int(r.code), r.reason) }
+func (r *refusedError) Error() string { return fmt.Sprintf("%d %.60q", int(r.code), r.reason) }
 
-// silence is a request without an answer.
-type silence time.Duration
+// noAnswerError says that a request had no answer within this time.
+type noAnswerError time.Duration
 
-func (s silence) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(s)) }
+func (s noAnswerError) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(s)) }
 
 // signer is what requests are signed with.
 type signer struct {
@@ -35,8 +35,8 @@ type signer struct {
 	challenge          atomic.Pointer[challenge]
 }
 
-// challenge is what a server wants to see in requests, with the key that
-// follows from it (RFC 8489 section 9.2). It does not change.
+// challenge is what a server wants in requests, with the key that follows from it (RFC 8489
+// section 9.2). It does not change.
 type challenge struct {
 	realm stun.Realm
 	nonce stun.Nonce
@@ -60,70 +60,70 @@ func (a *signer) learn(m *stun.Message) bool {
 	return true
 }
 
-// request returns the success response to a request. Any error but a refusal
-// and errQueueFull, with which nothing was sent, has ended the link.
-func (l *link) request(method stun.Method, attributes ...stun.Setter) (*stun.Message, error) {
-	if err := l.enter(); err != nil {
+// request returns the success response to a request. After errQueueFull nothing was sent.
+// Any error other than that and a refusedError has ended the connection.
+func (s *serverConn) request(method stun.Method, attributes ...stun.Setter) (*stun.Message, error) {
+	if err := s.acquireSlot(); err != nil {
 		return nil, err
 	}
-	defer func() { <-l.places }()
-	limit := time.AfterFunc(l.answer, func() { l.close(silence(l.answer)) })
+	defer func() { <-s.slots }()
+	limit := time.AfterFunc(s.answer, func() { s.close(noAnswerError(s.answer)) })
 	defer limit.Stop()
-	var refused *refusal
+	var refused *refusedError
 	for range maxChallenges {
-		c := l.signer.challenge.Load()
-		m, err := l.exchange(method, c, attributes)
+		c := s.signer.challenge.Load()
+		m, err := s.exchange(method, c, attributes)
 		if err != nil {
-			l.close(err)
-			<-l.closed
-			return nil, l.cause
+			s.close(err)
+			<-s.closed
+			return nil, s.cause
 		}
 		if m.Type.Class == stun.ClassSuccessResponse {
 			return m, nil
 		}
 		var code stun.ErrorCodeAttribute
-		_ = code.GetFrom(m) // without one it is error 0
-		refused = &refusal{code: code.Code, reason: string(code.Reason)}
+		_ = code.GetFrom(m) // the code is 0 if there is none
+		refused = &refusedError{code: code.Code, reason: string(code.Reason)}
 		again := code.Code == stun.CodeStaleNonce || code.Code == stun.CodeUnauthorized && c == nil
-		if !again || !l.signer.learn(m) {
+		if !again || !s.signer.learn(m) {
 			break
 		}
 	}
 	return nil, refused
 }
 
-// enter waits for a place among the requests without an answer.
-func (l *link) enter() error {
-	limit := time.NewTimer(l.answer)
+// acquireSlot waits until few enough requests are without an answer.
+func (s *serverConn) acquireSlot() error {
+	limit := time.NewTimer(s.answer)
 	defer limit.Stop()
 	select {
-	case l.places <- struct{}{}:
+	case s.slots <- struct{}{}:
 		return nil
-	case <-l.closed:
-		return l.cause
+	case <-s.closed:
+		return s.cause
 	case <-limit.C:
 		return errQueueFull
 	}
 }
 
 // exchange sends one request and returns its response.
-func (l *link) exchange(method stun.Method, c *challenge, attributes []stun.Setter) (*stun.Message, error) {
+func (s *serverConn) exchange(method stun.Method, c *challenge, attributes []stun.Setter) (*stun.Message, error) {
 	setters := append([]stun.Setter{stun.TransactionID, stun.NewType(method, stun.ClassRequest)}, attributes...)
 	if c != nil {
-		setters = append(setters, stun.NewUsername(l.signer.username), c.realm, c.nonce, c.key)
+		setters = append(setters, stun.NewUsername(s.signer.username), c.realm, c.nonce, c.key)
 	}
 	request, err := stun.Build(append(setters, stun.Fingerprint)...)
 	if err != nil {
 		return nil, fmt.Errorf("build a request: %w", err)
 	}
-	result, err := l.client.PerformTransaction(request, l.conn.RemoteAddr(), false)
+	result, err := s.client.PerformTransaction(request, s.conn.RemoteAddr(), false)
 	switch {
 	case err != nil:
 		select {
-		case <-l.closed:
-			return nil, l.cause
+		case <-s.closed:
+			return nil, s.cause
 		default:
-			return nil, noAnswer(err, l.answer)
+			return nil, noAnswer(err, s.answer)
 		}
 	case result.Msg.Type.Method != method:
 		return nil, errMessage
@@ -140,5 +140,5 @@ func noAnswer(err error, answer time.Duration) error {
 	if errors.As(err, &system) {
 		return err
 	}
-	return silence(answer)
+	return noAnswerError(answer)
 }

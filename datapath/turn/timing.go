@@ -10,14 +10,14 @@ const (
 	ServerStagger = 500 * time.Millisecond
 	// AddressStagger is the head start of one address of a server (RFC 8305).
 	AddressStagger = 250 * time.Millisecond
-	// AnswerTimeout bounds an attempt at one address, and later each request: a
-	// server that is silent for so long is lost.
+	// AnswerTimeout bounds the requests for an allocation at one address, and later each
+	// request. An allocation whose server is silent for so long is lost.
 	AnswerTimeout = 8 * time.Second
-	// RefreshInterval is between requests that keep the allocation.
+	// RefreshInterval is the time between requests that renew the allocation.
 	RefreshInterval = 10 * time.Second
 	// Linger is how long an allocation stays after its last Release.
 	Linger = 3 * time.Second
-	// RetryAfter is how long a server that failed is not asked.
+	// RetryAfter is how long a server is not asked after it has failed.
 	RetryAfter = 5 * time.Second
 
 	// PermissionRefresh lies well below permissionLifetime, which is the server's
@@ -27,21 +27,21 @@ const (
 	// ChannelRefresh lies well below channelLifetime (section 12).
 	ChannelRefresh  = 4 * time.Minute
 	channelLifetime = 10 * time.Minute
-	// channelRest is after a channel's last binding; only then may its number
-	// mean another peer.
+	// channelRest is how long a channel's number is kept after its last binding. Only then
+	// may it be given to another peer.
 	channelRest = channelLifetime + 5*time.Minute
-	// PeerIdle is how long a peer is kept that nothing is sent to.
+	// PeerIdle is how long a peer is kept after something was last sent to it.
 	PeerIdle = 5 * time.Minute
 
 	// CredentialLife is how long credentials made of a secret are valid.
 	CredentialLife = 24 * time.Hour
-	// CredentialUse is how long an allocation with such credentials serves those
-	// who acquire it. Who has it by then keeps it until they expire.
+	// CredentialUse is how long an allocation with such credentials can be acquired. Its
+	// users keep it until the credentials expire.
 	CredentialUse = 23 * time.Hour
 
-	// parting bounds the wait for the server's answer when an allocation is
+	// releaseTimeout bounds the wait for the server's answer when an allocation is
 	// given back.
-	parting = time.Second
+	releaseTimeout = time.Second
 )
 
 // timing holds what tests shorten.

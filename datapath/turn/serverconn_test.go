@@ -15,7 +15,7 @@ import (
 func TestSendNeverWaits(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close() //nolint:errcheck // of a test
-	l, err := newLink(ours, true, time.Second)
+	l, err := newServerConn(ours, true, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestSendNeverWaits(t *testing.T) {
 func TestStreamThatIsNotTURN(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close() //nolint:errcheck // of a test
-	l, err := newLink(ours, true, time.Second)
+	l, err := newServerConn(ours, true, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,11 +53,11 @@ func TestStreamThatIsNotTURN(t *testing.T) {
 	}
 }
 
-// TestRequestOnALinkThatHasEnded fails at once with what ended the link.
+// TestRequestOnALinkThatHasEnded fails at once with what ended the connection.
 func TestRequestOnALinkThatHasEnded(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close() //nolint:errcheck // of a test
-	l, err := newLink(ours, true, time.Second)
+	l, err := newServerConn(ours, true, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestRequestOnALinkThatHasEnded(t *testing.T) {
 func TestRequestsBehindAFullQueue(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close() //nolint:errcheck // of a test
-	l, err := newLink(ours, true, patience)
+	l, err := newServerConn(ours, true, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestRequestsBehindAFullQueue(t *testing.T) {
 			answers <- err
 		}()
 	}
-	until(t, "as many requests wait as may", func() bool { return len(l.places) == maxRequests })
+	until(t, "as many requests wait as may", func() bool { return len(l.slots) == maxRequests })
 	go confirm(theirs)
 	for range requests {
 		if err := <-answers; err != nil {
@@ -134,14 +134,14 @@ func confirm(conn net.Conn) {
 	}
 }
 
-// TestNoPlaceForARequest ends neither the link nor the allocation.
+// TestNoPlaceForARequest ends neither the connection nor the allocation.
 func TestNoPlaceForARequest(t *testing.T) {
 	s := serve(t, TCP, nil)
 	c := newClientWith(t, timing{answer: 100 * time.Millisecond, refresh: time.Hour, retry: time.Millisecond}, s.client())
 	a := c.acquire(t)
 	defer a.Release()
 	for range maxRequests {
-		a.link.places <- struct{}{}
+		a.conn.slots <- struct{}{}
 	}
 	if err := a.refresh(); err != nil {
 		t.Errorf("a refresh without a place: %v", err)
@@ -151,7 +151,7 @@ func TestNoPlaceForARequest(t *testing.T) {
 		t.Errorf("a permission without a place: %v", err)
 	}
 	for range maxRequests {
-		<-a.link.places
+		<-a.conn.slots
 	}
 	until(t, "the peer is permitted", func() bool { return a.Permit(t.Context(), peer) == nil })
 	if err := a.refresh(); err != nil || a.Err() != nil {
