@@ -11,7 +11,7 @@ import (
 	"evio/integration/scenario"
 )
 
-// call is what the plugin tells of a method.
+// call is what the plugin reports about a method.
 func call(t *testing.T, s *scenario.Site, method string) status.Call {
 	t.Helper()
 	calls := scenario.Document(t, s).Calls

@@ -10,7 +10,7 @@ import (
 	"evio/integration/scenario"
 )
 
-// holdings is what a site with evio has that containers which are gone must not leave.
+// holdings is what a site has, and must not keep for containers that are gone.
 type holdings struct {
 	scenario.Usage
 	Endpoints, Entries int // of evio's networks; entries of the directory
@@ -44,7 +44,7 @@ ls "/proc/$(pidof ovs-vswitchd)/fd" | wc -l`)
 	return h
 }
 
-// near tells whether no count has grown, or shrunk, by more than 2. Memory is not looked at.
+// near reports whether no count has grown, or shrunk, by more than 2. Memory is not looked at.
 func (h holdings) near(g holdings) bool {
 	differ := func(a, b int) bool { return max(a-b, b-a) > 2 }
 	return h.Usage.Near(g.Usage) && !differ(h.Endpoints, g.Endpoints) && !differ(h.Entries, g.Entries) &&

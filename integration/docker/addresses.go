@@ -85,7 +85,7 @@ func echoes(t *testing.T, s *scenario.Site) int {
 
 var sequence = regexp.MustCompile(`icmp_seq=(\d+)`)
 
-// steadyPing pings an address ten times a second until stop is called, which tells how
+// steadyPing pings an address ten times a second until stop is called, which returns how
 // many requests up to the last answer were sent and how many had an answer.
 func steadyPing(t *testing.T, s *scenario.Site, n scenario.Network, addr string) (stop func() (sent, received int)) {
 	t.Helper()

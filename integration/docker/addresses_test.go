@@ -156,7 +156,7 @@ func conflictOfPartition(t *testing.T, d *scenario.Deployment, n scenario.Networ
 		t.Errorf("a still shows %+v, %v", all, err)
 	}
 	again := addr + " is this engine's again"
-	scenario.Until(t, 75*time.Second, func() error { // of one key the log tells once a minute
+	scenario.Until(t, 75*time.Second, func() error { // one key is logged once a minute
 		log, err := os.ReadFile(filepath.Join(d.Lab.LogDir(), a.Name()+"-dockerd.log"))
 		if err == nil && !strings.Contains(string(log), again) {
 			err = fmt.Errorf("a has not logged %q", again)

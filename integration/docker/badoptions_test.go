@@ -27,7 +27,7 @@ type badOption struct {
 }
 
 // badOptions has, for each option of a network, what is refused. An option without an
-// entry fails the test: the options are those that the plugin itself tells of.
+// entry fails the test: the options are those that the plugin itself lists.
 var badOptions = map[string][]badOption{
 	"evio.overlay": {
 		{"empty", []string{"-o", "evio.overlay="}, []string{"evio.overlay", "1 to 64"}},
@@ -75,7 +75,7 @@ var badOptions = map[string][]badOption{
 	},
 }
 
-// dockersOptions are options of Docker's that are of no use with evio, and what is.
+// dockersOptions are options of Docker's own drivers that evio refuses, and what to use instead.
 var dockersOptions = map[string][]string{
 	"com.docker.network.internal=true":                 {"use --internal"},
 	"com.docker.network.internal=maybe":                {"true or false", "--internal"},

@@ -13,8 +13,8 @@ import (
 	"evio/integration/scenario"
 )
 
-// collectLimit is how long after a start of the plugin that is there again what was
-// removed without it may be left.
+// collectLimit is how long after its start the plugin may leave what was removed while it was
+// away.
 const collectLimit = 45 * time.Second
 
 // testCollect: what is removed while the plugin is disabled is gone soon after it is

@@ -209,8 +209,8 @@ func interfaceOf(t *testing.T, s *scenario.Site, container, address string) stri
 	return fields[1]
 }
 
-// composeScale: the containers of a scaled service have addresses of their own, none of which is an
-// auxiliary one, are reached from the other site, and are fewer when asked for.
+// composeScale: the containers of a scaled service have addresses of their own and no auxiliary
+// ones, are reached from the other site, and become fewer when the scale does.
 func composeScale(t *testing.T, sites []*scenario.Site, folders []string) {
 	var seen []string
 	for i, s := range sites {

@@ -103,8 +103,8 @@ type edge struct {
 	pid     int // of the plugin
 }
 
-// boot starts the plugin with a resolv.conf that is of no use and no names in the hosts
-// file, and waits until it has failed.
+// boot starts the plugin with a resolv.conf that does not work and no names in the hosts file,
+// and waits until it has failed.
 func (e *edge) boot(t *testing.T, resolvConf string) {
 	t.Helper()
 	ctx := scenario.Within(t, 40*time.Second)

@@ -80,7 +80,7 @@ func testOutage(t *testing.T, d *scenario.Deployment) {
 	}
 }
 
-// establishedAt tells since when each session serves.
+// establishedAt returns since when each session serves.
 func establishedAt(t *testing.T, d *scenario.Deployment, n scenario.Network) string {
 	t.Helper()
 	var b strings.Builder

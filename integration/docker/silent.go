@@ -20,7 +20,7 @@ import (
 // lossStands is how long a loss is a fault after the last of it.
 const lossStands = 60 * time.Second
 
-// silent is two sites, each of which has the evio command.
+// silent is two sites that both have the evio command.
 type silent struct{ *scenario.Deployment }
 
 // says waits until evio status at a site ends with a code and has said all the texts, its

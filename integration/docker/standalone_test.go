@@ -44,7 +44,7 @@ func TestStandalone(t *testing.T) {
 		if err := end(scenario.Within(t, 20*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if i == 1 { // a process that ends tells its peers
+		if i == 1 { // a process that ends notifies its peers
 			began := time.Now()
 			for n, err := a.NetworkStatus(scenario.Within(t, time.Second), o.Name); ; n, err = a.NetworkStatus(scenario.Within(t, time.Second), o.Name) {
 				if err == nil && len(n.Sessions) == 0 {

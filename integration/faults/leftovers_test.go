@@ -10,8 +10,8 @@ import (
 	"evio/integration/scenario"
 )
 
-// testLeftovers leaves something at a site and looks whether it is found: else nothing
-// would ever be.
+// testLeftovers leaves something at a site and checks that it is found. Otherwise the check might
+// see nothing at all.
 func testLeftovers(t *testing.T, s *scenario.Site) {
 	_, err := s.Script(scenario.Within(t, 10*time.Second), `
 ip link add evh0123456789 type veth peer name evc0123456789

@@ -101,9 +101,9 @@ func (w *troubledWorld) round(t *testing.T, number uint64, broken []trouble, hol
 	if took > limit {
 		t.Errorf("round %d: all talk again after %v, want at most %v", number, took, limit)
 	}
-	// A way that carries an answer carries the next ones.
+	// A path that carries an answer carries the next ones.
 	if err := scenario.Steady(scenario.Within(t, 20*time.Second), spots); err != nil {
-		w.tell(t)
+		w.logDrops(t)
 		t.Errorf("round %d: after all talked again: %v", number, err)
 	}
 	scenario.Undisturbed(t, pings, from)

@@ -18,7 +18,7 @@ import (
 	"evio/plugin/config"
 )
 
-// removal is the time within which a removed member has no session any more.
+// removal is the time within which a removed member loses its sessions.
 const removal = 5 * time.Second
 
 // team is the overlay of a group of the roster, salon the one of a room.
@@ -63,7 +63,7 @@ func TestMembers(t *testing.T) {
 	again := time.Now()
 	t.Run("offline", func(t *testing.T) { offline(t, a, b) })
 	t.Run("in the room again", func(t *testing.T) {
-		scenario.AwaitSession(t, time.Minute, a, salon.Name, b.Account.JID) // a room does not tell whom it lets in
+		scenario.AwaitSession(t, time.Minute, a, salon.Name, b.Account.JID) // a room does not say whom it lets in
 		t.Logf("b has a session again %v after it was let in at the latest", time.Since(again).Round(time.Second))
 	})
 	t.Run("copied identity", func(t *testing.T) { copied(t, d, a, b, c) })

@@ -42,8 +42,8 @@ func (w *troubledWorld) signalled(t *testing.T) {
 	}
 }
 
-// tell logs what was dropped, by cause, at each site.
-func (w *troubledWorld) tell(t *testing.T) {
+// logDrops logs what was dropped, by cause, at each site.
+func (w *troubledWorld) logDrops(t *testing.T) {
 	t.Helper()
 	for _, s := range w.Deployment.Sites {
 		n, err := s.NetworkStatus(scenario.Within(t, 10*time.Second), w.Network.Name)
@@ -138,9 +138,9 @@ func (w *troubledWorld) longSignalled(ctx context.Context) error {
 	return nil
 }
 
-// The times within which all talk again once it is mended: a way between sites; the
-// XMPP server, if sessions died meanwhile: clients wait about as long as it was away
-// before they connect again.
+// The times within which all talk again once a path between sites, or the XMPP server, is mended.
+// If sessions died while the server was away, clients wait about as long as it was away before
+// they connect again.
 const (
 	wayBack  = 10 * time.Second
 	xmppBack = 30 * time.Second

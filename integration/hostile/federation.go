@@ -21,88 +21,8 @@ import (
 	"evio/plugin/config"
 )
 
-// claim makes malloryHost the hostile member's, rightly, in the eyes of all.
-func (f *federation) claim(t *testing.T, p party) {
-	t.Helper()
-	me := malloryHost(p.Overlay)
-	p.member.ask(t, "POST /claim", map[string]any{"mac": hex.EncodeToString(me.mac), "addresses": []netip.Addr{me.v4, me.v6}}, nil)
-	for _, s := range []*scenario.Site{f.a, f.b} {
-		scenario.Until(t, 5*time.Second, func() error {
-			for _, e := range scenario.OverlayAt(t, s, p.Name).Directory {
-				if e.Address == me.v6.String() {
-					return nil
-				}
-			}
-			return fmt.Errorf("%s does not know the address of the hostile member", s.Name())
-		})
-	}
-}
-
-// party is an overlay of a guard, with a hostile member in it.
-type party struct {
-	scenario.Overlay
-	guard  string
-	member *hand
-	jid    string
-}
-
-// newParty makes one that ends with the test.
-func (f *federation) newParty(t *testing.T, guard string, o scenario.Overlay) party {
-	t.Helper()
-	xmpp := f.Lab.Internet().XMPP
-	account, err := xmpp.AddAccount(scenario.Within(t, 10*time.Second), "mallory-"+guard, "secret of "+guard)
-	if err == nil {
-		err = xmpp.SetGroup(scenario.Within(t, 10*time.Second), f.a.Account, f.b.Account, f.mallory, f.liar, account)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []*scenario.Site{f.a, f.b} {
-		if err := s.Join(scenario.Within(t, 20*time.Second), o); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p := party{o, guard, f.newMemberOf(t, "member-"+guard, "/root/mallory-"+guard, account, o), account.JID}
-	t.Cleanup(func() {
-		p.member.stop(t)
-		ctx := context.WithoutCancel(t.Context())
-		if err := errors.Join(f.a.Quit(ctx, o), f.b.Quit(ctx, o), xmpp.SetGroup(ctx, f.a.Account, f.b.Account, f.mallory, f.liar)); err != nil {
-			t.Error(err)
-		}
-	})
-	for _, s := range []*scenario.Site{f.a, f.b} {
-		scenario.AwaitSession(t, 20*time.Second, s, o.Name, account.JID)
-	}
-	scenario.AwaitSession(t, 20*time.Second, f.a, o.Name, f.b.Account.JID)
-	f.claim(t, p)
-	return p
-}
-
-// ring returns the honest sites in the order in which they come clockwise from the hostile member:
-// what that floods over the first, the first hands on to the second.
-func (f *federation) ring(t *testing.T) (first, second *scenario.Site) {
-	t.Helper()
-	var member struct {
-		Node string `json:"node"`
-	}
-	f.member.ask(t, "GET /seen", nil, &member)
-	at := func(node string) nodeid.ID {
-		id, err := nodeid.Parse(node)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return id
-	}
-	m, a, b := at(member.Node), at(scenario.OverlayAt(t, f.a, open.Name).Node), at(scenario.OverlayAt(t, f.b, open.Name).Node)
-	aWraps, bWraps := nodeid.Compare(a, m) < 0, nodeid.Compare(b, m) < 0
-	if aWraps == bWraps && nodeid.Compare(a, b) < 0 || !aWraps && bWraps {
-		return f.a, f.b
-	}
-	return f.b, f.a
-}
-
-// federation is two honest sites, a and b, and those who mean harm: whoever stands on the wire, the
-// operator of a's XMPP server, a member of the overlay, and accounts.
+// federation is two honest sites, a and b, and their adversaries: one on the wire, the operator of
+// a's XMPP server, a member of the overlay, and accounts.
 type federation struct {
 	*scenario.Deployment
 	a, b    *scenario.Site
@@ -110,7 +30,7 @@ type federation struct {
 	proxy   *hand            // a's XMPP server
 	fake    *hand            // an XMPP server whose certificate nobody trusts
 	mallory testbed.Account  // the hostile member
-	member  *hand            // likewise
+	member  *hand            // its program
 	liar    testbed.Account
 }
 
@@ -220,4 +140,84 @@ func (f *federation) awaitLog(t *testing.T, s *scenario.Site, text string) (time
 		return nil
 	})
 	return times
+}
+
+// claim makes malloryHost the hostile member's, rightly, in the eyes of all.
+func (f *federation) claim(t *testing.T, p party) {
+	t.Helper()
+	me := malloryHost(p.Overlay)
+	p.member.ask(t, "POST /claim", map[string]any{"mac": hex.EncodeToString(me.mac), "addresses": []netip.Addr{me.v4, me.v6}}, nil)
+	for _, s := range []*scenario.Site{f.a, f.b} {
+		scenario.Until(t, 5*time.Second, func() error {
+			for _, e := range scenario.OverlayAt(t, s, p.Name).Directory {
+				if e.Address == me.v6.String() {
+					return nil
+				}
+			}
+			return fmt.Errorf("%s does not know the address of the hostile member", s.Name())
+		})
+	}
+}
+
+// party is an overlay of a guard, with a hostile member in it.
+type party struct {
+	scenario.Overlay
+	guard  string
+	member *hand
+	jid    string
+}
+
+// newParty makes one that ends with the test.
+func (f *federation) newParty(t *testing.T, guard string, o scenario.Overlay) party {
+	t.Helper()
+	xmpp := f.Lab.Internet().XMPP
+	account, err := xmpp.AddAccount(scenario.Within(t, 10*time.Second), "mallory-"+guard, "secret of "+guard)
+	if err == nil {
+		err = xmpp.SetGroup(scenario.Within(t, 10*time.Second), f.a.Account, f.b.Account, f.mallory, f.liar, account)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*scenario.Site{f.a, f.b} {
+		if err := s.Join(scenario.Within(t, 20*time.Second), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := party{o, guard, f.newMemberOf(t, "member-"+guard, "/root/mallory-"+guard, account, o), account.JID}
+	t.Cleanup(func() {
+		p.member.stop(t)
+		ctx := context.WithoutCancel(t.Context())
+		if err := errors.Join(f.a.Quit(ctx, o), f.b.Quit(ctx, o), xmpp.SetGroup(ctx, f.a.Account, f.b.Account, f.mallory, f.liar)); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, s := range []*scenario.Site{f.a, f.b} {
+		scenario.AwaitSession(t, 20*time.Second, s, o.Name, account.JID)
+	}
+	scenario.AwaitSession(t, 20*time.Second, f.a, o.Name, f.b.Account.JID)
+	f.claim(t, p)
+	return p
+}
+
+// ring returns the honest sites in the order in which they come clockwise from the hostile member:
+// what that floods over the first, the first hands on to the second.
+func (f *federation) ring(t *testing.T) (first, second *scenario.Site) {
+	t.Helper()
+	var member struct {
+		Node string `json:"node"`
+	}
+	f.member.ask(t, "GET /seen", nil, &member)
+	at := func(node string) nodeid.ID {
+		id, err := nodeid.Parse(node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	m, a, b := at(member.Node), at(scenario.OverlayAt(t, f.a, open.Name).Node), at(scenario.OverlayAt(t, f.b, open.Name).Node)
+	aWraps, bWraps := nodeid.Compare(a, m) < 0, nodeid.Compare(b, m) < 0
+	if aWraps == bWraps && nodeid.Compare(a, b) < 0 || !aWraps && bWraps {
+		return f.a, f.b
+	}
+	return f.b, f.a
 }

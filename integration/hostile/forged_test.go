@@ -16,9 +16,9 @@ import (
 	"evio/plugin/config"
 )
 
-// TestForgedEnvelopes: the XMPP server of a site sends it 10,000 envelopes a second in the
-// name of a member, none of which is signed by it. All are counted, sites that talk go on, and
-// one that comes in the meantime gets its sessions.
+// TestForgedEnvelopes: the XMPP server of a site sends it 10,000 envelopes a second in the name of
+// a member that has signed none of them. All are counted, sites that talk go on, and one that
+// comes in the meantime gets its sessions.
 func TestForgedEnvelopes(t *testing.T) {
 	const forgery, seconds = 10_000, 15
 	lab := testbed.StartSites(t, testbed.Options{}, testbed.SiteConfig{Name: "a"}, testbed.SiteConfig{Name: "b"}, testbed.SiteConfig{Name: "c"})

@@ -65,7 +65,7 @@ func udp6(from, to netip.Addr, source, destination layers.UDPPort) []gopacket.Se
 	return []gopacket.SerializableLayer{ip, udp}
 }
 
-// arp is a reply that says who is behind an address.
+// arp is a reply that says which MAC address is behind an IPv4 address.
 func arp(sender host, to host) gopacket.SerializableLayer {
 	return &layers.ARP{
 		AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: layers.ARPReply,
@@ -81,7 +81,7 @@ func icmp6(from, to netip.Addr, kind uint8, body gopacket.SerializableLayer) []g
 	return []gopacket.SerializableLayer{ip, icmp, body}
 }
 
-// advertisement says who is behind an IPv6 address.
+// advertisement says which MAC address is behind an IPv6 address.
 func advertisement(h host) gopacket.SerializableLayer {
 	return &layers.ICMPv6NeighborAdvertisement{
 		Flags: 0x20, TargetAddress: h.v6.AsSlice(),

@@ -116,7 +116,7 @@ func mustScript(t *testing.T, s scenario.Spot, text string) {
 	}
 }
 
-// pinged tells whether an address answers a container within a time.
+// pinged reports whether an address answers a container within a time.
 func pinged(ctx context.Context, from scenario.Spot, patience time.Duration, to string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

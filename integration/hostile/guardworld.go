@@ -56,7 +56,7 @@ func (g *guarded) populate(t *testing.T, n guardedNetwork) *guardWorld {
 	return w
 }
 
-// open tells whether a container may do what is not of one machine with Docker's addresses.
+// open reports whether a container may do what is not of one machine with Docker's addresses.
 func (w *guardWorld) open() bool { return w.n.guard == "open" }
 
 // second is a machine of its own in a network namespace of site b, reached by a device that

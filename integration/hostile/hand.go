@@ -18,7 +18,7 @@ import (
 	"evio/integration/testbed"
 )
 
-// hand is a program of integration/probe that a test tells what to do.
+// hand is a program of integration/probe that takes orders from a test.
 type hand struct {
 	machine *testbed.Machine
 	socket  string

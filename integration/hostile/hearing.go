@@ -15,7 +15,7 @@ import (
 	"evio/integration/scenario"
 )
 
-// hearing is who has answered for an address, as probe name-ask prints it.
+// hearing is an answer for an address, as probe name-ask prints it.
 type hearing struct {
 	Address string `json:"address"`
 	Name    string `json:"name"`
@@ -45,7 +45,7 @@ func hearings(j scenario.Job) ([]hearing, error) {
 	return all, nil
 }
 
-// asking asks addresses all the time, from a container, who has them.
+// asking asks all the time, from a container, which MAC address is behind each of the addresses.
 func asking(t *testing.T, from scenario.Spot, addresses ...string) scenario.Job {
 	t.Helper()
 	p, err := from.Site.Start(scenario.Within(t, 10*time.Second), from.Container+"-asks-"+strconv.FormatInt(time.Now().UnixNano(), 10),
@@ -56,7 +56,7 @@ func asking(t *testing.T, from scenario.Spot, addresses ...string) scenario.Job 
 	return scenario.Job{Process: p, Name: from.Container}
 }
 
-// holder is who answered last for an address.
+// holder is the last answer for an address.
 func holder(all []hearing, address string) (last hearing, err error) {
 	for _, h := range all {
 		if h.Address == address {

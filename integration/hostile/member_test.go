@@ -19,7 +19,7 @@ import (
 const (
 	flipsEach = time.Second / 150 // between two records
 	flipsFor  = time.Minute
-	// youth is how long a claim may still turn out to be another's who made it first.
+	// youth is how long it may still turn out that another member made a claim first.
 	youth = time.Minute
 	// mostLines is what a node may log in a minute in which a member lies.
 	mostLines = 6
@@ -27,7 +27,7 @@ const (
 
 // TestHostileMember: a member that says of other members' addresses whatever it likes takes none of
 // them, keeps nobody from new ones, ends no session between others and fills no log. It is named
-// once, by whom it wants to take from, and nobody else is.
+// once, by the member that it wants to take from, and nobody else is named.
 func TestHostileMember(t *testing.T) {
 	v := newVillage(t)
 	young := v.settled

@@ -15,9 +15,9 @@ import (
 	"evio/integration/testbed"
 )
 
-// TestHostileNeighbour: what a container sends is refused whichever way it goes, to another
-// container of its engine or over the wire, as what a member sends is; and the host gets
-// nothing of it, whatever becomes of the switch and of what shields it.
+// TestHostileNeighbour: forged frames of a container are refused on every path, to another container
+// of its engine or over the wire, and so are those of a member. The host gets none of them, whatever
+// becomes of the switch and of what shields it.
 func TestHostileNeighbour(t *testing.T) {
 	f := newNeighbourhood(t)
 	before := f.states(t)
@@ -80,7 +80,7 @@ func (f *neighbours) deaf(t *testing.T, do func()) {
 	}
 }
 
-// switchKilled: the whole table while ovs-vswitchd dies each 2 s.
+// switchKilled: the whole table while ovs-vswitchd dies every 2 s.
 func (f *neighbours) switchKilled(t *testing.T) {
 	near, far := scenario.Listen(t, f.a, besideName), scenario.Listen(t, f.b, open.Name)
 	ctx, cancel := context.WithCancel(t.Context())

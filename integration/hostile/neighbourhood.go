@@ -118,7 +118,7 @@ func (f *neighbours) friendly(t *testing.T) {
 	}
 }
 
-// neighbourWay is one way on which frames go.
+// neighbourWay is one path that frames take.
 type neighbourWay struct {
 	me, victim, other host
 	where             *scenario.Site // the engine that decides

@@ -15,8 +15,8 @@ import (
 )
 
 // How long a move takes on a machine that has nothing else to do: from the announcement to an
-// answer at every site 1 s, and from the end of a site to that 7 s, of which keepalived
-// itself needs 3.2 to 3.6 s. The bounds are three times that; the log has what it was.
+// answer at every site 1 s, and from the end of a site to that 7 s; keepalived itself needs 3.2 to
+// 3.6 s of these. The bounds are three times that; the log has what was measured.
 const (
 	answeredAfter = 3 * time.Second
 	poweredOff    = 21 * time.Second
@@ -37,7 +37,7 @@ func (p *pair) both() []string {
 	return []string{fmt.Sprintf("10.%d.200.%d", vips.Net, p.number), fmt.Sprintf("fd00:%d::200:%d", vips.Net, p.number)}
 }
 
-// guardedPairs are the pairs in use, with who asks for their addresses at each site.
+// guardedPairs are the pairs in use, with the container that asks for their addresses at each site.
 type guardedPairs struct {
 	*guarded
 	pairs  []*pair

@@ -33,13 +33,13 @@ type realm struct {
 	*scenario.Deployment
 	a, b, c, d *scenario.Site
 	net        scenario.Network
-	mallory    testbed.Account              // as whom another engine may come
+	mallory    testbed.Account              // of another engine that may come
 	member     *hand                        // that engine
 	plain      *hand                        // a server that asks for passwords
 	talk       scenario.Watched             // from b to a
 	session    *status.Session              // of a with b
 	began      time.Time                    // when both talked
-	confirmed  map[*scenario.Site]time.Time // when c and d last heard who is a member
+	confirmed  map[*scenario.Site]time.Time // when c and d last heard the list of members
 }
 
 func newRealm(t *testing.T) *realm {

@@ -17,9 +17,9 @@ import (
 	"evio/plugin/config"
 )
 
-// TestHostileServer: who runs the XMPP server, stands before it or has a certificate for its
-// name puts no engine in the place of another, keeps nobody in who was to be removed, and gets
-// no password; sites that are left alone keep talking.
+// TestHostileServer: whoever runs the XMPP server, stands before it or has a certificate for its
+// name puts no engine in the place of another, keeps no removed member in, and gets no password.
+// Sites that are left alone keep talking.
 func TestHostileServer(t *testing.T) {
 	r := newRealm(t)
 	t.Run("account removed and added", r.removedAndAdded)
@@ -86,8 +86,8 @@ func (r *realm) ageing(t *testing.T) {
 	scenario.AwaitSession(t, time.Second, r.c, open.Name, r.b.Account.JID)
 }
 
-// The age of a list counts on while the plugin begins anew. When the server is in reach again,
-// whose pin was damaged meanwhile is refused until its identity is accepted.
+// The age of a list counts on while the plugin restarts. When the server is in reach again, a
+// member whose pin was damaged meanwhile is refused until its identity is accepted.
 func (r *realm) restarted(t *testing.T) {
 	confirmed := r.confirmed[r.d]
 	if !sleepUntil(t, confirmed.Add(listAge/4)) {
@@ -126,7 +126,7 @@ func (r *realm) restarted(t *testing.T) {
 }
 
 // A server with a certificate that d trusts offers PLAIN alone, after the real one has offered
-// better: it is told nothing, until the operator allows it.
+// better: it gets nothing until the operator allows it.
 func (r *realm) onlyPlain(t *testing.T) {
 	internet := r.Lab.Internet()
 	r.plain = newHand(t, internet.Machine, "plain", "xmpp-proxy", "-listen", "198.51.100.1:5224", "-domain", testbed.XMPPDomain, "-certificate", "/root/plain.pem")

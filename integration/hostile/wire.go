@@ -13,7 +13,7 @@ import (
 	"evio/plugin/config"
 )
 
-const nobody = "203.0.113.99" // an address from which nobody speaks but those who forge
+const nobody = "203.0.113.99" // an address that only forgers use
 
 // tampered is what `probe tamper` printed.
 type tampered struct {

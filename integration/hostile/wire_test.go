@@ -134,7 +134,7 @@ func (f *federation) alerts(t *testing.T) {
 	pings(t, f.a, f.b)
 }
 
-// DTLS that no parameters have gone before is not answered.
+// DTLS that was not preceded by parameters is not answered.
 func (f *federation) hellos(t *testing.T) {
 	c, err := f.b.Router.Capture(scenario.Within(t, 10*time.Second), "lan", "dst host "+nobody)
 	if err != nil {

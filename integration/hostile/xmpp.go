@@ -12,7 +12,7 @@ import (
 	"evio/integration/testbed"
 )
 
-// proxySeen is what an xmpp-proxy tells of itself.
+// proxySeen is what an xmpp-proxy reports about itself.
 type proxySeen struct {
 	Connections, Secured, Bytes int
 	Login                       bool
@@ -24,7 +24,7 @@ type proxySeen struct {
 // said is a payload from or to a full JID.
 type said struct{ JID, Payload string }
 
-// accountSeen is what an xmpp-account tells of itself.
+// accountSeen is what an xmpp-account reports about itself.
 type accountSeen struct {
 	JID       string
 	Messages  []said

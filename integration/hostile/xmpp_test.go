@@ -173,7 +173,7 @@ func (f *federation) outsideOfTheGroup(t *testing.T) {
 	}
 }
 
-// To a server whose certificate does not verify nothing is said, least of all the password.
+// A server whose certificate does not verify is sent nothing, least of all the password.
 func (f *federation) certificate(t *testing.T) {
 	m := f.Sites[2]
 	scenario.Until(t, 20*time.Second, func() error {
@@ -261,7 +261,7 @@ func (f *federation) payloadAltered(t *testing.T) {
 	scenario.AwaitSession(t, 30*time.Second, f.a, open.Name, f.mallory.JID)
 }
 
-// An account whose engine has another identity than before is refused, and told of once, until the
+// An account whose engine has another identity than before is refused, and logged once, until the
 // operator accepts it.
 func (f *federation) changedIdentity(t *testing.T) {
 	var seen struct{ Node string }

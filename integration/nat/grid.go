@@ -31,8 +31,8 @@ var gridKinds = []testbed.NAT{
 	testbed.PortRestricted, testbed.Symmetric, testbed.UDPBlocked, testbed.None, testbed.DoubleNAT, testbed.IPv6Only,
 }
 
-// wantedWay is how two sites of these kinds reach each other: direct, or by which
-// transport to the TURN server, where that end that can use UDP does.
+// wantedWay is how two sites of these kinds reach each other: direct, or through the TURN server,
+// then by its transport. An end that can use UDP does.
 func wantedWay(a, b testbed.NAT) string {
 	const direct = "direct"
 	kinds := []testbed.NAT{min(a, b), max(a, b)}
@@ -133,7 +133,7 @@ func (g *grid) checkPath(t *testing.T, c *cell) {
 	g.checkTraffic(t, c)
 }
 
-// relayedAt tells whether one end's path has a relay that is reached by the wanted transport: its own,
+// relayedAt reports whether one end's path has a relay that is reached by the wanted transport: its own,
 // or that of the far site, to which it sends.
 func (c *cell) relayedAt(t *testing.T, far *scenario.Site, end status.Session) bool {
 	t.Helper()
@@ -207,8 +207,8 @@ func checkWay(t *testing.T, c *cell, s *scenario.Site, end status.Session) {
 	}
 }
 
-// checkCandidates: both ends have told lines of RFC 8839, and the far end of the path is one
-// of them, unless only the packets have shown it.
+// checkCandidates: the candidates of both ends are lines of RFC 8839, and the far end of the path
+// is one of them, unless only packets have shown it.
 func checkCandidates(t *testing.T, s *scenario.Site, end status.Session) {
 	t.Helper()
 	for _, line := range slices.Concat(end.Candidates, end.PeerCandidates) {

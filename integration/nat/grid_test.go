@@ -58,7 +58,7 @@ func TestNATGrid(t *testing.T) {
 	t.Logf("the whole grid: %v", time.Since(began).Round(time.Second))
 }
 
-// TestNATGridTLS: where only TLS to the TURN server passes, that is the way.
+// TestNATGridTLS: where only TLS to the TURN server passes, that is the path.
 func TestNATGridTLS(t *testing.T) {
 	g := newGrid(t, []testbed.SiteConfig{
 		{Name: "a", NAT: testbed.UDPBlocked}, {Name: "b", NAT: testbed.UDPBlocked}, {Name: "c"},

@@ -15,13 +15,13 @@ import (
 )
 
 // The times within which containers talk again, from the moment at which there is
-// a way.
+// a path.
 const (
 	recovery       = 10 * time.Second
-	secondRecovery = 4 * time.Second // where there was a second way all the time
+	secondRecovery = 4 * time.Second // where there was a second path all the time
 )
 
-// TestRoaming: what happens to the ways between two sites. Site a has one uplink,
+// TestRoaming: what happens to the paths between two sites. Site a has one uplink,
 // site b two, all behind port-restricted NATs; one TCP connection lives through it
 // all.
 func TestRoaming(t *testing.T) {
@@ -119,7 +119,7 @@ func TestRoaming(t *testing.T) {
 	t.Logf("one TCP connection through all of it: %d answers, longest stall %d ms", result.Answers, result.LongestStall)
 }
 
-// TestRekey: keys that are replaced each 20 s, under a TCP connection and 1,000
+// TestRekey: keys that are replaced every 20 s, under a TCP connection and 1,000
 // datagrams a second, on a path that is cut and moved meanwhile, lose nothing that
 // the cut path did not swallow.
 func TestRekey(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Clean waits until no site has anything left over, and returns how long after the
-// fault that was, in milliseconds.
+// Clean waits until nothing is left over at any site, and returns how long that took since the
+// fault, in milliseconds.
 func Clean(t *testing.T, d *Deployment, began time.Time) int64 {
 	t.Helper()
 	for _, s := range d.Sites {

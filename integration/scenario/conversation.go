@@ -35,8 +35,8 @@ func GoesOn(t *testing.T, j Job) {
 	t.Logf("the TCP connection goes on after %v", time.Since(began).Round(time.Millisecond))
 }
 
-// moreAnswers waits until a dialogue has two more answers than now: the second was
-// surely asked for later.
+// moreAnswers waits until a dialogue has two more answers than now. The question of the second
+// one was certainly sent later.
 func moreAnswers(ctx context.Context, j Job) error {
 	var before Conversation
 	_ = j.Last(&before) // nothing is printed yet: no answers

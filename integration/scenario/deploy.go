@@ -184,7 +184,7 @@ func Established(n status.Network) int {
 }
 
 // Await repeats f until it succeeds; when the context ends first it returns f's
-// last error but for what its end caused.
+// last error, except those that its end caused.
 func Await(ctx context.Context, f func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -195,7 +195,7 @@ func Await(ctx context.Context, f func() error) error {
 			return nil
 		}
 		if ctx.Err() == nil || err == nil {
-			err = last // what failed because the time was over says nothing
+			err = last // a failure because the time was over says nothing
 		}
 		select {
 		case <-ctx.Done():

@@ -83,8 +83,8 @@ func (j Job) Wait(t *testing.T, event any) {
 	}
 }
 
-// entered counts programs in containers: each has a log of its own, so that none is taken for
-// what another one has printed.
+// entered counts programs in containers. Each has a log of its own, so that the output of one is
+// not taken for that of another.
 var entered atomic.Int64
 
 // Enter starts a program of the site's host in a container's namespaces; it is ended
@@ -98,7 +98,7 @@ func Enter(t *testing.T, s Spot, args ...string) Job {
 	return Job{p, args[0]}
 }
 
-// runs tells whether the program has not ended.
+// runs reports whether the program still runs.
 func (j Job) runs() bool {
 	select {
 	case <-j.Done():

@@ -21,7 +21,7 @@ const (
 // Leftovers compares what is at the site with what it should have: networks and
 // attachments of the engine, of the plugin, of its store, devices, bridges, ports,
 // flows, processes and network namespaces. It returns one sentence for each
-// difference. The error tells that something could not be asked.
+// difference. An error means that something could not be looked up.
 func (s *Site) Leftovers(ctx context.Context) ([]string, error) {
 	networks, err := s.engineNetworks(ctx)
 	if err != nil {
@@ -48,8 +48,8 @@ func (s *Site) Leftovers(ctx context.Context) ([]string, error) {
 	return found, nil
 }
 
-// ofLoss tells whether a fault is about frames that were lost here or at another site in
-// the last minute, for which it stands: nothing of that is left over.
+// ofLoss reports whether a fault is about frames that were lost here or at another site. Such a
+// fault lasts for a minute and is not a leftover.
 func ofLoss(doc status.Document, fault string) bool {
 	losses := slices.Clone(doc.Transport.Losses)
 	for _, n := range doc.Networks {
@@ -78,7 +78,7 @@ func (d *difference) compare(what string, have, want []string) {
 	}
 }
 
-// engineNetwork is what docker network inspect tells of a network.
+// engineNetwork is what docker network inspect says of a network.
 type engineNetwork struct {
 	ID         string `json:"Id"`
 	Containers map[string]struct{ EndpointID string }

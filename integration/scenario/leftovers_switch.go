@@ -112,5 +112,5 @@ func (d *difference) compareFlows(n status.Network, flows string, ports []string
 	}
 }
 
-// isGroup tells a group's address by its first octet.
+// isGroup recognises a group's address by its first octet.
 func isGroup(mac string) bool { return strings.ContainsAny(mac[1:2], "13579bdf") }

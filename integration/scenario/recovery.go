@@ -29,7 +29,7 @@ type Mending struct {
 	Clean    int64  `json:"clean_ms"`    // until nothing was left over, at the latest
 }
 
-// Recover has the fault happen and measures how long it takes until all is well.
+// Recover causes the fault and measures how long it takes until all is well.
 func (w *World) Recover(t *testing.T, f Fault) Mending {
 	before := w.Spots(t)
 	if w.dialogues == nil {

@@ -53,7 +53,7 @@ func ReadTraffic(file string, xmpp netip.AddrPort, marker []byte) (t Traffic, er
 	}
 }
 
-// add counts a packet by what it is; the first octet tells UDP datagrams apart
+// add counts a packet by its kind. UDP datagrams are told apart by their first octet
 // (RFC 7983).
 func (t *Traffic) add(p gopacket.Packet, xmpp netip.AddrPort) {
 	if p.Layer(layers.LayerTypeARP) != nil || p.Layer(layers.LayerTypeIPv6) != nil && p.TransportLayer() == nil {
@@ -103,15 +103,15 @@ const turnPort = 3478
 
 var turnPorts = map[layers.TCPPort]string{turnPort: "tcp", 5349: "tls"}
 
-// carriesData tells whether a datagram of TURN is a ChannelData message, a Send or a
+// carriesData reports whether a datagram of TURN is a ChannelData message, a Send or a
 // Data indication (RFC 8656 sections 11 and 12).
 func carriesData(b []byte) bool {
 	return b[0]>>6 == 1 || len(b) > 1 && b[0] == 0 && (b[1] == 0x16 || b[1] == 0x17)
 }
 
 // FrameSize is what a record has at least, in bytes, to be counted among those with
-// frames: far above any probe. An end may try routes with probes at any time, also
-// which no NAT lets through.
+// frames: far above any probe. An end may try routes with probes at any time, even routes that no
+// NAT lets through.
 const FrameSize = 512
 
 // between counts a packet at its two ends.
@@ -124,7 +124,7 @@ func between(p gopacket.Packet, at map[netip.Addr]int) {
 	}
 }
 
-// ends tells whether one end of an IPv4 packet with these ports is the address.
+// ends reports whether one end of an IPv4 packet with these ports is the address.
 func ends(p gopacket.Packet, source, destination uint16, a netip.AddrPort) bool {
 	ip, ok := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
 	return ok && (ip.SrcIP.Equal(a.Addr().AsSlice()) && source == a.Port() ||

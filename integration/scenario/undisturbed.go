@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// quiet is the longest silence of a ping each 0.1 s that a trouble at other sites explains:
-// none, but for the pauses of a busy machine.
+// quiet is the longest silence of a ping every 0.1 s that is accepted while something breaks at
+// other sites: only the pauses of a busy machine.
 const quiet = time.Second
 
 // Watched is a ping between the first containers of two sites that a round leaves alone.

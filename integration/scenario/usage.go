@@ -28,7 +28,7 @@ func UsageOf(t *testing.T, s *Site) (u Usage) {
 	return u
 }
 
-// Near tells whether nothing has grown, or shrunk, by more than 2.
+// Near reports whether nothing has grown, or shrunk, by more than 2.
 func (u Usage) Near(v Usage) bool {
 	differ := func(a, b int) bool { return max(a-b, b-a) > 2 }
 	return !differ(u.Goroutines, v.Goroutines) && !differ(u.Descriptors, v.Descriptors) && !differ(u.TAPs, v.TAPs) && !differ(u.Ports, v.Ports) &&
