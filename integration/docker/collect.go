@@ -15,6 +15,11 @@ import (
 	"evio/integration/scenario"
 )
 
+const (
+	engineSocket = "/run/docker.sock"
+	movedSocket  = "/run/docker-moved.sock"
+)
+
 // moveSocket hides the engine's socket from everybody but the function it returns,
 // which runs docker commands.
 func moveSocket(t *testing.T, s *scenario.Site) func(t *testing.T, args ...string) {

@@ -96,8 +96,3 @@ func testCollect(t *testing.T, d *scenario.Deployment) {
 		t.Error(err)
 	}
 }
-
-const (
-	engineSocket = "/run/docker.sock"
-	movedSocket  = "/run/docker-moved.sock"
-)

@@ -26,6 +26,13 @@ import (
 // gridResult is what TestNATGrid measured, for docs/figures.
 var gridResult = scenario.Repository("dist/natgrid.json")
 
+// Limits of the medians over all cells, until both sessions are established: from the
+// first that opened, and from the calls of CreateNetwork.
+const (
+	directLimit  = 1500 * time.Millisecond
+	relayedLimit = 6 * time.Second
+)
+
 // gridKinds are the rows and columns of the grid.
 var gridKinds = []testbed.NAT{
 	testbed.PortRestricted, testbed.Symmetric, testbed.UDPBlocked, testbed.None, testbed.DoubleNAT, testbed.IPv6Only,

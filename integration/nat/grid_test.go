@@ -12,13 +12,6 @@ import (
 	"evio/integration/testbed"
 )
 
-// Limits of the medians over all cells, until both sessions are established: from the
-// first that opened, and from the calls of CreateNetwork.
-const (
-	directLimit  = 1500 * time.Millisecond
-	relayedLimit = 6 * time.Second
-)
-
 // TestNATGrid: each pair of kinds of NAT ends on the path that it should, by status
 // and by capture at the routers.
 func TestNATGrid(t *testing.T) {
