@@ -252,7 +252,7 @@ func (t *table) holdings() map[collector.Key]collector.Object {
 	all := map[collector.Key]collector.Object{}
 	for id, n := range t.networks {
 		all[collector.Key{Network: id}] = collector.Object{
-			Version: n.work.version, Busy: n.work.calls > 0 || n.rec.Removed, Told: n.rec.Name != "",
+			Version: n.work.version, Busy: n.work.calls > 0 || n.rec.Removed, Known: n.rec.Name != "",
 		}
 		for endpoint, e := range n.endpoints {
 			all[collector.Key{Network: id, Endpoint: endpoint}] = collector.Object{

@@ -1,10 +1,10 @@
 // Package collector decides what the engine has forgotten: stored networks and
-// endpoints that are in none of its lists any more, because it removed them while
+// endpoints that are no longer in any of its lists, because it removed them while
 // the plugin was away.
 //
 // The package is pure. Its driver reads the store, then the engine's lists, then the
-// store again, and hands all of that in as one [Look]; the [Collector] answers what
-// is to be collected. What can be doubted is kept:
+// store again, and hands all of that in as one [Look]; the [Collector] returns what
+// is to be collected. What is in doubt is kept:
 //
 //   - Lists without the networks that every engine has are of no use, and a look
 //     that failed makes the earlier ones worthless.
@@ -14,8 +14,8 @@
 //   - The engine must have known the object's network, or know another one of this
 //     store: it could be another engine on the same host.
 //
-// The other direction is only told: networks of this driver that the engine lists and
-// that are not stored.
+// The other direction is only reported: networks of this driver that the engine lists
+// and the store lacks.
 //
 // A Collector belongs to one goroutine.
 package collector
@@ -35,7 +35,7 @@ type Key struct{ Network, Endpoint string }
 type Object struct {
 	Version uint64 // another one whenever something was done about the object
 	Busy    bool   // something is being done about it
-	Told    bool   // a network of which the engine has spoken before
+	Known   bool   // a network that the engine has named before
 }
 
 // Network is a network as the engine lists it.
@@ -142,7 +142,7 @@ func (c *Collector) compareStored(l Look, listed map[string]bool, ours bool, v *
 		if after, there := l.After[key]; !there || o.Busy || after.Busy || after.Version != o.Version {
 			continue
 		}
-		if key.Endpoint == "" && (listed[key.Network] || !ours && !o.Told) {
+		if key.Endpoint == "" && (listed[key.Network] || !ours && !o.Known) {
 			continue
 		}
 		if key.Endpoint != "" && (!listed[key.Network] || l.List.Endpoints[key.Endpoint]) {

@@ -32,7 +32,7 @@ func at(seconds int, stored map[Key]Object, list List) Look {
 func TestLooks(t *testing.T) {
 	net, ep := Key{Network: "n"}, Key{Network: "n", Endpoint: "e"}
 	stored := func(change ...func(map[Key]Object)) map[Key]Object {
-		m := map[Key]Object{net: {Version: 1, Told: true}, ep: {Version: 2}}
+		m := map[Key]Object{net: {Version: 1, Known: true}, ep: {Version: 2}}
 		for _, c := range change {
 			c(m)
 		}
@@ -63,19 +63,19 @@ func TestLooks(t *testing.T) {
 			[]Look{at(0, stored(), engine()), at(5, stored(), with(engine(evio("n")), "e")), at(20, stored(), engine())}, Verdict{Pending: true},
 		},
 		"a call in between": {
-			[]Look{at(0, stored(), engine()), at(20, stored(set(net, Object{Version: 3, Told: true})), engine())}, Verdict{Pending: true},
+			[]Look{at(0, stored(), engine()), at(20, stored(set(net, Object{Version: 3, Known: true})), engine())}, Verdict{Pending: true},
 		},
 		"a call goes on": {
-			[]Look{at(0, stored(), engine()), at(20, stored(set(net, Object{Version: 1, Told: true, Busy: true})), engine())}, Verdict{},
+			[]Look{at(0, stored(), engine()), at(20, stored(set(net, Object{Version: 1, Known: true, Busy: true})), engine())}, Verdict{},
 		},
 		"overtaken by a call": {
-			[]Look{at(0, stored(), engine()), during(at(20, stored(), engine()), stored(set(net, Object{Version: 3, Told: true})))}, Verdict{},
+			[]Look{at(0, stored(), engine()), during(at(20, stored(), engine()), stored(set(net, Object{Version: 3, Known: true})))}, Verdict{},
 		},
 		"overtaken by a call that goes on": {
-			[]Look{at(0, stored(), engine()), during(at(20, stored(), engine()), stored(set(net, Object{Version: 1, Told: true, Busy: true})))}, Verdict{},
+			[]Look{at(0, stored(), engine()), during(at(20, stored(), engine()), stored(set(net, Object{Version: 1, Known: true, Busy: true})))}, Verdict{},
 		},
 		"overtaken by the end of a call": {
-			[]Look{at(0, stored(), engine()), during(at(20, stored(set(net, Object{Version: 1, Told: true, Busy: true})), engine()), stored())}, Verdict{},
+			[]Look{at(0, stored(), engine()), during(at(20, stored(set(net, Object{Version: 1, Known: true, Busy: true})), engine()), stored())}, Verdict{},
 		},
 		"removed meanwhile": {[]Look{at(0, stored(), engine()), during(at(20, stored(), engine()), map[Key]Object{})}, Verdict{}},
 		"another engine": {
@@ -123,7 +123,7 @@ func TestLooks(t *testing.T) {
 
 // TestDoubt: a list that is not believed, and a look that failed, undo what was seen.
 func TestDoubt(t *testing.T) {
-	stored := map[Key]Object{{Network: "n"}: {Told: true}}
+	stored := map[Key]Object{{Network: "n"}: {Known: true}}
 	for name, doubt := range map[string]func(*Collector) error{
 		"a failure":       func(c *Collector) error { c.Forget(); return ErrDoubtful },
 		"nothing":         func(c *Collector) error { _, err := c.Look(at(10, stored, List{})); return err },

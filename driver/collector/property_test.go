@@ -82,7 +82,7 @@ func lists(l Look, key Key) bool {
 	if key.Endpoint != "" {
 		return !has(key.Network) || l.List.Endpoints[key.Endpoint]
 	}
-	known := l.Before[key].Told
+	known := l.Before[key].Known
 	for k := range l.Before {
 		known = known || k.Endpoint == "" && has(k.Network)
 	}
@@ -117,9 +117,9 @@ func (w *world) change() {
 		case 0:
 			delete(w.stored, key)
 		case 1:
-			w.stored[key] = Object{Version: w.version, Busy: true, Told: rapid.Bool().Draw(w.t, "told")}
+			w.stored[key] = Object{Version: w.version, Busy: true, Known: rapid.Bool().Draw(w.t, "told")}
 		default:
-			w.stored[key] = Object{Version: w.version, Told: rapid.Bool().Draw(w.t, "told")}
+			w.stored[key] = Object{Version: w.version, Known: rapid.Bool().Draw(w.t, "told")}
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"evio/driver/collector"
 )
 
-// Engine has the networks and endpoints it was told of, all by the driver evio and
-// without ranges unless it was told some, and those that every engine has. The zero
+// Engine has the networks and endpoints that it was given, all by the driver evio and
+// without ranges unless it was given some, and those that every engine has. The zero
 // value has no others.
 type Engine struct {
 	// Change, if set, is called with each list before it is returned and may make

@@ -9,8 +9,8 @@ const (
 	lost class = iota
 	// refused: somebody sent what they may not send, or what nobody needs.
 	refused
-	// passing: a session or a path was coming or going, of which another part of the
-	// document speaks, or the network between two sites lost or repeated something.
+	// passing: a session or a path was coming or going, which another part of the document
+	// reports, or the network between two sites lost or repeated something.
 	passing
 )
 

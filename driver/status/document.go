@@ -74,7 +74,7 @@ type Reach struct {
 	Hidden       []string `json:"hidden"`          // in these folders, what something empty is put on
 	Namespaces   int      `json:"namespaces"`      // of containers' networks, that are mounted in them
 	Capabilities []string `json:"capabilities"`    // that it has or can get, sorted
-	Error        string   `json:"error,omitempty"` // why that cannot be told
+	Error        string   `json:"error,omitempty"` // why that is not known
 }
 
 // Folder is one of the host.
@@ -101,7 +101,7 @@ type Process struct {
 	HeapBytes     int64 `json:"heap_bytes"`     // of objects that the last garbage collection found in use
 }
 
-// Switch tells which Open vSwitch carries the bridges.
+// Switch is the Open vSwitch that carries the bridges.
 type Switch struct {
 	Own      bool   `json:"own"`             // started by the plugin, not the host's
 	Datapath string `json:"datapath"`        // "system" (kernel) or "netdev" (user space)
@@ -156,7 +156,7 @@ type List struct {
 // Network is one Docker network and its overlay as this node sees it.
 type Network struct {
 	ID         string            `json:"id"`         // Docker's
-	Name       string            `json:"name"`       // Docker's; empty until the engine has told it
+	Name       string            `json:"name"`       // Docker's; empty until the engine has reported it
 	Overlay    string            `json:"overlay"`    // empty while local
 	Node       string            `json:"node"`       // own node ID, 32 hex digits
 	Bridge     string            `json:"bridge"`     // device name
@@ -247,7 +247,7 @@ type Session struct {
 	RTTMillis float64 `json:"rtt_ms"` // smoothed round trip, milliseconds; 0: not measured
 
 	// ICE candidates as WebRTC writes them (RFC 8839 section 5.1): those that the far end
-	// is told, and those that it told and that may be used.
+	// gets, and those that it sent and that may be used.
 	Candidates     []string `json:"candidates"`
 	PeerCandidates []string `json:"peer_candidates"`
 

@@ -23,7 +23,7 @@ func Fetch(ctx context.Context, socket string) (Document, error) {
 }
 
 // FetchText is Fetch, and returns what was sent as well: a plugin of another version
-// may tell more than this document has.
+// may report more than this document has.
 func FetchText(ctx context.Context, socket string) (Document, []byte, error) {
 	var text json.RawMessage
 	err := ask(ctx, socket, http.MethodGet, statusPath, nil, &text)

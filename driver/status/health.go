@@ -189,7 +189,7 @@ func (n Network) detached() []string {
 	return out
 }
 
-// who tells an endpoint from others for people, who do not know its ID.
+// who names an endpoint for people, who do not know its ID.
 func (e Endpoint) who() string {
 	if len(e.Addresses) > 0 {
 		return e.Addresses[0]

@@ -89,7 +89,7 @@ func (l *Losses) forget(d *Document, now time.Time) {
 }
 
 // moved takes the present count of a counter. One that is lower than before has begun
-// anew, with another session.
+// at zero, with another session.
 func (l *Losses) moved(p place, count uint64, now time.Time) {
 	more := count
 	if before := l.seen[p]; before <= count {

@@ -22,7 +22,7 @@ const (
 	identityDigits = 32
 )
 
-// Peer is an account whose identity is pinned, as GET /peers tells it, in a list.
+// Peer is an account whose identity is pinned, as GET /peers lists it.
 type Peer struct {
 	JID          string    `json:"jid"`               // bare
 	Identity     string    `json:"identity"`          // fingerprint of the pinned identity; empty: the pin is damaged

@@ -17,7 +17,7 @@ const (
 )
 
 // ThisProcess returns the figures of the calling process. What the kernel does not
-// tell stays zero.
+// report stays zero.
 func ThisProcess() Process {
 	p := Process{Goroutines: runtime.NumGoroutine(), HeapBytes: liveHeap()}
 	if fds, err := os.ReadDir(descriptors); err == nil {

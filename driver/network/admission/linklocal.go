@@ -143,7 +143,7 @@ func (s station) isIn(t *overlay.Table) bool {
 	return there && e.Node == s.node
 }
 
-const universal = 0x02 // bit of a MAC address's first octet, told inverted
+const universal = 0x02 // bit of a MAC address's first octet, written inverted
 
 // Made returns the link-local address that is made of a MAC address.
 func Made(mac overlay.MAC) netip.Addr {

@@ -9,7 +9,7 @@ import (
 )
 
 // Ports of DHCP (RFC 2131) and DHCPv6 (RFC 8415). Clients look at the one that a message
-// is for, so a server is who sends to theirs.
+// is for, so whoever sends to the clients' port is a server.
 const (
 	dhcpServer   = 67
 	dhcpClient   = 68
@@ -152,7 +152,7 @@ func message(kind int) filter.Match {
 	return filter.Match{Kind: filter.IPv6, Protocol: filter.ICMPv6, FromPort: kind, ToPort: filter.Unseen}
 }
 
-// binding: the hardware address that ARP and neighbour messages tell of.
+// binding: the hardware address that ARP and neighbour messages carry.
 func (writer) binding() filter.Stage {
 	s := filter.Stage{
 		nextIf(filter.Match{Kind: filter.ARP, Link: ownStation}),
@@ -180,7 +180,7 @@ func (w writer) source() filter.Stage {
 	return s
 }
 
-// target: the address that a probe asks for, or that an advertisement tells of.
+// target: the address that a probe asks for, or that an advertisement carries.
 func (w writer) target() filter.Stage {
 	sought := func(m *filter.Match, a filter.Addresses) { m.Target = a }
 	s := w.belongs(filter.Match{Kind: filter.ARP, From: in(none4)}, func(m *filter.Match, a filter.Addresses) { m.To = a })
@@ -190,8 +190,8 @@ func (w writer) target() filter.Stage {
 	return append(s, w.belongs(probe, sought)...)
 }
 
-// belongs returns the rules for frames of which an address, given by a function, must be
-// their sender's.
+// belongs returns the rules for frames that must have an address of their sender in the
+// field that set sets.
 func (w writer) belongs(of filter.Match, set func(*filter.Match, filter.Addresses)) []filter.Rule {
 	with := func(a filter.Addresses) filter.Match { m := of; set(&m, a); return m }
 	local, never := linkLocal4, never4

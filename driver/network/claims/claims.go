@@ -5,7 +5,7 @@
 // It is a pure core: frames that the bridge asked about, answers of the directory and
 // time go in, effects come out. A claim is made by the frame that needs it, which waits
 // for it; it lasts as long as the container uses it or answers for it; and it moves to
-// who announces it when its holder answers for it no more.
+// whoever announces it when its holder no longer answers for it.
 package claims
 
 import (
@@ -73,15 +73,15 @@ const (
 	idleAfter = 30 * time.Second
 	// askFirst is when a container is asked first, since it may be about to give the address
 	// up because of a message that travels beside the question; askGap is between the
-	// questions, of which there are asks; and askFor after the beginning, which is 300 ms
-	// after the first question, the answer is given.
+	// questions, asks in number; and askFor after the beginning, 300 ms after the first
+	// question, the answer is given.
 	askFirst = 100 * time.Millisecond
 	askGap   = 75 * time.Millisecond
 	asks     = 3
 	askFor   = 400 * time.Millisecond
 	// rememberFor is how long what was refused becomes a claim as soon as it is free.
 	rememberFor = 30 * time.Second
-	// showFor is how long the status tells of it.
+	// showFor is how long the status shows it.
 	showFor = 10 * time.Minute
 	// maxRefused is how many refused claims of a container are remembered.
 	maxRefused = 8
@@ -153,7 +153,7 @@ type claim struct {
 	gen       uint64
 	installed time.Time // zero: its flows are not there
 	used      time.Time
-	bound     time.Time // when the MAC address behind it was last told
+	bound     time.Time // when its MAC address was last announced
 	looking   bool      // how much it was used is asked
 	question  *question
 	rival     Rival // who else announces it

@@ -19,7 +19,7 @@ type Take struct {
 type Withdraw struct{ Claim Claim }
 
 // Changed says that Granted gives something new for a container. When the bridge is as
-// it says, Machine.Installed is told Gen.
+// it says, Machine.Installed is called with Gen.
 type Changed struct {
 	Container string
 	Gen       uint64
@@ -31,8 +31,8 @@ type Deliver struct {
 	Frame     []byte
 }
 
-// Announce tells all others of a claim whose own announcement waited for too long. Its
-// container must not hear that: it may still ask whether another has the address.
+// Announce announces a claim whose own announcement waited for too long. Its container
+// must not hear that: it may still ask whether another has the address.
 type Announce struct {
 	Container string
 	Claim     Claim
@@ -57,7 +57,7 @@ type GiveWay struct {
 	Asker Party
 }
 
-// Kept tells a node that asked that the key stays here.
+// Kept answers a node that asked: the key stays here.
 type Kept struct {
 	Node   nodeid.ID
 	Key    Key
@@ -67,8 +67,8 @@ type Kept struct {
 // Count counts a frame that was not delivered.
 type Count struct{ Cause Cause }
 
-// Refused tells that a container does not get what it announces, at most once a minute
-// of each key.
+// Refused reports that a container does not get what it announces, at most once a minute
+// for each key.
 type Refused struct {
 	Container string
 	Claim     Claim
@@ -76,7 +76,7 @@ type Refused struct {
 	Holder    Holder
 }
 
-// Party is a container as other engines are told of it.
+// Party is a container as other engines know it.
 type Party struct {
 	MAC  MAC
 	Addr netip.Addr // that Docker has given to it; not valid: none

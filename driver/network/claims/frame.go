@@ -133,13 +133,13 @@ func (m *Machine) leave(b *container, needs []Claim, now time.Time) Cause {
 	return cause
 }
 
-// again reports whether a refused claim may be tried anew.
+// again reports whether a refused claim may be tried again.
 func (m *Machine) again(c *claim, now time.Time) bool {
 	return !now.Before(c.retryAt)
 }
 
 // tooLate gives up a frame. Its claims are made after all, as soon as they can be, and the
-// engine tells of them in its place.
+// engine announces them in its place.
 func (m *Machine) tooLate(b *container, w waitingFrame, now time.Time) {
 	for _, n := range w.needs {
 		switch c := b.claims[n.Key()]; {

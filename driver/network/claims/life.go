@@ -140,7 +140,7 @@ func (m *Machine) Taken(id string, n Claim, o Outcome, now time.Time) []Effect {
 	k := n.Key()
 	switch {
 	case c == nil || c.Claim != n || !c.taking && !c.granted:
-		// It was given up meanwhile, which the directory has been told behind this.
+		// It was given up meanwhile; the directory gets that after this.
 	case o.Cause == 0 && c.taking:
 		m.grant(b, c, now)
 	case o.Cause == 0:
@@ -167,7 +167,7 @@ func (m *Machine) Taken(id string, n Claim, o Outcome, now time.Time) []Effect {
 	return m.done()
 }
 
-// trim forgets the refused claims that were wanted longest ago, but for some.
+// trim forgets the refused claims that were wanted longest ago, until most are left.
 func (m *Machine) trim(b *container, most int) {
 	for b != nil {
 		var oldest *claim

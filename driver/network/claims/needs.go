@@ -78,7 +78,7 @@ func source(addr netip.Addr, mac MAC) Claim {
 	return Claim{Addr: addr, MAC: mac}
 }
 
-// binds reports whether a frame tells others which MAC address an address is behind.
+// binds reports whether a frame says to others which MAC address an address is behind.
 func binds(frame []byte) bool {
 	_, tells := packet.Claims(frame)
 	_, probes := packet.Probe(frame)

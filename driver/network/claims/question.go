@@ -18,7 +18,7 @@ type Rival struct {
 	Party
 }
 
-// maxRivals bounds who waits for one answer.
+// maxRivals bounds the rivals that wait for one answer.
 const maxRivals = 16
 
 // question is what a container is asked: whether it still has what it has claimed.
@@ -85,7 +85,7 @@ func (b *container) behind(c *claim) []*claim {
 	return out
 }
 
-// Answered says that a container has told of an address to who asked for it.
+// Answered says that a container has answered for an address that it has claimed.
 func (m *Machine) Answered(c Claim, now time.Time) []Effect {
 	if b := m.taken[c.Key()]; b != nil {
 		if mine := b.claims[c.Key()]; mine != nil && mine.granted && mine.MAC == c.MAC {
@@ -108,7 +108,7 @@ func (m *Machine) answered(b *container, c *claim, now time.Time) {
 	}
 }
 
-// keep ends a question: those that wait are told.
+// keep ends a question: those that wait get the answer.
 func (m *Machine) keep(b *container, c *claim) {
 	if c.question == nil {
 		return

@@ -2,7 +2,7 @@ package claims
 
 import "time"
 
-// Shown is what the status tells of one claim of a container.
+// Shown is what the status shows of one claim of a container.
 type Shown struct {
 	Claim
 	Since time.Time

@@ -5,7 +5,7 @@
 // It is a pure core: how many frames containers sent to all, probes that came back, and
 // time go in; probes to send and ports to mute come out. A probe is delivered to every
 // container of the overlay. A container's port from which an own probe comes back leads
-// into the network by another way. Nothing else proves that, so much traffic alone mutes
+// back into the network. Nothing else proves that, so much traffic alone mutes
 // nobody: it only brings the next probe forward.
 package loop
 
@@ -22,12 +22,12 @@ const (
 	// MutedFor is how long the port of a container is muted.
 	MutedFor = time.Minute
 
-	// probeEvery is how often is looked for loops while containers send to all, and
+	// probeEvery is how often loops are looked for while containers send to all, and
 	// probeSoon while they send busyFrames or more within one tick.
 	probeEvery = 5 * time.Second
 	probeSoon  = 500 * time.Millisecond
 	busyFrames = 32
-	// probeLife is how long a probe may be on its way.
+	// probeLife is how long a probe may travel.
 	probeLife = 5 * time.Second
 	// muteTakes is how long after a muting, which takes time, no probe is sent: it would
 	// come back once more, and mute the other end of the same loop.
@@ -42,7 +42,7 @@ type Watch struct {
 	sent   []probe
 	last   time.Time // when the last probe was sent
 	seen   uint64    // frames to all, at the last tick
-	probed uint64    // likewise, at the last probe
+	probed uint64    // frames to all, at the last probe
 	quiet  time.Time // no probe is sent before
 	soon   bool      // a port is not muted any more: look at once whether it still leads round
 	muted  map[string]time.Time
