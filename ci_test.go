@@ -150,3 +150,32 @@ func TestLanes(t *testing.T) {
 		}
 	}
 }
+
+// TestDeadcode: make lint tells what nothing calls from what only tests call, and holds the
+// list of exceptions to what is true. The tool is a stand-in.
+func TestDeadcode(t *testing.T) {
+	const waiting = "evio/overlay/symphony.NextHop lookup.go:20\nevio/overlay/symphony.between circle.go:22\nevio/overlay/symphony.distance.less circle.go:30\n"
+	for _, c := range []struct {
+		name, everywhere, product string
+		want                      string // in what is printed; "": it passes
+	}{
+		{"only what waits", "", waiting, ""},
+		{"in packages for tests", "", waiting + "evio/driver/drivertest.New x.go:1\nevio/integration/testbed.New x.go:1\n", ""},
+		{"nothing calls it", "evio/wall.Never x.go:1\n", waiting, "nothing calls these:\nevio/wall.Never x.go:1"},
+		{"only tests call it", "", waiting + "evio/wall.Seldom x.go:1\n", "only tests call these; move them into the tests:\nevio/wall.Seldom x.go:1"},
+		{"the list is out of date", "", strings.Replace(waiting, "evio/overlay/symphony.NextHop lookup.go:20\n", "", 1), "they are reached or gone:\nevio/overlay/symphony.NextHop"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			program := filepath.Join(t.TempDir(), "deadcode")
+			text := "#!/bin/sh\ncase \" $* \" in\n*' -test '*) cat <<'EOF'\n" + c.everywhere + "EOF\n;;\n*) cat <<'EOF'\n" + c.product + "EOF\n;;\nesac\n"
+			if err := os.WriteFile(program, []byte(text), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			out, failed := script(t, ".", "deadcode", program)
+			if failed != (c.want != "") || !strings.Contains(out, c.want) {
+				t.Errorf("failed: %t, want %q in:\n%s", failed, c.want, out)
+			}
+		})
+	}
+}
