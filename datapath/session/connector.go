@@ -10,8 +10,8 @@ import (
 	"evio/datapath/session/path"
 )
 
-// connector carries out what the machine decides while a session connects. The session's
-// owner drives it.
+// connector carries out what connect.Machine decides while a session connects. The session's
+// owner calls its methods.
 type connector struct {
 	s         *Session
 	machine   *connect.Machine
@@ -24,7 +24,7 @@ type connector struct {
 	allocation allocation
 }
 
-// connect leads the session to its establishment. It returns what drives it from then on.
+// connect drives the session until it is established. It returns the driver of what follows.
 func (s *Session) connect(ctx context.Context) (_ *pathDriver, err error) {
 	c := &connector{s: s, machine: connect.NewMachine(s.transport.turnPool != nil)}
 	defer func() { c.close(err != nil) }()

@@ -13,7 +13,7 @@ import (
 // patience bounds every wait on real sockets.
 const patience = 20 * time.Second
 
-// recorder is a handler that keeps what it is told.
+// recorder is a handler that keeps what it gets.
 type recorder struct {
 	parameters  chan []byte
 	established chan struct{}

@@ -75,7 +75,7 @@ func (e *end) guess(t *testing.T, lower *end, guesses ...string) {
 }
 
 // TestGuesserHangsUp: however a session ends in which the peer has got the tags and proved
-// nothing, its end tells of a guess.
+// nothing, its end reports a guess.
 func TestGuesserHangsUp(t *testing.T) {
 	t.Run("close_notify", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, _ *network, a, b *end) {
@@ -151,8 +151,8 @@ func TestNoDoubtWithoutAGuess(t *testing.T) {
 	})
 }
 
-// TestGuessesByRekeys: who has one of two secrets tests a guess of the other by a rekey no more
-// often than keys are replaced at the honest end, whichever end that is, and each is told.
+// TestGuessesByRekeys: a peer that has one of two secrets can test a guess of the other by a
+// rekey, but not more often than the honest end replaces keys, and each guess is reported.
 func TestGuessesByRekeys(t *testing.T) {
 	for _, honestIsLower := range []bool{false, true} {
 		t.Run(fmt.Sprintf("the lower end is honest: %v", honestIsLower), func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestRekeysLeftUndone(t *testing.T) {
 }
 
 // TestProofAfterOneLeftUndone: a peer that leaves one handshake undone after it got the tags,
-// and proves a secret in the next, is told of.
+// and proves a secret in the next, is reported.
 func TestProofAfterOneLeftUndone(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
 		lower, higher := ordered(a, b)

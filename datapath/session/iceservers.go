@@ -19,8 +19,7 @@ type TURNAccess struct {
 	RootCAs  func() (*x509.CertPool, error) // for turns: URLs; nil: the system's authorities
 }
 
-// iceServers sorts servers by what they do: those of STUN tell the addresses that NATs
-// show, those of TURN relay. Both keep their order.
+// iceServers sorts servers by protocol. Both kinds keep their order.
 func iceServers(all []webrtc.ICEServer) (reflectors []*stun.URI, turns []turn.Server, err error) {
 	for _, s := range all {
 		for _, url := range s.URLs {
@@ -42,7 +41,7 @@ func iceServers(all []webrtc.ICEServer) (reflectors []*stun.URI, turns []turn.Se
 	return reflectors, turns, nil
 }
 
-// turnServer is the server behind one URL. What its text says package turn checks.
+// turnServer returns the server of one URL. Package turn checks the text.
 func turnServer(s webrtc.ICEServer, url string) (turn.Server, error) {
 	access, known := s.Credential.(TURNAccess)
 	if !known || s.CredentialType != webrtc.ICECredentialTypePassword {

@@ -24,7 +24,7 @@ type Info struct {
 	LocalType      string         `json:"local_type,omitempty"`      // host, srflx, prflx or relay; what the peer sees
 	RemoteType     string         `json:"remote_type,omitempty"`     //
 	Observed       netip.AddrPort `json:"observed"`                  // own address as the peer sees it
-	Candidates     []string       `json:"candidates"`                // own, as they are told (RFC 8839)
+	Candidates     []string       `json:"candidates"`                // own, as the peer gets them (RFC 8839)
 	PeerCandidates []string       `json:"peer_candidates"`           // the peer's that are used
 	AEAD           string         `json:"aead,omitempty"`
 	RTT            time.Duration  `json:"rtt_ns"` // smoothed (RFC 6298), 0 before the first answer
@@ -104,8 +104,8 @@ func (s *Session) Info() Info {
 	return info
 }
 
-// localType names the own end of the path as the peer sees it. The agent's own
-// word is of no use: its candidate is always the base.
+// localType names the own end of the path as the peer sees it. The ICE agent does not know
+// that: its candidate is always the base.
 func (s *Session) localType(p *boundPath, observed netip.AddrPort) string {
 	switch {
 	case p.TURN:

@@ -12,11 +12,11 @@ type Kind uint8
 // Kinds of frames.
 const (
 	Data     Kind = 1 // an Ethernet frame for a port of this node
-	Flood    Kind = 2 // a broadcast frame with its flood header
+	Flood    Kind = 2 // a flooded frame with its flood header
 	Control  Kind = 3 // a message of the overlay's control protocol
 	Envelope Kind = 4 // something carried for other nodes
 	Probe    Kind = 5 // the session's own: never sent or received by callers
-	Rekey    Kind = 6 // likewise
+	Rekey    Kind = 6 // the session's own: never sent or received by callers
 )
 
 // MaxControl is the largest control frame: a message of 8 KiB with its header.
@@ -42,11 +42,11 @@ func (k Kind) String() string {
 	}
 }
 
-// own tells whether the kind is never sent or received by callers.
+// own reports whether callers never send or receive the kind.
 func (k Kind) own() bool { return k == Probe || k == Rekey }
 
-// limit is the size of the largest frame of the kind, 0 for a kind that does
-// not exist.
+// limit returns the length of the largest frame of the kind, 0 for a kind that does not
+// exist.
 func (k Kind) limit() int {
 	switch k {
 	case Data, Flood, Envelope:

@@ -20,7 +20,7 @@ func (s *Session) run() {
 	s.finish(s.live(ctx))
 }
 
-// live leads the session through its states and returns why it ends.
+// live takes the session through its states and returns why it ends.
 func (s *Session) live(ctx context.Context) error {
 	if !s.gather(ctx) {
 		return s.endReason

@@ -83,7 +83,7 @@ func TestTwentySessionsOverRealSockets(t *testing.T) {
 }
 
 // TestConnectAgainAtAllStages: one end signs its parameters anew after the
-// other has begun with the older ones, and both are told everything twice. The
+// other has begun with the older ones, and both get everything twice. The
 // newest count, and the session is established once.
 func TestConnectAgainAtAllStages(t *testing.T) {
 	for gap := time.Duration(0); gap < 500*time.Millisecond; gap += 5 * time.Millisecond {

@@ -200,8 +200,8 @@ func TestRepeatedRecordsMoveNothing(t *testing.T) {
 		if info.Drops["path_limit"] == 0 || info.OffPath < frames {
 			t.Errorf("drops = %v, %d from elsewhere, want them counted", info.Drops, info.OffPath)
 		}
-		// Four a second are challenged; answers to requests, of which there are as many
-		// as we challenge the peer and its probes, go to who repeated them.
+		// Four a second are challenged. Answers to repeated requests go to the forged
+		// addresses; the peer sends as many requests as it has challenges and probes.
 		if most := 4*int(frames*pace/time.Second+1) + int(2*frames*pace/time.Second); len(targets) > most {
 			t.Errorf("datagrams went to %d forged addresses, want at most %d", len(targets), most)
 		}

@@ -117,7 +117,7 @@ func TestSitesWithIPv6ConnectByHostCandidates(t *testing.T) {
 	}
 }
 
-// cutIPv4 leaves IPv6 as the only way.
+// cutIPv4 leaves only IPv6.
 func (l *lab) cutIPv4() { l.in("internet", "iptables", "-A", "FORWARD", "-j", "DROP") }
 
 func TestWhoIsNotWhoSignedNeverEstablishes(t *testing.T) {

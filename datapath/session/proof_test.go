@@ -89,7 +89,7 @@ func TestProofOverALossyPath(t *testing.T) {
 }
 
 // TestSilenceAfterTheProof: a peer that takes the proof of the lower end and gives none is
-// told from a path that does not work.
+// told apart from a path that does not work.
 func TestSilenceAfterTheProof(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
 		a.open(t, b, func(o *Options) { o.Secrets = secretsOf("ours") })

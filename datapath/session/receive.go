@@ -34,7 +34,7 @@ func (t *Transport) deliver(batch []udp.Datagram) {
 	t.vector.flush()
 }
 
-// deliverTURN takes a datagram that has come to an allocation.
+// deliverTURN takes a datagram that has come through an allocation.
 func (t *Transport) deliverTURN(r allocation, from netip.AddrPort, datagram []byte) {
 	t.reading.Lock()
 	defer t.reading.Unlock()
@@ -142,9 +142,9 @@ func openCause(err error) drops.Cause {
 }
 
 // received notes a record that is valid under keys and has come by a route. It
-// returns false if the session has ended or replaced the keys meanwhile. The path
-// is not moved by a record that comes from elsewhere: its sender may be whoever
-// repeats the peer's datagrams fastest.
+// returns false if the session has ended or replaced the keys meanwhile. A record that
+// comes from elsewhere does not move the path, because anybody may have repeated the peer's
+// datagram from there.
 func (s *Session) received(by path.Route, keys *record.Keys) bool {
 	select {
 	case <-s.confirmed:

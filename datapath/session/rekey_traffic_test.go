@@ -20,7 +20,7 @@ const frameSize = 700
 
 const trafficRecord = record.Overhead + 2 + frameSize
 
-// streams are numbered frames between two ends, both ways. The network tells which
+// streams are numbered frames between two ends, in both directions. The network tells which
 // of them were dropped on purpose.
 type streams struct {
 	ends [2]*end
@@ -128,7 +128,7 @@ func count(e *end, records uint64) {
 // soon makes an end want new keys with its next record.
 func soon(e *end) { count(e, 1<<40) }
 
-// ofRekey tells whether a datagram is a record of a rekey, by its size: it is no
+// ofRekey reports whether a datagram is a record of a rekey, by its size: it is no
 // traffic, request or answer, and none that asks for a size.
 func ofRekey(d []byte) bool {
 	const overhead = record.Overhead + 2

@@ -18,7 +18,7 @@ type refusing struct{ err error }
 func (r refusing) Addr() netip.AddrPort              { return netip.AddrPort{} }
 func (r refusing) Send(netip.AddrPort, []byte) error { return r.err }
 
-// TestRefusedDatagrams: what is lost on the path is told from what a route on trial
+// TestRefusedDatagrams: what is lost on the path is told apart from what a route on trial
 // refuses, which is no loss.
 func TestRefusedDatagrams(t *testing.T) {
 	serving := path.Route{Remote: netip.MustParseAddrPort("192.0.2.1:1")}

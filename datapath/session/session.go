@@ -34,7 +34,7 @@ type Session struct {
 	log       *logrus.Entry
 	lower     bool // this end has the lower node ID
 	index     uint32
-	own       connect.Parameters // complete once the state has left Gathering, but for the candidates
+	own       connect.Parameters // complete once the state has left Gathering, except the candidates
 	hosts     []netip.AddrPort
 	opened    time.Time
 
@@ -78,7 +78,7 @@ type Session struct {
 	drops        drops.Counters
 }
 
-// sizeable is the length from which on a frame may make records that a path does not take.
+// sizeable is the length of the shortest frame whose records a path may not take.
 const sizeable = 400
 
 // Open makes a session and starts to gather candidates.

@@ -271,7 +271,7 @@ func TestForgedDatagramsTearNothingDown(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
 		random := rand.New(rand.NewPCG(3, 4))
 		n.impair(func(_, _ netip.AddrPort, d []byte) [][]byte {
-			// A stranger who reads along answers each datagram with changed
+			// A stranger that reads along answers each datagram with changed
 			// copies of it, ahead of the datagram itself.
 			var all [][]byte
 			for range 4 {

@@ -7,7 +7,7 @@ import (
 	"evio/datapath/udp"
 )
 
-// waiting is a socket whose port is taken, until it is told otherwise.
+// waiting is a socket whose port is taken until the test says otherwise.
 type waiting struct {
 	idle
 	changes chan error
@@ -32,8 +32,8 @@ func (w waiting) tell(err error) {
 	<-w.taken
 }
 
-// TestTransportTellsOfItsSocket: a port that is taken is a fault until it is had; who waits
-// hears of it once, and the plugin each time that it is open again.
+// TestTransportTellsOfItsSocket: a port that is taken is a fault until it is free. Opened
+// is closed once, and Reopened is called each time the socket is open again.
 func TestTransportTellsOfItsSocket(t *testing.T) {
 	w := waiting{idle{make(chan struct{})}, make(chan error), make(chan struct{})}
 	taken, reopened := errors.New("taken"), 0

@@ -34,27 +34,27 @@ type Config struct {
 	Port int
 	// Key is the identity of this engine.
 	Key ed25519.PrivateKey
-	// ICEServers lists the servers with stun: URLs that tell the addresses NATs show, of
-	// which four are asked at most, and those with turn: and turns: URLs, which relay for
-	// peers that cannot be reached directly, in the order in which they are tried. The
-	// Credential of the latter is a TURNAccess.
+	// ICEServers lists the STUN and TURN servers, in the order in which they are tried.
+	// Those with stun: URLs say which addresses NATs show; at most four are asked. Those
+	// with turn: and turns: URLs relay to peers that cannot be reached directly; their
+	// Credential is a TURNAccess.
 	ICEServers []webrtc.ICEServer
 	// Lookup resolves the names of ICE servers, for network "ip"; nil: the system's
 	// resolver.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	// RekeyEvery is how long keys of a session are used, 0 for an hour.
 	RekeyEvery time.Duration
-	// ExcludeInterface names interfaces whose addresses are no candidates, such
-	// as own TAPs and bridges; nil excludes none. Loopback, docker, bridge, veth
-	// and Open vSwitch interfaces are never used.
+	// ExcludeInterface reports whether the addresses of an interface are no candidates,
+	// because it is one of the plugin's TAPs or bridges, for example. nil excludes none.
+	// Loopback, docker, bridge, veth and Open vSwitch interfaces are never used.
 	ExcludeInterface func(name string) bool
 	// IncludeLoopback makes loopback addresses candidates, for tests of several
 	// transports on one machine.
 	IncludeLoopback bool
 	// Reopened is called each time the socket is open again after it had failed, from the
-	// goroutine that reads from it; nil: nobody is told.
+	// goroutine that reads from it. nil: nothing is called.
 	Reopened func()
-	// Log receives what the transport has to say; nil discards it.
+	// Log receives the messages of the transport; nil discards them.
 	Log *logrus.Entry
 }
 
@@ -109,9 +109,9 @@ type Transport struct {
 	reader chan struct{}  // closed when the reader has ended
 }
 
-// Listen opens the socket and starts to read from it. A port that cannot be had at present
-// is no error: it is asked for until it can, see Fault and Opened, and no session works
-// before.
+// Listen opens the socket and starts to read from it. It is no error if the port is taken:
+// the transport asks for it again until it gets it, and no session works before that. See
+// Fault and Opened.
 func Listen(config Config) (*Transport, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (t *Transport) read() {
 	}
 }
 
-// socketChanged is told of each reason why the socket is not open, and with nil that it is.
+// socketChanged takes the reason why the socket is not open, or nil when it is open.
 func (t *Transport) socketChanged(fault error) {
 	if fault != nil {
 		t.fault.Store(&fault)
@@ -230,11 +230,11 @@ func (t *Transport) Fault() error {
 	return nil
 }
 
-// Opened is closed when the socket has been open once. Before that there is nothing to tell
-// peers.
+// Opened is closed when the socket is open for the first time. Before that there is nothing
+// to announce to peers.
 func (t *Transport) Opened() <-chan struct{} { return t.opened }
 
-// Port returns the UDP port; while it is not open, the one that is asked for.
+// Port returns the UDP port, or the one that is asked for while the socket is not open.
 func (t *Transport) Port() int { return t.socket.Port() }
 
 // now is the time that sessions keep.
@@ -289,7 +289,7 @@ func (t *Transport) Close() error {
 }
 
 // AddressesChanged is called when addresses of this machine have come or gone. The
-// sessions look for other paths and tell their peers.
+// sessions look for other paths and send their peers the new candidates.
 func (t *Transport) AddressesChanged() {
 	t.gatherer.Forget()
 	if t.turnPool != nil {
@@ -331,7 +331,7 @@ func (t *Transport) Stats() Stats {
 	return stats
 }
 
-// usable returns those candidates of a peer that may be tried.
+// usable returns the candidates of a peer that may be tried.
 func (t *Transport) usable(candidates []path.Candidate) []path.Candidate {
 	return slices.DeleteFunc(candidates, func(c path.Candidate) bool { return !t.filter.Usable(c.Addr.Addr()) })
 }

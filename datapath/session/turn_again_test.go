@@ -10,7 +10,7 @@ import (
 	"evio/datapath/session/connect"
 )
 
-// awaitOffer waits until an end tells parameters with a relayed candidate, and
+// awaitOffer waits until an end has parameters with a relayed candidate, and
 // connects both with them.
 func awaitOffer(t *testing.T, a, b *end) {
 	t.Helper()

@@ -44,7 +44,7 @@ func serveTURN(t *testing.T) webrtc.ICEServer {
 }
 
 // TestSessionOverARealRelay gives both ends wrong ports of each other, so that only
-// the allocation of one is a way.
+// the allocation of one is a path.
 func TestSessionOverARealRelay(t *testing.T) {
 	server := serveTURN(t)
 	a := newLoopbackEnd(t, func(c *Config) { c.ICEServers = []webrtc.ICEServer{server} })

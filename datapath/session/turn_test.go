@@ -15,7 +15,7 @@ import (
 	"evio/datapath/udp"
 )
 
-// pool is a TURN server on the network: one allocation for all who ask, closed
+// pool is a TURN server on the network: one allocation for all that ask, closed
 // three seconds after the last has given it back.
 type pool struct {
 	network *network
@@ -94,7 +94,7 @@ func (p *pool) closeLocked() {
 	p.at = netip.AddrPortFrom(p.at.Addr(), p.at.Port()+1)
 }
 
-// open tells whether there is an allocation.
+// open reports whether there is an allocation.
 func (p *pool) open() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,7 +168,7 @@ func (n *network) blockDirect() {
 }
 
 // establishRelayed opens and connects a pair as an overlay does: whenever an end
-// tells parameters, both connect with the newest.
+// has newer parameters, both connect with the newest.
 func establishRelayed(t *testing.T, a, b *end) {
 	t.Helper()
 	a.open(t, b, nil)

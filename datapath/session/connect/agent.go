@@ -14,7 +14,7 @@ import (
 )
 
 // Timing of the agents. A host candidate is nominated at once. A reflexive path waits for the
-// answer on a host path, which is on its way if there is one; a relayed address of the peer
+// answer on a host path, which is about to come if there is one; a relayed address of the peer
 // waits for both.
 const (
 	checkInterval       = 200 * time.Millisecond

@@ -1,7 +1,7 @@
 // Package connect holds what leads two nodes from their parameters to common keys, before
 // there is a session.
 //
-//   - Parameters are what the ends tell each other first, and their encoding.
+//   - Parameters are what the ends send each other first, and their encoding.
 //   - Gatherer finds the own candidates: addresses of this machine, and what NATs show of them.
 //   - Search finds a path to the peer by ICE.
 //   - Dial makes the DTLS connection that authenticates the peer, on top of Flights. TaggedConn
@@ -9,5 +9,5 @@
 //   - Machine decides what is done when: searching, handshakes, the TURN server, the time limit.
 //     It is pure: package session drives it.
 //
-// What has a goroutine says so; whoever starts it stops it and waits for it.
+// Search and what Dial returns have goroutines. Whoever starts one stops it and waits for it.
 package connect

@@ -92,7 +92,7 @@ func (f *Flights) Close() error {
 	return nil
 }
 
-// DTLS is the own end of a DTLS connection, and who the peer has to be.
+// DTLS is the own end of a DTLS connection, and the identity that the peer must have.
 type DTLS struct {
 	Certificate tls.Certificate // of SelfSigned
 	Peer        ed25519.PublicKey

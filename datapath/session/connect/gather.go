@@ -51,7 +51,7 @@ type Gatherer struct {
 	Mux    *icemux.Mux
 	Addrs  func() ([]netip.Addr, error)                                          // addresses of this machine
 	Port   func() int                                                            // UDP port of all sessions
-	STUN   []*stun.URI                                                           // servers, of which at most four are asked
+	STUN   []*stun.URI                                                           // servers; at most four are asked
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // resolves their names
 	Log    *logrus.Entry
 

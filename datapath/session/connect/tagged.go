@@ -11,9 +11,9 @@ import (
 )
 
 // A handshake datagram is {192, session index of the receiver (4), tag (8),
-// DTLS records}. The tag is keyed by the binding, which only the two ends and
-// whoever carried their parameters know: what a stranger sends, or an earlier
-// handshake has left behind, never reaches DTLS.
+// DTLS records}. The tag is keyed by the binding, which only the two ends know, and
+// whoever carried their parameters. So datagrams of strangers, and those that an earlier
+// handshake has left behind, never reach DTLS.
 const (
 	// HandshakeHeader is the length in front of the DTLS records.
 	HandshakeHeader = 1 + 4 + handshakeTag

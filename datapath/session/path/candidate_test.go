@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawnCandidate draws one that may be told.
+// drawnCandidate draws a candidate that may be sent.
 var drawnCandidate = rapid.Custom(func(t *rapid.T) Candidate {
 	addr := netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "IPv4")))
 	if rapid.Bool().Draw(t, "is IPv6") {

@@ -75,7 +75,7 @@ func (l *Liveness) Tick(now, answered, received, roundTrip time.Duration) Verdic
 	l.burst++
 	l.Next = now + BurstInterval
 	if now-l.probed < roundTrip+roundTrip/4 {
-		return Probe // the answer may well be on its way
+		return Probe // the answer may be about to come
 	}
 	return Missing
 }

@@ -121,7 +121,7 @@ func TestLossyPathTakesFullRecords(t *testing.T) {
 	}
 }
 
-// TestIdleSessionsAskSeldom: who sends nothing large costs little.
+// TestIdleSessionsAskSeldom: a session that sends nothing large costs little.
 func TestIdleSessionsAskSeldom(t *testing.T) {
 	p := newNarrowPath(1445)
 	p.run(time.Hour, false, noEnd)
@@ -134,7 +134,7 @@ func TestIdleSessionsAskSeldom(t *testing.T) {
 	}
 }
 
-// TestAnswersOfOthersCountForNothing: nothing but the answer to the request under way does.
+// TestAnswersOfOthersCountForNothing: only the answer to the current request does.
 func TestAnswersOfOthersCountForNothing(t *testing.T) {
 	p := newNarrowPath(1445)
 	p.takes = 1000

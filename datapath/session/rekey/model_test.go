@@ -10,7 +10,7 @@ import (
 
 // model is two machines with abstract handshakes between them: flights 1 to 4, of
 // which the odd ones are the lower end's. Records are lost and late at random. In
-// each rekey one flight, or the probes, are held back for long, by who knows which
+// each rekey one flight, or the probes, are held back for long, by someone who knows which
 // record is which.
 type model struct {
 	now  time.Duration
@@ -122,7 +122,7 @@ func (m *model) receive(r modelRecord) {
 	}
 }
 
-// alive tells whether both ends still hear each other.
+// alive reports whether both ends still hear each other.
 func (m *model) alive() bool {
 	return m.now-min(m.ends[0].heard, m.ends[1].heard) < 4*time.Second
 }
