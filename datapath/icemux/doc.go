@@ -15,7 +15,7 @@
 //
 // A relayed candidate comes later, if at all, and an agent gathers once. So it gets
 // an agent of its own, with the same ufrag and password, which takes the relayed
-// address for a host candidate: RelayView. The peer cannot tell the two from one.
+// address for a host candidate: TURNView. The peer cannot tell the two from one.
 //
 // An agent takes every address that a request comes from for a candidate of its
 // peer and checks it, and whoever sees one request can replay it from forged
@@ -24,7 +24,7 @@
 // these places only with a request that is made with the agent's password: who does
 // not know the session's parameters takes no place away from the peer.
 //
-// Receive is called by the readers of socket and relays; everything else may be called by
+// Receive is called by the readers of socket and allocations; everything else may be called by
 // any goroutine at any time. Tables are bounded by what our own agents open; of
 // what arrives from the network only the addresses of requests are kept, up to
 // a bound for each agent and as long as the agent works.

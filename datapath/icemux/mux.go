@@ -49,7 +49,7 @@ type receiver interface {
 }
 
 // agent is what the mux knows of the ICE agents of one ufrag, which share it:
-// one at the socket and, where there is a relay, one at the relayed address.
+// one at the socket and, where there is an allocation, one at the relayed address.
 type agent struct {
 	conns map[agentAddr]*conn
 
@@ -65,8 +65,8 @@ type agentAddr struct {
 	addr netip.AddrPort // port 0: at the socket
 }
 
-func atSocket(local netip.Addr) agentAddr      { return agentAddr{netip.AddrPortFrom(local, 0)} }
-func atRelay(relayed netip.AddrPort) agentAddr { return agentAddr{relayed} }
+func atSocket(local netip.Addr) agentAddr           { return agentAddr{netip.AddrPortFrom(local, 0)} }
+func atAllocation(relayed netip.AddrPort) agentAddr { return agentAddr{relayed} }
 
 // New makes a mux that sends by socket and counts into counters.
 func New(socket Socket, counters *drops.Counters) *Mux {
@@ -82,9 +82,9 @@ func New(socket Socket, counters *drops.Counters) *Mux {
 // bytes.
 func (m *Mux) Receive(d udp.Datagram) { m.receive(atSocket(d.Local), d.Remote, d.Data) }
 
-// ReceiveRelayed does the same with a datagram that a relay has passed on.
-func (m *Mux) ReceiveRelayed(relayed, from netip.AddrPort, datagram []byte) {
-	m.receive(atRelay(relayed), from, datagram)
+// ReceiveTURN does the same with a datagram that came through a TURN server.
+func (m *Mux) ReceiveTURN(relayed, from netip.AddrPort, datagram []byte) {
+	m.receive(atAllocation(relayed), from, datagram)
 }
 
 func (m *Mux) receive(at agentAddr, from netip.AddrPort, datagram []byte) {

@@ -19,7 +19,7 @@ type View struct {
 	mux       *Mux
 	hosts     []netip.AddrPort
 	integrity stun.MessageIntegrity // of requests to the agent, which know its password
-	relay     Relay                 // nil: the view of the socket
+	turn      Allocation            // nil: the view of the socket
 
 	// Guarded by the mux's mutex.
 	peers   []netip.AddrPort            // candidates of the peer, never shut out
@@ -28,8 +28,8 @@ type View struct {
 
 var _ ice.UDPMux = (*View)(nil)
 
-// Relay is a relayed address and how to send from it.
-type Relay interface {
+// Allocation is a relayed address of a TURN server, and how to send from it.
+type Allocation interface {
 	Addr() netip.AddrPort
 	Send(to netip.AddrPort, datagram []byte) error
 }
@@ -45,12 +45,12 @@ func (m *Mux) View(hosts, peers []netip.AddrPort, password string) *View {
 	}
 }
 
-// RelayView makes a view whose one host candidate is a relayed address. An agent
+// TURNView makes a view whose one host candidate is a relayed address. An agent
 // at it may share ufrag and password with one at the socket: to the peer the two
 // are one agent with more candidates.
-func (m *Mux) RelayView(relay Relay, peers []netip.AddrPort, password string) *View {
-	v := m.View([]netip.AddrPort{relay.Addr()}, peers, password)
-	v.relay = relay
+func (m *Mux) TURNView(turn Allocation, peers []netip.AddrPort, password string) *View {
+	v := m.View([]netip.AddrPort{turn.Addr()}, peers, password)
+	v.turn = turn
 	return v
 }
 
@@ -95,15 +95,15 @@ func (v *View) hasRoom() bool {
 }
 
 func (v *View) place(local netip.AddrPort) agentAddr {
-	if v.relay != nil {
-		return atRelay(local)
+	if v.turn != nil {
+		return atAllocation(local)
 	}
 	return atSocket(local.Addr())
 }
 
 func (v *View) sender(local netip.Addr) func(to netip.AddrPort, datagram []byte) error {
-	if v.relay != nil {
-		return v.relay.Send
+	if v.turn != nil {
+		return v.turn.Send
 	}
 	source := v.mux.socket.Source(local)
 	return func(to netip.AddrPort, datagram []byte) error { return v.mux.socket.Send(source, to, datagram) }

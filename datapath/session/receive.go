@@ -40,7 +40,7 @@ func (t *Transport) deliverTURN(r allocation, from netip.AddrPort, datagram []by
 	defer t.reading.Unlock()
 	switch udp.Classify(datagram) {
 	case udp.STUN:
-		t.mux.ReceiveRelayed(r.Addr(), from, datagram)
+		t.mux.ReceiveTURN(r.Addr(), from, datagram)
 	case udp.Handshake:
 		t.receiveHandshake(datagram)
 	case udp.Record:

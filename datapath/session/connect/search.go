@@ -40,9 +40,9 @@ type Search struct {
 	ufrag, password string // of the peer
 	cancel          context.CancelFunc
 	done            chan struct{}
-	newer           chan Parameters   // capacity 1: more candidates of the peer
-	turn            chan icemux.Relay // capacity 1: one more own candidate
-	admitted        []path.Candidate  // of the peer, the owner's
+	newer           chan Parameters        // capacity 1: more candidates of the peer
+	turn            chan icemux.Allocation // capacity 1: one more own candidate
+	admitted        []path.Candidate       // of the peer, the owner's
 
 	finished chan struct{} // closed when found or err is set
 	found    Found
@@ -52,7 +52,7 @@ type Search struct {
 // Found is a path that a search has found.
 type Found struct {
 	Route      path.Route
-	TURN       icemux.Relay            // carries the route at this end, nil if none does
+	TURN       icemux.Allocation       // carries the route at this end, nil if none does
 	RemoteType webrtc.ICECandidateType // what the peer calls its end
 }
 
@@ -65,7 +65,7 @@ type searcher struct {
 // pair is what an agent has found.
 type pair struct {
 	route path.Route
-	turn  icemux.Relay // nil for a pair of the socket
+	turn  icemux.Allocation // nil for a pair of the socket
 	err   error
 }
 
@@ -79,7 +79,7 @@ func Find(ctx context.Context, local Local, peer Parameters) *Search {
 		cancel:   cancel,
 		done:     make(chan struct{}),
 		newer:    make(chan Parameters, 1),
-		turn:     make(chan icemux.Relay, 1),
+		turn:     make(chan icemux.Allocation, 1),
 		finished: make(chan struct{}),
 	}
 	peer = s.admit(peer)
@@ -100,7 +100,7 @@ func (s *Search) run(ctx context.Context, peer Parameters) {
 		}
 		waiters.Wait()
 	}()
-	start := func(view *icemux.View, turn icemux.Relay) {
+	start := func(view *icemux.View, turn icemux.Allocation) {
 		agent, err := s.local.startAgent(view, peer)
 		if err != nil && turn == nil {
 			s.finish(Found{}, err)
@@ -136,7 +136,7 @@ func (s *Search) run(ctx context.Context, peer Parameters) {
 			if s.IsDone() {
 				continue
 			}
-			start(s.local.Mux.RelayView(turn, addresses(peer.Candidates), s.local.Password), turn)
+			start(s.local.Mux.TURNView(turn, addresses(peer.Candidates), s.local.Password), turn)
 		case peer = <-s.newer:
 			for _, found := range searchers {
 				found.view.Admit(addresses(peer.Candidates))
@@ -176,7 +176,7 @@ func (s *Search) Update(peer Parameters) {
 }
 
 // AddTURN adds a relayed address of this node to the search. It is called once.
-func (s *Search) AddTURN(turn icemux.Relay) { s.turn <- turn }
+func (s *Search) AddTURN(turn icemux.Allocation) { s.turn <- turn }
 
 // admit leaves out the candidates that are too many: an agent sends checks to each that it
 // was ever given.

@@ -9,7 +9,7 @@ import (
 	"evio/datapath/udp"
 )
 
-// allocation is a relay that keeps where it was asked to send.
+// allocation keeps where it was asked to send.
 type allocation struct {
 	addr netip.AddrPort
 	sent []netip.AddrPort
@@ -28,27 +28,27 @@ func (a *allocation) Send(to netip.AddrPort, _ []byte) error {
 func TestRelayedAgentSharesItsUfrag(t *testing.T) {
 	m, socket, counters := newMux(t)
 	direct := getConn(t, m, "red", hostA)
-	relay := &allocation{addr: netip.AddrPortFrom(hostA.Addr(), 50000)} // the server is on this machine
-	view := m.RelayView(relay, nil, "password")
+	turn := &allocation{addr: netip.AddrPortFrom(hostA.Addr(), 50000)} // the server is on this machine
+	view := m.TURNView(turn, nil, "password")
 	relayed, err := view.GetConn("red", view.GetListenAddresses()[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	request := check(t, "red:x").Raw
 	m.Receive(udp.Datagram{Local: hostA.Addr(), Remote: hostB, Data: request})
-	m.ReceiveRelayed(relay.addr, hostB, request)
-	m.ReceiveRelayed(relay.addr, hostB, request)
+	m.ReceiveTURN(turn.addr, hostB, request)
+	m.ReceiveTURN(turn.addr, hostB, request)
 	if got, want := [2]int{waiting(direct), waiting(relayed)}, [2]int{1, 2}; got != want {
 		t.Errorf("arrived directly and relayed: %v, want %v", got, want)
 	}
 	if _, err := relayed.WriteTo(request, net.UDPAddrFromAddrPort(hostB)); err != nil {
 		t.Fatal(err)
 	}
-	if len(relay.sent) != 1 || len(socket.sent) != 0 {
-		t.Errorf("%d sent by the relay and %d by the socket, want one and none", len(relay.sent), len(socket.sent))
+	if len(turn.sent) != 1 || len(socket.sent) != 0 {
+		t.Errorf("%d sent by the TURN server and %d by the socket, want one and none", len(turn.sent), len(socket.sent))
 	}
 	view.RemoveConnByUfrag("red")
-	m.ReceiveRelayed(relay.addr, hostB, request)
+	m.ReceiveTURN(turn.addr, hostB, request)
 	if got := counters.Get(drops.STUNLocal); got != 1 {
 		t.Errorf("%d dropped for their local address, want 1", got)
 	}
