@@ -29,7 +29,7 @@ func (n *network) apply(ctx context.Context) error {
 
 func (n *network) applyBy(ctx context.Context, apply func(context.Context, ovs.Bridge) error) error {
 	for {
-		n.takeMoving() // it is in what is desired
+		n.view.takeMoving() // it is in what is desired
 		want, accepted := n.desired()
 		n.accepted.narrow(accepted)
 		err := apply(ctx, want)
@@ -93,9 +93,10 @@ func (n *network) desired() (ovs.Bridge, map[overlay.MAC]*link) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	b.Elsewhere = slices.Collect(maps.Keys(n.elsewhere))
+	macsOf, elsewhere := n.view.now()
+	b.Elsewhere = elsewhere
 	for peer, l := range n.links {
-		macs := slices.Collect(maps.Keys(n.remote[peer]))
+		macs := macsOf[peer]
 		b.Ports = append(b.Ports, ovs.Port{Name: l.dev.Name(), Role: ovs.Link, MACs: macs})
 		for _, mac := range macs {
 			accepted[mac] = l
@@ -168,20 +169,12 @@ type pendingMoves struct {
 	elsewhere map[netip.Addr]bool       // whether another node holds them, if the flows have to know that
 }
 
-func (n *network) takeMoving() pendingMoves {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	m := n.moving
-	n.moving = pendingMoves{}
-	return m
-}
-
 // applyMoves brings the flows of what has moved to what they should be. Where that does
 // not do it fails, and all of the bridge is to be applied.
 func (n *network) applyMoves(ctx context.Context) error { return n.moveBy(ctx, n.sw.Move) }
 
 func (n *network) moveBy(ctx context.Context, move func(context.Context, string, ovs.Moves) error) error {
-	m := n.takeMoving()
+	m := n.view.takeMoving()
 	coming, moved := make(map[overlay.MAC]*link, len(m.macs)), ovs.Moves{Stations: make([]ovs.Station, 0, len(m.macs))}
 	n.mu.Lock()
 	for mac, at := range m.macs {

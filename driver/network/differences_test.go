@@ -143,12 +143,12 @@ func TestWhichChangesConcernContainersHere(t *testing.T) {
 			t.Errorf("%s: all of the bridge %v, want %v", name, n.switched.whole, c.whole)
 		}
 	}
-	if moving := slices.Collect(maps.Keys(n.moving.macs)); len(moving) != 2 {
+	if moving := slices.Collect(maps.Keys(n.view.moving.macs)); len(moving) != 2 {
 		t.Errorf("moving are %v", moving)
 	}
 	n.release(e)
-	if len(n.own.addrs)+len(n.own.macs) != 0 {
-		t.Errorf("a container that left keeps %v", n.own)
+	if len(n.view.own.addrs)+len(n.view.own.macs) != 0 {
+		t.Errorf("a container that left keeps %v", n.view.own)
 	}
 }
 

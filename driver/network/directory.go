@@ -2,7 +2,10 @@ package network
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"evio/datapath/packet"
@@ -31,39 +34,89 @@ func (r remote) move(mac overlay.MAC, from, to nodeid.ID) {
 	r[to][mac] = struct{}{}
 }
 
+// view is what the bridge has to know of the directory. The zero value is ready; any
+// goroutine may use it.
+type view struct {
+	mu        sync.Mutex
+	remote    remote
+	elsewhere map[netip.Addr]struct{} // addresses of other nodes; nil: the flows need not know them
+	own       own
+	moving    pendingMoves // what the flows do not follow yet
+}
+
 // follow takes what has changed in the directory into what the bridge shall be. What
 // concerns no container here changes only the flows of the MAC addresses that moved.
 func (n *network) follow(changes []overlay.Change) {
-	n.mu.Lock()
-	if n.remote == nil {
-		n.remote = remote{}
+	var self nodeid.ID
+	if node := n.currentNode(); node != nil {
+		self = node.ID()
 	}
-	if n.moving.macs == nil {
-		n.moving = pendingMoves{map[overlay.MAC]nodeid.ID{}, map[netip.Addr]bool{}}
-	}
-	whole := false
-	for _, c := range changes {
-		whole = whole || n.own.concerns(c)
-		switch {
-		case !c.Addr.IsValid():
-			n.remote.move(c.MAC, c.Before.Node, c.After.Node)
-			n.moving.macs[c.MAC] = c.After.Node
-		case n.elsewhere == nil:
-		case c.After.Node.IsZero() || c.After.Node == n.currentNode().ID():
-			n.moving.elsewhere[c.Addr] = false
-			delete(n.elsewhere, c.Addr)
-		default:
-			n.moving.elsewhere[c.Addr] = true
-			n.elsewhere[c.Addr] = struct{}{}
-		}
-	}
-	part := len(n.moving.macs)+len(n.moving.elsewhere) > 0
-	n.mu.Unlock()
-	switch {
+	switch whole, part := n.view.follow(changes, self); {
 	case whole:
 		n.switched.request()
 	case part:
 		n.switched.change()
+	}
+}
+
+// follow reports whether the whole bridge has to be applied, or only what moved.
+func (v *view) follow(changes []overlay.Change, self nodeid.ID) (whole, part bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.remote == nil {
+		v.remote = remote{}
+	}
+	if v.moving.macs == nil {
+		v.moving = pendingMoves{map[overlay.MAC]nodeid.ID{}, map[netip.Addr]bool{}}
+	}
+	for _, c := range changes {
+		whole = whole || v.own.concerns(c)
+		switch {
+		case !c.Addr.IsValid():
+			v.remote.move(c.MAC, c.Before.Node, c.After.Node)
+			v.moving.macs[c.MAC] = c.After.Node
+		case v.elsewhere == nil:
+		case c.After.Node.IsZero() || c.After.Node == self:
+			v.moving.elsewhere[c.Addr] = false
+			delete(v.elsewhere, c.Addr)
+		default:
+			v.moving.elsewhere[c.Addr] = true
+			v.elsewhere[c.Addr] = struct{}{}
+		}
+	}
+	return whole, len(v.moving.macs)+len(v.moving.elsewhere) > 0
+}
+
+// now returns the MAC addresses of each node and the addresses of other nodes.
+func (v *view) now() (macs map[nodeid.ID][]overlay.MAC, elsewhere []netip.Addr) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	macs = make(map[nodeid.ID][]overlay.MAC, len(v.remote))
+	for node, all := range v.remote {
+		macs[node] = slices.Collect(maps.Keys(all))
+	}
+	return macs, slices.Collect(maps.Keys(v.elsewhere))
+}
+
+// takeMoving returns what the flows do not follow yet; from now on they do.
+func (v *view) takeMoving() pendingMoves {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	m := v.moving
+	v.moving = pendingMoves{}
+	return m
+}
+
+// countOwn counts a container that comes (1) or goes (-1).
+func (v *view) countOwn(spec plane.EndpointSpec, by int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.own.addrs == nil {
+		v.own = own{map[netip.Addr]int{}, map[overlay.MAC]int{}}
+	}
+	count(v.own.macs, spec.MAC, by)
+	for _, a := range spec.Addrs {
+		count(v.own.addrs, a, by)
 	}
 }
 
@@ -80,17 +133,6 @@ func (o *own) concerns(c overlay.Change) bool {
 		return o.addrs[c.Addr] > 0
 	}
 	return o.macs[c.MAC] > 0
-}
-
-// ownLocked counts a container that comes (1) or goes (-1).
-func (n *network) ownLocked(spec plane.EndpointSpec, by int) {
-	if n.own.addrs == nil {
-		n.own = own{map[netip.Addr]int{}, map[overlay.MAC]int{}}
-	}
-	count(n.own.macs, spec.MAC, by)
-	for _, a := range spec.Addrs {
-		count(n.own.addrs, a, by)
-	}
 }
 
 // count counts up or down, to nothing instead of zero.

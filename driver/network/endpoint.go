@@ -132,7 +132,7 @@ func (n *network) reserve(spec plane.EndpointSpec) (*endpoint, error) {
 	}
 	e := &endpoint{spec: spec, tag: n.freeTagLocked()}
 	n.endpoints[spec.ID] = e
-	n.ownLocked(spec, 1)
+	n.view.countOwn(spec, 1)
 	return e, nil
 }
 
@@ -163,7 +163,7 @@ func (n *network) release(e *endpoint) {
 	}
 	delete(n.endpoints, e.spec.ID)
 	n.loops.forget(e.spec.ID)
-	n.ownLocked(e.spec, -1)
+	n.view.countOwn(e.spec, -1)
 	n.claimer.end(e.spec.ID)
 	if node := n.currentNode(); node != nil {
 		node.Withdraw(e.spec.Addrs, e.spec.MAC)

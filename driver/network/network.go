@@ -57,10 +57,7 @@ type network struct {
 	endpoints map[string]*endpoint
 	lastTag   uint16 // that was given to an endpoint
 	links     map[nodeid.ID]*link
-	own       own
-	remote    remote
-	moving    pendingMoves
-	elsewhere map[netip.Addr]struct{} // addresses of other nodes, if the flows have to know them
+	view      view
 	accepted  accepted
 }
 
@@ -79,7 +76,7 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, e
 	}
 	n.rules = newRules(mode, n)
 	if mode == admission.Open {
-		n.elsewhere = map[netip.Addr]struct{}{}
+		n.view.elsewhere = map[netip.Addr]struct{}{}
 	}
 	fabric := device.Name(device.FabricPrefix, p.engine, spec.ID)
 	n.fabric, err = device.OpenPort(device.PortConfig{

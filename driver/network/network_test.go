@@ -80,7 +80,7 @@ func TestApplyReportsWhatStays(t *testing.T) {
 // they name, not for one that took its place.
 func TestApplyRecordsWhatFlowsAccept(t *testing.T) {
 	n := bare(t)
-	n.remote = remote{there: {theirs: {}}}
+	n.view.remote = remote{there: {theirs: {}}}
 	l := &link{dev: idle("evl1")}
 	n.links[there] = l
 	_ = n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error { return errors.New("broken") })
@@ -122,7 +122,7 @@ func TestApplyWithABrokenPort(t *testing.T) {
 	good, bad := &link{dev: idle("evl1")}, &link{dev: idle("evl2")}
 	n.links[nodeid.ID{1}], n.links[nodeid.ID{2}] = good, bad
 	broken := errors.New("Device or resource busy")
-	n.remote = remote{nodeid.ID{1}: {theirs: {}}, nodeid.ID{2}: {another: {}}}
+	n.view.remote = remote{nodeid.ID{1}: {theirs: {}}, nodeid.ID{2}: {another: {}}}
 	runs := 0
 	err := n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error {
 		runs++
