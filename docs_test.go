@@ -71,7 +71,7 @@ func equal(text, code string) bool {
 }
 
 // sources type-checks packages of the tree without their tests. Whatever else they
-// import is empty, but for the standard library: constants do not depend on it.
+// import is empty, except for the standard library: constants do not depend on it.
 type sources struct {
 	std     types.Importer
 	checked map[string]*types.Package

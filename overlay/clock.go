@@ -26,7 +26,7 @@ type Clock struct {
 	// Ahead is how far it is ahead, negative if it is behind.
 	Ahead time.Duration
 	// Likely: that follows from when an envelope was signed that was refused for its time,
-	// and somebody may have held it back; else it was measured over the session.
+	// and somebody may have held it back; otherwise it was measured over the session.
 	Likely bool
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // listenV1 opens a v1 plugin socket for each name in the engine's plugin folder dir,
-// but for the one that is managed, which a process outside of a managed plugin
+// except for the one that is managed, which a process outside of a managed plugin
 // already has there. The sockets that could be opened are returned beside the errors
 // of the others: a driver that answers to one name less is better than none.
 func listenV1(dir string, names []string, managed string) ([]net.Listener, error) {

@@ -23,11 +23,11 @@ type bridgeState struct {
 	lastOfport int
 }
 
-// memory is what an Apply has left; its maps and slices are never changed again, but for
+// memory is what an Apply has left; its maps and slices are never changed again, except for
 // applied and reach, which Move changes.
 type memory struct {
 	bridge     Bridge           // without what reach says
-	applied    map[string]entry // flows that are there, but for those of reach; nil: not known
+	applied    map[string]entry // flows that are there, except for those of reach; nil: not known
 	reach      reach
 	local      map[MAC]bool    // of containers with flows
 	meters     map[uint16]bool // that are there

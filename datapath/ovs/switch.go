@@ -7,7 +7,7 @@
 // involved in any frame, nothing is learned, and a bridge forwards nothing that its
 // table does not name. What frames may pass is written in Flows.
 //
-// A Switch is the host's Open vSwitch where its database answers, else database and
+// A Switch is the host's Open vSwitch where its database answers, otherwise database and
 // switch of our own, children of this process that die with it and are started
 // again when they die. Its methods may be called from any goroutine.
 package ovs

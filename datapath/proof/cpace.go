@@ -97,7 +97,7 @@ func elligator2(b []byte) []byte {
 	minusA.Mult32(one, a).Negate(&minusA)
 	x.Multiply(&minusA, t.Invert(&t))
 
-	// x is on the curve if x³ + a·x² + x is a square, else −x − a is.
+	// x is on the curve if x³ + a·x² + x is a square, otherwise −x − a is.
 	gx.Mult32(&x, a)
 	t.Square(&x)
 	gx.Add(&gx, &t).Add(&gx, one)

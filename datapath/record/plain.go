@@ -76,7 +76,7 @@ func Largest(frame int) int {
 	return Overhead + sliceHeader + partOf(frame, MaxSize)
 }
 
-// partOf returns the length of the parts into which a frame is cut, but for the last.
+// partOf returns the length of the parts into which a frame is cut, except for the last.
 func partOf(frame, limit int) int {
 	most := maxPart - (MaxSize - limit)
 	parts := (frame + most - 1) / most

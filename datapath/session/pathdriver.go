@@ -25,7 +25,7 @@ type pathDriver struct {
 	answered time.Duration          // when the last answer on the path came
 	receiver path.CandidateReceiver // of the peer's candidates
 
-	turn       *turnClient // share in a TURN allocation that is there or asked for, else nil
+	turn       *turnClient // share in a TURN allocation that is there or asked for, otherwise nil
 	allocation allocation  // nil until it is there
 	turnSince  time.Duration
 	turnNext   time.Duration // when an allocation is asked for again after one was lost

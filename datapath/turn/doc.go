@@ -19,7 +19,7 @@
 // does not use pion's relayed connection, which cannot permit a peer without sending to it,
 // waits for permissions in WriteTo, takes a refused refresh for success, ends with the first
 // message that does not parse, and keeps every peer for ever. So the life of an allocation
-// is here: one request each 10 s shows whether server and allocation are there, and keeps
+// is here: one request every 10 s shows whether server and allocation are there, and keeps
 // NAT mappings open.
 //
 // Everything is bounded: peers, channels, queues, repetitions. Peers with loopback,

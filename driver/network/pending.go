@@ -20,7 +20,7 @@ const (
 
 // pendingFloods has the flooded frames that claim what nobody holds, by origin. They are
 // delivered when the directory gives it to their origin, never otherwise. It belongs to
-// the node's goroutine, but for deliver.
+// the node's goroutine, except for deliver.
 type pendingFloods struct {
 	n  *network
 	by map[nodeid.ID][]pendingFlood

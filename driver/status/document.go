@@ -176,7 +176,7 @@ type Network struct {
 	Drops      map[string]uint64 `json:"drops"`           // frames, by cause
 	Losses     []Loss            `json:"losses"`          // which of these, and of the sessions' drops, mean a loss, and lately
 	Elsewhere  []Elsewhere       `json:"elsewhere"`       // members that are online while none is in this overlay
-	Running    bool              `json:"running"`         // it has a bridge; else it is being restored
+	Running    bool              `json:"running"`         // it has a bridge; otherwise it is being restored
 	Fault      string            `json:"fault,omitempty"` // what keeps it, its bridge or its sessions from being as they should
 	Loops      uint64            `json:"loops"`           // how often the port of a container was muted that led the network back into itself
 	Repairs    map[string]uint64 `json:"repairs"`         // what others had changed and was put right: bridge, settings, port, flows, device, address, shield
@@ -232,7 +232,7 @@ type Member struct {
 // Clock is how the clock of another engine stands to this one's.
 type Clock struct {
 	AheadMillis int64 `json:"ahead_ms"` // negative: it is behind
-	// Likely: that follows from when it signed what was refused for its time; else it was
+	// Likely: that follows from when it signed what was refused for its time; otherwise it was
 	// measured over the session.
 	Likely bool `json:"likely,omitempty"`
 }

@@ -16,7 +16,7 @@ import (
 func testUnknownOffload(t *testing.T, s *applications) {
 	const (
 		mine   = 2000 // datagrams of somebody else, one each millisecond
-		calls  = 200  // of the container, one each 10 ms
+		calls  = 200  // of the container, one every 10 ms
 		within = 10   // segments in each
 	)
 	w, other := s.evio[0], s.third

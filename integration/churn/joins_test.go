@@ -57,7 +57,7 @@ func joinsAlone(t *testing.T, s *scenario.Site, name string) {
 }
 
 // programs returns what tells how many programs a site's evio has started since it was last
-// asked, but for those that a status document starts itself.
+// asked, except for those that a status document starts itself.
 func programs(t *testing.T, s *scenario.Site) func() int {
 	t.Helper()
 	count := func() uint64 { return scenario.Document(t, s).Switch.Programs }

@@ -118,7 +118,7 @@ func (w *guardWorld) theft(t *testing.T) {
 	asker := asking(t, w.start(t, w.c, "asker-"+w.n.guard, w.n.Name), all...)
 	heard := func(name string) func(context.Context) error {
 		return func(context.Context) error {
-			seen, err := hearings(asker)
+			seen, err := replies(asker)
 			if err != nil {
 				return err
 			}
@@ -143,7 +143,7 @@ func (w *guardWorld) theft(t *testing.T) {
 	scenario.Docker(t, w.a, "restart", "-t", "1", "victim-"+w.n.guard)
 	restarted := time.Now()
 	scenario.UntilContext(t, answeringSoon, func(context.Context) error {
-		seen, err := hearings(asker)
+		seen, err := replies(asker)
 		if err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (w *guardWorld) theft(t *testing.T) {
 	t.Logf("the victim is heard %v after docker restart came back", time.Since(restarted).Round(time.Millisecond))
 	w.counted(t, before)
 
-	// Gone, its addresses are still not for containers to take, but for Docker to hand out.
+	// Gone, its addresses are still not for containers to take, except for Docker to hand out.
 	scenario.Docker(t, w.a, "rm", "-f", "victim-"+w.n.guard)
 	w.triesInVain(t, w.refusals(t))
 	w.start(t, w.b, "heir-"+w.n.guard, w.n.Name, "--ip", victim, "--ip6", victim6, "--", "sh", "-c", "exec probe name-serve -name heir")

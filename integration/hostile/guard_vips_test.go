@@ -110,7 +110,7 @@ func (p *guardedPairs) orphan(t *testing.T, one *pair) {
 			return fmt.Errorf("evio status at site %s does not tell of %s at %s, which %s at %s wants: %s", one.sites[1].Name(), address, holds, wants, mac, said)
 		})
 		for _, s := range p.Sites {
-			all, err := hearings(p.askers[s])
+			all, err := replies(p.askers[s])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -117,7 +117,7 @@ func (w *guardWorld) triesInVain(t *testing.T, before uint64) {
 // neverHeard sees that nobody has heard the thief for some addresses.
 func (w *guardWorld) neverHeard(t *testing.T, asker scenario.Job, addresses []string) {
 	t.Helper()
-	seen, err := hearings(asker)
+	seen, err := replies(asker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,9 +93,9 @@ func (p *guardedPairs) heard(t *testing.T, one *pair, since time.Time, how strin
 func (p *guardedPairs) hears(t *testing.T, one *pair, which int, address string, since, from time.Time, how string, sites []*scenario.Site, bound time.Duration) {
 	t.Helper()
 	for _, s := range sites {
-		var first hearing
+		var first reply
 		err := scenario.Await(scenario.Within(t, 3*bound+10*time.Second), func() error {
-			all, err := hearings(p.askers[s])
+			all, err := replies(p.askers[s])
 			if err != nil {
 				return err
 			}

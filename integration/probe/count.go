@@ -148,7 +148,7 @@ func countReceive(ctx context.Context, out *printer, args []string) error {
 }
 
 // enlarge gives a socket room for what comes while this process waits for a processor:
-// that much where it may, else what the kernel grants anybody.
+// that much where it may, otherwise what the kernel grants anybody.
 func enlarge(conn *net.UDPConn, size int) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -17,7 +17,7 @@ type dialogueResult struct {
 	LongestStall int64  `json:"longest_stall_ms"` // between two answers
 }
 
-// tcpDialogue keeps one TCP connection to a tcp-echo busy: a number each 10 ms,
+// tcpDialogue keeps one TCP connection to a tcp-echo busy: a number every 10 ms,
 // each checked when it comes back. It fails if the connection does, or if what
 // comes back is not what was sent.
 func tcpDialogue(ctx context.Context, out *printer, args []string) error {

@@ -14,7 +14,7 @@ import (
 )
 
 // rawSend sends one Ethernet frame past the kernel's IP stack. Without -payload it is a UDP
-// datagram from -ip-src to -ip-dst port 9 with the token; with -arp an ARP request; else the hex bytes.
+// datagram from -ip-src to -ip-dst port 9 with the token; with -arp an ARP request; otherwise the hex bytes.
 func rawSend(_ context.Context, out *printer, args []string) error {
 	flags := flag.NewFlagSet("raw-send", flag.ContinueOnError)
 	dev := flags.String("dev", "eth0", "outgoing `interface`")

@@ -12,7 +12,7 @@ import (
 const forgeTick = 10 * time.Millisecond
 
 // forge sends, for some seconds, so many messages a second that are like the oldest one, in
-// its sender's name, but for the number of the attempt: each is news, and none is signed.
+// its sender's name, except for the number of the attempt: each is news, and none is signed.
 func (p *proxy) forge(r *http.Request) (any, error) {
 	wanted, err := request[struct{ Rate, Seconds int }](r)
 	if err != nil {

@@ -20,7 +20,7 @@ type World struct {
 	LiveRestore bool       // how site a's engine runs
 
 	dialogues []Job // TCP: from site b to the first container of a, from that to site c
-	ping      Job   // from site b to the first container of a, each 100 ms
+	ping      Job   // from site b to the first container of a, every 100 ms
 }
 
 // Populate makes the network and its containers, which the engine restarts, and waits

@@ -25,7 +25,7 @@ func (s *Site) PluginSocket(ctx context.Context, name string) (string, error) {
 // V1Socket is described at PluginSocket.
 func (s *Site) V1Socket(name string) string { return s.Path("/run/docker/plugins/" + name + ".sock") }
 
-// AwaitCapabilities asks a plugin for its capabilities, each 5 ms until it answers, and returns when
+// AwaitCapabilities asks a plugin for its capabilities, every 5 ms until it answers, and returns when
 // it did.
 func AwaitCapabilities(ctx context.Context, socket string) (time.Time, error) {
 	client := &http.Client{Transport: &http.Transport{

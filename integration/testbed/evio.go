@@ -55,7 +55,7 @@ func (l *Lab) evioFile(ctx context.Context) (string, error) {
 
 func buildEvio(ctx context.Context, out string) error {
 	_, file, _, _ := runtime.Caller(0)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", out, "./plugin") //nolint:gosec // constant but for our directory
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", out, "./plugin") //nolint:gosec // constant except for our directory
 	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {

@@ -60,7 +60,7 @@ func (s *Site) importImage(ctx context.Context) error {
 func buildProbe(ctx context.Context, dir string) (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	out := filepath.Join(dir, "probe")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, ".") //nolint:gosec // constant but for our directory
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, ".") //nolint:gosec // constant except for our directory
 	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "probe")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {

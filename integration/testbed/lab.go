@@ -24,9 +24,9 @@ var reaperScript string
 // Options of a lab. The zero value is a good one.
 type Options struct {
 	Dir   string        // holds the labs, on a disk, not on tmpfs or overlayfs; default /var/cache/evio/labs
-	Tree  string        // unpacked Debian tree; default $EVIO_TREE, else /var/cache/evio/trixie
+	Tree  string        // unpacked Debian tree; default $EVIO_TREE, otherwise /var/cache/evio/trixie
 	XMPP  XMPPKind      // the XMPP server's kind; default Prosody
-	Evio  string        // static evio binary for StartEvio; default $EVIO_BINARY, else plugin of this module, built with go build
+	Evio  string        // static evio binary for StartEvio; default $EVIO_BINARY, otherwise plugin of this module, built with go build
 	Probe string        // static helper binary; default: integration/probe of this module, built with go build
 	Log   *logrus.Entry // what happens, at level Debug and Info; nil is silent
 }
@@ -41,7 +41,7 @@ type Lab struct {
 	ca       *authority
 	log      *logrus.Entry
 	spawn    *spawner
-	lock     *os.File // held while the lab lives; a lab whose lock is free is a left-over
+	lock     *os.File // held while the lab lives; a lab whose lock is free is a leftover
 	internet *Internet
 	waiters  sync.WaitGroup // one per started process
 
@@ -124,7 +124,7 @@ func newLab(o Options) (*Lab, error) {
 	return l, nil
 }
 
-// OldTree is the unpacked Debian tree with Docker 20.10: $EVIO_OLD_TREE, else /var/cache/evio/bookworm.
+// OldTree is the unpacked Debian tree with Docker 20.10: $EVIO_OLD_TREE, otherwise /var/cache/evio/bookworm.
 func OldTree() string { return withDefault(os.Getenv("EVIO_OLD_TREE"), "/var/cache/evio/bookworm") }
 
 // findTree returns the path of a whole tree without symbolic links.

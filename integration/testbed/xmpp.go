@@ -206,7 +206,7 @@ func (x *XMPP) DeleteAccount(ctx context.Context, a Account) error {
 }
 
 // SetGroup makes exactly these accounts see each other in their rosters (subscription both, group
-// Group), also those that are connected: they get roster pushes and presence, but for ejabberd, which
+// Group), also those that are connected: they get roster pushes and presence, except for ejabberd, which
 // does not tell them that a removed account is unavailable.
 func (x *XMPP) SetGroup(ctx context.Context, members ...Account) error {
 	x.mu.Lock()

@@ -48,7 +48,7 @@ func encode(kind, id string, body any) ([]byte, error) {
 }
 
 // decode reads a file's content. It refuses whatever encode would not have
-// written, but for white space between the tokens.
+// written, except for white space between the tokens.
 func decode(kind string, b []byte) (Record, error) {
 	var e envelope
 	dec := json.NewDecoder(bytes.NewReader(b))

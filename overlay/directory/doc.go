@@ -48,5 +48,5 @@
 // argument, and there is no goroutine, clock, log or I/O. It belongs to one
 // goroutine. Changes to the members themselves come by DropNode and keyOf. A record costs the
 // same however many keys there are: each node's keys, and the addresses of each MAC address,
-// have an index of their own. Ages are looked at each 10 s.
+// have an index of their own. Ages are looked at every 10 s.
 package directory

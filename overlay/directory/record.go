@@ -39,7 +39,7 @@ const (
 //	34  8  expiry, Unix time in milliseconds
 //	42  8  life
 //	50  6  MAC address
-//	56  1  length of the prefix of a range, else 0
+//	56  1  length of the prefix of a range, otherwise 0
 //	57  1  length of the address: 0, 4 or 16
 //	58     address
 //	   16  with flagFollows: node that is followed

@@ -74,8 +74,8 @@ func (d *Directory) spread(k Key, before, after nodeid.ID, now time.Time, u *Upd
 	}
 }
 
-// choose decides whom we follow: ourselves if we claim the key; else the best claim of a
-// node in reach; else whom we followed.
+// choose decides whom we follow: ourselves if we claim the key; otherwise the best claim of a
+// node in reach; otherwise whom we followed.
 func (d *Directory) choose(k Key, p *keyState, now time.Time) {
 	d.contest(k, p)
 	if own := p.of(d.self); own != nil && d.entitled(k, own.Claim) {

@@ -89,7 +89,7 @@ func (d *Directory) gatewayOfAnother(addr netip.Addr, id nodeid.ID) bool {
 }
 
 // SetGateways says which gateways a node's site, which may be ours, has. They are nobody's,
-// but for the node itself. What another node's Docker has handed out, or hands out by its
+// except for the node itself. What another node's Docker has handed out, or hands out by its
 // range, stays that node's, but where the gateway is.
 func (d *Directory) SetGateways(id nodeid.ID, gateways []netip.Addr, now time.Time) Update {
 	var u Update

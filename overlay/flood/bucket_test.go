@@ -138,7 +138,7 @@ func TestTimeGoesBack(t *testing.T) {
 	}
 }
 
-// TestShares: a container alone may send what its node may but for the part that is kept;
+// TestShares: a container alone may send what its node may except for the part that is kept;
 // beside it others get their share, in frames and in bytes, and so does the node itself.
 func TestShares(t *testing.T) {
 	for name, size := range map[string]int{"small frames": 60, "large frames": 9000} {

@@ -16,7 +16,7 @@ type Config struct {
 	// is 20 Mb/s of full frames, and half of that at once, which the queues hold.
 	Own Budget
 	// Share limits what of that one container may use while others of this node use the
-	// rest. What nobody else uses it may have as well, but for a quarter of what Own allows at
+	// rest. What nobody else uses it may have as well, except for a quarter of what Own allows at
 	// once: that much is always left for containers within their share. Default: a tenth.
 	Share Budget
 	// Notices limits what this node itself says to all when its containers have used up

@@ -98,7 +98,7 @@ func (b *Book) shown(jid string) ed25519.PublicKey {
 }
 
 // Node returns the node that an account has in an overlay: by this engine's identity if
-// it is one of its accounts, else by the pinned one, if there is.
+// it is one of its accounts, otherwise by the pinned one, if there is.
 func (b *Book) Node(overlay, jid string) (nodeid.ID, bool) {
 	jid = bare(jid)
 	b.mu.Lock()

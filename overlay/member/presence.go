@@ -158,7 +158,7 @@ func (s *Service) emptyRoomLocked(room string) {
 }
 
 // ownAccount takes the presence of another connection of our own account: another
-// client of a person, a left-over of this engine's last connection, a copy of this
+// client of a person, a leftover of this engine's last connection, a copy of this
 // engine, or another engine.
 func (s *Service) ownAccount(full string, available bool, ext []byte) {
 	e, err := parseExtension(ext)

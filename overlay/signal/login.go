@@ -216,7 +216,7 @@ func (s *stream) fetchRoster(full string, ignore func(cause string)) (roster, er
 }
 
 // await reads up to the reply with this id from a sender that may give it (RFC 6120,
-// section 8.1.2.1). What else comes is ignored but for requests, which are declined.
+// section 8.1.2.1). What else comes is ignored except for requests, which are declined.
 func (s *stream) await(id string, trust func(from string) bool, ignore func(cause string)) (query, error) {
 	for {
 		start, err := s.next()

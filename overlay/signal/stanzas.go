@@ -137,7 +137,7 @@ func readNote(d *xml.Decoder, start xml.StartElement) (note, error) {
 // query is an IQ stanza as far as it concerns us.
 type query struct {
 	from, id, typ string
-	child         xml.Name            // the first one, but for error
+	child         xml.Name            // the first one, except for error
 	bind          *stanza.Bind        // if that is the child
 	roster        *stanza.RosterItems // if that is the child
 	disco         *discoQuery         // if that is the child
@@ -146,7 +146,7 @@ type query struct {
 }
 
 // readQuery reads an IQ stanza; the child is decoded only if trust says so of the
-// sender, else skipped.
+// sender, otherwise skipped.
 func readQuery(d *xml.Decoder, start xml.StartElement, trust func(from string) bool) (query, error) {
 	q := query{from: attr(start, "from"), id: attr(start, "id"), typ: attr(start, "type")}
 	trusted := trust(q.from)

@@ -69,7 +69,7 @@ func CheckName(name string) error {
 
 // Append encodes a description: the name behind its length, the number of ranges, each
 // as prefix length, length of the address and address, the MTU in two bytes, the subnets
-// like the ranges, 1 for a site that loses frames, else 0, the mode of the guard, and the
+// like the ranges, 1 for a site that loses frames, otherwise 0, the mode of the guard, and the
 // number of gateways, each as length of the address and address. What is beyond MaxRanges,
 // MaxSubnets and MaxGateways is left out.
 func (s Site) Append(b []byte) []byte {

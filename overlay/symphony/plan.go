@@ -9,7 +9,7 @@ import (
 
 // plan asks for the links that this node should have and gives up those that it
 // should not. It is idempotent: without an event in between, a second call finds
-// nothing to do, but for draws that had no node left to lead to.
+// nothing to do, except for draws that had no node left to lead to.
 func (r *Ring) plan(now time.Time) {
 	r.planSuccessors()
 	r.planLongDistance(now)

@@ -39,7 +39,7 @@ type named struct {
 	write bool // the plugin makes something there, or calls a socket
 }
 
-// named lists all paths of f, but for those that are switched off.
+// named lists all paths of f, except for those that are switched off.
 func (f File) named() []named {
 	var all []named
 	add := func(at, p string, write bool) {

@@ -184,7 +184,7 @@ func TestInstallWithoutDocker(t *testing.T) {
 }
 
 // TestInstallReplaces: the plugin that is there goes first, and what its user had set
-// goes on, but for what is given anew and what is not known any more.
+// goes on, except for what is given anew and what is not known any more.
 func TestInstallReplaces(t *testing.T) {
 	s := newSite(t)
 	s.set("ls", "evionet:latest\nother:latest\n")

@@ -27,7 +27,7 @@ const (
 // return, and calls Tick at the time Next returns. The owner drops it once a record of the
 // peer has confirmed the keys.
 //
-//	idle ─Connect─> searching, handshake ─Keyed─> confirming: a probe each 200 ms
+//	idle ─Connect─> searching, handshake ─Keyed─> confirming: a probe every 200 ms
 //	                   ^       │                     │
 //	                   └───────┴───── Connect ───────┘
 //

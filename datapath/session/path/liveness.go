@@ -26,7 +26,7 @@ const (
 // machine: the owner calls Tick at the time in Next.
 //
 //	resting ─next─> waiting ─an answer came─> resting
-//	                  │ none came: a probe each 250 ms, at least five, until
+//	                  │ none came: a probe every 250 ms, at least five, until
 //	                  │ nothing valid has come for 3 s
 //	                  └───────────────────────────────────────────> dead
 //

@@ -19,7 +19,7 @@ const (
 )
 
 // LimitPrivate removes private addresses of a peer that lie in no neighbourhood of the own
-// addresses, but for the first maxPrivate of them. It returns how many it has removed. It
+// addresses, except for the first maxPrivate of them. It returns how many it has removed. It
 // reuses the slice.
 func LimitPrivate(candidates []Candidate, hosts []netip.AddrPort) (kept []Candidate, removed uint64) {
 	far := 0

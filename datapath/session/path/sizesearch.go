@@ -32,10 +32,10 @@ var rungs = [...]int{1372, 1252, 1172, 972, 548}
 // probes, as RFC 8899 does. It is a pure machine: the owner sets Full, calls Restart, and
 // then Tick at the time in Next.
 //
-//	resting ─while large frames are sent each 5 s, else each 5 min─> asking
+//	resting ─while large frames are sent every 5 s, otherwise each 5 min─> asking
 //	asking ─answered─> resting
 //	asking ─not answered, but a small probe was: five times─> one rung lower, asking
-//	lower  ─each 10 s─> asks for full records: answered ─> resting; not ─> asking for its own
+//	lower  ─every 10 s─> asks for full records: answered ─> resting; not ─> asking for its own
 //
 // Paths that drop large packets silently are common where tunnels or filters lose
 // fragments. Small probes pass there.

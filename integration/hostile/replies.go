@@ -15,32 +15,32 @@ import (
 	"evio/integration/scenario"
 )
 
-// hearing is an answer for an address, as probe name-ask prints it.
-type hearing struct {
+// reply is an answer for an address, as probe name-ask prints it.
+type reply struct {
 	Address string `json:"address"`
 	Name    string `json:"name"`
 	At      int64  `json:"at"`
 	Silent  int64  `json:"silent_ms"`
 }
 
-func (h hearing) at() time.Time { return time.Unix(0, h.At) }
+func (r reply) at() time.Time { return time.Unix(0, r.At) }
 
-// hearings reads what an asker has printed so far.
-func hearings(j scenario.Job) ([]hearing, error) {
+// replies reads what an asker has printed so far.
+func replies(j scenario.Job) ([]reply, error) {
 	out, err := os.ReadFile(j.Log())
 	if err != nil {
 		return nil, err
 	}
-	var all []hearing
+	var all []reply
 	for line := range strings.Lines(string(out)) {
-		var h hearing
+		var r reply
 		if !strings.HasSuffix(line, "\n") {
 			break // it is being written
 		}
-		if err := json.Unmarshal([]byte(line), &h); err != nil {
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			return nil, fmt.Errorf("%s printed %q: %w", j.Name, line, err)
 		}
-		all = append(all, h)
+		all = append(all, r)
 	}
 	return all, nil
 }
@@ -57,7 +57,7 @@ func asking(t *testing.T, from scenario.Spot, addresses ...string) scenario.Job 
 }
 
 // holder is the last answer for an address.
-func holder(all []hearing, address string) (last hearing, err error) {
+func holder(all []reply, address string) (last reply, err error) {
 	for _, h := range all {
 		if h.Address == address {
 			last = h
