@@ -198,7 +198,7 @@ func TestGuessesByRekeys(t *testing.T) {
 }
 
 // TestRekeysLeftUndone: tags that a peer takes in a rekey, and proves nothing, count. The second
-// time ends the session; so does its end, whatever it is, tell of the first.
+// time ends the session; the first is reported when the session ends, for whatever reason.
 func TestRekeysLeftUndone(t *testing.T) {
 	for _, times := range []int32{1, 2} {
 		inBubble(t, func(t *testing.T, n *network, a, b *end) {

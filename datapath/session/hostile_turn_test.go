@@ -26,8 +26,8 @@ func strangers(list int) (candidates []path.Candidate) {
 	return candidates
 }
 
-// tellAs sends a candidates record in the name of a session.
-func tellAs(s *Session, sequence uint32, candidates []path.Candidate) {
+// sendCandidatesAs sends a candidates record in the name of a session.
+func sendCandidatesAs(s *Session, sequence uint32, candidates []path.Candidate) {
 	s.sendOwn(Probe, func(dst []byte) []byte { return path.AppendCandidates(dst, sequence, candidates) })
 }
 
@@ -39,7 +39,7 @@ func (p *pool) permitted() int {
 	return len(p.current.permitted)
 }
 
-// TestPeerTakesFewPlacesAtTheRelay has a peer tell other candidates all the time:
+// TestPeerTakesFewPlacesAtTheRelay has a peer send other candidates all the time:
 // by records, by an address that records come from, and by one session after another.
 func TestPeerTakesFewPlacesAtTheRelay(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network, a, b *end) {
@@ -48,7 +48,7 @@ func TestPeerTakesFewPlacesAtTheRelay(t *testing.T) {
 		for round := range 2 {
 			establishRelayed(t, a, b)
 			for i := range 10 {
-				tellAs(b.session, uint32(100+i), strangers(16*round+i))
+				sendCandidatesAs(b.session, uint32(100+i), strangers(16*round+i))
 				advance(1100 * time.Millisecond)
 			}
 			if got := p.permitted(); got > 32 {
@@ -83,7 +83,7 @@ func TestCandidatesAreTakenAtAPace(t *testing.T) {
 			if i == records-1 {
 				list = last
 			}
-			tellAs(b.session, uint32(100+i), list)
+			sendCandidatesAs(b.session, uint32(100+i), list)
 			advance(time.Millisecond)
 		}
 		advance(5 * time.Second)

@@ -6,7 +6,7 @@ import (
 	"evio/datapath/record"
 )
 
-// Kind tells what a frame is for; it travels inside the protected record.
+// Kind says what a frame is for; it travels inside the protected record.
 type Kind uint8
 
 // Kinds of frames.

@@ -88,7 +88,7 @@ func TestTwentySessionsOverRealSockets(t *testing.T) {
 func TestConnectAgainAtAllStages(t *testing.T) {
 	for gap := time.Duration(0); gap < 500*time.Millisecond; gap += 5 * time.Millisecond {
 		inBubble(t, func(t *testing.T, _ *network, a, b *end) {
-			tell := func(e, peer *end, binding [32]byte) {
+			deliver := func(e, peer *end, binding [32]byte) {
 				t.Helper()
 				if err := e.session.Connect(peer.own, binding); err != nil && !errors.Is(err, ErrEstablished) {
 					t.Fatal(err)
@@ -97,15 +97,15 @@ func TestConnectAgainAtAllStages(t *testing.T) {
 			a.open(t, b, nil)
 			b.open(t, a, nil)
 			older, newer := bind(a, b), sha256.Sum256([]byte("signed anew"))
-			tell(b, a, older)
-			tell(b, a, older)
+			deliver(b, a, older)
+			deliver(b, a, older)
 			advance(gap / 2)
-			tell(a, b, newer)
+			deliver(a, b, newer)
 			advance(gap / 2)
-			tell(b, a, newer)
-			tell(a, b, newer)
+			deliver(b, a, newer)
+			deliver(a, b, newer)
 			advance(gap / 10)
-			tell(b, a, newer)
+			deliver(b, a, newer)
 			advance(3 * time.Second)
 			for _, e := range []*end{a, b} {
 				if state := e.session.State(); state != Established {

@@ -58,7 +58,7 @@ func TestPortRestrictedSitesConnectDirectly(t *testing.T) {
 			}
 		}
 		for _, e := range []*end{&as[i], &bs[i]} {
-			until(t, "the peer tells the address it sees", func() bool { return e.session.Info().Observed.IsValid() })
+			until(t, "the peer reports the address it sees", func() bool { return e.session.Info().Observed.IsValid() })
 			info := e.session.Info()
 			t.Logf("overlay %d: %s %s → %s %s, round trip %v", i, info.LocalType, info.Local, info.RemoteType, info.Remote, info.RTT)
 			if !reflexiveType(info.LocalType) || !reflexiveType(info.RemoteType) {
@@ -110,7 +110,7 @@ func TestSitesWithIPv6ConnectByHostCandidates(t *testing.T) {
 	connectEnds(t, alice, bob)
 	await(t, alice.established, "Established")
 	await(t, bob.established, "Established")
-	until(t, "the peer tells the address it sees", func() bool { return alice.session.Info().Observed.IsValid() })
+	until(t, "the peer reports the address it sees", func() bool { return alice.session.Info().Observed.IsValid() })
 	info := alice.session.Info()
 	if !info.Local.Addr().Is6() || !info.Remote.Addr().Is6() || info.LocalType != "host" || info.RemoteType != "host" {
 		t.Errorf("path is %s %s → %s %s, want host candidates of IPv6", info.LocalType, info.Local, info.RemoteType, info.Remote)

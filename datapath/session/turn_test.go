@@ -280,7 +280,7 @@ func TestNoRelayIsAskedForWhereADirectPathIs(t *testing.T) {
 		establish(t, a, b)
 		advance(20 * time.Second)
 		if p.made != 0 || len(a.parameters) != 0 {
-			t.Errorf("%d allocations and %d tellings more, want none", p.made, len(a.parameters))
+			t.Errorf("%d allocations and %d sets of parameters more, want none", p.made, len(a.parameters))
 		}
 	})
 }

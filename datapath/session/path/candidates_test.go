@@ -9,53 +9,53 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-func TestTellingRepeatsUntilReceived(t *testing.T) {
-	var tell CandidateSender
-	told := sampleCandidates()
-	tell.Offer(time.Second, told)
-	if !tell.Tick(time.Second) || tell.Tick(time.Second) {
+func TestSenderRepeatsUntilReceived(t *testing.T) {
+	var sender CandidateSender
+	candidates := sampleCandidates()
+	sender.Offer(time.Second, candidates)
+	if !sender.Tick(time.Second) || sender.Tick(time.Second) {
 		t.Fatal("want the record once at the beginning")
 	}
-	if !tell.Tick(tell.Next) {
+	if !sender.Tick(sender.Next) {
 		t.Fatal("want it again")
 	}
-	tell.Received(tell.Sequence - 1)
-	if !tell.Tick(tell.Next) {
+	sender.Received(sender.Sequence - 1)
+	if !sender.Tick(sender.Next) {
 		t.Error("an old receipt ended the repetition")
 	}
-	tell.Received(tell.Sequence)
-	if tell.Tick(tell.Next + time.Hour) {
+	sender.Received(sender.Sequence)
+	if sender.Tick(sender.Next + time.Hour) {
 		t.Error("repeated after the receipt")
 	}
-	tell.Offer(2*time.Second, slices.Clone(told))
-	if tell.Waiting {
-		t.Error("what the peer has is told again")
+	sender.Offer(2*time.Second, slices.Clone(candidates))
+	if sender.Waiting {
+		t.Error("what the peer has is sent again")
 	}
-	tell.Offer(2*time.Second, told[:1])
+	sender.Offer(2*time.Second, candidates[:1])
 	n := 0
-	for ; tell.Waiting; n++ {
-		tell.Tick(tell.Next)
+	for ; sender.Waiting; n++ {
+		sender.Tick(sender.Next)
 	}
 	if n != maxRepeats {
-		t.Errorf("told %d times to a peer that does not answer, want %d", n, maxRepeats)
+		t.Errorf("sent %d times to a peer that does not answer, want %d", n, maxRepeats)
 	}
 }
 
-func TestHearingTakesTheNewest(t *testing.T) {
-	var h CandidateReceiver
+func TestReceiverTakesTheNewest(t *testing.T) {
+	var r CandidateReceiver
 	now := time.Hour
 	for i := range uint32(receiveBurst) {
-		if h.Receive(i+1, nil) || !h.Tick(now) {
+		if r.Receive(i+1, nil) || !r.Tick(now) {
 			t.Fatalf("record %d is not taken at once", i)
 		}
 	}
-	if h.Receive(receiveBurst, nil) || h.Tick(now) {
+	if r.Receive(receiveBurst, nil) || r.Tick(now) {
 		t.Error("a record is taken again")
 	}
-	if h.Receive(10, nil) || h.Tick(now) || !h.Receive(12, sampleCandidates()) || h.Receive(11, nil) || h.Tick(h.Next()-1) {
+	if r.Receive(10, nil) || r.Tick(now) || !r.Receive(12, sampleCandidates()) || r.Receive(11, nil) || r.Tick(r.Next()-1) {
 		t.Error("want one record waiting, the newest")
 	}
-	if !h.Tick(h.Next()) || len(h.Candidates) != len(sampleCandidates()) || h.Next() <= now+receiveInterval {
+	if !r.Tick(r.Next()) || len(r.Candidates) != len(sampleCandidates()) || r.Next() <= now+receiveInterval {
 		t.Error("want the newest record at its time, and the next one later")
 	}
 }
