@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	dockernet "github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 
@@ -111,6 +112,54 @@ func (e *DockerEngine) List(ctx context.Context, ids []string) (collector.List, 
 		}
 	}
 	return l, nil
+}
+
+// NetworkRanges implements Engine.
+func (e *DockerEngine) NetworkRanges(ctx context.Context, id string) ([]netip.Prefix, error) {
+	n, err := e.client.NetworkInspect(ctx, id, dockernet.InspectOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("ask Docker for the ranges of network %s: %w", short(id), err)
+	}
+	if n.ID != id {
+		return nil, fmt.Errorf("ask Docker for the ranges of network %s: it answered with network %s", short(id), short(n.ID))
+	}
+	ranges := []netip.Prefix{}
+	for _, c := range n.IPAM.Config {
+		text := c.IPRange
+		if text == "" {
+			text = c.Subnet
+		}
+		r, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("ask Docker for the ranges of network %s: it answered with %q", short(id), clip(text))
+		}
+		if r.Bits() > 0 { // all of the address space: Docker's null driver hands out nothing
+			ranges = append(ranges, r.Masked())
+		}
+	}
+	return ranges, nil
+}
+
+// Version implements Engine.
+func (e *DockerEngine) Version(ctx context.Context) (string, error) {
+	v, err := e.client.ServerVersion(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask Docker for its version: %w", err)
+	}
+	return v.Version, nil
+}
+
+// Plugins implements Engine.
+func (e *DockerEngine) Plugins(ctx context.Context) ([]string, error) {
+	all, err := e.client.PluginList(ctx, filters.Args{})
+	if err != nil {
+		return nil, fmt.Errorf("ask Docker for its plugins: %w", err)
+	}
+	names := make([]string, 0, len(all))
+	for _, p := range all {
+		names = append(names, p.Name)
+	}
+	return names, nil
 }
 
 // Close ends the connections.

@@ -34,15 +34,6 @@ func (v engineVersion) before(o engineVersion) bool {
 
 func (v engineVersion) String() string { return fmt.Sprintf("%d.%d", v.major, v.minor) }
 
-// Version implements Engine.
-func (e *DockerEngine) Version(ctx context.Context) (string, error) {
-	v, err := e.client.ServerVersion(ctx)
-	if err != nil {
-		return "", fmt.Errorf("ask Docker for its version: %w", err)
-	}
-	return v.Version, nil
-}
-
 // learnVersion asks the engine for its version and keeps it for the calls, which cannot
 // ask: while the engine starts, it answers nobody.
 func (w *engineWatch) learnVersion(ctx context.Context) {

@@ -5,22 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/docker/docker/api/types/filters"
 )
-
-// Plugins implements Engine.
-func (e *DockerEngine) Plugins(ctx context.Context) ([]string, error) {
-	all, err := e.client.PluginList(ctx, filters.Args{})
-	if err != nil {
-		return nil, fmt.Errorf("ask Docker for its plugins: %w", err)
-	}
-	names := make([]string, 0, len(all))
-	for _, p := range all {
-		names = append(names, p.Name)
-	}
-	return names, nil
-}
 
 // shadowed returns a sentence for each name under which Docker does not find this
 // driver, because one of its managed plugins has it: asked for evio, Docker takes the

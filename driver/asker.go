@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -123,5 +124,59 @@ func (a *asker) adoptName(ctx context.Context, n *dockerNetwork, name string) er
 		return err
 	}
 	log.WithField("overlay", rec.Overlay).Info("network joins the overlay of its name")
+	return nil
+}
+
+// learnRanges finds out from which ranges Docker hands out addresses on a network, and
+// hands them to the plane, which compares them with those of other sites. It serves a warning
+// only, so it goes on quietly.
+func (a *asker) learnRanges(ctx context.Context, n *dockerNetwork) {
+	pace := pausesFrom(askFirst, askLimit)
+	for {
+		s := a.table.networkState(n)
+		if s.gone || s.rec.Removed || s.rec.Ranged {
+			return
+		}
+		ranges, err := a.askRanges(ctx, s.rec.ID)
+		if err == nil {
+			err = a.adoptRanges(ctx, n, ranges)
+		}
+		if err != nil && ctx.Err() == nil {
+			a.log.WithField("network", s.rec.label()).WithError(err).Debug("the network's ranges are not known yet")
+		}
+		if err != nil && !pace.wait(ctx) {
+			return
+		}
+	}
+}
+
+func (a *asker) askRanges(ctx context.Context, id string) ([]netip.Prefix, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return a.engine.NetworkRanges(ctx, id)
+}
+
+// adoptRanges hands the ranges of a network to the plane and stores them. After an error
+// it can be called again.
+func (a *asker) adoptRanges(ctx context.Context, n *dockerNetwork, ranges []netip.Prefix) error {
+	if err := n.gate.Acquire(ctx, whole); err != nil {
+		return err
+	}
+	defer n.gate.Release(whole)
+	s := a.table.networkState(n)
+	if s.gone || s.rec.Removed {
+		return nil
+	}
+	rec := s.rec
+	rec.Ranges, rec.Ranged = ranges, true
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := a.plane.SetRanges(ctx, rec.ID, rec.Ranges); err != nil {
+		return err
+	}
+	if err := a.store.Put(kindNetwork, rec.ID, rec); err != nil {
+		return err
+	}
+	a.table.setRecord(n, rec)
 	return nil
 }
