@@ -177,8 +177,8 @@ func TestSecurityIsShown(t *testing.T) {
 // packageRow is a row of the table of packages in ARCHITECTURE.md.
 var packageRow = regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\| ")
 
-// TestArchitectureKnowsThePackages compares the table of packages with the tree, but
-// for the fakes of tests, which end in test.
+// TestArchitectureKnowsThePackages compares the table of packages with the tree, except
+// for the fakes of tests, whose names end in test.
 func TestArchitectureKnowsThePackages(t *testing.T) {
 	text := read(t, "docs/ARCHITECTURE.md")
 	_, text, _ = strings.Cut(text, "\n## Packages\n")

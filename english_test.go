@@ -29,7 +29,7 @@ var foreign = []struct{ pattern, instead string }{
 	{`\bwithout a word\b`, "silently, without a message"},
 	{`(?i)\bthe way of an?\b`, "the path of a"},
 	{`\bleft-overs?\b`, "leftover"},
-	{`\b(is|are|was|were) told\b`, "is reported, is notified, is sent"},
+	{`\b(is|are|was|were) told\b( +a?[^ap]|[^ ]|$)`, "is reported, is notified, is sent"},
 	{`\b(this|that) is told\b`, "is reported"},
 	{`\bwho has (it|got)\b`, "whoever has"},
 }

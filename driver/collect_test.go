@@ -198,7 +198,7 @@ func TestEngineStartsAgain(t *testing.T) {
 	eventually(t, "another look", func() bool { return r.engine.Lists() > before })
 }
 
-// TestMissing: a network that Docker has and the store lacks is told.
+// TestMissing: a network that Docker has and the store lacks is reported.
 func TestMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

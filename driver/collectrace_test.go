@@ -63,7 +63,7 @@ func TestCollectBesideCalls(t *testing.T) {
 	r.wantSizes(1, 0, 1)
 }
 
-// live makes a network with two endpoints, one of which is dropped without a call.
+// live makes a network with two endpoints and drops one of them without a call.
 // The engine lists what it wants from before the call on; Docker does so soon after
 // it, which looks this close together would miss.
 func live(ctx context.Context, r *rig, d *driver.Driver, id string) error {

@@ -37,7 +37,7 @@ func TestInterfaceNames(t *testing.T) {
 	}
 }
 
-// TestJoinAnswers: what Docker is told about the name of an interface.
+// TestJoinAnswers: what Docker gets as the name of an interface.
 func TestJoinAnswers(t *testing.T) {
 	for _, c := range []struct{ prefix, name, want string }{
 		{"", "", `{"SrcName":"evc1","DstPrefix":"eth"}`},

@@ -129,8 +129,8 @@ func TestMTUWithIPv6(t *testing.T) {
 	}
 }
 
-// A network without addresses of Docker's is of no use where these are all that a
-// container may have.
+// A network without addresses from Docker is refused where these are the only ones that
+// a container may have.
 func TestStrictNeedsAddresses(t *testing.T) {
 	null := []*docker.IPAMData{{AddressSpace: "null", Pool: "0.0.0.0/0", Gateway: "0.0.0.0/0"}}
 	pool := []*docker.IPAMData{{Pool: "10.9.0.0/24", Gateway: "10.9.0.1/24"}}

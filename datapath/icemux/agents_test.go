@@ -15,8 +15,8 @@ import (
 )
 
 // TestTwoOverlaysOfTheSameTwoEngines runs the agents of four overlays between
-// two muxes, each of which has one address: every message must reach the agent
-// of its own overlay, although all come from one address.
+// two muxes with one address each: every message must reach the agent of its own
+// overlay, although all come from one address.
 func TestTwoOverlaysOfTheSameTwoEngines(t *testing.T) {
 	const overlays = 4
 	var counters [2]drops.Counters

@@ -32,8 +32,8 @@ func packets(t *testing.T, device string, protocol uint16) int {
 	return fd
 }
 
-// segments is a frame that is to be cut: of which kind (VIRTIO_NET_HDR_GSO_…), how large a
-// segment's payload is, where the sum begins and where it belongs.
+// segments says how a frame is to be cut: the kind of its segments (VIRTIO_NET_HDR_GSO_…), the
+// size of their payloads, where the checksum begins and where it belongs.
 type segments struct {
 	kind                   byte
 	payload, start, offset uint16

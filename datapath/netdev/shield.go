@@ -39,9 +39,9 @@ func NewShields(engine string) *Shields {
 	return &Shields{table: ingressTable("evio_" + engine)}
 }
 
-// Put shields devices, which are told by name and index, and returns why some are not
-// shielded. A device that is gone is no failure. It does nothing for a chain that is there; a
-// filter goes when Open vSwitch opens the device, so it belongs there again after that.
+// Put shields devices, identified by name and index, and returns why some are not shielded. A
+// device that is gone is no failure. Put does nothing for a chain that is there. A filter goes
+// when Open vSwitch opens the device, so Put must be called again after that.
 // For the first filter of a device the kernel stops its queue, and what is sent meanwhile
 // is lost and counted nowhere. The loopback device is left alone: no switch takes it for a
 // port, and the host cannot do without what comes in by it.

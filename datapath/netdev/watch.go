@@ -30,8 +30,8 @@ var watchedGroups = []uint{
 // the default routes have become others, until the context ends. What comes within
 // 200 ms is one change. Whether there is one is decided by what there is, not by the
 // kernel's events, so that what hosts leaves out (containers, bridges) is none.
-// failed is told of a subscription that ended; it is made again. Both are called one
-// at a time.
+// failed gets the error of a subscription that ended; the subscription is made again.
+// The two functions are never called at the same time.
 func Watch(ctx context.Context, hosts func() ([]netip.Addr, error), changed func(), failed func(error)) {
 	events := make(chan struct{}, 1)
 	ended := make(chan struct{})

@@ -129,7 +129,7 @@ func (st *bridgeState) recognise(name string, o *observed) {
 }
 
 // ready sets up the devices of ports that somebody has set down or given another MTU, and
-// takes off the addresses that somebody has given them or the bridge's own device. Ports of
+// takes off the addresses that somebody has given them or the bridge's own device. Ports for
 // which that fails are taken from ofports and added to the problems.
 func ready(b Bridge, ofports map[string]int, problems broken) error {
 	all, err := netdev.Devices()

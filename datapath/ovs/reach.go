@@ -122,7 +122,7 @@ type Station struct {
 	Port string
 }
 
-// Moves is what of a bridge is to be otherwise than Apply was told.
+// Moves is how a bridge is to differ from what Apply made of it.
 type Moves struct {
 	Stations []Station
 	Came     []netip.Addr // to Bridge.Elsewhere

@@ -38,9 +38,9 @@ func room(mtu int) int {
 }
 
 // sockets are the packet sockets by which our own switch in user space reads the ports
-// of a bridge. It opens them with the kernel's default of room, a hundred frames, and
-// without a word on what is dropped; so they get room and a guard here, each time a port
-// was opened.
+// of a bridge. The switch opens them with the kernel's default of room, a hundred frames, and
+// does not report what is dropped; so they get room and a guard here, each time a port was
+// opened.
 type sockets struct {
 	mu    sync.Mutex
 	guard *netdev.Guard     // nil: the kernel takes none

@@ -17,7 +17,7 @@ import (
 )
 
 // TestSocketsHaveRoom: a port takes a burst of full frames while the switch does something
-// else; what is more is counted; so it is again after the switch was started anew.
+// else, and the frames that do not fit are counted. It is the same after a restart of the switch.
 func TestSocketsHaveRoom(t *testing.T) {
 	s := start(t)
 	a, b := newBox(t, "a", 1), newBox(t, "b", 2)

@@ -1,5 +1,5 @@
-// Package ovs drives Open vSwitch: it makes bridges, ports and flow tables be what
-// it is told they should be.
+// Package ovs drives Open vSwitch: it makes bridges, ports and flow tables what its
+// caller wants them to be.
 //
 // Everything is declarative. The caller describes a whole bridge; Apply compares
 // it with what is there and carries out the difference: one database transaction,

@@ -44,8 +44,8 @@ func shareOf(scalar [32]byte, secret, ci, sid []byte) (share, error) {
 	return share{key, element}, nil
 }
 
-// multiply is X25519 (RFC 7748), which refuses a result that is the neutral element: so
-// points of low order are of no use.
+// multiply is X25519 (RFC 7748). It refuses a result that is the neutral element, so points
+// of low order are refused.
 func multiply(scalar *ecdh.PrivateKey, point []byte) ([]byte, error) {
 	p, err := ecdh.X25519().NewPublicKey(point)
 	if err != nil {

@@ -32,16 +32,16 @@
 //
 // # What is left
 //
-// Who completes DTLS, so a member by the list of the XMPP server, can guess online:
+// Whoever completes DTLS, so a member by the list of the XMPP server, can guess online:
 // at most two secrets (the number of elements) for each connection, whether it is the
 // lower or the higher end. Each such guess is seen: the proof is refused, or, where the
 // peer is silent after it has got the tags, not finished. Whoever uses this package
 // limits how often an account may do that. The secret is stretched before ([Stretch]),
 // so that a guess costs the guesser time and memory too.
 //
-// Who has one of an end's two secrets can offer a guess of the other beside it, and the
-// proof is done with the one: one guess for each connection that no refusal shows.
-// [Prover.Mixed] tells of it, where the other is the end's first.
+// A peer that has one of an end's two secrets can offer a guess of the other beside it. The
+// proof is done with the secret that it has, so it gets one guess for each connection that no
+// refusal shows. [Prover.Mixed] reports that, where the other is the end's first.
 //
 // A quantum computer that solves one discrete logarithm for each guess could test
 // guesses against recorded elements. They are inside DTLS, so it would have to break

@@ -14,7 +14,7 @@
 // window, so that a second path or a second queue never waits for the first.
 // Keys are the unit that is replaced: the generation tells which of a session's
 // sets, one after the other, a record was made with. After 2^40 records of a slot
-// the owner is told that it is time for new keys, after 2^48 nothing is sealed.
+// the owner is notified that it is time for new keys, after 2^48 nothing is sealed.
 //
 // The plaintext is a byte of kind, a byte of flags, for a slice eight bytes of
 // {frame id, offset, total}, and the frame or its part.

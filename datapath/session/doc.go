@@ -8,9 +8,9 @@
 //	             └────────────────────┴───── Closed ─────┴──────────────────────────┘
 //
 // ICE finds the path, DTLS 1.2 authenticates the peer's Ed25519 key and makes
-// the secret, package record protects what follows. The first valid record each
-// way confirms the keys; then ICE agents and DTLS connection are closed without
-// a word, and probe records show round trip and liveness.
+// the secret, package record protects what follows. The first valid record in each
+// direction confirms the keys; then ICE agents and DTLS connection are closed
+// without a message, and probe records show round trip and liveness.
 //
 // A path is the socket with one of this machine's addresses, or an allocation of a TURN
 // server, and an address of the peer. A TURN server is asked for when no direct path is

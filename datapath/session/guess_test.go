@@ -123,8 +123,8 @@ func TestGuesserHangsUp(t *testing.T) {
 	}
 }
 
-// TestNoDoubtWithoutAGuess: ends that have proved a secret end their sessions without a word
-// about guesses.
+// TestNoDoubtWithoutAGuess: ends that have proved a secret end their sessions and report no
+// guesses.
 func TestNoDoubtWithoutAGuess(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *network, a, b *end) {
 		var doubts atomic.Int32

@@ -139,7 +139,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// TestSecretThatIsGone: a peer that has the old secret alone loses the session, also if it
+// TestSecretThatIsGone: a peer that has only the old secret loses the session, even if it
 // keeps silent when it is asked for a new proof.
 func TestSecretThatIsGone(t *testing.T) {
 	for name, silent := range map[string]bool{"a peer that answers": false, "a peer that takes no handshake": true} {

@@ -42,7 +42,7 @@ type Session struct {
 	state       State
 	established time.Time
 	wanted      *request         // newest request of Connect that the owner has not taken
-	newest      [32]byte         // its binding, also when it was taken
+	newest      [32]byte         // its binding, kept when it was taken
 	peer        []path.Candidate // of the peer, the newest
 
 	wake        chan struct{} // capacity 1: wanted was set

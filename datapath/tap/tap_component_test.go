@@ -100,7 +100,7 @@ func TestFramesPassUntouched(t *testing.T) {
 }
 
 // TestFramesThatDoNotFit gives a buffer that is too small; the kernel cuts such
-// frames without a word.
+// frames silently.
 func TestFramesThatDoNotFit(t *testing.T) {
 	d := open(t)
 	bridge := packetSocket(t)

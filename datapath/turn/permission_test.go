@@ -15,8 +15,8 @@ import (
 // testPeer is one of 65,536 addresses.
 func testPeer(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, byte(i / 256), byte(i)}) }
 
-// TestPeersAreBounded has other peers in all places, the first of which was
-// sent to longest ago, but heard since.
+// TestPeersAreBounded has other peers in all places. The first was sent to longest
+// ago, but has been heard since.
 func TestPeersAreBounded(t *testing.T) {
 	s := serve(t, UDP, nil)
 	c := newClientWith(t, timing{refresh: time.Hour}, s.client())

@@ -85,7 +85,7 @@ func TestTakenPortIsAskedForAgain(t *testing.T) {
 	receive(t, arrived)
 }
 
-// TestFailedSocketIsOpenedAnew: at the port that it had, also where any was asked for.
+// TestFailedSocketIsOpenedAnew: at the port that it had, even where any was asked for.
 func TestFailedSocketIsOpenedAnew(t *testing.T) {
 	s, err := bound(0)
 	if err != nil {

@@ -6,8 +6,8 @@
 // store again, and hands all of that in as one [Look]; the [Collector] returns what
 // is to be collected. What is in doubt is kept:
 //
-//   - Lists without the networks that every engine has are of no use, and a look
-//     that failed makes the earlier ones worthless.
+//   - Lists without the networks that every engine has are ignored, and a look that
+//     failed makes the earlier ones worthless.
 //   - An object goes when two looks with no other result between them, some time
 //     apart, did not find it, and it was stored before the first of them, nothing
 //     was done about it since, and nothing is being done about it.

@@ -125,7 +125,7 @@ func TestApplierTriesAgain(t *testing.T) {
 	})
 }
 
-// What stays wrong is told once, what changes is told.
+// What stays wrong is logged once; what changes is logged again.
 func TestApplierLogsEachReasonOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, hook := test.NewNullLogger()

@@ -72,7 +72,7 @@ func TestDifferencesAddUp(t *testing.T) {
 					delete(table, mac)
 				}
 				n.follow([]overlay.Change{c})
-			case "link": // of which linkUp and linkDown have the whole applied
+			case "link": // linkUp and linkDown have the whole applied for it
 				if n.links[id] != nil {
 					delete(n.links, id)
 				} else {

@@ -100,7 +100,7 @@ func (n *network) awaitPort(ctx context.Context, e *endpoint) error {
 }
 
 // present returns the endpoint if it is there already. One whose interface went away
-// with its container, without a word of Docker's, is given up.
+// with its container, without a call from Docker, is given up.
 func (n *network) present(spec plane.EndpointSpec) (*endpoint, error) {
 	n.mu.Lock()
 	old := n.endpoints[spec.ID]

@@ -79,7 +79,7 @@ func TestGuessersAreBounded(t *testing.T) {
 
 // TestGuessesOfManyAccounts: however many accounts there are, and whoever takes them off the
 // list and on again, those that never proved the secret fail no more often in an hour than
-// 16 may. Who has proved it is not held up, and whoever comes first again is let in later.
+// 16 may. An account that has proved it is not held up, and a new one is let in later.
 func TestGuessesOfManyAccounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var g guesses
@@ -118,8 +118,8 @@ func TestGuessesOfManyAccounts(t *testing.T) {
 	})
 }
 
-// TestBudgetIsForGuesses: sessions that end otherwise cost nothing of it, and an empty one
-// is told.
+// TestBudgetIsForGuesses: sessions that end otherwise cost nothing of it, and an empty budget
+// is reported.
 func TestBudgetIsForGuesses(t *testing.T) {
 	var g guesses
 	now := time.Unix(1e9, 0)

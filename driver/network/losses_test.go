@@ -6,7 +6,7 @@ import (
 	"evio/datapath/tap"
 )
 
-// counter is a TAP of which only its name and its counters matter.
+// counter is a TAP with a name and counters, and nothing else.
 type counter struct {
 	tap.Device
 	name  string

@@ -50,7 +50,7 @@ func recovers(t *testing.T, what string, do func(), one, local, far *box) {
 	within(t, what, 5*time.Second, began, one, local, far)
 }
 
-// nothingStale looks for ports, TAPs and flows that should not be there, and for such
+// nothingStale looks for ports, TAPs and flows that should not be there, and for those
 // that are missing.
 func nothingStale(t *testing.T, engines ...*rig) {
 	t.Helper()

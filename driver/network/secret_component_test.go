@@ -87,7 +87,7 @@ func TestOverlaySecretOfOneAlone(t *testing.T) {
 	}
 }
 
-// TestStatusTellsOptions: what a network was made with is told.
+// TestStatusTellsOptions: the status shows the options that a network was made with.
 func TestStatusTellsOptions(t *testing.T) {
 	r := newRig(t, overlaytest.New(), "a", 1)
 	if err := r.plane.AddNetwork(t.Context(), plane.NetworkSpec{ID: netID, MTU: testMTU, Encryption: plane.EncryptionRequired}); err != nil {

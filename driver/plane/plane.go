@@ -40,7 +40,7 @@ type Plane interface {
 	// the flows and announces the addresses.
 	AddEndpoint(ctx context.Context, spec EndpointSpec) error
 	// RemoveEndpoint undoes AddEndpoint. An unknown endpoint is no error. The
-	// endpoint is not wanted any more from the call on, also when an error is
+	// endpoint is no longer wanted from the call on, even when an error is
 	// returned.
 	RemoveEndpoint(ctx context.Context, networkID, endpointID string) error
 	// Sweep makes the plane remove, from now on, what no network and no endpoint owns.

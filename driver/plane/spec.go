@@ -17,7 +17,7 @@ type NetworkSpec struct {
 	Gateways   []netip.Addr   // of the subnets, as Docker has them
 	Ranges     []netip.Prefix // from which Docker hands out addresses, masked; empty: not known yet
 	// Adopt is set after a restart of the plugin: what is there of the network's
-	// bridge is kept, also when AddNetwork fails.
+	// bridge is kept, even when AddNetwork fails.
 	Adopt bool
 	// Endpoints go with Adopt: those whose containers may be running. They are on the
 	// bridge before anything of it is changed, as by AddEndpoint. Those that cannot be

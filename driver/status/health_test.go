@@ -108,7 +108,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestJudgeLocal: an engine without signalling is healthy, and is told why it is alone.
+// TestJudgeLocal: an engine without signalling is healthy, and a note says why it is alone.
 func TestJudgeLocal(t *testing.T) {
 	d := running()
 	d.Signalling = nil

@@ -16,9 +16,9 @@ import (
 	"evio/integration/scenario"
 )
 
-// testAddresses: one address at two sites. The site that has it keeps it, and the one that gets none is told
-// why, and whoever is left takes it over. The overlay has its default name, with which
-// each site gives the address another MAC address.
+// testAddresses: one address at two sites. The site that has it keeps it, and the error at the other one says
+// why. Whoever is left takes it over. The overlay has its default name, with which each site
+// gives the address another MAC address.
 func testAddresses(t *testing.T, d *scenario.Deployment) {
 	began := time.Now()
 	n := scenario.Network{Name: "addresses", Net: 47}

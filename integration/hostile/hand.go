@@ -37,7 +37,7 @@ func newHand(t *testing.T, m *testbed.Machine, name string, args ...string) *han
 	return h
 }
 
-// stop ends it, also when the test is over.
+// stop ends it, even when the test is over.
 func (h *hand) stop(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)

@@ -42,7 +42,7 @@ func malloryHost(o scenario.Overlay) host {
 	}
 }
 
-// sent is what a hostile-member is told to send.
+// sent is an order to a hostile-member: what it sends.
 type sent struct {
 	To     string   `json:"to"`
 	Frames []string `json:"frames"`

@@ -19,7 +19,7 @@ import (
 	"evio/plugin/config"
 )
 
-// lied is what a hostile-member is told to say of addresses.
+// lied is an order to a hostile-member: what it says of addresses.
 type lied struct {
 	MAC        string       `json:"mac"`
 	Addresses  []netip.Addr `json:"addresses,omitempty"`

@@ -117,7 +117,7 @@ func (f *federation) recordFromElsewhere(t *testing.T) {
 	scenario.Unchanged(t, f.b, open.Name, f.a.Account.JID, before)
 }
 
-// Alerts in clear do nothing to an established session, also while it changes its keys.
+// Alerts in clear do nothing to an established session, even while it changes its keys.
 func (f *federation) alerts(t *testing.T) {
 	before := scenario.AwaitSession(t, time.Second, f.b, open.Name, f.a.Account.JID)
 	scenario.Moves(t, f.b, scenario.OfSessions(open.Name, "handshake_index"), 200, func() {

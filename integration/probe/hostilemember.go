@@ -23,7 +23,7 @@ import (
 )
 
 // hostileMember joins an overlay as any engine does, with an account and an identity of its own,
-// and sends there whatever it is told to.
+// and sends there whatever its orders say.
 func hostileMember(ctx context.Context, _ *printer, args []string) (err error) {
 	flags := flag.NewFlagSet("hostile-member", flag.ContinueOnError)
 	var a account

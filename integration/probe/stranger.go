@@ -81,7 +81,7 @@ func stranger(ctx context.Context, out *printer, args []string) error {
 	}
 }
 
-// intruder is told what the session of a stranger sees.
+// intruder handles what the session of a stranger sees.
 type intruder struct {
 	out *printer
 	up  chan struct{}

@@ -50,7 +50,7 @@ func logTo(w io.Writer) *logrus.Entry {
 	return logrus.NewEntry(log)
 }
 
-// xmppAccount logs in and says there what it is told to, true or not.
+// xmppAccount logs in and says there what its orders say, true or not.
 func xmppAccount(ctx context.Context, _ *printer, args []string) error {
 	flags := flag.NewFlagSet("xmpp-account", flag.ContinueOnError)
 	var a account
@@ -101,7 +101,7 @@ type mouthSeen struct {
 	Presences []said `json:"presences"` // all that came
 }
 
-// mouth is told what the session of an xmpp-account sees.
+// mouth handles what the session of an xmpp-account sees.
 type mouth struct {
 	mu  sync.Mutex
 	all mouthSeen

@@ -35,7 +35,7 @@ func (r *Router) DropUDP(ctx context.Context) (*Drop, error) {
 	return r.drop(ctx, "-p udp", "-p udp")
 }
 
-// DropLarge makes UDP in IP packets of more than most bytes vanish, also when they come in
+// DropLarge makes UDP in IP packets of more than most bytes vanish, even when they come in
 // fragments, which the router's connection tracking joins.
 func (r *Router) DropLarge(ctx context.Context, most int) (*Drop, error) {
 	large := fmt.Sprintf("-p udp -m length --length %d:65535", most+1)

@@ -106,7 +106,7 @@ func (t *TURN) Stop(ctx context.Context) error {
 	return t.process.Stop(ctx, "KILL")
 }
 
-// Freeze stops the server's process: it answers nothing, and nobody is told. Thaw lets it go on.
+// Freeze stops the server's process: it answers nothing, and nobody is notified. Thaw lets it go on.
 func (t *TURN) Freeze(ctx context.Context) error { return t.process.Signal(ctx, "STOP") }
 
 // Thaw ends Freeze.

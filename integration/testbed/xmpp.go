@@ -133,8 +133,8 @@ func (x *XMPP) Start(ctx context.Context) error {
 	return nil
 }
 
-// remind tells the server again what it was told: ejabberd writes its tables seconds later, and has
-// forgotten them when it is killed before.
+// remind sends the server its accounts and groups again: ejabberd writes its tables seconds later,
+// and has forgotten them when it is killed before.
 func (x *XMPP) remind(ctx context.Context) error {
 	for user, password := range x.accounts {
 		if err := x.program.register(ctx, user, password); err != nil {
@@ -158,7 +158,7 @@ func (x *XMPP) Stop(ctx context.Context) error {
 }
 
 // Freeze stops the server's process with its connections open: it answers nothing, and nobody is
-// told. Thaw lets it go on.
+// notified. Thaw lets it go on.
 func (x *XMPP) Freeze(ctx context.Context) error { return x.process.Signal(ctx, "STOP") }
 
 // Thaw ends Freeze.

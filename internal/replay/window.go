@@ -10,8 +10,8 @@ type Ring interface {
 }
 
 // Window is a sliding window of the highest number seen and those below it (RFC 6479): a
-// ring of words, of which those that the highest number passes are cleared. The zero value
-// has seen nothing. One goroutine at a time uses it.
+// ring of words. Words that the highest number passes are cleared. The zero value has seen
+// nothing. One goroutine at a time uses it.
 type Window[R Ring] struct {
 	ring    R
 	highest uint64

@@ -24,7 +24,7 @@ type Record struct {
 }
 
 // envelope is the file's content. The checksum covers everything else. It and its
-// computation are the same in every version, so that damage is told from novelty.
+// computation are the same in every version, so that damage is never taken for a newer version.
 type envelope struct {
 	Version int             `json:"version"`
 	Kind    string          `json:"kind"`

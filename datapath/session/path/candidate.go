@@ -59,7 +59,7 @@ func Lines(candidates []Candidate) []string {
 	return out
 }
 
-// errNoUse is the error of candidates that are well-formed but of no use to a session.
+// errNoUse is the error of candidates that are well-formed but that no session can use.
 var errNoUse = errors.New("candidate of another transport, component or type")
 
 // ParseCandidate reads a line and checks every field. Foundation, priority and related
@@ -110,8 +110,8 @@ func ParseCandidate(line string) (Candidate, error) {
 	return Candidate{Type: kind, Addr: netip.AddrPortFrom(addr, uint16(parsed.Port()))}, nil
 }
 
-// AddCandidate appends the candidate that the value of a field describes. One that is of no
-// use to a session is left out.
+// AddCandidate appends the candidate that the value of a field describes. One that no session
+// can use is left out.
 func AddCandidate(candidates []Candidate, value []byte) ([]Candidate, error) {
 	c, err := ParseCandidate(string(value))
 	switch {

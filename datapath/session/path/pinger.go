@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// outstanding is how many probes wait for an answer: a search repeats up to 33 each
+// outstanding is how many probes wait for an answer: a search repeats up to 33 every
 // 250 ms, and answers may take almost two seconds.
 const outstanding = 256
 

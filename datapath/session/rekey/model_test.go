@@ -8,10 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model is two machines with abstract handshakes between them: flights 1 to 4, of
-// which the odd ones are the lower end's. Records are lost and late at random. In
-// each rekey one flight, or the probes, are held back for long, by someone who knows which
-// record is which.
+// model is two machines with abstract handshakes between them: flights 1 to 4. The odd
+// ones are the lower end's. Records are lost and late at random. In each rekey one flight,
+// or the probes, are held back for long, by someone who knows which record is which.
 type model struct {
 	now  time.Duration
 	ends [2]*modelEnd // lower, higher

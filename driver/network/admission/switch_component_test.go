@@ -142,8 +142,8 @@ func (b *bench) write(port string, frames ...[]byte) {
 	}
 }
 
-// settle waits until the switch has dealt with all that was written to a port. It reorders
-// what it reads at once, so a frame of which all know is sent twice.
+// settle waits until the switch has dealt with all that was written to a port. The switch
+// reorders what it reads at once, so a marked frame is sent twice, one after the other.
 func (b *bench) settle(port string, proof []byte, at string) {
 	b.t.Helper()
 	for range 2 {

@@ -6,7 +6,7 @@ import (
 	"evio/overlay/nodeid"
 )
 
-// begin asks for a claim, and returns why that is of no use.
+// begin asks for a claim, or returns why that is pointless.
 func (m *Machine) begin(b *container, n Claim, now time.Time) Cause {
 	k := n.Key()
 	c := b.claims[k]

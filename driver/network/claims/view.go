@@ -6,7 +6,7 @@ import "time"
 type Shown struct {
 	Claim
 	Since time.Time
-	// Cause and Holder say why it is refused, and who has it.
+	// Cause says why it is refused, Holder who holds it.
 	Cause  Cause
 	Holder Holder
 	// Rival announces what the container holds, since when it was last.

@@ -12,7 +12,7 @@ const (
 	markNetwork = "network"
 )
 
-// Words before the ID of whom a device serves within its network.
+// Words before the ID of the endpoint or peer that a device serves within its network.
 const (
 	ForEndpoint = "endpoint"
 	ForPeer     = "peer"
