@@ -91,11 +91,10 @@ func (n *network) desired() (ovs.Bridge, map[overlay.MAC]*link) {
 			b.Ports = append(b.Ports, n.containerPort(e, claimed[e.spec.ID]))
 		}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	links := n.links.all()
 	macsOf, elsewhere := n.view.now()
 	b.Elsewhere = elsewhere
-	for peer, l := range n.links {
+	for peer, l := range links {
 		macs := macsOf[peer]
 		b.Ports = append(b.Ports, ovs.Port{Name: l.dev.Name(), Role: ovs.Link, MACs: macs})
 		for _, mac := range macs {
@@ -176,9 +175,8 @@ func (n *network) applyMoves(ctx context.Context) error { return n.moveBy(ctx, n
 func (n *network) moveBy(ctx context.Context, move func(context.Context, string, ovs.Moves) error) error {
 	m := n.view.takeMoving()
 	coming, moved := make(map[overlay.MAC]*link, len(m.macs)), ovs.Moves{Stations: make([]ovs.Station, 0, len(m.macs))}
-	n.mu.Lock()
 	for mac, at := range m.macs {
-		l := n.links[at]
+		l := n.links.get(at)
 		coming[mac] = l
 		s := ovs.Station{MAC: mac}
 		if l != nil {
@@ -186,7 +184,6 @@ func (n *network) moveBy(ctx context.Context, move func(context.Context, string,
 		}
 		moved.Stations = append(moved.Stations, s)
 	}
-	n.mu.Unlock()
 	for a, held := range m.elsewhere {
 		if held {
 			moved.Came = append(moved.Came, a)

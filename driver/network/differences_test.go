@@ -72,11 +72,11 @@ func TestDifferencesAddUp(t *testing.T) {
 					delete(table, mac)
 				}
 				n.follow([]overlay.Change{c})
-			case "link": // linkUp and linkDown have the whole applied for it
-				if n.links[id] != nil {
-					delete(n.links, id)
+			case "link": // whose coming and going has the whole applied
+				if n.links.by[id] != nil {
+					delete(n.links.by, id)
 				} else {
-					n.links[id] = &link{peer: id, dev: idle("evl" + id.String()[:2])}
+					n.links.by[id] = &link{peer: id, dev: idle("evl" + id.String()[:2])}
 				}
 				whole()
 			case "part":
@@ -112,7 +112,7 @@ func TestDifferencesAddUp(t *testing.T) {
 			r.Fatalf("what is accepted: %s", d)
 		}
 		for mac, id := range table {
-			if l := n.links[id]; (l != nil) != (bridge[mac] != "") {
+			if l := n.links.by[id]; (l != nil) != (bridge[mac] != "") {
 				r.Fatalf("%v of %v is behind %q", mac, id, bridge[mac])
 			}
 		}
@@ -158,7 +158,7 @@ func TestDifferencesCostWhatChanges(t *testing.T) {
 		n := bare(t)
 		n.switched = newApplier(n.log, nil)
 		n.node.Store(overlay.New(overlay.Config{Overlay: "blue", Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: quiet()}))
-		n.links[there] = &link{peer: there, dev: idle("evl1")}
+		n.links.by[there] = &link{peer: there, dev: idle("evl1")}
 		var all []overlay.Change
 		for i := range others {
 			mac := overlay.MAC{2, 1, 0, 0, byte(i >> 8), byte(i)}

@@ -13,15 +13,15 @@
 //
 // A network's beginning and end are in network.go. Its other methods lie beside what they
 // act on: containers in endpoint.go, what the bridge should be in bridge.go (which applier
-// applies), links and frames of peers in link.go, frames of containers in fabric.go and
-// broadcasts.go, what the directory says in directory.go, and what is wrong with a frame
-// in admit.go.
+// applies), frames of containers in fabric.go and broadcasts.go, what the directory says
+// in directory.go, and what is wrong with a frame in admit.go.
 //
-// These parts own what they know, and are types of their own: claimer (claimer.go,
-// asking.go, claimstatus.go) for what containers claim by themselves, pendingFloods
-// (pending.go), loops, overlaySecret (secret.go), guesses of it, knowledge (known.go) for
-// what is kept over a restart, view (directory.go) for what the bridge has to know of the
-// directory, repairs (repair.go), accepted, losses (losses.go) and drops (counters.go).
+// These parts own what they know, and are types of their own: links (link.go) to peers and
+// frames from them, claimer (claimer.go, asking.go, claimstatus.go) for what containers
+// claim by themselves, pendingFloods (pending.go), loops, overlaySecret (secret.go),
+// guesses of it, knowledge (known.go) for what is kept over a restart, view (directory.go)
+// for what the bridge has to know of the directory, repairs (repair.go), accepted, losses
+// (losses.go) and drops (counters.go).
 //
 // sessions.go joins overlay and datapath.
 package network

@@ -78,7 +78,7 @@ func (n *network) readFabric(context.Context) {
 				n.inject(out)
 			case toPeer:
 				one[0] = frame
-				n.sendTo(e.Node, one)
+				n.links.sendTo(e.Node, one)
 			case toAll:
 				n.broadcast(node, frame)
 			case discard:

@@ -2,7 +2,9 @@ package network
 
 import (
 	"errors"
+	"maps"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"evio/datapath/packet"
@@ -36,7 +38,7 @@ func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
 	dev, err := device.OpenPort(device.PortConfig{
 		Name: device.Name(device.LinkPrefix, n.plane.engine, n.spec.ID, peer.String()), MTU: n.spec.MTU,
 		Mark: device.Mark(n.plane.engine, n.spec.ID, device.ForPeer, peer.String()), Log: n.log, Shield: n.sw.Shield,
-		Again: func() { n.linkAgain(l) },
+		Again: func() { n.links.again(l) },
 	})
 	if err != nil {
 		return nil, err
@@ -72,11 +74,45 @@ func (l *link) read(n *network) {
 	}
 }
 
+// links are the links to the peers that have a session.
+type links struct {
+	n *network
+
+	mu sync.Mutex
+	by map[nodeid.ID]*link
+}
+
+// get returns the link to a peer, nil if there is none.
+func (ls *links) get(peer nodeid.ID) *link {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.by[peer]
+}
+
+// all returns all links.
+func (ls *links) all() map[nodeid.ID]*link {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return maps.Clone(ls.by)
+}
+
+// close closes all links. It waits for their readers.
+func (ls *links) close() error {
+	ls.mu.Lock()
+	all := ls.by
+	ls.by = map[nodeid.ID]*link{}
+	ls.mu.Unlock()
+	var err error
+	for _, l := range all {
+		err = errors.Join(err, l.close())
+	}
+	return err
+}
+
 // sendTo gives frames to the peer's session in place of its link port.
-func (n *network) sendTo(peer nodeid.ID, frames [][]byte) {
-	n.mu.Lock()
-	l := n.links[peer]
-	n.mu.Unlock()
+func (ls *links) sendTo(peer nodeid.ID, frames [][]byte) {
+	n := ls.n
+	l := ls.get(peer)
 	if l == nil {
 		n.count(&n.drops.noSession)
 		return
@@ -89,11 +125,10 @@ func (n *network) sendTo(peer nodeid.ID, frames [][]byte) {
 // receive takes data frames of a peer. Frames whose flow is installed go through
 // the link port, where the bridge checks their source MAC; the first ones of a new
 // address or of a new session go through the fabric port after the same check here.
-func (n *network) receive(peer nodeid.ID, frames [][]byte) {
+func (ls *links) receive(peer nodeid.ID, frames [][]byte) {
+	n := ls.n
 	node := n.currentNode()
-	n.mu.Lock()
-	l := n.links[peer]
-	n.mu.Unlock()
+	l := ls.get(peer)
 	if node == nil {
 		n.count(&n.drops.noSession)
 		return
@@ -113,14 +148,15 @@ func (n *network) receive(peer nodeid.ID, frames [][]byte) {
 			}
 			continue
 		}
-		n.receiveFirst(node, peer, f)
+		ls.receiveFirst(node, peer, f)
 	}
 }
 
 // receiveFirst takes a frame whose source the flows do not know yet, or that is not
 // right by the directory as it is. The announcement that makes it right may be waiting
 // in the node's queue: behind it the answer is final.
-func (n *network) receiveFirst(node *overlay.Node, peer nodeid.ID, frame []byte) {
+func (ls *links) receiveFirst(node *overlay.Node, peer nodeid.ID, frame []byte) {
+	n := ls.n
 	f := n.frameFault(node.Table(), peer, frame)
 	switch {
 	case f.cause == nil:
@@ -142,16 +178,16 @@ func (n *network) receiveFirst(node *overlay.Node, peer nodeid.ID, frame []byte)
 	}
 }
 
-// linkUp makes a session serve its peer.
-func (n *network) linkUp(peer nodeid.ID, s *session.Session) {
+// up makes a session serve its peer.
+func (ls *links) up(peer nodeid.ID, s *session.Session) {
+	n := ls.n
 	n.mu.Lock()
-	l := n.links[peer]
 	closed := n.closed
 	n.mu.Unlock()
 	if closed {
 		return
 	}
-	if l != nil {
+	if l := ls.get(peer); l != nil {
 		l.session.Store(s)
 		return
 	}
@@ -161,19 +197,20 @@ func (n *network) linkUp(peer nodeid.ID, s *session.Session) {
 		s.Close()
 		return
 	}
-	n.mu.Lock()
-	n.links[peer] = l
-	n.mu.Unlock()
+	ls.mu.Lock()
+	ls.by[peer] = l
+	ls.mu.Unlock()
 	n.switched.request()
 }
 
-// linkDown takes a peer's port off the bridge.
-func (n *network) linkDown(peer nodeid.ID) {
+// down takes a peer's port off the bridge.
+func (ls *links) down(peer nodeid.ID) {
+	n := ls.n
 	n.takeLosses() // its device's counters go with it
-	n.mu.Lock()
-	l := n.links[peer]
-	delete(n.links, peer)
-	n.mu.Unlock()
+	ls.mu.Lock()
+	l := ls.by[peer]
+	delete(ls.by, peer)
+	ls.mu.Unlock()
 	if l == nil {
 		return
 	}
@@ -183,11 +220,11 @@ func (n *network) linkDown(peer nodeid.ID) {
 	n.switched.request()
 }
 
-// linkAgain is called when the port of a link was opened again. Until its flows are
+// again is called when the port of a link was opened again. Until its flows are
 // installed, its frames are handled as first frames.
-func (n *network) linkAgain(l *link) {
-	n.accepted.forget(l)
-	n.portAgain(l.dev.Name())
+func (ls *links) again(l *link) {
+	ls.n.accepted.forget(l)
+	ls.n.portAgain(l.dev.Name())
 }
 
 // bufferSize is one byte more than the longest frame: what fills a buffer was cut.

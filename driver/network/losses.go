@@ -63,11 +63,11 @@ func (l *losses) take(unsent map[string]uint64, taps []tap.Device, containers []
 func (n *network) takeLosses() {
 	n.losses.look.Lock()
 	defer n.losses.look.Unlock()
-	n.mu.Lock()
 	taps := []tap.Device{n.fabric}
-	for _, l := range n.links {
+	for _, l := range n.links.all() {
 		taps = append(taps, l.dev)
 	}
+	n.mu.Lock()
 	var containers []string
 	for _, e := range n.endpoints {
 		if e.onBridge {

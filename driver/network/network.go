@@ -41,6 +41,7 @@ type network struct {
 	secret   overlaySecret
 	guesses  guesses // of the overlay's secret
 	known    knowledge
+	links    links
 	repairs  repairs
 
 	rules   *admission.Rules
@@ -56,7 +57,6 @@ type network struct {
 	moved     moved          // belongs to the node's goroutine, not guarded by mu
 	endpoints map[string]*endpoint
 	lastTag   uint16 // that was given to an endpoint
-	links     map[nodeid.ID]*link
 	view      view
 	accepted  accepted
 }
@@ -66,7 +66,7 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, e
 		plane: p, sw: sw, spec: spec, engine: p.engine, ranges: spec.Ranges,
 		bridge:    device.Name(device.BridgePrefix, p.engine, spec.ID),
 		endpoints: map[string]*endpoint{},
-		links:     map[nodeid.ID]*link{},
+		links:     links{by: map[nodeid.ID]*link{}},
 		log:       p.log.WithField("network", short(spec.ID)),
 	}
 	n.bind()
@@ -101,7 +101,9 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, e
 }
 
 // bind makes the network known to the parts of it that act on it.
-func (n *network) bind() { n.pending.n, n.loops.n, n.secret.n, n.known.n = n, n, n, n }
+func (n *network) bind() {
+	n.pending.n, n.loops.n, n.secret.n, n.known.n, n.links.n = n, n, n, n, n
+}
 
 // close ends the network's goroutines, its node, links and devices; the bridge is
 // the caller's to delete. It waits.
@@ -112,13 +114,7 @@ func (n *network) close() {
 	n.group.end()
 	closeErr := errors.Join(n.fabric.Close(), n.asking.Close())
 	n.group.wait()
-	n.mu.Lock()
-	links := n.links
-	n.links = map[nodeid.ID]*link{}
-	n.mu.Unlock()
-	for _, l := range links {
-		closeErr = errors.Join(closeErr, l.close())
-	}
+	closeErr = errors.Join(closeErr, n.links.close())
 	if closeErr != nil {
 		n.log.WithError(closeErr).Warn("network closed with errors")
 	}

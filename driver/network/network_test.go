@@ -34,7 +34,7 @@ func bare(t *testing.T) *network {
 	t.Helper()
 	n := &network{
 		bridge: "evb0", fabric: idle("evf0"), asking: idle("eva0"), log: quiet(),
-		endpoints: map[string]*endpoint{}, links: map[nodeid.ID]*link{},
+		endpoints: map[string]*endpoint{}, links: links{by: map[nodeid.ID]*link{}},
 	}
 	n.bind()
 	n.claimer = newClaimer(n, admission.Claim)
@@ -47,17 +47,17 @@ func bare(t *testing.T) *network {
 // container for which that is done.
 func TestApplyForgivesPortsThatNobodyWants(t *testing.T) {
 	n := bare(t)
-	n.links[nodeid.ID{1}] = &link{dev: idle("evl1")}
-	n.links[nodeid.ID{2}] = &link{dev: idle("evl2")}
+	n.links.by[nodeid.ID{1}] = &link{dev: idle("evl1")}
+	n.links.by[nodeid.ID{2}] = &link{dev: idle("evl2")}
 	var seen [][]string
 	err := n.applyBy(t.Context(), func(_ context.Context, b ovs.Bridge) error {
 		seen = append(seen, portNames(b))
 		if len(seen) > 1 {
 			return nil
 		}
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.links, nodeid.ID{1})
+		n.links.mu.Lock()
+		defer n.links.mu.Unlock()
+		delete(n.links.by, nodeid.ID{1})
 		return errors.New("port evl1: there is no such device")
 	})
 	if err != nil {
@@ -82,7 +82,7 @@ func TestApplyRecordsWhatFlowsAccept(t *testing.T) {
 	n := bare(t)
 	n.view.remote = remote{there: {theirs: {}}}
 	l := &link{dev: idle("evl1")}
-	n.links[there] = l
+	n.links.by[there] = l
 	_ = n.applyBy(t.Context(), func(context.Context, ovs.Bridge) error { return errors.New("broken") })
 	if n.accepted.lets(theirs, l) {
 		t.Error("recorded though it failed")
@@ -120,7 +120,7 @@ func TestApplyWithABrokenPort(t *testing.T) {
 	node := overlay.New(overlay.Config{Overlay: "blue", Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Log: quiet()})
 	n.node.Store(node)
 	good, bad := &link{dev: idle("evl1")}, &link{dev: idle("evl2")}
-	n.links[nodeid.ID{1}], n.links[nodeid.ID{2}] = good, bad
+	n.links.by[nodeid.ID{1}], n.links.by[nodeid.ID{2}] = good, bad
 	broken := errors.New("Device or resource busy")
 	n.view.remote = remote{nodeid.ID{1}: {theirs: {}}, nodeid.ID{2}: {another: {}}}
 	runs := 0

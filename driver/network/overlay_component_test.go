@@ -39,9 +39,9 @@ func linked(t *testing.T, all ...*rig) {
 	for _, r := range all {
 		eventually(t, r.name+" has a link", func() bool {
 			n := r.network()
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return len(n.links) == len(all)-1
+			n.links.mu.Lock()
+			defer n.links.mu.Unlock()
+			return len(n.links.by) == len(all)-1
 		})
 	}
 }
@@ -132,22 +132,22 @@ func TestPeerThatLies(t *testing.T) {
 	peer := b.network().currentNode().ID()
 	lie := packet.Announce(nil, one.addr4(), two.spec.MAC)
 	eventually(t, "flows let the peer's container in", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return n.accepted.lets(two.spec.MAC, n.links[peer])
+		n.links.mu.Lock()
+		defer n.links.mu.Unlock()
+		return n.accepted.lets(two.spec.MAC, n.links.by[peer])
 	})
 	before := n.drops.notHolder.Load()
 	copy(lie, one.spec.MAC[:])
-	n.receive(peer, [][]byte{lie}) // by its link port, if it were true
+	n.links.receive(peer, [][]byte{lie}) // by its link port, if it were true
 	eventually(t, "counted", func() bool { return n.drops.notHolder.Load() == before+1 })
 	copy(lie, packet.Broadcast[:])
 	n.currentNode().After(func() { fabric{n}.DeliverOrHold(peer, lie) })
 	eventually(t, "counted", func() bool { return n.drops.notHolder.Load() == before+2 })
 	mustPing(t, two, one)
 
-	n.mu.Lock()
-	c := overlaySession{n.links[peer].session.Load()}
-	n.mu.Unlock()
+	n.links.mu.Lock()
+	c := overlaySession{n.links.by[peer].session.Load()}
+	n.links.mu.Unlock()
 	parameters := connect.Parameters{
 		MinVersion: 1, MaxVersion: 1, Index: 1, Ufrag: strings.Repeat("u", 12), Password: strings.Repeat("p", 32), AEADs: []record.AEAD{1},
 	}
@@ -246,9 +246,9 @@ func TestEngineComesBack(t *testing.T) {
 	b.stop()
 	eventually(t, "the link is down", func() bool {
 		n := a.network()
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return len(n.links) == 0
+		n.links.mu.Lock()
+		defer n.links.mu.Unlock()
+		return len(n.links.by) == 0
 	})
 	b.start()
 	b.addNetwork("blue")
@@ -277,17 +277,17 @@ func TestFramesBeforeTheLink(t *testing.T) {
 	knows(t, b, one)
 	n := a.network()
 	peer := b.network().currentNode().ID()
-	n.mu.Lock()
-	l := n.links[peer]
-	delete(n.links, peer)
-	n.mu.Unlock()
+	n.links.mu.Lock()
+	l := n.links.by[peer]
+	delete(n.links.by, peer)
+	n.links.mu.Unlock()
 	before := one.ip("-s", "link", "show", "eth0")
-	n.receive(peer, [][]byte{append(append(append([]byte{}, one.spec.MAC[:]...), two.spec.MAC[:]...), 0x88, 0xb5, 1, 2, 3)})
+	n.links.receive(peer, [][]byte{append(append(append([]byte{}, one.spec.MAC[:]...), two.spec.MAC[:]...), 0x88, 0xb5, 1, 2, 3)})
 	if n.drops.noSession.Load() != 0 || n.drops.notOwner.Load() != 0 {
 		t.Errorf("drops %v", n.drops.byCause())
 	}
 	eventually(t, "the frame arrives", func() bool { return one.ip("-s", "link", "show", "eth0") != before })
-	n.mu.Lock()
-	n.links[peer] = l
-	n.mu.Unlock()
+	n.links.mu.Lock()
+	n.links.by[peer] = l
+	n.links.mu.Unlock()
 }

@@ -129,12 +129,10 @@ func (n *network) renewPorts(err error) {
 	if !ok {
 		return
 	}
-	n.mu.Lock()
 	devices := []tap.Device{n.fabric, n.asking}
-	for _, l := range n.links {
+	for _, l := range n.links.all() {
 		devices = append(devices, l.dev)
 	}
-	n.mu.Unlock()
 	for _, d := range devices {
 		p, ours := d.(*device.Port)
 		if !ours || broken.Ports[p.Name()] == nil {

@@ -173,9 +173,9 @@ func TestDriftByHand(t *testing.T) {
 	n := a.network()
 	before := a.ports()
 	link := func() string {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		for _, l := range n.links {
+		n.links.mu.Lock()
+		defer n.links.mu.Unlock()
+		for _, l := range n.links.by {
 			return l.dev.Name()
 		}
 		return ""
@@ -256,12 +256,12 @@ func TestHostEndsAreSilent(t *testing.T) {
 	}
 	within(t, "at first", 20*time.Second, time.Now(), one, two, far)
 	n := a.network()
-	n.mu.Lock()
+	n.links.mu.Lock()
 	links := make([]string, 0, 1)
-	for _, l := range n.links {
+	for _, l := range n.links.by {
 		links = append(links, l.dev.Name())
 	}
-	n.mu.Unlock()
+	n.links.mu.Unlock()
 	if len(links) != 1 {
 		t.Fatalf("links %v", links)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -84,10 +83,7 @@ func (s *overlaySecret) read(overlayName string, read func() ([]proof.Secret, er
 	if changed {
 		s.n.log.Infof("the secrets of overlay %s have changed, there are %d now", overlayName, len(secrets))
 		s.n.guesses.forget() // what failed may have been for a wrong secret here
-		s.n.mu.Lock()
-		links := slices.Collect(maps.Values(s.n.links))
-		s.n.mu.Unlock()
-		for _, l := range links {
+		for _, l := range s.n.links.all() {
 			l.session.Load().SecretsChanged()
 		}
 	}

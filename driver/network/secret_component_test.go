@@ -58,11 +58,11 @@ func TestOverlaySecret(t *testing.T) {
 	}
 	network := b.network()
 	want := []string{network.fabric.Name(), network.asking.Name()}
-	network.mu.Lock()
-	for _, l := range network.links {
+	network.links.mu.Lock()
+	for _, l := range network.links.by {
 		want = append(want, l.dev.Name())
 	}
-	network.mu.Unlock()
+	network.links.mu.Unlock()
 	slices.Sort(want)
 	eventually(t, "the switch has the ports", func() bool { return slices.Equal(want, b.plane.Networks(t.Context())[0].Ports) })
 	if p := status.ThisProcess(); p.TAPs != 6 {

@@ -103,7 +103,7 @@ func (e *events) Closed(_ *session.Session, err error) {
 func (e *events) Receive(_ *session.Session, kind session.Kind, frames [][]byte) {
 	switch kind {
 	case session.Data:
-		e.n.receive(e.peer, frames)
+		e.n.links.receive(e.peer, frames)
 	case session.Control:
 		e.up.Control(frames)
 	case session.Flood:
@@ -118,10 +118,10 @@ type fabric struct{ n *network }
 
 func (f fabric) LinkUp(peer nodeid.ID, s overlay.Session) {
 	if c, ok := s.(overlaySession); ok {
-		f.n.linkUp(peer, c.Session)
+		f.n.links.up(peer, c.Session)
 	}
 }
-func (f fabric) LinkDown(peer nodeid.ID) { f.n.linkDown(peer) }
+func (f fabric) LinkDown(peer nodeid.ID) { f.n.links.down(peer) }
 func (f fabric) DirectoryChanged(changes []overlay.Change) {
 	f.n.follow(changes)
 	f.n.rules.Follow(changes)

@@ -163,14 +163,14 @@ func (n *network) markBridge(devices map[string]netdev.Device) {
 
 // devices returns the names of the devices that a network uses.
 func (n *network) devices() map[string]bool {
+	used := map[string]bool{n.bridge: true, n.fabric.Name(): true, n.asking.Name(): true}
+	for _, l := range n.links.all() {
+		used[l.dev.Name()] = true
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	used := map[string]bool{n.bridge: true, n.fabric.Name(): true, n.asking.Name(): true}
 	for _, e := range n.endpoints {
 		used[e.spec.HostIf] = true
-	}
-	for _, l := range n.links {
-		used[l.dev.Name()] = true
 	}
 	return used
 }
