@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// timeless are the folders whose packages are told the time: what they sign, and compare
-// with what other machines say, comes from a wall.Clock.
+// timeless are the folders whose packages get the time from their callers: the time that they
+// sign, and compare with what other machines say, comes from a wall.Clock.
 var timeless = []string{"overlay/clocks", "overlay/contact", "overlay/control", "overlay/directory", "overlay/flood", "overlay/moves", "overlay/sites", "overlay/symphony", "overlay/symphonytest"}
 
 // numbers are the places outside of package wall that make a number of a time, which no

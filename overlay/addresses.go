@@ -138,8 +138,8 @@ func (n *Node) withdraw(addrs []netip.Addr, mac MAC, now time.Time) {
 	}
 }
 
-// orNone stands the zero address for none, which is how the directory is told of
-// a MAC alone.
+// orNone returns the zero address for none: with it the directory takes a MAC address
+// alone.
 func orNone(addrs []netip.Addr) []netip.Addr {
 	if len(addrs) == 0 {
 		return []netip.Addr{{}}

@@ -93,8 +93,8 @@ func TestForgedEnvelopes(t *testing.T) {
 	})
 }
 
-// TestCheapChecksComeFirst: what can be told without the signature is told without it: each of
-// these has a wrong one.
+// TestCheapChecksComeFirst: what can be decided without the signature is decided without it.
+// Each of these envelopes has a wrong one.
 func TestCheapChecksComeFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 2)

@@ -36,8 +36,8 @@ type standing struct {
 	at time.Time
 }
 
-// clockSet does what is due when this engine's wall time was set: what others are told goes
-// by it, and what they have said may have been refused for it.
+// clockSet does what is due when this engine's wall time was set: what this node sends to
+// others goes by it, and what they have said may have been refused for it.
 func (n *Node) clockSet(by time.Duration, now time.Time) {
 	n.log.Debugf("this engine's clock was set by %v", by.Round(time.Millisecond))
 	n.directory.ClockSet(now)

@@ -117,7 +117,7 @@ func TestAddressGoesBack(t *testing.T) {
 	})
 }
 
-// Two sites that claim at one moment end with one owner; who has it keeps it.
+// Two sites that claim at one moment end with one owner, which keeps the address.
 func TestClaimAtTheSameMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 3)

@@ -98,8 +98,8 @@ func TestLossCostsTimeOnly(t *testing.T) {
 	})
 }
 
-// Sessions that find the way only with what they learn late are told of each other's
-// late parameters, and need one attempt for all.
+// Sessions that find a path only with what they learn late get each other's late
+// parameters, and need one attempt for all.
 func TestFurtherParametersReachThePeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 0)

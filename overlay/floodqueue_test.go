@@ -96,7 +96,7 @@ func TestFloodQueuesAreFair(t *testing.T) {
 	})
 }
 
-// A full queue refuses what is more, by number and by bytes, and leaves others alone.
+// A full queue refuses more frames, by number and by bytes, and does not affect other queues.
 func TestFloodQueuesAreBounded(t *testing.T) {
 	small, large := nodeid.ID{1}, nodeid.ID{2}
 	q, start := newFloodQueues(), time.Now()

@@ -158,7 +158,7 @@ func (n *Node) receiveFlood(from nodeid.ID, b []byte, now time.Time) {
 	neighbour, known := v.members[from]
 	origin, member := v.members[h.Origin]
 	if !known || !member && h.Origin != n.id {
-		n.drops.flood.Add(1) // a node that is not a member is refused, also when a member hands on its flood
+		n.drops.flood.Add(1) // a node that is not a member is refused, even when a member hands on its flood
 		return
 	}
 	deliver, forward, drop := n.acceptFlood(v, from, h, frame, now)

@@ -302,7 +302,7 @@ func TestAllFloodAllTheyMay(t *testing.T) {
 	})
 }
 
-// An origin's frames stay in order, also when one is faster than the record of its source
+// An origin's frames stay in order, even when one is faster than the record of its source
 // address.
 func TestFloodsStayInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 // keyPause is how long the log is spared more about one key.
 const keyPause = time.Minute
 
-// keyLog tells of keys that this engine wants and another node has: of each once in
-// keyPause, and at the end of it how it stands, if that is another thing than was said.
+// keyLog decides when the log reports that another node has a key that this engine wants: once
+// in keyPause for each key, and at the end of that time again if it has changed since.
 type keyLog map[directory.Key]*keyNews
 
 type keyNews struct {
@@ -23,7 +23,7 @@ type keyNews struct {
 	waiting bool // news since
 }
 
-// lost and regained report whether the log is told now.
+// lost and regained report whether it is time to log that.
 func (l keyLog) lost(x directory.Lost, now time.Time) bool {
 	n := l.of(x.Key)
 	n.lost, n.loss = true, x

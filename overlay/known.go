@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Forgot says why Config.Known is of no use, so that the node is new; nil: it is not.
+// Forgot says why Config.Known cannot be used, so that the node is new; nil: it is not.
 func (n *Node) Forgot() error { return n.forgot }
 
 // knownFresh is how old what Known returned may get without news: until when others

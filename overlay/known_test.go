@@ -19,7 +19,7 @@ func (s *site) lastKnown() []byte {
 	return known
 }
 
-// What a node knows is told when it changes, and now and then; and after its end.
+// A node reports what it knows when that changes, now and then, and after its end.
 func TestKnownIsToldWhenItChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 2)

@@ -298,7 +298,7 @@ func TestShutdownClosesEverything(t *testing.T) {
 	})
 }
 
-// Whoever waits for an ended node is told so, and whoever has stopped waiting leaves nothing behind.
+// Whoever waits for an ended node gets an error, and whoever has stopped waiting leaves nothing behind.
 func TestClaimEndsWithContextAndNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 1)

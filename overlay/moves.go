@@ -55,8 +55,8 @@ func (l moveLimits) allow(m moves.Message, pause time.Duration, now time.Time) b
 }
 
 // AskWay asks the node that holds a key to give it up if its container does not answer
-// for it; asker is the container that announces it. It does not wait. What is more than a
-// node may ask is not sent.
+// for it; asker is the container that announces it. It does not wait. What exceeds the rate
+// at which a node may ask is not sent.
 func (n *Node) AskWay(holder nodeid.ID, k directory.Key, asker moves.Party) {
 	n.mail.put(func() { n.say(holder, moves.Message{Kind: moves.GiveWay, Key: k, Party: asker}, time.Now()) })
 }

@@ -36,7 +36,7 @@ type Config struct {
 	Fabric   Fabric
 	Moves    Moves // nil: containers claim nothing by themselves
 	Log      *logrus.Entry
-	Wall     wall.Clock // that others are told of; nil: this machine's
+	Wall     wall.Clock // for the times in messages to others; nil: this machine's
 }
 
 // Node is this engine's presence in one overlay. Run owns its state; every other
@@ -70,8 +70,8 @@ type Node struct {
 	steps      wall.Steps
 	mentioned  map[nodeid.ID][]string // of these, what the log has been told
 	keyLog     keyLog
-	pending    map[key]Entry // what the fabric was not told yet, with what the table gave when it was told last
-	published  time.Time     // when it was told
+	pending    map[key]Entry // changes that the fabric does not know yet, with what the table gave when it was last notified
+	published  time.Time     // when it was last notified
 	suspected  time.Time     // when the signalling services were last put in doubt
 	rewired    bool          // members or sessions are others than the workers of floods know
 	vacant     bool          // there may be a free place among the peers for a node that was left out
@@ -79,7 +79,7 @@ type Node struct {
 	reserved   []reservation
 	stirred    bool      // the directory knows what Known has not returned yet
 	knownAt    time.Time // when it was last asked for
-	forgot     error     // why Config.Known is of no use; not changed
+	forgot     error     // why Config.Known cannot be used; not changed
 }
 
 // New returns a node that waits for Run.

@@ -9,26 +9,26 @@ import (
 )
 
 const (
-	// sayPause is how long a key is left alone after its news was told; what is new
-	// meanwhile is told together, as it is then.
+	// sayPause is how long a key is left alone after its news was sent; what is new
+	// meanwhile is sent together, as it is then.
 	sayPause = 250 * time.Millisecond
 	// sayAhead is how much of that may be saved up: a container that is restarted at
 	// once does not wait.
 	sayAhead = 3 * sayPause
-	// sayBurst and sayRate are what is told one peer of this node's claims. They leave
+	// sayBurst and sayRate limit what is sent to one peer of this node's claims. They leave
 	// the peer, which counts in the same way, some room for what comes late and at once.
 	sayBurst = recordBurst - 512
 	sayRate  = recordRate * 3 / 4
 )
 
-// outbox is what one peer is still to be told of this node's claims. Whatever others
-// do that makes this node speak, it says no more than the peer takes.
+// outbox is what is still to be sent to one peer of this node's claims. Whatever others
+// do that makes this node speak, it sends no more than the peer takes.
 type outbox struct {
 	limit  *rate.Limiter
-	said   uint64 // the highest sequence number that it was told: what is older costs it nothing
+	said   uint64 // the highest sequence number sent to it: what is older costs it nothing
 	queue  []directory.Key
 	newest map[directory.Key][]byte    // of each key in the queue
-	due    map[directory.Key]time.Time // when a key's next news is due, of those told lately
+	due    map[directory.Key]time.Time // when a key's next news is due, of those sent lately
 }
 
 func newOutbox() *outbox {
@@ -56,7 +56,7 @@ func (o *outbox) reset() {
 	clear(o.due)
 }
 
-// take returns what may be told now, in order. What it costs the peer to learn is
+// take returns what may be sent now, in order. What it costs the peer to learn is
 // counted once.
 func (o *outbox) take(now time.Time) [][]byte {
 	var records [][]byte

@@ -235,7 +235,7 @@ type complaintLog struct {
 	at map[complaint]time.Time
 }
 
-// due reports whether the log is told, and notes that it is.
+// due reports whether a complaint goes to the log, and notes that it does.
 func (b *complaintLog) due(what complaint, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -306,7 +306,7 @@ const (
 )
 
 // suspect has the signalling services prove that they work: a service that is gone
-// without a word would cost a first contact half a minute. What broke a session may
+// silently would cost a first contact half a minute. What broke a session may
 // have broken them too.
 func (n *Node) suspect(now time.Time) {
 	if since := now.Sub(n.suspected); since < 0 || since >= suspectPause {

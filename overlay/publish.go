@@ -23,7 +23,7 @@ func (n *Node) changed(c directory.Change) {
 	}
 }
 
-// publishPause is how often the fabric is told of changes at most. What came meanwhile of
+// publishPause is how often the fabric is notified of changes at most. What came meanwhile of
 // one key is one change.
 const publishPause = 50 * time.Millisecond
 

@@ -9,8 +9,8 @@ import (
 	"evio/overlay/nodeid"
 )
 
-// However fast the directory changes, whoever looks sees it at once, and the fabric is told
-// every 50 ms of what is otherwise than before.
+// However fast the directory changes, whoever looks sees it at once, and the fabric gets
+// every 50 ms what differs from before.
 func TestFabricIsToldNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &toldFabric{}
@@ -24,7 +24,7 @@ func TestFabricIsToldNowAndThen(t *testing.T) {
 			}
 			n.publish(time.Now())
 		}
-		for i := range 100 { // one that flips, and goes back before anybody is told
+		for i := range 100 { // one that flips, and goes back before anybody is notified
 			change(1, nodeid.ID{byte(i%2) * 9})
 			change(byte(2+i/10), other)
 			<-time.After(10 * time.Millisecond)

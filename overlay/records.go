@@ -20,7 +20,7 @@ const (
 	recordRate = 200
 	// resyncTokens is how many may be taken of a peer before it is asked for all again.
 	resyncTokens = recordBurst / 2
-	// resyncPause is how often a peer is told all again, at most.
+	// resyncPause is how often everything is sent to a peer again, at most.
 	resyncPause = 5 * time.Second
 )
 

@@ -177,7 +177,7 @@ func TestTooManyRecords(t *testing.T) {
 	})
 }
 
-// A peer that asks for all again without an end is told every few seconds.
+// A peer that asks for everything again without end gets it every few seconds.
 func TestAskedForAllAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 2)

@@ -55,10 +55,10 @@ func TestSiteThatChangedItsAddressIsBackInTime(t *testing.T) {
 	}
 }
 
-// A container restarts while the way to another site is cut, not for so long that the
-// session dies. That site is told late that the addresses were given up and taken again,
-// and knows them all the time: else frames that arrived when the way was open again would
-// be lost a moment later.
+// A container restarts while the path to another site is cut, not for so long that the
+// session dies. That site learns late that the addresses were given up and taken again,
+// and knows them all the time: otherwise frames that arrived when the path was open again
+// would be lost a moment later.
 func TestContainerRestartedDuringACutStaysKnown(t *testing.T) {
 	for cut := 500 * time.Millisecond; cut < wireDead; cut += 100 * time.Millisecond {
 		t.Run(cut.String(), func(t *testing.T) {

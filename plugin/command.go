@@ -131,7 +131,7 @@ func runPeers(ctx context.Context, args []string, getenv func(string) string, ou
 	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	s, _ := config.Load(getenv) // its faults are told by the process that serves
+	s, _ := config.Load(getenv) // its faults are reported by the process that serves
 	sock := statusSocket(s)
 	var err error
 	switch {

@@ -158,7 +158,7 @@ func stanzaDrops(a signallingSession) map[string]uint64 {
 
 // merge gives what runs the names that Docker knows, and the containers that should
 // be attached and are not. A network that does not run, such as one that waits for Open
-// vSwitch, is told as it is stored.
+// vSwitch, is shown as it is stored.
 func merge(stored, running []status.Network) []status.Network {
 	byID := make(map[string]status.Network, len(running))
 	for _, n := range running {

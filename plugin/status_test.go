@@ -14,7 +14,7 @@ import (
 )
 
 // TestMerge: what runs keeps the name, the fault and the lost containers that the driver
-// knows; what does not run is told as it is stored.
+// knows; what does not run is shown as it is stored.
 func TestMerge(t *testing.T) {
 	attached := status.Endpoint{ID: "a", State: status.EndpointAttached, Interface: "evh1"}
 	lost := status.Endpoint{ID: "b", State: status.EndpointDetached, Interface: "evh2"}

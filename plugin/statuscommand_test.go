@@ -51,7 +51,7 @@ func TestStatusCommand(t *testing.T) {
 	}
 }
 
-// TestStatusNotAsked: who cannot ask is told what to do, and nothing is printed.
+// TestStatusNotAsked: when the process cannot be asked, the error says what to do, and nothing is printed.
 func TestStatusNotAsked(t *testing.T) {
 	host := t.TempDir()
 	getenv := func(name string) string { return map[string]string{"EVIO_HOST_PREFIX": host}[name] }

@@ -53,7 +53,7 @@ func (c *Contact) renew(now time.Time, fx []Effect) []Effect {
 	return c.open(now, now, c.giveUp(fx))
 }
 
-// announce returns what the peer is told of the attempt under way.
+// announce returns what is sent to the peer about the attempt under way.
 func (c *Contact) announce(number uint64, parameters []byte) announced {
 	return announced{number: number, parameters: parameters, body: Body(Envelope{
 		To: c.cfg.Peer, From: c.self, Attempt: number, Key: publicKey(c.cfg.Key), Parameters: parameters,

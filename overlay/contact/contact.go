@@ -102,7 +102,7 @@ type Contact struct {
 type attempt struct {
 	number      uint64 // by which the caller knows its session
 	opened      time.Time
-	own         announced // what the peer is told; no body: still gathering
+	own         announced // what is sent to the peer; no body: still gathering
 	further     []byte    // parameters to be announced next, at updateAt
 	updated     time.Time // when further ones were last announced
 	used        pairing   // what the session was last connected with
@@ -112,7 +112,7 @@ type attempt struct {
 	onesided    bool // the peer goes on asking: it has not got this session
 }
 
-// announced is what the peer is told of an attempt.
+// announced is what is sent to the peer about an attempt.
 type announced struct {
 	number     uint64
 	parameters []byte
@@ -156,8 +156,8 @@ func (c *Contact) Online(now time.Time) []Effect {
 }
 
 // ClockSet says that this node's wall time was set. An attempt that came to nothing may have
-// done so for the time that one of the two was told: there is a new one at once. It has
-// another number, so that the peer does not wait either.
+// failed because of the time in an envelope, so there is a new one at once. It has another
+// number, so that the peer does not wait either.
 func (c *Contact) ClockSet(now time.Time) []Effect {
 	if c.stopped {
 		return nil

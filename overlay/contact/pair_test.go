@@ -48,7 +48,7 @@ type host struct {
 	self     nodeid.ID
 	peer     nodeid.ID
 	skew     time.Duration // of its clock
-	wrong    time.Duration // how far what others are told is from that
+	wrong    time.Duration // how far the time in its envelopes is from that
 	c        *contact.Contact
 	online   bool
 	sessions map[uint64]*session

@@ -69,8 +69,8 @@ func TestFurtherParametersBeforeThePeerIsHeard(t *testing.T) {
 	s.want(s.receive(5), "connect 0 to 5 theirs")
 }
 
-// The session has been established when it finds that there is more to tell, or when
-// it is told of it: the peer hears nothing.
+// The session is already established when further parameters are found, here or at the
+// peer: nothing is sent to the peer.
 func TestFurtherParametersComeTooLate(t *testing.T) {
 	s := newScript(t)
 	s.c.Online(s.now)

@@ -25,8 +25,8 @@ func (d *Directory) Apply(record []byte, now time.Time, keyOf func(nodeid.ID) (e
 }
 
 // ApplyFrom is Apply for a record that node from has said over the session that it has
-// now. What a node says there of itself is its last word: it is of its present life, also
-// if that has a lower number than one before, for a clock that was set back.
+// now. What a node says there of itself is its last word: it is of its present life, even
+// if that has a lower number than one before because a clock was set back.
 func (d *Directory) ApplyFrom(from nodeid.ID, record []byte, now time.Time, keyOf func(nodeid.ID) (ed25519.PublicKey, bool)) (Result, error) {
 	c, pub, err := d.examine(record, now, keyOf)
 	if err == nil && from == c.Owner {

@@ -83,8 +83,8 @@ func (d *Directory) Conflicts(now time.Time) []Conflict {
 	return all
 }
 
-// stands reports whether people are told of a key by itself: an address, or a MAC
-// address that no address of ours goes with. Of ranges they are told by their sites.
+// stands reports whether a key is shown to people by itself: an address is, and a MAC
+// address that no address of ours goes with. Ranges are shown with their sites.
 func (d *Directory) stands(k Key) bool { return k.isAddr() || k.isMAC() && len(d.byMAC[k.MAC]) == 0 }
 
 // winner returns who keeps us from a key, or from the MAC address that it needs; the

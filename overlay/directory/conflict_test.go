@@ -82,7 +82,7 @@ func TestKeepTakesWhatIsFree(t *testing.T) {
 	}
 }
 
-// Without its MAC address an address is of no use: a node that lost the one withdraws the
+// An address cannot be used without its MAC address: a node that lost the one withdraws the
 // other, so that the two never stay with different nodes.
 func TestAddressGoesWithItsMAC(t *testing.T) {
 	w := newTown(t, 3)

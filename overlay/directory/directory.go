@@ -108,7 +108,7 @@ type want struct {
 }
 
 // New returns the directory of a node, which knows what cfg.Known says. The error says
-// why that is of no use; then the directory is that of a new node, and good all the same.
+// why that cannot be used; then the directory is that of a new node, and good all the same.
 func New(self nodeid.ID, priv ed25519.PrivateKey, overlay string, cfg Config, now time.Time) (*Directory, error) {
 	d := &Directory{
 		self: self, priv: priv, overlay: overlay, reserved: cfg.Reserved, wall: cfg.Wall.Or(),

@@ -8,41 +8,41 @@
 // again, or never; the newest of each owner and key counts, by the owner's own sequence
 // numbers, which go on over restarts.
 //
-// Who has a right to a key, in this order:
+// These nodes have a right to a key, in this order:
 //
 //   - The node to which the operator has bound the address (Config.Reserved).
 //   - The node that holds the range, for what its Docker handed out (Claim, and not Take).
-//   - Who held it first.
+//   - The node that held it first.
 //
-// Who holds a key keeps it, whatever others claim. Two things move it:
+// The holder of a key keeps it, whatever others claim. Two things move it:
 //
 //   - A holder that is out of reach for 3 s may be replaced. The same life of it, back within
 //     half an hour, has it again at once; a new life, or a later one, has not. Nor has one
 //     that had held it for less than a minute.
-//   - If neither owner had known the other's claim, and others do not tell for sure whom they
-//     have followed first, the higher generation stays, then the lower node ID.
+//   - If neither owner had known the other's claim, and others do not say for sure which of
+//     the two they followed first, the higher generation stays, then the lower node ID.
 //
-// None of this depends on anybody's clock, nor on a single node's word. Who held a key first
-// is what a node has seen itself, or what third nodes in reach testify: as soon as two claims
-// meet, or one is marked as disputed, everybody else says whom it follows and for how long.
-// An owner of more than a minute listens for 5 s before it gives way to anybody. What one
-// node does for one key is held down for longer each time, so a member that flips a key makes
-// nobody else speak.
+// None of this depends on anybody's clock, nor on a single node's word. Which node held a key
+// first is what a node has seen itself, or what third nodes in reach testify: as soon as two
+// claims meet, or one is marked as disputed, every other node says which one it follows and for
+// how long. An owner of more than a minute listens for 5 s before it gives way to anybody. What
+// one node does for one key is held down for longer each time, so a member that flips a key
+// makes nobody else speak.
 //
-// An address goes with its MAC address: who loses that withdraws the address, so that the two
-// never end at different nodes. Keep puts a container that has its address already in the
-// loser's place from the beginning.
+// An address goes with its MAC address: a node that loses the MAC address withdraws the address,
+// so that the two never end at different nodes. Keep puts a container that has its address
+// already in the loser's place from the beginning.
 //
 // A node that begins anew knows by Config.Known what it held and whom it followed; without it
 // it is new, and hears what the others testify.
 //
 // What this does not stop: a member that lies can outbid a claim within its first minute, or
-// one that it was not told, if others follow both since the same few seconds. As
-// long as an owner reaches no third node, such a member can take what was claimed while the two
-// had no session, or come back after half an hour or in the moment in which the owner
-// begins anew. A node that is new and hears the liar first believes it until a third node
-// speaks. A claim that was told to one node alone is first from then on, if nobody else held
-// the key. The operator's reservations are above all that.
+// one that was not announced to it, if others follow both since the same few seconds. As long as
+// an owner reaches no third node, such a member can take what was claimed while the two had no
+// session, or come back after half an hour or in the moment in which the owner begins anew. A
+// node that is new and hears the liar first believes it until a third node speaks. A claim that
+// was announced to only one node is first from then on, if nobody else held the key. The
+// operator's reservations are above all that.
 //
 // A Directory is pure: it returns what to announce and what has changed, time is an
 // argument, and there is no goroutine, clock, log or I/O. It belongs to one

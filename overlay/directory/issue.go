@@ -37,7 +37,7 @@ func (d *Directory) sign(c Claim, now time.Time) []byte {
 	return next.record
 }
 
-// nextSequence returns numbers that rise, also over a restart: at least the time
+// nextSequence returns numbers that rise, even over a restart: at least the time
 // in nanoseconds. The first one is the name of this life.
 func (d *Directory) nextSequence(now time.Time) uint64 {
 	d.sequence = max(d.sequence+1, wall.Nanoseconds(d.wall(now)))

@@ -81,7 +81,7 @@ func (d *Directory) away(id nodeid.ID, now time.Time) bool {
 	return id != d.self && n != nil && !n.reachable && now.Sub(n.since) >= grace
 }
 
-// NodeReachable says that a session with a node has begun, also when it replaces
+// NodeReachable says that a session with a node has begun, even when it replaces
 // one. What that node claims counts again, beyond what it has held all the time, when
 // it says so in this session. The caller then sends it Own.
 func (d *Directory) NodeReachable(id nodeid.ID, now time.Time) Update {

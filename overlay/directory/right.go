@@ -129,8 +129,8 @@ func (d *Directory) spoken(k Key, id nodeid.ID) bool {
 	return c != nil && !c.Taken
 }
 
-// dropGateways forgets the gateways in a range that others than its holder and we have told:
-// whether they were told before the range makes no difference.
+// dropGateways forgets the gateways in a range that others than its holder and we have
+// announced: whether they were announced before the range makes no difference.
 func (d *Directory) dropGateways(r netip.Prefix, holder nodeid.ID) (dropped []Key) {
 	for addr, tellers := range d.gateways {
 		if !r.Contains(addr) {

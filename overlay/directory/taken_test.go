@@ -252,7 +252,7 @@ func TestQuarantineOfWhatOneNeverHad(t *testing.T) {
 	w.wantHolder("10.0.0.1", 1, 0, 1)
 }
 
-// Whether a gateway is told before the range that it lies in, or after, is the same.
+// It makes no difference whether a gateway is announced before or after the range that it is in.
 func TestGatewayInARangeOfAnother(t *testing.T) {
 	w := newTown(t, 3)
 	gateways := []netip.Addr{ip("10.0.0.20"), ip("10.0.0.99")}

@@ -48,7 +48,7 @@ func (l limits) next(age time.Duration) (left time.Duration, ok bool) {
 	return 0, false
 }
 
-// keepEvery is how often the ledger is told that a list is complete: over a restart its age
+// keepEvery is how often the ledger notes that a list is complete: after a restart its age
 // is at most that much too high.
 func (l limits) keepEvery() time.Duration {
 	return min(max(l.ageing/8, time.Second), 10*time.Minute)

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAgesOfLists: a list goes through its stages in order, next says exactly when, and a
-// quarter of the age that it may have, or a day, is the longest that nobody is told.
+// TestAgesOfLists: a list goes through its stages in order, next says exactly when, and its
+// age is reported after a quarter of the age that it may have, or a day, at the latest.
 func TestAgesOfLists(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var most time.Duration

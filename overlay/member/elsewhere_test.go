@@ -6,8 +6,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestElsewhere: members that are online without the overlay are told, with a name that
-// fits among those asked for; none while one is in it, offline or no member.
+// TestElsewhere: members that are online without the overlay are listed, with the name that
+// fits among those asked for. A member in the overlay, one that is offline and an account that
+// is no member are not.
 func TestElsewhere(t *testing.T) {
 	f := newFixture(t)
 	f.book.Join("green", make(chan struct{}, 1), func(Member, []byte) {})

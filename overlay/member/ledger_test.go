@@ -42,7 +42,7 @@ func newAgedFixture(t *testing.T, from string, most time.Duration, ledger Ledger
 	return f
 }
 
-// sleeper is a machine that sleeps when it is told to; its time.Now stands still meanwhile.
+// sleeper is a machine that sleeps on demand; its time.Now stands still meanwhile.
 type sleeper struct{ total atomic.Int64 }
 
 func (s *sleeper) slept() time.Duration { return time.Duration(s.total.Load()) }
@@ -173,8 +173,8 @@ func TestListAgesInSleep(t *testing.T) {
 	})
 }
 
-// TestListWithoutLimit: nobody loses a session for the age of a list alone, and a day of it
-// is told.
+// TestListWithoutLimit: nobody loses a session for the age of a list alone, and the age is
+// reported after a day.
 func TestListWithoutLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newAgedFixture(t, "roster", 0, nil)
@@ -192,8 +192,8 @@ func TestListWithoutLimit(t *testing.T) {
 	})
 }
 
-// TestRoomThatIsNeverComplete: with a limit, whom a room shows without giving its list is no
-// member; a room that is of no use is a list without members.
+// TestRoomThatIsNeverComplete: with a limit, an account that a room shows without giving its
+// list is no member; a room that cannot be used is a list without members.
 func TestRoomThatIsNeverComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const room = "salon@rooms.y"

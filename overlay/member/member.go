@@ -2,7 +2,7 @@
 //
 // The members of an overlay are the identities seen bound to the JIDs that a
 // signalling service lists: in its roster, in one group of it, or as members of a
-// room. The binding of a JID to its identity is kept on disk (a pin), also while the
+// room. The binding of a JID to its identity is kept on disk (a pin), even while the
 // JID is in no list: once seen, another identity under the same JID is refused until
 // an operator accepts it. So is any identity where the pin is damaged.
 // Presence says who is online and is only a hint; roster, group or room alone decide

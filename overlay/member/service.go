@@ -42,7 +42,7 @@ type Service struct {
 	told       map[string]refusal         // what the log last said of a bare JID
 	duplicates map[string]*duplicate      // by full JID: shows this engine's identity
 	others     map[string]bool            // full JIDs of this account with another identity
-	faults     map[string]error           // by room: why it is of no use
+	faults     map[string]error           // by room: why it cannot be used
 	lists      map[source]*freshness
 
 	strangers                        atomic.Uint64
@@ -159,7 +159,7 @@ func (s *Service) Roster(items []signal.Item) {
 }
 
 // Room implements signal.Handler. A room that cannot be reached keeps its members;
-// one that is of no use any more has none.
+// one that can no longer be used has none.
 func (s *Service) Room(room string, c signal.RoomChange) {
 	from := source{roomSource, room}
 	s.book.mu.Lock()
@@ -185,7 +185,7 @@ func (s *Service) Room(room string, c signal.RoomChange) {
 		s.emptyRoomLocked(room)
 	}
 	s.book.mu.Unlock()
-	if c.Complete || c.Closed { // a room that is of no use has no members, which is a list too
+	if c.Complete || c.Closed { // a room that cannot be used has no members, which is a list too
 		s.confirm(from)
 	}
 	s.book.notifyAll()

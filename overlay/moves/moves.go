@@ -1,6 +1,6 @@
 // Package moves is what nodes say to each other when a container announces what another
-// node's container has claimed: who announces it asks the holder to give way, and the
-// holder says that it keeps it, or withdraws its claim without a word.
+// node's container has claimed: the node of the container that announces it asks the holder
+// to give way. The holder answers that it keeps it, or withdraws its claim without an answer.
 //
 // Everything here is a pure function.
 package moves
@@ -30,7 +30,7 @@ type Message struct {
 	Party Party
 }
 
-// Party is a container as others are told of it.
+// Party describes a container to other nodes.
 type Party struct {
 	MAC  directory.MAC
 	Addr netip.Addr // that Docker has given to it; not valid: none

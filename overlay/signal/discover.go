@@ -68,7 +68,7 @@ func chosen(service, domain string, records []*net.SRV) ([]endpoint, error) {
 	return found, nil
 }
 
-// failures are why each endpoint was of no use.
+// failures are why no endpoint could be used, an error for each.
 type failures []error
 
 func (f failures) Error() string {

@@ -30,7 +30,7 @@ import (
 )
 
 // ejabberd is a real server in a directory of its own, with the accounts alice, bob,
-// carol and dave; alice and bob share a roster group. It is told what to do by its
+// carol and dave; alice and bob share a roster group. It is controlled through its
 // HTTP interface, which is open to this machine.
 type ejabberd struct {
 	t    *testing.T

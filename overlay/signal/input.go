@@ -197,8 +197,8 @@ func (t *tokens) Token() (xml.Token, error) {
 	return tok, nil
 }
 
-// attributesSane refuses what encoding/xml lets pass: an attribute given twice, of
-// which a server may have checked one and we would believe the other.
+// attributesSane refuses what encoding/xml lets pass: an attribute given twice. A server
+// may have checked one of the two, and we would believe the other.
 func attributesSane(attrs []xml.Attr) error {
 	if len(attrs) > maxAttrs {
 		return errTooManyAttrs

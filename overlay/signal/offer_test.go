@@ -52,8 +52,8 @@ func offering(took chan<- string, names ...string) func(*peer) {
 	}
 }
 
-// TestServerThatOffersLess: what a server has offered once it must go on to offer, also to
-// another process; nothing is said to one that does not, and the operator is told what to do.
+// TestServerThatOffersLess: what a server has once offered it must go on offering, to another
+// process too. Nothing is sent to one that does not, and the error says what to do.
 func TestServerThatOffersLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kept := &shelf{}

@@ -133,7 +133,7 @@ func poll(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("not within 30 s: %s", what)
 }
 
-// party is one running client and what it was told.
+// party is one running client and what it has received.
 type party struct {
 	t      *testing.T
 	client *Client

@@ -16,7 +16,7 @@ import (
 const (
 	roomTimeout  = 15 * time.Second // for an answer of a room
 	roomRetry    = 10 * time.Second // after an outage
-	roomRecheck  = 30 * time.Second // of a room that was of no use
+	roomRecheck  = 30 * time.Second // of a room that could not be used
 	roomPing     = 30 * time.Second // in a room (XEP-0410)
 	roomRefresh  = 5 * time.Minute  // of what the room is and who its members are, at the latest
 	maxNicks     = 8
@@ -27,8 +27,8 @@ const (
 // stanzas of the room and the time go in, effects come out.
 //
 // It finds out what the room is, joins it, fetches the lists of its members, and
-// stays. Where the room does not give the lists to us, its members are whom it shows
-// with an affiliation, until it shows them without.
+// stays. Where the room does not give the lists to us, its members are the accounts that
+// it shows with an affiliation, until it shows them without.
 type room struct {
 	jid, own string        // own: our full JID
 	refresh  time.Duration // of its lists

@@ -37,8 +37,8 @@ func (r *room) presence(n note, now time.Time) []roomEffect {
 	return r.occupants(user, available)
 }
 
-// left takes the end of our place in the room. That of a membership, or of the room,
-// is told from all else.
+// left takes the end of our place in the room. The end of our membership, and that of the
+// room itself, have errors of their own.
 func (r *room) left(user roomUser, now time.Time) []roomEffect {
 	affiliation := ""
 	for _, i := range user.Items {

@@ -91,7 +91,7 @@ type Config struct {
 // reading end the connection. Send may be called from within.
 //
 // After Up comes Roster, then everything else until Down; then Up again. Occupants and
-// members of rooms are told by their real addresses.
+// members of rooms are given by their real addresses.
 type Handler interface {
 	// Up: logged in as the full JID, roster fetched, presence sent.
 	Up(full string)
@@ -123,7 +123,7 @@ type RoomChange struct {
 	Members  []string // bare JIDs of members
 	Removed  []string // bare JIDs of those who are none any more
 	Complete bool     // Members is the whole list: whoever is not on it is no member
-	// Err is why the room is of no use now and what to do, or nil. An outage is an
+	// Err is why the room cannot be used now and what to do, or nil. An outage is an
 	// Err alone; with Closed nobody is a member, because the room is gone, does not
 	// have us, or is not set up as it must be.
 	Err    error

@@ -128,7 +128,7 @@ func (s *stream) query(start xml.StartElement, trust func(from string) bool) (qu
 	return q, nil
 }
 
-// write has the deadline that is set on the connection. After an error the stream is of no use.
+// write has the deadline that is set on the connection. After an error the stream cannot be used.
 func (s *stream) write(b []byte) error {
 	if _, err := s.conn.Write(b); err != nil {
 		return writeError(err)

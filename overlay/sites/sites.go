@@ -20,11 +20,11 @@ import (
 const (
 	// MaxName bounds the name of a site, in bytes.
 	MaxName = 63
-	// MaxRanges bounds the ranges that are told.
+	// MaxRanges bounds the ranges in a description.
 	MaxRanges = 16
-	// MaxSubnets bounds the subnets that are told.
+	// MaxSubnets bounds the subnets in a description.
 	MaxSubnets = 16
-	// MaxGateways bounds the gateways that are told.
+	// MaxGateways bounds the gateways in a description.
 	MaxGateways = 16
 )
 

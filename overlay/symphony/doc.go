@@ -29,7 +29,7 @@
 // Message). Messages may be lost, repeated and overtake each other: a side is sent
 // again until it is acknowledged, an older one than known changes nothing, and the
 // ends of a link compare notes now and then, so that an end which has forgotten the
-// other (its session bounced unnoticed) is told again.
+// other (its session bounced unnoticed) gets the side again.
 //
 // # Floods miss nobody meanwhile
 //

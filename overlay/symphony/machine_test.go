@@ -207,8 +207,8 @@ func TestRefusedIsBarred(t *testing.T) {
 	}
 }
 
-// TestIncomingIsCapped: 2k long-distance links of others are accepted and no more,
-// successor links always.
+// TestIncomingIsCapped: at most 2k long-distance links of others are accepted, and all
+// successor links.
 func TestIncomingIsCapped(t *testing.T) {
 	net := symphonytest.New(symphony.Config{}, rand.New(rand.NewPCG(1, 1)))
 	net.JoinAtOnce(64)
@@ -290,7 +290,7 @@ func linked(t *testing.T) (*symphony.Ring, symphony.Message) {
 	return r, last[id(20)]
 }
 
-// TestPeerForgets: a peer that begins anew holds nothing of the link; it is told again.
+// TestPeerForgets: a peer that begins anew holds nothing of the link; this end sends its side again.
 func TestPeerForgets(t *testing.T) {
 	r, _ := linked(t)
 	effects := r.Message(id(20), encode(symphony.Message{Start: 8, Seq: 1}), start)

@@ -20,7 +20,7 @@ type pair struct {
 	wantSeq uint32
 	granted EdgeType // the want that the peer has accepted last; None when it has refused
 	answer  Answer   // to peerWant
-	told    uint64   // the nodes that this node reaches, as the peer was told last
+	told    uint64   // the nodes that this node reaches, as last sent to the peer
 	acked   uint32
 
 	peerStart uint32 // 0: the peer has sent nothing yet

@@ -18,8 +18,8 @@ type Config struct {
 	// Retry is the time after which what is not acknowledged is sent again; it doubles
 	// with each sending up to 16 times as much. Default: 500 ms.
 	Retry time.Duration
-	// Compare is the time without a word over a link after which its ends compare what
-	// they know of each other. Default: 30 s.
+	// Compare is the time without a message over a link after which its ends compare
+	// what they know of each other. Default: 30 s.
 	Compare time.Duration
 	// Bar is the time for which a node that refused a long-distance link is not drawn
 	// again. Default: 30 s.

@@ -102,7 +102,7 @@ func TestRingHeals(t *testing.T) {
 	})
 }
 
-// TestRingOf200 is the same with one large ring, most of which leaves at once.
+// TestRingOf200 is the same with one large ring; most of its nodes leave at once.
 func TestRingOf200(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 200))
 	net := symphonytest.New(symphony.Config{}, rnd)

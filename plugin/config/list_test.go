@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestList: every setting that has a value is told with where that is from.
+// TestList: every setting that has a value is listed with where the value is from.
 func TestList(t *testing.T) {
 	host := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(host, "etc/evio"), 0o700); err != nil {

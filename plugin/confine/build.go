@@ -114,7 +114,7 @@ func (b builder) etc() error {
 }
 
 // run mounts the host's /run so that it can only be read, and what is made anew in it is
-// found: sockets, and what /etc/resolv.conf leads to. What is mounted in it is not there, but
+// found: sockets, and what /etc/resolv.conf leads to. What is mounted in it is not there, except
 // for what is used.
 func (b builder) run() error {
 	if err := b.bindAlone(runTree); err != nil {

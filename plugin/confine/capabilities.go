@@ -30,7 +30,7 @@ type set uint64
 
 func (s set) has(capability int) bool { return s&(1<<capability) != 0 }
 
-// list returns the names, sorted; a capability without one is told by its number.
+// list returns the names, sorted; a capability without one is given by its number.
 func (s set) list() []string {
 	var all []string
 	for n := range 64 {

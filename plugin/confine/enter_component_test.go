@@ -345,9 +345,9 @@ func TestEnter(t *testing.T) {
 	again.ask(at("read /var/lib/evio/new"), "written")
 }
 
-// TestEnterWaitsForState: a state folder that cannot be made is told, and nothing has changed;
-// it can be made when the host's file system can be written to, though the engine's mount of
-// it was read-only.
+// TestEnterWaitsForState: a state folder that cannot be made is an error, and nothing has
+// changed; it can be made when the host's file system can be written to, though the engine's
+// mount of it was read-only.
 func TestEnterWaitsForState(t *testing.T) {
 	h := newHost(t)
 	h.must(os.RemoveAll(h.root + "/var/lib/evio"))

@@ -194,7 +194,7 @@ func TestLookupNetIP(t *testing.T) {
 	}
 }
 
-// TestServersTakeTurns: which answer of which server counts.
+// TestServersTakeTurns: which server's answer counts.
 func TestServersTakeTurns(t *testing.T) {
 	good := map[string][]string{"xmpp.example. A": {"xmpp.example. A 192.0.2.1"}, "_s._tcp.xmpp.example. SRV": {"_s._tcp.xmpp.example. SRV 1 2 3 a.example."}}
 	for _, c := range []struct {

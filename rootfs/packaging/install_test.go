@@ -231,7 +231,7 @@ func TestInstallKeepsTheOld(t *testing.T) {
 	}
 }
 
-// TestInstallFails: where Docker refuses, the user is told how to go on.
+// TestInstallFails: where Docker refuses, the script says how to go on.
 func TestInstallFails(t *testing.T) {
 	for step, want := range map[string]string{"create": "run this again", "set": "run this again", "enable": "docker plugin enable evionet"} {
 		t.Run(step, func(t *testing.T) {
