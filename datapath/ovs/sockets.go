@@ -39,13 +39,13 @@ func room(mtu int) int {
 
 // sockets are the packet sockets by which our own switch in user space reads the ports
 // of a bridge. The switch opens them with the kernel's default of room, a hundred frames, and
-// does not report what is dropped; so they get room and a guard here, each time a port was
+// does not report what is dropped; so they get room and a filter here, each time a port was
 // opened.
 type sockets struct {
-	mu    sync.Mutex
-	guard *netdev.Guard     // nil: the kernel takes none
-	known map[uint32]socket // by inode
-	full  uint64            // frames for which they had no room, also those that are closed
+	mu     sync.Mutex
+	filter *netdev.SocketFilter // nil: the kernel takes none
+	known  map[uint32]socket    // by inode
+	full   uint64               // frames for which they had no room, also those that are closed
 }
 
 // socket is one that was set up.
@@ -72,7 +72,7 @@ func (s *Switch) socketsOf(b Bridge) *sockets {
 	if of == nil {
 		of = &sockets{known: map[uint32]socket{}}
 		var err error
-		if of.guard, err = netdev.NewGuard(b.MTU); err != nil {
+		if of.filter, err = netdev.NewSocketFilter(b.MTU); err != nil {
 			s.warnSockets(fmt.Errorf("one container can make another lose frames: %w", err))
 		}
 		s.sockets[b.Name] = of
@@ -87,7 +87,7 @@ func (s *Switch) warnSockets(err error) {
 	})
 }
 
-// equip gives the sockets of ports room and guard. The names are those that the switch
+// equip gives the sockets of ports room and a filter. The names are those that the switch
 // has opened, index has the devices' numbers.
 func (s *Switch) equip(b Bridge, names []string, index map[string]int) {
 	pid := s.pid()
@@ -137,10 +137,10 @@ func (s *Switch) equipSockets(pid int, b Bridge, names []string, index map[strin
 				if err := grow(fd, unix.SO_RCVBUFFORCE, want); err != nil {
 					return err
 				}
-				if of.guard == nil {
+				if of.filter == nil {
 					return nil
 				}
-				return of.guard.Attach(fd)
+				return of.filter.Attach(fd)
 			}))
 			of.note(p, port)
 		}
@@ -267,8 +267,8 @@ func (s *Switch) Losses(_ context.Context, bridge string) (Losses, error) {
 	of.mu.Lock()
 	defer of.mu.Unlock()
 	l := Losses{QueueFull: of.full}
-	if of.guard != nil {
-		if l.Offload, l.TooLong, err = of.guard.Counts(); err != nil {
+	if of.filter != nil {
+		if l.Offload, l.TooLong, err = of.filter.Counts(); err != nil {
 			return Losses{}, fmt.Errorf("count losses of %s: %w", bridge, err)
 		}
 	}
@@ -312,10 +312,10 @@ func (s *Switch) forgetSockets(bridge string) {
 	}
 	of.mu.Lock()
 	defer of.mu.Unlock()
-	if of.guard != nil {
-		if err := of.guard.Close(); err != nil {
+	if of.filter != nil {
+		if err := of.filter.Close(); err != nil {
 			s.log.WithError(err).Debug("a filter of packet sockets was not closed")
 		}
-		of.guard = nil
+		of.filter = nil
 	}
 }

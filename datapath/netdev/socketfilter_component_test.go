@@ -51,9 +51,9 @@ func (s segments) header() []byte {
 	return h
 }
 
-// TestGuard: what a switch in user space cannot send on ends in the filter, and is counted
+// TestSocketFilter: what a switch in user space cannot send on ends in the filter, and is counted
 // by segments.
-func TestGuard(t *testing.T) {
+func TestSocketFilter(t *testing.T) {
 	const mtu = 1400
 	if err := CreateVeth("host0", "cont0", mtu, testMAC); err != nil {
 		t.Fatal(err)
@@ -62,13 +62,13 @@ func TestGuard(t *testing.T) {
 	if err := errors.Join(SetUp("cont0", 9000), WaitCarrier(t.Context(), "host0")); err != nil {
 		t.Fatal(err)
 	}
-	g, err := NewGuard(mtu)
+	f, err := NewSocketFilter(mtu)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Close() //nolint:errcheck // the test is over
+	defer f.Close() //nolint:errcheck // the test is over
 	ear, mouth := packets(t, "host0", unix.ETH_P_ALL), packets(t, "cont0", 0)
-	if err := g.Attach(ear); err != nil {
+	if err := f.Attach(ear); err != nil {
 		t.Fatal(err)
 	}
 
@@ -110,7 +110,7 @@ func TestGuard(t *testing.T) {
 		{"UDP segments", ip4(17, 28+5*500, udp(8+5*500)...), segments{udpSegments, 500, 34, 6}, 5, 0},
 		{"UDP segments by IPv6", ip6(17, 48+5*500, udp(8+5*500)...), segments{udpSegments, 500, 54, 6}, 5, 0},
 	} {
-		offload, tooLong, err := g.Counts()
+		offload, tooLong, err := f.Counts()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,12 +124,12 @@ func TestGuard(t *testing.T) {
 		if want := c.offload+c.tooLong == 0; passed != want {
 			t.Errorf("%s: it passes: %v, want %v, %v", c.name, passed, want, err)
 		}
-		offload2, tooLong2, err := g.Counts()
+		offload2, tooLong2, err := f.Counts()
 		if err != nil || offload2-offload != c.offload || tooLong2-tooLong != c.tooLong {
 			t.Errorf("%s: counted %d and %d, want %d and %d, %v", c.name, offload2-offload, tooLong2-tooLong, c.offload, c.tooLong, err)
 		}
 	}
-	if _, err := NewGuard(7); err == nil {
+	if _, err := NewSocketFilter(7); err == nil {
 		t.Error("an MTU of 7 is taken")
 	}
 }

@@ -11,23 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Guard is a filter for the packet sockets of a switch in user space: it keeps from it
+// SocketFilter is a filter for the packet sockets of a switch in user space: it keeps from it
 // what it cannot send on. One frame that the kernel refuses takes the rest of its batch
 // with it, whosever that is, and a frame that is to be cut in a way that the switch does
 // not know disappears without a trace. So both end here, and are counted.
 //
 // Pass are single frames that fit the MTU, and TCP that is to be cut into segments that
 // fit it.
-type Guard struct {
+type SocketFilter struct {
 	program *ebpf.Program
 	counts  *ebpf.Map
 }
 
-// Places in a Guard's map.
+// Places in a SocketFilter's map.
 const (
-	guardOffload = iota
-	guardTooLong
-	guardCounts
+	filterOffload = iota
+	filterTooLong
+	filterCounts
 )
 
 // Members of struct __sk_buff of linux/bpf.h.
@@ -47,9 +47,11 @@ const (
 	snapAll     = 1 << 18 // more than a frame can have
 )
 
-// NewGuard makes a filter for devices of this MTU.
-func NewGuard(mtu int) (*Guard, error) {
-	fail := func(err error) (*Guard, error) { return nil, fmt.Errorf("make a filter of packet sockets: %w", err) }
+// NewSocketFilter makes a filter for devices of this MTU.
+func NewSocketFilter(mtu int) (*SocketFilter, error) {
+	fail := func(err error) (*SocketFilter, error) {
+		return nil, fmt.Errorf("make a filter of packet sockets: %w", err)
+	}
 	if err := CheckMTU(mtu); err != nil {
 		return fail(err)
 	}
@@ -57,23 +59,23 @@ func NewGuard(mtu int) (*Guard, error) {
 		return fail(err)
 	}
 	counts, err := ebpf.NewMap(&ebpf.MapSpec{
-		Name: "evio_guard", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: guardCounts,
+		Name: "evio_guard", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: filterCounts,
 	})
 	if err != nil {
 		return fail(err)
 	}
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "evio_guard", Type: ebpf.SocketFilter, License: "", Instructions: guardProgram(counts.FD(), mtu),
+		Name: "evio_guard", Type: ebpf.SocketFilter, License: "", Instructions: socketFilterProgram(counts.FD(), mtu),
 	})
 	if err != nil {
 		return fail(errors.Join(err, counts.Close()))
 	}
-	return &Guard{program: program, counts: counts}, nil
+	return &SocketFilter{program: program, counts: counts}, nil
 }
 
-// guardProgram decides over one frame, which begins with its Ethernet header; a tag that
+// socketFilterProgram decides over one frame, which begins with its Ethernet header; a tag that
 // was in front of it is in the kernel's own fields.
-func guardProgram(counts, mtu int) asm.Instructions {
+func socketFilterProgram(counts, mtu int) asm.Instructions {
 	const (
 		skb = asm.R6
 		cut = asm.R7 // length of a segment's payload; 0: it is a single frame
@@ -133,9 +135,9 @@ func guardProgram(counts, mtu int) asm.Instructions {
 		asm.Add.Reg(n, cut), // length of a segment's packet
 		asm.JLE.Imm(n, int32(mtu), "pass"),
 
-		asm.Mov.Imm(asm.R7, guardTooLong).WithSymbol("too long"),
+		asm.Mov.Imm(asm.R7, filterTooLong).WithSymbol("too long"),
 		asm.Ja.Label("count"),
-		asm.Mov.Imm(asm.R7, guardOffload).WithSymbol("offload"),
+		asm.Mov.Imm(asm.R7, filterOffload).WithSymbol("offload"),
 
 		asm.LoadMem(n, skb, skbGSOSegments, asm.Word).WithSymbol("count"),
 		asm.JNE.Imm(n, 0, "add"),
@@ -153,8 +155,8 @@ func guardProgram(counts, mtu int) asm.Instructions {
 }
 
 // Attach puts the filter on a packet socket, in place of the one that it has.
-func (g *Guard) Attach(socket int) error {
-	if err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, g.program.FD()); err != nil {
+func (f *SocketFilter) Attach(socket int) error {
+	if err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, f.program.FD()); err != nil {
 		return fmt.Errorf("attach a filter to a packet socket: %w", err)
 	}
 	return nil
@@ -162,8 +164,8 @@ func (g *Guard) Attach(socket int) error {
 
 // Counts returns how many frames were kept from the switch, each segment counted:
 // those to be cut in a way that it does not know, and those too long for the MTU.
-func (g *Guard) Counts() (offload, tooLong uint64, err error) {
-	err = errors.Join(g.counts.Lookup(uint32(guardOffload), &offload), g.counts.Lookup(uint32(guardTooLong), &tooLong))
+func (f *SocketFilter) Counts() (offload, tooLong uint64, err error) {
+	err = errors.Join(f.counts.Lookup(uint32(filterOffload), &offload), f.counts.Lookup(uint32(filterTooLong), &tooLong))
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the counters of a filter: %w", err)
 	}
@@ -171,4 +173,4 @@ func (g *Guard) Counts() (offload, tooLong uint64, err error) {
 }
 
 // Close gives the filter up; sockets that have it keep it.
-func (g *Guard) Close() error { return errors.Join(g.program.Close(), g.counts.Close()) }
+func (f *SocketFilter) Close() error { return errors.Join(f.program.Close(), f.counts.Close()) }
