@@ -19,9 +19,9 @@
 // These parts own what they know, and are types of their own: links (link.go) to peers and
 // frames from them, claimer (claimer.go, asking.go, claimstatus.go) for what containers
 // claim by themselves, pendingFloods (pending.go), loops, overlaySecret (secret.go),
-// guesses of it, knowledge (known.go) for what is kept over a restart, view (directory.go)
-// for what the bridge has to know of the directory, repairs (repair.go), accepted, losses
-// (losses.go) and drops (counters.go).
+// knowledge (known.go) for what is kept over a restart, view (directory.go) for what the
+// bridge has to know of the directory, repairs (repair.go), accepted, losses (losses.go)
+// and drops (counters.go). What needs nothing of a network is in the packages below.
 //
 // sessions.go joins overlay and datapath.
 package network

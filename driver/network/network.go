@@ -15,6 +15,7 @@ import (
 	"evio/datapath/tap"
 	"evio/driver/network/admission"
 	"evio/driver/network/device"
+	"evio/driver/network/guesses"
 	"evio/driver/plane"
 	"evio/overlay"
 	"evio/overlay/nodeid"
@@ -39,7 +40,7 @@ type network struct {
 	losses   losses
 	loops    loops
 	secret   overlaySecret
-	guesses  guesses // of the overlay's secret
+	guesses  guesses.Limiter // of the overlay's secret
 	known    knowledge
 	links    links
 	repairs  repairs

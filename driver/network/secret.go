@@ -82,7 +82,7 @@ func (s *overlaySecret) read(overlayName string, read func() ([]proof.Secret, er
 	}
 	if changed {
 		s.n.log.Infof("the secrets of overlay %s have changed, there are %d now", overlayName, len(secrets))
-		s.n.guesses.forget() // what failed may have been for a wrong secret here
+		s.n.guesses.Forget() // what failed may have been for a wrong secret here
 		for _, l := range s.n.links.all() {
 			l.session.Load().SecretsChanged()
 		}

@@ -30,17 +30,17 @@ func (s sessions) Open(peer nodeid.ID, key ed25519.PublicKey, ev overlay.Session
 		return nil, err
 	}
 	account := s.n.account(peer)
-	if err := s.n.guesses.admit(account, time.Now()); err != nil {
+	if err := s.n.guesses.Admit(account, time.Now()); err != nil {
 		return nil, err
 	}
 	opened, err := s.n.plane.transport.Open(session.Options{
 		Local: node.ID(), Remote: peer, RemoteKey: key, Overlay: node.Overlay(),
-		Secrets: secrets, Doubt: func() { s.n.guesses.doubt(account, time.Now()) }, Encryption: connect.EncryptionRequired,
+		Secrets: secrets, Doubt: func() { s.n.guesses.Doubt(account, time.Now()) }, Encryption: connect.EncryptionRequired,
 		Frames:  []int{s.n.spec.MTU + packet.HeaderLen, s.n.spec.MTU + packet.HeaderLen + flood.HeaderLen},
 		Handler: &events{n: s.n, peer: peer, account: account, up: ev}, Log: s.n.log.WithField("peer", peer),
 	})
 	if err != nil {
-		s.n.guesses.ended(account)
+		s.n.guesses.Ended(account)
 		return nil, err
 	}
 	return overlaySession{opened}, nil
@@ -89,14 +89,14 @@ type events struct {
 func (e *events) Parameters(_ *session.Session, p []byte) { e.up.Parameters(p) }
 
 func (e *events) Established(*session.Session) {
-	e.n.guesses.proved(e.account)
+	e.n.guesses.Proved(e.account)
 	e.up.Established()
 }
 func (e *events) Closed(_ *session.Session, err error) {
 	if err = translateError(err); errors.Is(err, session.ErrSecret) || errors.Is(err, session.ErrUnproved) {
-		e.n.guesses.failed(e.account, err, time.Now())
+		e.n.guesses.Failed(e.account, err, time.Now())
 	} else {
-		e.n.guesses.ended(e.account)
+		e.n.guesses.Ended(e.account)
 	}
 	e.up.Closed(err)
 }

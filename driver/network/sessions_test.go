@@ -43,7 +43,7 @@ func TestErrorsOfSessions(t *testing.T) {
 	n := &network{}
 	left := fmt.Errorf("%w: %w", session.ErrUnproved, session.ErrClosed)
 	(&events{n: n, account: "b@example.org", up: &ears{}}).Closed(nil, left)
-	if f := n.guesses.faults("blue", time.Now()); len(f) != 1 {
+	if f := n.guesses.Faults("blue", time.Now()); len(f) != 1 {
 		t.Errorf("a session closed here whose proof was left undone: faults %q", f)
 	}
 	if translateError(nil) != nil {

@@ -44,7 +44,7 @@ func (p *Plane) Faults() []string {
 				faults = append(faults, err.Error())
 			}
 		}
-		faults = append(faults, n.guesses.faults(name, time.Now())...)
+		faults = append(faults, n.guesses.Faults(name, time.Now())...)
 		faults = append(faults, n.loops.faults()...)
 		if node := n.currentNode(); node != nil {
 			faults = append(faults, node.Warnings()...)
@@ -116,7 +116,7 @@ func (n *network) status(ctx context.Context) status.Network {
 	s.Drops = n.drops.byCause()
 	n.addLosses(ctx, &s)
 	s.Repairs = n.repairs.counts()
-	s.Warnings, s.Loops = append(n.loops.faults(), n.guesses.faults(s.Overlay, time.Now())...), n.loops.count()
+	s.Warnings, s.Loops = append(n.loops.faults(), n.guesses.Faults(s.Overlay, time.Now())...), n.loops.count()
 	refused, err := n.sw.Drops(ctx, n.bridge)
 	if err != nil && s.Fault == "" && len(s.Ports) > 0 {
 		s.Fault = fmt.Sprintf("bridge %s does not answer: %v", n.bridge, err)

@@ -1,4 +1,4 @@
-package network
+package guesses
 
 import (
 	"errors"
@@ -16,61 +16,61 @@ import (
 // TestGuessing: an account that never proves the secret gets a session every 30 s at most;
 // another account, and one that proves it, are not held up.
 func TestGuessing(t *testing.T) {
-	var g guesses
+	var g Limiter
 	start := time.Unix(1e9, 0)
 	why := fmt.Errorf("%w: compare", session.ErrSecret)
 	tries := 0
 	for now := start; now.Before(start.Add(time.Hour)); now = now.Add(time.Second) {
-		err := g.admit("mallory@example.org", now)
+		err := g.Admit("mallory@example.org", now)
 		if err == nil {
 			tries++
-			g.failed("mallory@example.org", translateError(why), now)
+			g.Failed("mallory@example.org", fmt.Errorf("%w: %w", overlay.ErrSecret, why), now)
 		} else if !errors.Is(err, overlay.ErrReported) || !errors.Is(err, overlay.ErrSecret) || !strings.Contains(err.Error(), "next session in") {
 			t.Fatal(err)
 		}
-		if err := g.admit("b@example.org", now); err != nil {
+		if err := g.Admit("b@example.org", now); err != nil {
 			t.Fatal(err)
 		}
-		g.ended("b@example.org")
+		g.Ended("b@example.org")
 	}
 	if tries > 130 {
 		t.Errorf("%d tries in an hour, want no more than 130", tries)
 	}
 	end := start.Add(time.Hour)
-	faults := g.faults("blue", end)
+	faults := g.Faults("blue", end)
 	if len(faults) != 1 || !strings.Contains(faults[0], fmt.Sprintf("mallory@example.org has not proved the overlay's secret, %d times since 2001-09-09T01:46:40Z", tries)) {
 		t.Errorf("faults %q", faults)
 	}
-	if f := g.faults("blue", end.Add(2*guessMemory)); len(f) != 0 {
+	if f := g.Faults("blue", end.Add(2*guessMemory)); len(f) != 0 {
 		t.Errorf("%q long after", f)
 	}
-	g.proved("mallory@example.org")
-	if err := g.admit("mallory@example.org", end); err != nil || len(g.faults("blue", end)) != 0 {
+	g.Proved("mallory@example.org")
+	if err := g.Admit("mallory@example.org", end); err != nil || len(g.Faults("blue", end)) != 0 {
 		t.Errorf("after the secret was proved: %v", err)
 	}
 }
 
 // TestGuessersAreBounded: many accounts fill no memory; those are remembered that failed last.
 func TestGuessersAreBounded(t *testing.T) {
-	var g guesses
+	var g Limiter
 	now := time.Unix(1e9, 0)
 	for i := range 2 * maxGuessers {
-		g.failed(fmt.Sprint(i), session.ErrUnproved, now)
+		g.Failed(fmt.Sprint(i), session.ErrUnproved, now)
 		now = now.Add(time.Millisecond)
 	}
 	if len(g.accounts) != maxGuessers || g.accounts["0"] != nil || g.accounts[fmt.Sprint(2*maxGuessers-1)] == nil {
 		t.Errorf("%d are remembered, want %d", len(g.accounts), maxGuessers)
 	}
-	g.failed("later", session.ErrUnproved, now.Add(2*guessMemory))
+	g.Failed("later", session.ErrUnproved, now.Add(2*guessMemory))
 	if len(g.accounts) != 1 {
 		t.Errorf("%d are remembered after all that was long ago", len(g.accounts))
 	}
-	g.forget()
-	if err := g.admit("later", now.Add(2*guessMemory)); err != nil {
+	g.Forget()
+	if err := g.Admit("later", now.Add(2*guessMemory)); err != nil {
 		t.Error(err)
 	}
 	for i := range 2 * maxGuessers {
-		g.proved(fmt.Sprint(i))
+		g.Proved(fmt.Sprint(i))
 	}
 	if len(g.known) != maxGuessers {
 		t.Errorf("%d are known, want %d", len(g.known), maxGuessers)
@@ -82,27 +82,27 @@ func TestGuessersAreBounded(t *testing.T) {
 // 16 may. An account that has proved it is not held up, and a new one is let in later.
 func TestGuessesOfManyAccounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var g guesses
+		var g Limiter
 		accounts := rapid.IntRange(1, 3000).Draw(t, "accounts")
 		atOnce := rapid.IntRange(1, guessBurst+30).Draw(t, "at once")
 		step := time.Duration(rapid.IntRange(5, 60).Draw(t, "step")) * time.Second
 		start := time.Unix(1e9, 0)
-		g.proved("b@example.org")
+		g.Proved("b@example.org")
 		failures, next := 0, 0
 		end := start.Add(time.Hour)
 		for now := start; now.Before(end); now = now.Add(step) {
 			var open []string
 			for range atOnce {
 				next++
-				if account := fmt.Sprint(next % accounts); g.admit(account, now) == nil {
+				if account := fmt.Sprint(next % accounts); g.Admit(account, now) == nil {
 					open = append(open, account)
 				}
 			}
 			failures += len(open)
 			for _, account := range open {
-				g.failed(account, session.ErrUnproved, now)
+				g.Failed(account, session.ErrUnproved, now)
 			}
-			if err := g.admit("b@example.org", now); err != nil {
+			if err := g.Admit("b@example.org", now); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -112,7 +112,7 @@ func TestGuessesOfManyAccounts(t *testing.T) {
 		if failures < guessesHour/2 {
 			t.Fatalf("%d sessions have failed in an hour, so nobody could", failures)
 		}
-		if err := g.admit("new", end.Add(time.Minute)); err != nil {
+		if err := g.Admit("new", end.Add(time.Minute)); err != nil {
 			t.Fatalf("a minute later: %v", err)
 		}
 	})
@@ -121,34 +121,34 @@ func TestGuessesOfManyAccounts(t *testing.T) {
 // TestBudgetIsForGuesses: sessions that end otherwise cost nothing of it, and an empty budget
 // is reported.
 func TestBudgetIsForGuesses(t *testing.T) {
-	var g guesses
+	var g Limiter
 	now := time.Unix(1e9, 0)
 	for i := range 10 * guessBurst {
 		account := fmt.Sprint(i % 7)
-		if err := g.admit(account, now); err != nil {
+		if err := g.Admit(account, now); err != nil {
 			t.Fatal(i, err)
 		}
 		if i%2 == 0 {
-			g.ended(account)
+			g.Ended(account)
 		} else {
-			g.proved(account)
-			g.ended(account)
+			g.Proved(account)
+			g.Ended(account)
 		}
 	}
-	g.forget()
+	g.Forget()
 	for i := range guessBurst {
-		if err := g.admit(fmt.Sprint("open", i), now); err != nil {
+		if err := g.Admit(fmt.Sprint("open", i), now); err != nil {
 			t.Fatal(i, err)
 		}
 	}
-	if err := g.admit("late", now); !errors.Is(err, overlay.ErrReported) || !strings.Contains(err.Error(), "too many accounts") {
+	if err := g.Admit("late", now); !errors.Is(err, overlay.ErrReported) || !strings.Contains(err.Error(), "too many accounts") {
 		t.Errorf("beside as many as may fail: %v", err)
 	}
-	if f := g.faults("blue", now); len(f) != 1 || !strings.Contains(f[0], "see who is on the list of members") {
+	if f := g.Faults("blue", now); len(f) != 1 || !strings.Contains(f[0], "see who is on the list of members") {
 		t.Errorf("faults %q", f)
 	}
-	g.ended("open0")
-	if err := g.admit("late", now); err != nil {
+	g.Ended("open0")
+	if err := g.Admit("late", now); err != nil {
 		t.Errorf("after another has ended: %v", err)
 	}
 }
@@ -158,30 +158,30 @@ func TestBudgetIsForGuesses(t *testing.T) {
 func TestGuesserWithOneSecret(t *testing.T) {
 	const mallory = "mallory@example.org"
 	start := time.Unix(1e9, 0)
-	hour := func(attack func(g *guesses, now time.Time) int) (g *guesses, tests int) {
-		g = &guesses{}
+	hour := func(attack func(g *Limiter, now time.Time) int) (g *Limiter, tests int) {
+		g = &Limiter{}
 		for now := start; now.Before(start.Add(time.Hour)); now = now.Add(time.Second) {
 			tests += attack(g, now)
 		}
 		return g, tests
 	}
-	for name, attack := range map[string]func(g *guesses, now time.Time) int{
-		"proofs with a guess beside": func(g *guesses, now time.Time) int {
-			if g.admit(mallory, now) != nil {
+	for name, attack := range map[string]func(g *Limiter, now time.Time) int{
+		"proofs with a guess beside": func(g *Limiter, now time.Time) int {
+			if g.Admit(mallory, now) != nil {
 				return 0
 			}
-			g.doubt(mallory, now)
-			g.proved(mallory)
+			g.Doubt(mallory, now)
+			g.Proved(mallory)
 			return 1
 		},
-		"a guess and a proof at the same time": func(g *guesses, now time.Time) int {
+		"a guess and a proof at the same time": func(g *Limiter, now time.Time) int {
 			for range 2 {
-				if g.admit(mallory, now) != nil {
+				if g.Admit(mallory, now) != nil {
 					return 0
 				}
 			}
-			g.failed(mallory, session.ErrUnproved, now)
-			g.proved(mallory)
+			g.Failed(mallory, session.ErrUnproved, now)
+			g.Proved(mallory)
 			return 1
 		},
 	} {
@@ -189,15 +189,15 @@ func TestGuesserWithOneSecret(t *testing.T) {
 		if tests > int(time.Hour/doubtPause)+2 {
 			t.Errorf("%s: %d in an hour", name, tests)
 		}
-		if f := g.faults("blue", start.Add(time.Hour)); len(f) != 1 || !strings.Contains(f[0], mallory+" has proved a secret of the overlay, ") {
+		if f := g.Faults("blue", start.Add(time.Hour)); len(f) != 1 || !strings.Contains(f[0], mallory+" has proved a secret of the overlay, ") {
 			t.Errorf("%s: faults %q", name, f)
 		}
 	}
-	var g guesses
-	g.failed(mallory, session.ErrSecret, start)
-	g.proved(mallory)
-	g.doubt(mallory, start) // chance, once
-	if err := g.admit(mallory, start); err != nil || len(g.faults("blue", start)) != 0 {
-		t.Errorf("with a new file: %v, %q", err, g.faults("blue", start))
+	var g Limiter
+	g.Failed(mallory, session.ErrSecret, start)
+	g.Proved(mallory)
+	g.Doubt(mallory, start) // chance, once
+	if err := g.Admit(mallory, start); err != nil || len(g.Faults("blue", start)) != 0 {
+		t.Errorf("with a new file: %v, %q", err, g.Faults("blue", start))
 	}
 }

@@ -1,4 +1,7 @@
-package network
+// Package guesses slows down whoever tries to guess an overlay's secret: it knows which
+// accounts have not proved the secret, and when each may have its next session. It is
+// told the time, and does no I/O.
+package guesses
 
 import (
 	"errors"
@@ -28,11 +31,11 @@ const (
 	doubtPause = 10 * time.Second
 )
 
-// guesses knows which accounts have not proved the overlay's secret. Whoever completes the
+// Limiter knows which accounts have not proved the overlay's secret. Whoever completes the
 // handshake may test a guess or two: this makes it slow. The list of members changes
 // nothing here: whoever guesses may be whoever makes the list. The zero value is ready; any
 // goroutine may call it.
-type guesses struct {
+type Limiter struct {
 	mu       sync.Mutex
 	accounts map[string]*guesser
 	known    map[string]bool // have proved the secret, and did nothing doubtful
@@ -54,21 +57,26 @@ type guesser struct {
 // errDoubt is why an account waits that has proved a secret.
 var errDoubt = errors.New("its last proofs of the overlay's secret may have tested guesses of another")
 
-// admit returns why there is no session with an account now, nil if there may be one, whose
-// end the caller reports by ended or failed.
-func (g *guesses) admit(account string, now time.Time) error {
+// reported is an error that is in the log or the status already.
+type reported struct{ error }
+
+func (r reported) Unwrap() []error { return []error{r.error, overlay.ErrReported} }
+
+// Admit returns why there is no session with an account now, nil if there may be one, whose
+// end the caller reports by Ended or Failed.
+func (g *Limiter) Admit(account string, now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if who := g.accounts[account]; who != nil && now.Before(who.until) {
-		return translatedError{fmt.Errorf("%w; it gets the next session in %v", who.why, who.until.Sub(now).Round(time.Second)), overlay.ErrReported}
+		return reported{fmt.Errorf("%w; it gets the next session in %v", who.why, who.until.Sub(now).Round(time.Second))}
 	} else if who != nil && now.Before(who.calm) {
-		return translatedError{fmt.Errorf("%w; it gets the next session in %v", errDoubt, who.calm.Sub(now).Round(time.Second)), overlay.ErrReported}
+		return reported{fmt.Errorf("%w; it gets the next session in %v", errDoubt, who.calm.Sub(now).Round(time.Second))}
 	}
 	if g.known[account] {
 		return nil
 	}
 	if !g.budget.draw(now) {
-		return translatedError{errBudget, overlay.ErrReported}
+		return reported{errBudget}
 	}
 	if g.drawn == nil {
 		g.drawn = map[string]int{}
@@ -77,8 +85,8 @@ func (g *guesses) admit(account string, now time.Time) error {
 	return nil
 }
 
-// failed notes a session that has ended because the account did not prove the secret.
-func (g *guesses) failed(account string, why error, now time.Time) {
+// Failed notes a session that has ended because the account did not prove the secret.
+func (g *Limiter) Failed(account string, why error, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.endDrawn(account) && !g.known[account] {
@@ -93,8 +101,8 @@ func (g *guesses) failed(account string, why error, now time.Time) {
 	who.forgiven, who.last, who.until, who.why = false, now, now.Add(pause), why
 }
 
-// doubt notes a proof that is done and may have tested a guess of another secret.
-func (g *guesses) doubt(account string, now time.Time) {
+// Doubt notes a proof that is done and may have tested a guess of another secret.
+func (g *Limiter) Doubt(account string, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.known, account)
@@ -111,10 +119,10 @@ func (who *guesser) doubt(now time.Time) {
 	who.last = now
 }
 
-// proved lets an account alone that has proved the secret. How often it failed before is
+// Proved lets an account alone that has proved the secret. How often it failed before is
 // remembered, and that it proves after failures is forgiven once: whoever has one of two secrets
 // may fail with guesses of the other in between.
-func (g *guesses) proved(account string) {
+func (g *Limiter) Proved(account string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	who := g.accounts[account]
@@ -135,14 +143,14 @@ func (g *guesses) proved(account string) {
 	g.giveBack(account)
 }
 
-// ended notes a session of an account that has ended for another reason, or was not opened.
-func (g *guesses) ended(account string) {
+// Ended notes a session of an account that has ended for another reason, or was not opened.
+func (g *Limiter) Ended(account string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.giveBack(account)
 }
 
-func (g *guesses) giveBack(account string) {
+func (g *Limiter) giveBack(account string) {
 	if g.endDrawn(account) {
 		g.budget.giveBack()
 	}
@@ -150,7 +158,7 @@ func (g *guesses) giveBack(account string) {
 
 // endDrawn notes the end of a session that has drawn on the budget; it returns false if
 // there is none.
-func (g *guesses) endDrawn(account string) bool {
+func (g *Limiter) endDrawn(account string) bool {
 	if g.drawn[account] == 0 {
 		return false
 	}
@@ -161,7 +169,7 @@ func (g *guesses) endDrawn(account string) bool {
 }
 
 // guesser returns what is remembered of an account, after it has made room for it.
-func (g *guesses) guesser(account string, now time.Time) *guesser {
+func (g *Limiter) guesser(account string, now time.Time) *guesser {
 	maps.DeleteFunc(g.accounts, func(_ string, who *guesser) bool { return now.Sub(who.last) > guessMemory })
 	who := g.accounts[account]
 	if who != nil {
@@ -179,8 +187,8 @@ func (g *guesses) guesser(account string, now time.Time) *guesser {
 	return who
 }
 
-// forget forgets all.
-func (g *guesses) forget() {
+// Forget forgets all.
+func (g *Limiter) Forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	clear(g.accounts)
@@ -189,9 +197,9 @@ func (g *guesses) forget() {
 	g.budget = guessBudget{}
 }
 
-// faults has a sentence for each account that has not proved the secret of late, or has in a
+// Faults has a sentence for each account that has not proved the secret of late, or has in a
 // doubtful way.
-func (g *guesses) faults(overlayName string, now time.Time) []string {
+func (g *Limiter) Faults(overlayName string, now time.Time) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var faults []string
