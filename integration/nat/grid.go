@@ -42,11 +42,11 @@ var gridKinds = []testbed.NAT{
 // then by its transport. An end that can use UDP does.
 func wantedWay(a, b testbed.NAT) string {
 	const direct = "direct"
-	kinds := []testbed.NAT{min(a, b), max(a, b)}
+	kinds := []testbed.NAT{a, b}
 	switch {
 	case slices.Contains(kinds, testbed.UDPBlocked):
 		return "tcp"
-	case kinds[1] == testbed.IPv6Only && kinds[0] != testbed.IPv6Only:
+	case (a == testbed.IPv6Only) != (b == testbed.IPv6Only): // no family of addresses that both have
 		return "udp"
 	case slices.Contains(kinds, testbed.Symmetric) && !slices.Contains(kinds, testbed.None):
 		return "udp"

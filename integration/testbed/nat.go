@@ -22,6 +22,8 @@ const (
 	// IPv6Only routes IPv6 and nothing else: the site has public addresses, and its firewall lets
 	// in only what answers.
 	IPv6Only
+
+	natKinds // how many there are
 )
 
 func (n NAT) String() string {

@@ -68,12 +68,12 @@ func TestPlanSite(t *testing.T) {
 }
 
 func TestNATRules(t *testing.T) {
-	for nat := PortRestricted; nat <= IPv6Only; nat++ {
+	for nat := range natKinds {
 		if _, err := nat.rules(); err != nil {
 			t.Errorf("%s: %v", nat, err)
 		}
 	}
-	if _, err := (IPv6Only + 1).rules(); err == nil {
+	if _, err := natKinds.rules(); err == nil {
 		t.Error("an unknown kind of NAT has rules")
 	}
 }
