@@ -1,6 +1,7 @@
 package evio
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -34,21 +35,36 @@ var foreign = []struct{ pattern, instead string }{
 	{`\bwho has (it|got)\b`, "whoever has"},
 }
 
+// foreignPatterns are the patterns of foreign, in order.
+var foreignPatterns = func() []*regexp.Regexp {
+	var all []*regexp.Regexp
+	for _, f := range foreign {
+		all = append(all, regexp.MustCompile(f.pattern))
+	}
+	return all
+}()
+
+// foreignIn returns the phrases of foreign that a text in one line contains, each with what to
+// write instead.
+func foreignIn(text string) []string {
+	var out []string
+	for i, p := range foreignPatterns {
+		if m := p.FindString(text); m != "" {
+			out = append(out, fmt.Sprintf("%q: write %s", strings.TrimSpace(m), foreign[i].instead))
+		}
+	}
+	return out
+}
+
 // inCode is what a page says in code, which is not English.
 var inCode = regexp.MustCompile("`[^`]*`")
 
 // TestPlainEnglish looks for phrases that are not English in the pages that people read.
 func TestPlainEnglish(t *testing.T) {
-	var patterns []*regexp.Regexp
-	for _, f := range foreign {
-		patterns = append(patterns, regexp.MustCompile(f.pattern))
-	}
 	for _, page := range documents(t) {
 		for _, s := range prose(read(t, page)) {
-			for i, p := range patterns {
-				if m := p.FindString(s); m != "" {
-					t.Errorf("%s: %q in %q: write %s", page, m, s, foreign[i].instead)
-				}
+			for _, phrase := range foreignIn(s) {
+				t.Errorf("%s: in %q: %s", page, s, phrase)
 			}
 		}
 	}

@@ -1,6 +1,6 @@
 // Package guesses slows down whoever tries to guess an overlay's secret: it knows which
-// accounts have not proved the secret, and when each may have its next session. It is
-// told the time, and does no I/O.
+// accounts have not proved the secret, and when each may have its next session. The
+// caller passes the time, and the package does no I/O.
 package guesses
 
 import (
