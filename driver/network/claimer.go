@@ -218,7 +218,7 @@ func (c *claimer) effect(ctx context.Context, e claims.Effect) []claims.Effect {
 	case claims.Probe:
 		c.n.inject(askFor(e.Claim))
 	case claims.Look:
-		c.n.group.begin(func(ctx context.Context) { c.look(ctx, e.Container) })
+		c.n.group.begin(ctx, func(ctx context.Context) { c.look(ctx, e.Container) })
 	case claims.GiveWay:
 		if node := c.n.currentNode(); node != nil {
 			node.AskWay(e.Node, directoryKey(e.Key), party(e.Asker))

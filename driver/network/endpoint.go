@@ -78,7 +78,7 @@ func (n *network) addEndpoint(ctx context.Context, spec plane.EndpointSpec) (err
 	if n.closed {
 		return errClosed
 	}
-	n.beginAnnouncingLocked(e)
+	n.beginAnnouncingLocked(ctx, e)
 	return nil
 }
 
@@ -211,7 +211,7 @@ func (n *network) markInterface(spec plane.EndpointSpec) error {
 
 // adopt takes endpoints whose interfaces are still there onto the bridge before that is
 // touched. What is wrong with the others AddEndpoint says.
-func (n *network) adopt(endpoints []plane.EndpointSpec) {
+func (n *network) adopt(ctx context.Context, endpoints []plane.EndpointSpec) {
 	for _, spec := range endpoints {
 		if n.makeInterface(spec) != nil {
 			continue
@@ -223,7 +223,7 @@ func (n *network) adopt(endpoints []plane.EndpointSpec) {
 		n.claimer.begin(spec)
 		n.mu.Lock()
 		e.attached = true
-		n.beginAnnouncingLocked(e)
+		n.beginAnnouncingLocked(ctx, e)
 		n.mu.Unlock()
 	}
 }
@@ -251,9 +251,9 @@ func (n *network) removeEndpoint(ctx context.Context, id string) error {
 }
 
 // beginAnnouncingLocked announces an endpoint, unless it was released meanwhile.
-func (n *network) beginAnnouncingLocked(e *endpoint) {
+func (n *network) beginAnnouncingLocked(ctx context.Context, e *endpoint) {
 	if n.endpoints[e.spec.ID] == e {
-		e.stop = n.group.begin(func(ctx context.Context) { n.announce(ctx, e.spec) })
+		e.stop = n.group.begin(ctx, func(ctx context.Context) { n.announce(ctx, e.spec) })
 	}
 }
 

@@ -16,15 +16,15 @@ type group struct {
 	ended   bool
 }
 
-// begin runs f with a context that ends with the group, or by stop. A group that has
-// ended runs nothing.
-func (g *group) begin(f func(context.Context)) (stop context.CancelFunc) {
+// begin runs f with a context that ends with the group, or by stop, and not with that of
+// the caller. A group that has ended runs nothing.
+func (g *group) begin(ctx context.Context, f func(context.Context)) (stop context.CancelFunc) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ended {
 		return func() {}
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
 	if g.running == nil {
 		g.running = map[int]context.CancelFunc{}
 	}

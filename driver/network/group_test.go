@@ -17,20 +17,20 @@ func TestGroupEndsTogether(t *testing.T) {
 				ended = append(ended, name)
 			}
 		}
-		stop := g.begin(run("first"))
+		stop := g.begin(t.Context(), run("first"))
 		stop()
 		synctest.Wait()
 		if len(ended) != 1 || len(g.running) != 0 {
 			t.Errorf("stopped: %v ended, %d run", ended, len(g.running))
 		}
-		g.begin(run("second"))
+		g.begin(t.Context(), run("second"))
 		g.end()
 		g.end()
 		g.wait()
 		if len(ended) != 2 {
 			t.Errorf("%v ended", ended)
 		}
-		g.begin(func(context.Context) { t.Error("runs after the end") })()
+		g.begin(t.Context(), func(context.Context) { t.Error("runs after the end") })()
 		g.wait()
 	})
 }

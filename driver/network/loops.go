@@ -29,13 +29,13 @@ type loops struct {
 
 // start begins to look for loops, in an open network only: in others a container
 // sends nothing that it did not make itself.
-func (l *loops) start() {
+func (l *loops) start(ctx context.Context) {
 	if l.n.spec.Guard != plane.GuardOpen {
 		return
 	}
 	l.mac = nobodysMAC()
 	l.watch = loop.New(l.mac, newLoopNumber)
-	l.n.group.begin(l.run)
+	l.n.group.begin(ctx, l.run)
 }
 
 // claim has the network's node hold the MAC address of the probes, so that other

@@ -89,7 +89,7 @@ func TestNoLoopsButInOpenNetworks(t *testing.T) {
 	for _, guard := range []string{plane.GuardStrict, plane.GuardClaim} {
 		n := bare(t)
 		n.spec.Guard = guard
-		n.loops.start()
+		n.loops.start(t.Context())
 		if n.loops.watch != nil || n.loops.muted("e") || n.loops.count() != 0 || n.loops.faults() != nil {
 			t.Errorf("%s: loops are looked for", guard)
 		}

@@ -62,7 +62,7 @@ type network struct {
 	accepted  accepted
 }
 
-func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, err error) {
+func newNetwork(ctx context.Context, p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, err error) {
 	n := &network{
 		plane: p, sw: sw, spec: spec, engine: p.engine, ranges: spec.Ranges,
 		bridge:    device.Name(device.BridgePrefix, p.engine, spec.ID),
@@ -91,13 +91,13 @@ func newNetwork(p *Plane, sw *ovs.Switch, spec plane.NetworkSpec) (_ *network, e
 	if err := n.openAsking(); err != nil {
 		return nil, errors.Join(err, n.fabric.Close())
 	}
-	n.group.begin(n.claimer.read)
-	n.group.begin(n.claimer.run)
-	n.group.begin(n.claimer.installed)
+	n.group.begin(ctx, n.claimer.read)
+	n.group.begin(ctx, n.claimer.run)
+	n.group.begin(ctx, n.claimer.installed)
 	n.switched.partly = n.applyMoves
-	n.group.begin(n.switched.run)
-	n.group.begin(n.readFabric)
-	n.loops.start()
+	n.group.begin(ctx, n.switched.run)
+	n.group.begin(ctx, n.readFabric)
+	n.loops.start(ctx)
 	return n, nil
 }
 
@@ -126,7 +126,7 @@ func (n *network) currentNode() *overlay.Node { return n.node.Load() }
 
 // join makes the network part of an overlay. A network that already is in one
 // stays there.
-func (n *network) join(name string) {
+func (n *network) join(ctx context.Context, name string) {
 	n.mu.Lock()
 	done := n.closed || n.overlay != "" || name == ""
 	n.mu.Unlock()
@@ -154,16 +154,16 @@ func (n *network) join(name string) {
 	node.HandOut(n.ranges)
 	n.node.Store(node)
 	n.claimer.put(func(ctx context.Context, now time.Time) { n.claimer.carry(ctx, n.claimer.core.Joined(now)) })
-	n.group.begin(node.Run)
-	n.group.begin(func(ctx context.Context) { n.loops.claim(ctx, node) })
-	n.group.begin(func(ctx context.Context) {
+	n.group.begin(ctx, node.Run)
+	n.group.begin(ctx, func(ctx context.Context) { n.loops.claim(ctx, node) })
+	n.group.begin(ctx, func(ctx context.Context) {
 		if err := node.Forgot(); err != nil {
 			n.known.lost(name, err)
 		}
 		n.known.run(ctx, node)
 	})
 	for _, e := range n.endpoints {
-		n.group.begin(func(ctx context.Context) {
+		n.group.begin(ctx, func(ctx context.Context) {
 			if err := node.Keep(ctx, e.spec.Addrs, e.spec.MAC); err != nil && ctx.Err() == nil {
 				log.WithError(err).WithField("endpoint", short(e.spec.ID)).Error("address of a running container is not announced to the overlay")
 			}

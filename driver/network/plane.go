@@ -197,11 +197,11 @@ func (p *Plane) AddNetwork(ctx context.Context, spec plane.NetworkSpec) error {
 	if exists {
 		return p.SetOverlay(ctx, spec.ID, spec.Overlay)
 	}
-	n, err := newNetwork(p, sw, spec)
+	n, err := newNetwork(ctx, p, sw, spec)
 	if err != nil {
 		return err
 	}
-	n.adopt(spec.Endpoints)
+	n.adopt(ctx, spec.Endpoints)
 	applied := n.switched.wait(ctx)
 	if err := ofPort(applied, n.fabric.Name()); err != nil {
 		n.close()
@@ -222,7 +222,7 @@ func (p *Plane) AddNetwork(ctx context.Context, spec plane.NetworkSpec) error {
 		n.close()
 		return errClosed
 	}
-	n.join(spec.Overlay)
+	n.join(ctx, spec.Overlay)
 	return nil
 }
 
@@ -234,12 +234,12 @@ func (p *Plane) deleteBridge(ctx context.Context, sw *ovs.Switch, name string) e
 }
 
 // SetOverlay implements plane.Plane.
-func (p *Plane) SetOverlay(_ context.Context, id, name string) error {
+func (p *Plane) SetOverlay(ctx context.Context, id, name string) error {
 	n, err := p.network(id)
 	if err != nil {
 		return err
 	}
-	n.join(name)
+	n.join(ctx, name)
 	return nil
 }
 
