@@ -23,8 +23,9 @@
 // (how a session is established), path (which path it takes), rekey (when its keys are
 // replaced). Here is what drives these, one goroutine each:
 //
-//   - session.go: what callers see of a Session; options.go, errors.go, kind.go and info.go:
-//     the types they need for that. life.go: a session's goroutine from Open to Closed.
+//   - session.go: Transport.Open, which makes a Session, and what callers do with it;
+//     options.go, errors.go and kind.go: the types they need for that. info.go: Session.Info,
+//     which describes it. life.go: a session's goroutine from Open to Closed.
 //   - connector.go drives connect.Machine. handshake.go runs the DTLS handshakes, the first one
 //     and those of rekeys; proof.go has both ends prove the overlay's secret in them.
 //   - pathdriver.go drives the machines of path, turn.go holds a session's TURN allocation,
