@@ -37,7 +37,7 @@ func (a *asker) wants(rec networkRecord) bool {
 func (a *asker) ask(ctx context.Context, n *dockerNetwork) {
 	a.nameOverlay(ctx, n)
 	a.learnRanges(ctx, n)
-	for pace := pausesFrom(freeEvery, freeEvery); a.table.networkState(n).apart != nil && pace.wait(ctx); {
+	for pace := pausesFrom(freeEvery, freeEvery); a.table.networkState(n).nameErr != nil && pace.wait(ctx); {
 		a.nameOverlay(ctx, n)
 	}
 }
@@ -112,9 +112,9 @@ func (a *asker) adoptName(ctx context.Context, n *dockerNetwork, name string) er
 		return nil // in the overlay that its option names
 	}
 	log := a.log.WithField("network", name)
-	if c.apart != nil {
-		if c.wasApart == nil || c.wasApart.Error() != c.apart.Error() {
-			log.WithError(c.apart).Warn("network stays local")
+	if c.nameErr != nil {
+		if c.nameErrBefore == nil || c.nameErrBefore.Error() != c.nameErr.Error() {
+			log.WithError(c.nameErr).Warn("network stays local")
 		}
 		return nil
 	}

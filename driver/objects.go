@@ -26,10 +26,10 @@ type dockerNetwork struct {
 
 // networkState is what changes of a network.
 type networkState struct {
-	rec   networkRecord
-	gone  bool  // not in the table any more: look again
-	fault error // why the plane does not have it, or not all of it
-	apart error // why it cannot be in the overlay of its name, so that it stays local
+	rec     networkRecord
+	gone    bool  // not in the table any more: look again
+	fault   error // why the plane does not have it, or not all of it
+	nameErr error // why it cannot be in the overlay of its name, so that it stays local
 }
 
 // dockerEndpoint is an endpoint in the table.
@@ -80,7 +80,7 @@ func (n *dockerNetwork) faultLocked() error {
 	if n.fault != nil {
 		return n.fault
 	}
-	return n.apart
+	return n.nameErr
 }
 
 func (n *dockerNetwork) isReady() bool {

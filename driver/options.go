@@ -179,7 +179,7 @@ func (o *networkOptions) check(gatewayGiven bool) error {
 	return nil
 }
 
-// checkMTU6 is apart from check because IPv6 may also show in the pools alone.
+// checkMTU6 is not part of check, because only the pools may show that there is IPv6.
 func checkMTU6(mtu int) error {
 	if mtu < minMTU6 {
 		return fmt.Errorf("option %s is %d and IPv6 needs at least %d: raise it, or create the network without --ipv6", optionMTU, mtu, minMTU6)

@@ -310,9 +310,9 @@ func (t *table) sameIfPrefix(rec *endpointRecord, prefix string) int {
 // naming is what comes of a network's name.
 type naming struct {
 	before, after networkRecord
-	// apart is why the network cannot be in the overlay of its name, and wasApart why it
+	// nameErr is why the network cannot be in the overlay of its name, and nameErrBefore why it
 	// could not so far.
-	apart, wasApart error
+	nameErr, nameErrBefore error
 }
 
 // setName takes a network's name for its overlay, if it has none. It returns false for a
@@ -323,10 +323,10 @@ func (t *table) setName(n *dockerNetwork, name string) (naming, bool) {
 	if n.gone || n.rec.Removed {
 		return naming{}, false
 	}
-	c := naming{before: n.rec, wasApart: n.apart}
+	c := naming{before: n.rec, nameErrBefore: n.nameErr}
 	n.rec.Name = name
-	n.apart = t.claimLocked(n, name)
-	c.after, c.apart = n.rec, n.apart
+	n.nameErr = t.claimLocked(n, name)
+	c.after, c.nameErr = n.rec, n.nameErr
 	return c, true
 }
 
