@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"evio/driver/collector"
 )
 
 // table has Docker's networks and endpoints. Its mutex guards all that changes in them.
@@ -221,97 +219,11 @@ func (t *table) dropEndpoint(n *dockerNetwork, e *dockerEndpoint) {
 	}
 }
 
-// records returns what is known of an endpoint, also of a network that Docker has
-// removed.
-func (t *table) records(networkID, endpointID string) (networkRecord, endpointRecord, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := t.networks[networkID]
-	if n == nil || n.endpoints[endpointID] == nil {
-		return networkRecord{}, endpointRecord{}, false
-	}
-	return n.rec, n.endpoints[endpointID].rec, true
-}
-
-// owners returns the networks with their endpoints, those included that are being made
-// or removed.
-func (t *table) owners() map[string][]string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := make(map[string][]string, len(t.networks))
-	for id, n := range t.networks {
-		all[id] = slices.Collect(maps.Keys(n.endpoints))
-	}
-	return all
-}
-
-// holdings returns what is stored. What Docker has removed already is in it as busy.
-func (t *table) holdings() map[collector.Key]collector.Object {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := map[collector.Key]collector.Object{}
-	for id, n := range t.networks {
-		all[collector.Key{Network: id}] = collector.Object{
-			Version: n.work.version, Busy: n.work.calls > 0 || n.rec.Removed, Known: n.rec.Name != "",
-		}
-		for endpoint, e := range n.endpoints {
-			all[collector.Key{Network: id, Endpoint: endpoint}] = collector.Object{
-				Version: e.work.version, Busy: e.work.calls > 0 || n.rec.Removed,
-			}
-		}
-	}
-	return all
-}
-
-// unchanged reports whether a network is as it was in the version of a look, so that it
-// may be removed. The gate is held alone.
-func (t *table) unchanged(n *dockerNetwork, version uint64) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return !n.gone && !n.rec.Removed && !t.closed && n.work.version == version
-}
-
-// endpointUnchanged is unchanged for an endpoint, whose lock is held.
-func (t *table) endpointUnchanged(n *dockerNetwork, e *dockerEndpoint, version uint64) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return !n.gone && !n.rec.Removed && !e.gone && !t.closed && e.work.version == version
-}
-
-// faults returns one sentence for each network that is not as it should be.
-func (t *table) faults() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var faults []string
-	for _, n := range t.networksLocked() {
-		if err := n.faultLocked(); err != nil {
-			faults = append(faults, "network "+n.rec.label()+": "+sentence(err))
-		}
-	}
-	return faults
-}
-
-// sameIfPrefix counts the other interfaces of evio that the container has and that are
-// numbered behind the same prefix.
-func (t *table) sameIfPrefix(rec *endpointRecord, prefix string) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	found := 0
-	for _, n := range t.networks {
-		for _, e := range n.endpoints {
-			if e.rec.ID != rec.ID && e.rec.Joined && e.rec.SandboxKey == rec.SandboxKey && e.rec.interfaceName(&n.rec).DstPrefix == prefix {
-				found++
-			}
-		}
-	}
-	return found
-}
-
 // naming is what comes of a network's name.
 type naming struct {
 	before, after networkRecord
-	// nameErr is why the network cannot be in the overlay of its name, and nameErrBefore why it
-	// could not so far.
+	// nameErr is why the network cannot be in the overlay of its name, and nameErrBefore
+	// why it could not so far.
 	nameErr, nameErrBefore error
 }
 
