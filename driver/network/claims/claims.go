@@ -95,6 +95,12 @@ const (
 	// lateAfter is how long after its flows a frame may still come that was asked about
 	// before; one that comes later goes round in a circle.
 	lateAfter = 200 * time.Millisecond
+	// A switch goes by what it keeps of earlier flows for a moment after they were changed. A
+	// frame that comes although its flows are there waits as long as they have been there, and
+	// within these bounds, before it is put back: else it would go round as fast as it can, and
+	// use up what the switch lets a container ask.
+	minPutBack = 2 * time.Millisecond
+	maxPutBack = 50 * time.Millisecond
 )
 
 // Rules say what may be claimed.
@@ -139,6 +145,8 @@ type container struct {
 type waitingFrame struct {
 	frame []byte
 	needs []Claim
+	came  time.Time
+	after time.Time // not to be put back before
 	until time.Time
 }
 

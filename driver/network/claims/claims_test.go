@@ -103,6 +103,27 @@ func TestFramesInARow(t *testing.T) {
 	}
 }
 
+// A switch that goes by earlier flows for a while, and asks about a frame again each time it
+// is put back, is not asked to do so as fast as it can.
+func TestFrameThatComesBack(t *testing.T) {
+	w := newWorld(t, 1, rules)
+	e := w.engines[0]
+	b := e.box("a", 2)
+	frame := gratuitous(vip, b.mac)
+	e.send("a", frame)
+	back := 0
+	for w.now.Before(epoch.Add(150*time.Millisecond)) && back < 1000 {
+		w.run(time.Millisecond)
+		for ; back < len(b.sent) && back < 1000; back++ {
+			e.send("a", frame)
+		}
+	}
+	w.run(maxPutBack + 10*time.Millisecond)
+	if back < 3 || back > 12 || len(b.sent) != back+1 {
+		t.Errorf("put back %d times, and %d came back", len(b.sent), back)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	w := newWorld(t, 1, rules)
 	e := w.engines[0]

@@ -35,7 +35,11 @@ func (m *Machine) Frame(id string, frame []byte, now time.Time) []Effect {
 		m.count(Delayed)
 		return m.done()
 	}
-	b.waiting = append(b.waiting, waitingFrame{frame: frame, needs: needs, until: now.Add(holdFor)})
+	w := waitingFrame{frame: frame, needs: needs, came: now, until: now.Add(holdFor)}
+	if there, ok := b.installed(needs); ok {
+		w.after = now.Add(min(max(now.Sub(there), minPutBack), maxPutBack))
+	}
+	b.waiting = append(b.waiting, w)
 	m.advance(b, now)
 	return m.done()
 }
@@ -55,6 +59,20 @@ func (m *Machine) advert(b *container, frame []byte, needs []Claim, now time.Tim
 	return true
 }
 
+// installed returns since when the bridge has all that a frame needs, and whether it does.
+func (b *container) installed(needs []Claim) (since time.Time, ok bool) {
+	for _, n := range needs {
+		c := b.claims[n.Key()]
+		if c == nil || !c.granted || c.taking || c.MAC != n.MAC || c.installed.IsZero() {
+			return time.Time{}, false
+		}
+		if c.installed.After(since) {
+			since = c.installed
+		}
+	}
+	return since, len(needs) > 0
+}
+
 // verdict says what becomes of a frame.
 type verdict uint8
 
@@ -67,8 +85,10 @@ const (
 // advance looks at the frames of a container that wait.
 func (m *Machine) advance(b *container, now time.Time) {
 	b.waiting = slices.DeleteFunc(b.waiting, func(w waitingFrame) bool {
-		v, cause := m.judge(b, w.needs, now)
+		v, cause := m.judge(b, w, now)
 		switch {
+		case v == ready && now.Before(w.after):
+			return false
 		case v == ready:
 			m.emit(Deliver{Container: b.id, Frame: w.frame})
 		case v == refused:
@@ -84,7 +104,8 @@ func (m *Machine) advance(b *container, now time.Time) {
 
 // judge says whether a container holds all that a frame needs, and begins to claim the
 // first that it does not.
-func (m *Machine) judge(b *container, needs []Claim, now time.Time) (verdict, Cause) {
+func (m *Machine) judge(b *container, w waitingFrame, now time.Time) (verdict, Cause) {
+	needs := w.needs
 	var last time.Time
 	waits := false
 	for i, n := range needs {
@@ -111,7 +132,7 @@ func (m *Machine) judge(b *container, needs []Claim, now time.Time) (verdict, Ca
 	if waits {
 		return blocked, 0
 	}
-	if now.Sub(last) > lateAfter {
+	if w.came.Sub(last) > lateAfter {
 		return refused, Delayed
 	}
 	return ready, 0
@@ -165,6 +186,23 @@ func (m *Machine) expire(now time.Time) {
 			}
 			return old
 		})
+	}
+}
+
+// putBack delivers the frames whose flows were there when they came, and that have waited
+// for the switch to go by them.
+func (m *Machine) putBack(now time.Time) {
+	for _, id := range m.ids() {
+		b := m.containers[id]
+		due := false
+		for i := range b.waiting {
+			if w := &b.waiting[i]; !w.after.IsZero() && !now.Before(w.after) {
+				w.after, due = time.Time{}, true
+			}
+		}
+		if due {
+			m.advance(b, now)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import "time"
 // Tick does what is due.
 func (m *Machine) Tick(now time.Time) []Effect {
 	m.expire(now)
+	m.putBack(now)
 	m.questions(now)
 	m.retry(now)
 	m.idle(now)
@@ -30,6 +31,9 @@ func (m *Machine) NextTick() time.Time {
 	for _, b := range m.containers {
 		for _, h := range b.waiting {
 			sooner(h.until)
+			if !h.after.IsZero() {
+				sooner(h.after)
+			}
 		}
 		for _, c := range b.claims {
 			switch {
