@@ -26,20 +26,20 @@ const usage = `evio is a network driver for Docker.
 
   evio plugin                 serve the Docker engine until SIGTERM or SIGINT; the engine
                               starts this itself
-  evio status [--json]        print how the plugin is, with --json the whole document
+  evio status [--json]        print the state of the plugin, with --json the whole document
   evio peers list             print the accounts whose identity is pinned
   evio peers accept ACCOUNT IDENTITY
-                              pin the other identity that the account shows, if that is
-                              IDENTITY, which its operator sees in evio status there
-  evio peers forget ACCOUNT   remove the pin: what the account shows now, or next, is pinned
+                              pin the new identity that the account shows, if it is IDENTITY;
+                              its operator finds that in evio status on that engine
+  evio peers forget ACCOUNT   remove the pin; the identity it shows now, or next, is pinned
   evio version                print the version
   evio help                   print this, as does evio alone
 
-Status and peers are asked of the running plugin on its socket, which only root may use; it
-is found by the same configuration file and environment (docs/CONFIGURATION.md).
+Status and peers ask the running plugin on its socket, which only root may use. They find it
+by the plugin's configuration file and environment (docs/CONFIGURATION.md).
 
 Exit codes:
-  0  it is done; for status: the plugin is healthy
+  0  done; for status: the plugin is healthy
   1  it could not be done, or the plugin could not be asked
   2  the command line is wrong
   3  status: the plugin is degraded, and the reasons are printed
