@@ -19,12 +19,12 @@
 // # Where what is
 //
 // Driver has Docker's calls: network.go, endpoint.go and join.go, which handler.go lets in
-// and out. What it knows is in the table: table.go, gates.go for who may touch it, snapshot.go
-// for what others want to know of it, and record.go for what is stored. What goes on beside the calls has a type each: restorer
-// (restore.go), asker for what CreateNetwork does not say (asker.go),
-// engineWatch for what the engine has forgotten (collect.go, engineversion.go, shadowed.go),
-// and claimKeeper (claims.go). What users may ask for is in options.go, dockeroptions.go and
-// ifname.go.
+// and out. What it knows is in the table: table.go, gates.go for who may touch it,
+// snapshot.go for what others want to know of it, and record.go for what is stored. What
+// goes on beside the calls has a type each: restorer (restore.go), asker for what
+// CreateNetwork does not say (asker.go), engineWatch for what the engine has forgotten
+// (collect.go, engineversion.go, shadowed.go), and claimKeeper (claims.go). What users may
+// ask for is in options.go, dockeroptions.go and ifname.go.
 //
 // # Locks
 //
