@@ -103,7 +103,8 @@ func newNetworkRecord(req *docker.CreateNetworkRequest, engine engineVersion) (n
 func (d *Driver) DeleteNetwork(ctx context.Context, req *docker.DeleteNetworkRequest) error {
 	n, leave, err := d.table.enter(ctx, req.NetworkID, whole)
 	if errors.Is(err, errUnknown) {
-		return d.deleteUnknown(ctx, req.NetworkID)
+		d.deleteUnknown(ctx, req.NetworkID)
+		return nil
 	}
 	if err != nil {
 		return err
@@ -141,14 +142,13 @@ func (d *Driver) eraseInBackground(ctx context.Context, n *dockerNetwork, why er
 }
 
 // deleteUnknown has the plane look for remains of a network the store has lost.
-func (d *Driver) deleteUnknown(ctx context.Context, id string) error {
+func (d *Driver) deleteUnknown(ctx context.Context, id string) {
 	if id == "" || d.table.network(id) != nil || d.refused() != nil {
-		return nil
+		return
 	}
 	if err := d.plane.RemoveNetwork(ctx, id); err != nil {
 		d.log.WithField("network", short(id)).WithError(err).Warn("remains of an unknown network were not removed")
 	}
-	return nil
 }
 
 // erase removes a network from plane, store and table.

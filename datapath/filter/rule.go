@@ -79,7 +79,8 @@ type Stations struct {
 // Range are the MAC addresses that agree with one in the bits of a mask.
 type Range struct{ MAC, Mask packet.MAC }
 
-// The same holds for addresses. Other is only asked for behind a rule that takes Self.
+// Addresses are IP addresses: those that Of holds, and are in one of In if there are any.
+// Other is only asked for behind a rule that takes Self.
 type Addresses struct {
 	Of Holder
 	In []netip.Prefix

@@ -47,7 +47,7 @@ ls "/proc/$(pidof ovs-vswitchd)/fd" | wc -l`)
 // near reports whether no count has grown, or shrunk, by more than 2. Memory is not looked at.
 func (h holdings) near(g holdings) bool {
 	differ := func(a, b int) bool { return max(a-b, b-a) > 2 }
-	return h.Usage.Near(g.Usage) && !differ(h.Endpoints, g.Endpoints) && !differ(h.Entries, g.Entries) &&
+	return h.Near(g.Usage) && !differ(h.Endpoints, g.Endpoints) && !differ(h.Entries, g.Entries) &&
 		!differ(h.Links, g.Links) && !differ(h.Stored, g.Stored) && !differ(h.Switch, g.Switch)
 }
 

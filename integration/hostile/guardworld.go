@@ -132,18 +132,19 @@ func (w *guardWorld) neverHeard(t *testing.T, asker scenario.Job, addresses []st
 // called.
 func (w *guardWorld) steal(t *testing.T, thief scenario.Spot, all []string) (stop func()) {
 	t.Helper()
-	text := "sysctl -qw net.ipv6.conf.eth0.ndisc_notify=1\n"
-	loop := ""
+	var once, loop strings.Builder
+	once.WriteString("sysctl -qw net.ipv6.conf.eth0.ndisc_notify=1\n")
 	for _, address := range all {
 		if strings.Contains(address, ":") {
-			text += "ip address add " + address + "/64 dev eth0 nodad\n"
-			loop += "ip address del " + address + "/64 dev eth0; ip address add " + address + "/64 dev eth0 nodad\n"
+			add := "ip address add " + address + "/64 dev eth0 nodad\n"
+			once.WriteString(add)
+			loop.WriteString("ip address del " + address + "/64 dev eth0; " + add)
 		} else {
-			text += "ip address add " + address + "/16 dev eth0\n"
-			loop += "busybox arping -q -A -c 1 -I eth0 " + address + " || :; busybox arping -q -U -c 1 -I eth0 " + address + " || :\n"
+			once.WriteString("ip address add " + address + "/16 dev eth0\n")
+			loop.WriteString("busybox arping -q -A -c 1 -I eth0 " + address + " || :; busybox arping -q -U -c 1 -I eth0 " + address + " || :\n")
 		}
 	}
-	p, err := w.b.Start(scenario.Within(t, 10*time.Second), "steal-"+w.n.guard, thief.Inside("sh", "-euc", text+"while :; do\n"+loop+"sleep 0.2\ndone")...)
+	p, err := w.b.Start(scenario.Within(t, 10*time.Second), "steal-"+w.n.guard, thief.Inside("sh", "-euc", once.String()+"while :; do\n"+loop.String()+"sleep 0.2\ndone")...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,7 +187,8 @@ func (p *guardedPairs) startRouter(ctx context.Context, one *pair, which int) er
 
 // configuration is what people write, with one advertisement a second.
 func (p *pair) configuration(which int) string {
-	text := `
+	var text strings.Builder
+	text.WriteString(`
 global_defs {
   router_id ` + p.routers[which] + `
   vrrp_version 3
@@ -196,13 +197,13 @@ track_file by {
   file /etc/router/by
   weight 1
 }
-`
+`)
 	for i, address := range p.both() {
 		vmac := ""
 		if p.vmac {
 			vmac = "use_vmac"
 		}
-		text += fmt.Sprintf(`
+		fmt.Fprintf(&text, `
 vrrp_instance family%d {
   state BACKUP
   interface eth0
@@ -219,5 +220,5 @@ vrrp_instance family%d {
 }
 `, []int{4, 6}[i], 10*p.number+i, []int{200, 100}[which], vmac, address, []int{16, 64}[i])
 	}
-	return text
+	return text.String()
 }
