@@ -2,11 +2,11 @@
 // different sites.
 //
 //	evio plugin                 serves the engine until SIGTERM or SIGINT
-//	evio status [--json]        prints how the plugin is
+//	evio status [--json]        prints the state of the plugin
 //	evio peers list             prints the accounts whose identity is pinned
 //	evio peers accept ACCOUNT IDENTITY
-//	                            pins the other identity that the account shows
-//	evio peers forget ACCOUNT   pins whatever identity the account shows next
+//	                            pins the new identity that the account shows
+//	evio peers forget ACCOUNT   removes the pin: the identity that it shows now, or next, is pinned
 //	evio version                prints the version
 //	evio help                   prints these, as does evio alone
 //
