@@ -149,7 +149,7 @@ func runPeers(ctx context.Context, args []string, getenv func(string) string, ou
 		}
 	case len(args) == 2 && args[0] == "forget":
 		if err = status.ForgetPeer(ctx, sock, args[1]); err == nil {
-			_, err = fmt.Fprintf(out, "%s is forgotten, the identity that it shows next is taken for its own\n", args[1])
+			_, err = fmt.Fprintf(out, "%s is forgotten: the identity that it shows now, or next, is pinned\n", args[1])
 			return err
 		}
 	default:
