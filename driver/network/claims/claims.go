@@ -67,8 +67,10 @@ const (
 
 	// holdFor is how long a frame waits for its claim.
 	holdFor = 100 * time.Millisecond
-	// maxHeld is how many frames of a container wait.
-	maxHeld = 16
+	// maxHeld is how many frames of a container wait for claims, and maxPaused how many wait
+	// before they are put back: as many as the switch lets it ask at once.
+	maxHeld   = 16
+	maxPaused = 100
 	// idleAfter is how long after its last use a claim is asked for.
 	idleAfter = 30 * time.Second
 	// askFirst is when a container is asked first, since it may be about to give the address

@@ -124,6 +124,32 @@ func TestFrameThatComesBack(t *testing.T) {
 	}
 }
 
+// A frame that is only to be put back is not lost because its driver was busy, nor because
+// others of its kind wait.
+func TestReadyFramesAreNotLost(t *testing.T) {
+	w := newWorld(t, 1, rules)
+	e := w.engines[0]
+	b := e.box("a", 2)
+	frame := gratuitous(vip, b.mac)
+	e.send("a", frame)
+	w.run(50 * time.Millisecond)
+	before := len(b.sent)
+	for range 2 * maxHeld {
+		e.send("a", frame)
+	}
+	other := gratuitous(vip6, b.mac)
+	e.send("a", other)             // it needs another claim
+	w.now = w.now.Add(2 * holdFor) // nothing was done meanwhile
+	e.do(e.m.Tick(w.now))
+	if got := len(b.sent) - before; got < 2*maxHeld || e.counts[Delayed] > 1 {
+		t.Errorf("%d of %d were put back, %v", got, 2*maxHeld, e.counts)
+	}
+	w.run(50 * time.Millisecond)
+	if w.holds(Key{Addr: vip6}) != "a" {
+		t.Error("the other claim was not made")
+	}
+}
+
 func TestLimits(t *testing.T) {
 	w := newWorld(t, 1, rules)
 	e := w.engines[0]

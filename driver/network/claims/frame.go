@@ -10,6 +10,7 @@ import (
 // Frame takes a frame that a container sent and that it may send only with a claim.
 // It is not kept.
 func (m *Machine) Frame(id string, frame []byte, now time.Time) []Effect {
+	m.putBack(now)
 	m.expire(now)
 	b := m.containers[id]
 	if b == nil {
@@ -31,13 +32,13 @@ func (m *Machine) Frame(id string, frame []byte, now time.Time) []Effect {
 	if m.advert(b, frame, needs, now) {
 		return m.done()
 	}
-	if len(b.waiting) >= maxHeld {
+	w, most := waitingFrame{frame: frame, needs: needs, came: now, until: now.Add(holdFor)}, maxHeld
+	if there, ok := b.installed(needs); ok {
+		w.after, most = now.Add(min(max(now.Sub(there), minPutBack), maxPutBack)), maxPaused
+	}
+	if b.waits(!w.after.IsZero()) >= most {
 		m.count(Delayed)
 		return m.done()
-	}
-	w := waitingFrame{frame: frame, needs: needs, came: now, until: now.Add(holdFor)}
-	if there, ok := b.installed(needs); ok {
-		w.after = now.Add(min(max(now.Sub(there), minPutBack), maxPutBack))
 	}
 	b.waiting = append(b.waiting, w)
 	m.advance(b, now)
@@ -63,7 +64,7 @@ func (m *Machine) advert(b *container, frame []byte, needs []Claim, now time.Tim
 func (b *container) installed(needs []Claim) (since time.Time, ok bool) {
 	for _, n := range needs {
 		c := b.claims[n.Key()]
-		if c == nil || !c.granted || c.taking || c.MAC != n.MAC || c.installed.IsZero() {
+		if c == nil || !c.granted || c.taking || c.installed.IsZero() {
 			return time.Time{}, false
 		}
 		if c.installed.After(since) {
@@ -71,6 +72,17 @@ func (b *container) installed(needs []Claim) (since time.Time, ok bool) {
 		}
 	}
 	return since, len(needs) > 0
+}
+
+// waits returns how many frames wait: those whose flows were there when they came, or the
+// others.
+func (b *container) waits(paused bool) (count int) {
+	for _, w := range b.waiting {
+		if w.after.IsZero() != paused {
+			count++
+		}
+	}
+	return count
 }
 
 // verdict says what becomes of a frame.

@@ -123,7 +123,7 @@ func consistent(rt *rapid.T, w *world) {
 					refused++
 				}
 			}
-			if addrs > MaxAddrs || macs > MaxOpenMACs || refused > maxRefused || len(b.waiting) > maxHeld {
+			if addrs > MaxAddrs || macs > MaxOpenMACs || refused > maxRefused || b.waits(true) > maxPaused || b.waits(false) > maxHeld+maxPaused {
 				rt.Errorf("%s: %d addresses, %d MAC addresses, %d refused, %d frames wait", id, addrs, macs, refused, len(b.waiting))
 			}
 		}

@@ -4,8 +4,8 @@ import "time"
 
 // Tick does what is due.
 func (m *Machine) Tick(now time.Time) []Effect {
-	m.expire(now)
 	m.putBack(now)
+	m.expire(now)
 	m.questions(now)
 	m.retry(now)
 	m.idle(now)
