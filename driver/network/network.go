@@ -91,13 +91,13 @@ func newNetwork(ctx context.Context, p *Plane, sw *ovs.Switch, spec plane.Networ
 	if err := n.openAsking(); err != nil {
 		return nil, errors.Join(err, n.fabric.Close())
 	}
+	n.loops.start(ctx) // before the readers, which ask it
 	n.group.begin(ctx, n.claimer.read)
 	n.group.begin(ctx, n.claimer.run)
 	n.group.begin(ctx, n.claimer.installed)
 	n.switched.partly = n.applyMoves
 	n.group.begin(ctx, n.switched.run)
 	n.group.begin(ctx, n.readFabric)
-	n.loops.start(ctx)
 	return n, nil
 }
 
