@@ -3,7 +3,6 @@ package ovs
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,6 +27,8 @@ const (
 	ofMeterFlags  = 2 | 4 | 8 // packets per second, burst, statistics
 	ofBandDrop    = 1
 	ofBandLen     = 16
+	ofBadRequest  = 1
+	ofBadType     = 1
 	ofMeterFailed = 12
 	ofMeterExists = 1
 )
@@ -94,7 +95,7 @@ func readAnswers(conn io.ReadWriter) error {
 	for {
 		var header [ofHeaderLen]byte
 		if _, err := io.ReadFull(conn, header[:]); err != nil {
-			return errors.Join(first, fmt.Errorf("read OpenFlow: %w", err))
+			return fmt.Errorf("read OpenFlow: %w", err)
 		}
 		length := int(binary.BigEndian.Uint16(header[2:]))
 		if length < ofHeaderLen {
@@ -102,7 +103,7 @@ func readAnswers(conn io.ReadWriter) error {
 		}
 		body := make([]byte, length-ofHeaderLen)
 		if _, err := io.ReadFull(conn, body); err != nil {
-			return errors.Join(first, fmt.Errorf("read OpenFlow: %w", err))
+			return fmt.Errorf("read OpenFlow: %w", err)
 		}
 		xid := binary.BigEndian.Uint32(header[4:])
 		switch header[1] {
@@ -128,6 +129,9 @@ func refusal(xid uint32, body []byte) error {
 	kind, code := binary.BigEndian.Uint16(body), binary.BigEndian.Uint16(body[2:])
 	if kind == ofMeterFailed && code == ofMeterExists {
 		return nil
+	}
+	if kind != ofMeterFailed && !(kind == ofBadRequest && code == ofBadType) {
+		return fmt.Errorf("read OpenFlow: error type %d, code %d", kind, code)
 	}
 	return refusedMeter(fmt.Sprintf("the switch refused meter %d: OpenFlow error type %d, code %d", xid, kind, code))
 }

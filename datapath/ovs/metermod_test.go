@@ -42,6 +42,9 @@ func TestReadAnswers(t *testing.T) {
 		want    string
 		refused bool
 	}{
+		"no meters":   {join(hello, appendMessage(nil, ofError, 8, ofErrorBody(ofBadRequest, ofBadType)), barrier), "refused meter 8", true},
+		"another":     {join(hello, appendMessage(nil, ofError, 0, ofErrorBody(0, 0)), barrier), "error type 0", false},
+		"then broken": {join(hello, none), "EOF", false},
 		"refused":     {join(hello, none, there, barrier), "refused meter 8", true},
 		"ended early": {join(hello, there), "EOF", false},
 		"cut":         {none[:9], "unexpected EOF", false},

@@ -150,6 +150,22 @@ func TestReadyFramesAreNotLost(t *testing.T) {
 	}
 }
 
+// An address that moves to another MAC address of its container is announced as soon as the
+// flows for that are there.
+func TestNewMACAddressIsNotHeldBack(t *testing.T) {
+	w := newWorld(t, 1, rules)
+	e := w.engines[0]
+	b := e.box("a", 2)
+	e.send("a", gratuitous(vip, router))
+	w.run(2 * time.Second)
+	before := len(b.sent)
+	e.send("a", gratuitous(vip, b.mac))
+	w.run(w.slow + 6*time.Millisecond)
+	if len(b.sent) != before+1 {
+		t.Errorf("%d delivered, want 1: %v", len(b.sent)-before, e.counts)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	w := newWorld(t, 1, rules)
 	e := w.engines[0]

@@ -85,6 +85,16 @@ func (b *container) waits(paused bool) (count int) {
 	return count
 }
 
+// waits reports whether any frame waits.
+func (m *Machine) waits() bool {
+	for _, b := range m.containers {
+		if len(b.waiting) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // verdict says what becomes of a frame.
 type verdict uint8
 
@@ -96,22 +106,27 @@ const (
 
 // advance looks at the frames of a container that wait.
 func (m *Machine) advance(b *container, now time.Time) {
-	b.waiting = slices.DeleteFunc(b.waiting, func(w waitingFrame) bool {
+	kept := b.waiting[:0]
+	for _, w := range b.waiting {
 		v, cause := m.judge(b, w, now)
 		switch {
-		case v == ready && now.Before(w.after):
-			return false
-		case v == ready:
+		case v == ready && !now.Before(w.after):
 			m.emit(Deliver{Container: b.id, Frame: w.frame})
+			continue
 		case v == refused:
 			m.count(cause)
-		case !now.Before(w.until):
-			m.tooLate(b, w, now)
-		default:
-			return false
+			continue
+		case v == blocked:
+			w.after = time.Time{} // other flows come first
+			if !now.Before(w.until) {
+				m.tooLate(b, w, now)
+				continue
+			}
 		}
-		return true
-	})
+		kept = append(kept, w)
+	}
+	clear(b.waiting[len(kept):])
+	b.waiting = kept
 }
 
 // judge says whether a container holds all that a frame needs, and begins to claim the
@@ -189,6 +204,9 @@ func (m *Machine) tooLate(b *container, w waitingFrame, now time.Time) {
 
 // expire gives up the frames that have waited for too long.
 func (m *Machine) expire(now time.Time) {
+	if !m.waits() {
+		return
+	}
 	for _, id := range m.ids() {
 		b := m.containers[id]
 		b.waiting = slices.DeleteFunc(b.waiting, func(w waitingFrame) bool {
@@ -204,6 +222,9 @@ func (m *Machine) expire(now time.Time) {
 // putBack delivers the frames whose flows were there when they came, and that have waited
 // for the switch to go by them.
 func (m *Machine) putBack(now time.Time) {
+	if !m.waits() {
+		return
+	}
 	for _, id := range m.ids() {
 		b := m.containers[id]
 		due := false
