@@ -88,3 +88,28 @@ func TestNewFileCountsBesideAnOldOne(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestOldFileThatStays: an old file that cannot be removed hinders no Put, keeps a Delete from
+// removing the new file, and goes when it can.
+func TestOldFileThatStays(t *testing.T) {
+	dir := t.TempDir()
+	s := openOld(t, dir)
+	blocked := filepath.Join(dir, "network", "a.json")
+	if err := os.MkdirAll(filepath.Join(blocked, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "a", object{Text: "new"})
+	if err := s.Delete("network", "a"); err == nil {
+		t.Error("deleted, though the old file is there")
+	}
+	if body, err := s.Get("network", "a"); body == nil || err != nil {
+		t.Errorf("after the Delete: %s, %v", body, err)
+	}
+	if err := os.Remove(filepath.Join(blocked, "x")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "b", object{})
+	if _, err := os.Lstat(blocked); !os.IsNotExist(err) {
+		t.Errorf("the old file is still there: %v", err)
+	}
+}

@@ -32,6 +32,8 @@ type Config struct {
 	Remedy string
 	// Old is the format of files that were written before they were in a Store. It may be nil.
 	Old *Format
+	// NoRetry leaves an object alone whose Delete failed. Otherwise a later Put or Delete removes it.
+	NoRetry bool
 }
 
 // Format is another format of files, which is read and not written.
@@ -46,6 +48,7 @@ type Store struct {
 	log      *logrus.Entry
 	remedy   string
 	old      *Format
+	noRetry  bool
 	readFile func(path string) ([]byte, error)
 
 	retrying sync.Mutex   // held over I/O, so that no file goes that a Put has made anew
@@ -66,7 +69,7 @@ func Open(c Config) (*Store, error) {
 		}
 	}
 	return &Store{
-		dir: c.Dir, log: c.Log, remedy: c.Remedy, old: c.Old, readFile: os.ReadFile,
+		dir: c.Dir, log: c.Log, remedy: c.Remedy, old: c.Old, noRetry: c.NoRetry, readFile: os.ReadFile,
 		unremoved: map[string]bool{}, left: map[string]bool{}, damage: map[string][]Damage{},
 	}, nil
 }
@@ -82,7 +85,8 @@ func (s *Store) names(id string) []string {
 // Path returns where Put writes an object.
 func (s *Store) Path(kind, id string) string { return filepath.Join(s.dir, kind, FileName(id)) }
 
-// Put writes an object or replaces it. It is on disk when Put returns nil.
+// Put writes an object or replaces it. It is on disk when Put returns nil. A file of the old
+// format that cannot be removed now is removed later; it does not count beside the new one.
 func (s *Store) Put(kind, id string, body any) error {
 	b, err := encode(kind, id, body)
 	if err != nil {
@@ -102,11 +106,15 @@ func (s *Store) Put(kind, id string, body any) error {
 		return fmt.Errorf("store %s: %w", kind, err)
 	}
 	for _, name := range s.names(id)[1:] {
-		if err := remove(folder, filepath.Join(folder, name)); err != nil {
-			return fmt.Errorf("store %s: remove the old file: %w", kind, advise(err))
-		}
+		s.removeOld(folder, name)
 	}
 	return nil
+}
+
+// removeOld removes a file that a newer one has replaced, now or later.
+func (s *Store) removeOld(folder, name string) {
+	path := filepath.Join(folder, name)
+	s.noteRemoval(path, remove(folder, path) == nil)
 }
 
 func (s *Store) write(folder, path string, b []byte) error {
@@ -117,14 +125,17 @@ func (s *Store) write(folder, path string, b []byte) error {
 }
 
 // Delete removes an object; one that is not there is no error. What cannot be removed
-// now is removed by a later Put or Delete.
+// now is removed by a later Put or Delete, unless the store has NoRetry. The file of the
+// old format goes first: alone it would bring the older object back.
 func (s *Store) Delete(kind, id string) error {
 	s.retryRemovals()
 	folder := filepath.Join(s.dir, kind)
-	for _, name := range s.names(id) {
+	for _, name := range slices.Backward(s.names(id)) {
 		path := filepath.Join(folder, name)
 		err := remove(folder, path)
-		s.noteRemoval(path, err == nil)
+		if err == nil || !s.noRetry {
+			s.noteRemoval(path, err == nil)
+		}
 		if err != nil {
 			return fmt.Errorf("delete stored %s: %w", kind, advise(err))
 		}

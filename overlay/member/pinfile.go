@@ -29,6 +29,8 @@ func openPins(dir string, log *logrus.Entry) (*pins, error) {
 	s, err := store.Open(store.Config{
 		Dir: dir, Kinds: []string{Folder}, Log: log,
 		Old: &store.Format{Name: oldName, Decode: decodeOld},
+		// A pin that could not be forgotten still counts, here and after a restart.
+		NoRetry: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("keep pins: %w: make the state directory one that can be written to and has room; it is tried again every 2 s", err)

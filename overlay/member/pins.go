@@ -187,7 +187,11 @@ func (p *pins) has(jid string) bool {
 func (p *pins) forget(jid string) error {
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	if err := errors.Join(p.store.Delete(Folder, jid), p.store.Discard(Folder, jid)); err != nil {
+	err := p.store.Delete(Folder, jid)
+	if err == nil { // otherwise what was set aside still refuses the account after a restart
+		err = p.store.Discard(Folder, jid)
+	}
+	if err != nil {
 		return fmt.Errorf("forget pin of %s: %w", jid, err)
 	}
 	p.mu.Lock()

@@ -141,3 +141,45 @@ func TestPinsWithoutADisk(t *testing.T) {
 		}
 	}
 }
+
+// TestForgetThatFails: a pin that could not be removed still counts after other pins were
+// written and the plugin was restarted.
+func TestForgetThatFails(t *testing.T) {
+	dir := t.TempDir()
+	p, err := openPins(dir, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := publicKey(t)
+	if err := p.check("a@example.net", key); err != nil {
+		t.Fatal(err)
+	}
+	// A folder that is not empty cannot be removed: it takes the file's place for a while.
+	path := pinPath(p, "a@example.net")
+	away := path + ".away"
+	if err := os.Rename(path, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(path, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.forget("a@example.net"); err == nil {
+		t.Fatal("it was forgotten")
+	}
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(away, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.check("b@example.net", key); err != nil {
+		t.Fatal(err)
+	}
+	again, err := openPins(dir, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := again.get("a@example.net"); !ok || !got.Equal(key) {
+		t.Error("the pin is gone, though it could not be forgotten")
+	}
+}
