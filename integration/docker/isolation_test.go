@@ -167,7 +167,7 @@ func spoofing(t *testing.T, d *scenario.Deployment, n scenario.Network, guard st
 		} {
 			send := func() {
 				scenario.Exec(t, a, scenario.ContainerName(a, n), "probe", "raw-send", "-mac-src", f.macSrc, "-mac-dst", f.macDst,
-					"-ip-src", f.ipSrc, "-ip-dst", target.ip, "-token", "token-of-"+f.token)
+					"-ip-src", f.ipSrc, "-ip-dst", target.ip, "-token", "token-of-"+f.token+".")
 			}
 			send()
 			if strings.Contains(f.passes, guard) {
@@ -176,7 +176,7 @@ func spoofing(t *testing.T, d *scenario.Deployment, n scenario.Network, guard st
 		}
 		scenario.Exec(t, a, scenario.ContainerName(a, n), "probe", "raw-send", "-mac-src", ownMAC, "-ip-src", asked, "-ip-dst", target.ip, "-arp")
 		last := func() {
-			scenario.Exec(t, a, scenario.ContainerName(a, n), "probe", "raw-send", "-mac-src", ownMAC, "-mac-dst", target.at, "-ip-src", own, "-ip-dst", target.ip, "-token", "token-of-the-last")
+			scenario.Exec(t, a, scenario.ContainerName(a, n), "probe", "raw-send", "-mac-src", ownMAC, "-mac-dst", target.at, "-ip-src", own, "-ip-dst", target.ip, "-token", "token-of-the-last.")
 		}
 		last()
 		awaited["the-last"] = last
@@ -186,7 +186,7 @@ func spoofing(t *testing.T, d *scenario.Deployment, n scenario.Network, guard st
 				return err
 			}
 			for token, again := range awaited {
-				if !bytes.Contains(seen, []byte("token-of-"+token)) {
+				if !bytes.Contains(seen, []byte("token-of-"+token+".")) {
 					again() // a frame whose claim takes longer than 100 ms is lost, as on a busy machine
 					return fmt.Errorf("%s has not reached %s", token, target.container)
 				}
@@ -196,7 +196,8 @@ func spoofing(t *testing.T, d *scenario.Deployment, n scenario.Network, guard st
 		if _, err := c.Stop(scenario.Within(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		for _, token := range regexp.MustCompile("token-of-([a-z-]+)").FindAllSubmatch(seen, -1) {
+		// The dot ends the token: the time of the next packet follows in the file, and may be a letter.
+		for _, token := range regexp.MustCompile(`token-of-([a-z-]+)\.`).FindAllSubmatch(seen, -1) {
 			if awaited[string(token[1])] == nil {
 				t.Errorf("%s reached %s", token[1], target.container)
 			}
