@@ -177,7 +177,7 @@ func TestStoreThatCannotBeRead(t *testing.T) {
 	d := r.driver
 	d.Start(t.Context())
 	err := d.CreateNetwork(t.Context(), &docker.CreateNetworkRequest{NetworkID: net1})
-	if err == nil || !strings.Contains(err.Error(), "load stored networks") {
+	if err == nil || !strings.Contains(err.Error(), "load stored network: ") {
 		t.Errorf("error %v", err)
 	}
 	if err := d.Close(t.Context()); err != nil {

@@ -13,6 +13,9 @@ import (
 // errDisk is that of a file which may be whole.
 var errDisk = errors.New("it cannot be read")
 
+// errSuperseded is that of a file of the old format which is not the object's latest.
+var errSuperseded = errors.New("a newer file of the same object is not used, and this one is out of date")
+
 // Load returns all objects of a kind, sorted by ID. What an interrupted Put left is
 // removed and what is damaged is set aside; files of a newer version, and those that
 // cannot be read from the disk, stay, see Left. Faults reports all of them, and those
@@ -21,7 +24,7 @@ func (s *Store) Load(kind string) ([]Record, error) {
 	folder := filepath.Join(s.dir, kind)
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, fmt.Errorf("load stored %ss: %w", kind, err)
+		return nil, fmt.Errorf("load stored %s: %w", kind, err)
 	}
 	s.tidy(folder, entries)
 	s.forgetDamage(kind)
@@ -53,22 +56,34 @@ func (s *Store) Load(kind string) ([]Record, error) {
 	if aside > 0 && s.remedy != "" {
 		s.report(fmt.Sprintf("damaged files that were set aside earlier are in %s (%d of them): %s, then remove %s", folder, aside, s.remedy, filepath.Join(folder, "*"+asideMark+"*")))
 	}
-	return newest(records), nil
+	records = s.current(kind, folder, records)
+	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.ID, b.ID) })
+	return records, nil
 }
 
-// newest sorts records by ID, and leaves out those of the old format that a newer file
-// has replaced.
-func newest(records []Record) []Record {
-	slices.SortFunc(records, func(a, b Record) int {
+// current returns the records without those of the old format that a newer file has
+// replaced. It removes their files, or sets them aside where the newer file is not used.
+func (s *Store) current(kind, folder string, records []Record) []Record {
+	unused, used := map[string]bool{}, map[string]bool{}
+	for _, d := range s.Damage(kind) {
+		unused[filepath.Base(d.Path)] = true
+	}
+	for _, r := range records {
+		used[r.ID] = used[r.ID] || !r.old
+	}
+	return slices.DeleteFunc(records, func(r Record) bool {
 		switch {
-		case a.ID != b.ID || a.old == b.old:
-			return strings.Compare(a.ID, b.ID)
-		case a.old:
-			return 1
+		case !r.old:
+			return false
+		case used[r.ID]:
+			s.removeOld(folder, s.old.Name(r.ID))
+			return true
+		case unused[FileName(r.ID)]:
+			s.setAside(kind, filepath.Join(folder, s.old.Name(r.ID)), errSuperseded)
+			return true
 		}
-		return -1
+		return false
 	})
-	return slices.CompactFunc(records, func(a, b Record) bool { return a.ID == b.ID })
 }
 
 // tidy removes what interrupted writes left in a folder. A file of a write that is under way
@@ -105,9 +120,13 @@ func (s *Store) read(kind, folder, name string) (Record, error) {
 		return Record{}, fmt.Errorf("%w: %w", errDisk, err)
 	}
 	if s.old != nil {
-		if r, err := s.old.Decode(b); err == nil && s.old.Name(r.ID) == name {
+		r, err := s.old.Decode(b)
+		switch {
+		case err == nil && s.old.Name(r.ID) == name:
 			r.old = true
 			return r, nil
+		case err != nil && len(name) != len(FileName("")):
+			return Record{}, fmt.Errorf("in the old format: %w", err)
 		}
 	}
 	r, err := decode(kind, b)

@@ -113,3 +113,47 @@ func TestOldFileThatStays(t *testing.T) {
 		t.Errorf("the old file is still there: %v", err)
 	}
 }
+
+// TestDamagedFileBesideAnOldOne: where the newer file is not used, the old object does not come
+// back, now or after another start. Where it is used, the old file goes.
+func TestDamagedFileBesideAnOldOne(t *testing.T) {
+	for what, content := range map[string]string{"damaged": "{", "good": ""} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openOld(t, dir)
+			put(t, s, "a", object{Text: "new"})
+			old := filepath.Join(dir, "network", "a.json")
+			if err := os.WriteFile(old, []byte("a\nold"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]object{"a": {Text: "new"}}
+			if content != "" {
+				want = map[string]object{}
+				if err := os.WriteFile(s.Path("network", "a"), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				if diff := cmp.Diff(want, load(t, openOld(t, dir), "network")); diff != "" {
+					t.Error(diff)
+				}
+				if _, err := os.Lstat(old); !os.IsNotExist(err) {
+					t.Errorf("the old file is in its place: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestDamageOfAnOldFile: the reason is that of the old format.
+func TestDamageOfAnOldFile(t *testing.T) {
+	dir := t.TempDir()
+	s := openOld(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "network", "hurt.json"), []byte("hurt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	load(t, s, "network")
+	if got := s.Faults(); len(got) != 1 || !strings.Contains(got[0], "one line") {
+		t.Errorf("faults %q", got)
+	}
+}

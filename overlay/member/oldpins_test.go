@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sirupsen/logrus/hooks/test"
+
 	"evio/overlay/identity"
 )
 
@@ -119,4 +121,40 @@ func FuzzPin(f *testing.F) {
 			t.Fatalf("accepted %+v: %v", r, err)
 		}
 	})
+}
+
+// TestDamagedPinBesideAnOldOne: the identity that an operator has replaced does not come back
+// when the file of the accepted one is damaged. The log says what follows and what to do.
+func TestDamagedPinBesideAnOldOne(t *testing.T) {
+	const jid = "c@example.net"
+	dir := t.TempDir()
+	p := oldPins(t, dir, nil)
+	if err := p.check(jid, publicKey(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(pinPath(p, jid), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, Folder, secondPinName), []byte(secondPin), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		logger, hook := test.NewNullLogger()
+		p, err := openPins(dir, logger.WithField("part", "pins"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key, ok := p.get(jid); ok {
+			t.Errorf("it has the identity %x", key)
+		}
+		if got := p.faults(); len(got) != 1 {
+			t.Errorf("faults %q", got)
+		}
+		if err := p.check(jid, publicKey(t)); err == nil {
+			t.Error("it may have any identity")
+		}
+		if last := hook.LastEntry(); last == nil || !strings.Contains(last.Message, refusedUntilAccepted) {
+			t.Errorf("logged last: %v", last)
+		}
+	}
 }

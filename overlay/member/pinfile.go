@@ -60,6 +60,7 @@ func openPins(dir string, log *logrus.Entry) (*pins, error) {
 		// What was set aside earlier counts unless the account has a pin again.
 		if at := placeOf(d); !pinned[at] && p.damaged[at] == "" {
 			p.damaged[at] = faultOf(d)
+			log.Error(p.damaged[at])
 		}
 	}
 	return p, nil
