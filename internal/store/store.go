@@ -158,9 +158,9 @@ func remove(folder, path string) error {
 func advise(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w: make room on the disk of the state directory, and try again", err)
+		return fmt.Errorf("%w: make room on the disk of the state directory", err)
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: make the state directory writable, and try again", err)
+		return fmt.Errorf("%w: make the state directory writable", err)
 	}
 	return err
 }

@@ -399,3 +399,17 @@ func TestGet(t *testing.T) {
 		t.Error(s.Faults())
 	}
 }
+
+// TestAdvice: the store says what to do about the disk, and leaves it to its caller to say who
+// tries again.
+func TestAdvice(t *testing.T) {
+	for cause, want := range map[error]string{
+		syscall.ENOSPC: ": make room on the disk of the state directory",
+		syscall.EROFS:  ": make the state directory writable",
+		syscall.EIO:    "",
+	} {
+		if got := advise(cause).Error(); got != cause.Error()+want {
+			t.Error(got)
+		}
+	}
+}

@@ -33,7 +33,7 @@ func openPins(dir string, log *logrus.Entry) (*pins, error) {
 		NoRetry: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("keep pins: %w: make the state directory one that can be written to and has room; it is tried again every 2 s", err)
+		return nil, fmt.Errorf("keep pins: %w; it is tried again every 2 s", err)
 	}
 	records, err := s.Load(Folder)
 	if err != nil {

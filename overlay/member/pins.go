@@ -54,7 +54,7 @@ func (p *pins) faults() []string {
 		all = append(all, p.damaged[at])
 	}
 	for _, jid := range slices.Sorted(maps.Keys(p.unkept)) {
-		all = append(all, fmt.Sprintf("%v: it holds until the plugin ends, and is written when the state directory takes it", p.unkept[jid]))
+		all = append(all, fmt.Sprintf("a pin is not on disk, holds until the plugin ends and is written once that is possible: %v", p.unkept[jid]))
 	}
 	if len(p.known) >= maxPins {
 		all = append(all, errTooManyPins.Error())
