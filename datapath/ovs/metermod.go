@@ -130,7 +130,7 @@ func refusal(xid uint32, body []byte) error {
 	if kind == ofMeterFailed && code == ofMeterExists {
 		return nil
 	}
-	if kind != ofMeterFailed && !(kind == ofBadRequest && code == ofBadType) {
+	if kind != ofMeterFailed && (kind != ofBadRequest || code != ofBadType) {
 		return fmt.Errorf("read OpenFlow: error type %d, code %d", kind, code)
 	}
 	return refusedMeter(fmt.Sprintf("the switch refused meter %d: OpenFlow error type %d, code %d", xid, kind, code))
