@@ -51,12 +51,12 @@ func addressesOf(answer *dns.Msg, name string) []netip.Addr {
 }
 
 // servicesOf returns the SRV records that an answer has for a name, and the name that
-// they are at.
+// they are at. A record without a target, which the library lets pass, is none.
 func servicesOf(answer *dns.Msg, name string) (string, []*net.SRV) {
 	name = canonical(answer, name)
 	var found []*net.SRV
 	for _, record := range answer.Answer {
-		if s, ok := record.(*dns.SRV); ok && sameName(s.Hdr.Name, name) {
+		if s, ok := record.(*dns.SRV); ok && s.Target != "" && sameName(s.Hdr.Name, name) {
 			found = append(found, &net.SRV{Target: s.Target, Port: s.Port, Priority: s.Priority, Weight: s.Weight})
 		}
 	}
