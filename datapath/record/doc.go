@@ -16,10 +16,13 @@
 // sets, one after the other, a record was made with. After 2^40 records of a slot
 // the owner is notified that it is time for new keys, after 2^48 nothing is sealed.
 //
-// The plaintext is a byte of kind, a byte of flags, for a slice eight bytes of
-// {frame id, offset, total}, and the frame or its part.
+// The plaintext is a byte of kind, a byte of form, for a slice eight bytes of
+// {frame id, offset, total}, and the frame or its part. A whole frame may have its TCP or
+// UDP checksum unfinished, which is a form of its own. A Batch holds the records that a
+// vector of frames becomes; they are sealed together and sent by few system calls.
 //
 // The package does no I/O and knows no session, no clock and no peer. Sealers
-// may be used by many goroutines at once, each with its own Buffer; a set of
-// openers and a Rejoiner belong to one goroutine.
+// may be used by many goroutines at once, each with its own Batch. A Rejoiner and the
+// openers of a set of Keys serve one goroutine at a time: whoever has several readers
+// guards each set of keys by a lock.
 package record

@@ -29,7 +29,8 @@ func (o *opener) init(aead AEAD, m material) (err error) {
 
 // Open verifies a record and returns its plaintext, which lies in the bytes of
 // the record. A record that does not open changes nothing, in particular not
-// the replay window; its bytes are lost all the same.
+// the replay window; its bytes are lost all the same. Calls of one Keys must not overlap;
+// other methods of Keys and its sealers may be used meanwhile.
 func (k *Keys) Open(record []byte) ([]byte, error) {
 	if len(record) < Overhead || record[0] != First {
 		return nil, ErrShort

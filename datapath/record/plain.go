@@ -18,7 +18,9 @@ const (
 	wholeHeader = 2
 	sliceHeader = wholeHeader + 8
 
-	flagSlice = 1 << 0
+	formWhole   = 0
+	formSlice   = 1
+	formPartial = 2
 )
 
 // ErrPlain is returned for a plaintext that is no frame and no slice.
@@ -26,26 +28,28 @@ var ErrPlain = errors.New("record holds neither a frame nor a slice")
 
 // Plain is the plaintext of a record: a frame, or a slice of one.
 type Plain struct {
-	Kind   uint8
-	Slice  bool
-	ID     uint32 // of the frame a slice belongs to
-	Offset int
-	Total  int    // length of that frame
-	Body   []byte // lies in the bytes that were parsed
+	Kind    uint8
+	Slice   bool
+	Partial bool   // a frame whose TCP or UDP checksum is unfinished, as in frame.Frame
+	ID      uint32 // of the frame a slice belongs to
+	Offset  int
+	Total   int    // length of that frame
+	Body    []byte // lies in the bytes that were parsed
 }
 
-// Parse reads a plaintext. A flag it does not know makes it refuse the record,
-// since flags change what the body is.
+// Parse reads a plaintext. It refuses a form that it does not know, since the form says what
+// the body is. Which kinds may be partial is left to the caller.
 func Parse(plain []byte) (Plain, error) {
 	if len(plain) < wholeHeader {
 		return Plain{}, ErrPlain
 	}
 	p := Plain{Kind: plain[0]}
-	switch plain[1] {
-	case 0:
+	switch form := plain[1]; form {
+	case formWhole, formPartial:
+		p.Partial = form == formPartial
 		p.Body = plain[wholeHeader:]
 		p.Total = len(p.Body)
-	case flagSlice:
+	case formSlice:
 		if len(plain) < sliceHeader {
 			return Plain{}, ErrPlain
 		}
@@ -83,9 +87,17 @@ func partOf(frame, limit int) int {
 	return (frame + parts - 1) / parts
 }
 
-// AppendWhole appends the plaintext of a frame of at most MaxWhole bytes.
+// AppendWhole appends the plaintext of a frame that fits one record. The frame may also be
+// appended afterwards.
 func AppendWhole(dst []byte, kind uint8, frame []byte) []byte {
-	dst = append(dst, kind, 0)
+	dst = append(dst, kind, formWhole)
+	return append(dst, frame...)
+}
+
+// AppendPartial is AppendWhole for a frame whose TCP or UDP checksum is unfinished: it is the
+// sum of the pseudo header.
+func AppendPartial(dst []byte, kind uint8, frame []byte) []byte {
+	dst = append(dst, kind, formPartial)
 	return append(dst, frame...)
 }
 
@@ -94,7 +106,7 @@ func AppendWhole(dst []byte, kind uint8, frame []byte) []byte {
 // the last one returns the length of the frame. Parts are of nearly equal length.
 func AppendSlice(dst []byte, kind uint8, id uint32, frame []byte, offset, limit int) (plain []byte, next int) {
 	next = min(offset+partOf(len(frame), limit), len(frame))
-	dst = append(dst, kind, flagSlice)
+	dst = append(dst, kind, formSlice)
 	dst = binary.BigEndian.AppendUint32(dst, id)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(offset))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(frame)))

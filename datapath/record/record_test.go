@@ -12,8 +12,14 @@ func testSecrets(aead AEAD) Secrets {
 	return Secrets{Exporter: bytes.Repeat([]byte{1}, 32), Binding: [32]byte{2}, AEAD: aead, Lower: true, Remote: 0xcafe}
 }
 
+// fataler is a test, of this module's or of rapid's.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // derivePair makes the keys of both ends from those of the sender.
-func derivePair(t testing.TB, secrets Secrets) (sender, receiver *Keys) {
+func derivePair(t fataler, secrets Secrets) (sender, receiver *Keys) {
 	t.Helper()
 	sender, err := Derive(secrets)
 	if err != nil {
@@ -36,7 +42,7 @@ func extracted(t testing.TB, s Secrets) []byte {
 	return prk
 }
 
-func seal(t testing.TB, s *Sealer, plain []byte) []byte {
+func seal(t fataler, s *Sealer, plain []byte) []byte {
 	t.Helper()
 	var b Buffer
 	n := len(append(b.Plain(), plain...))
@@ -156,6 +162,35 @@ func TestGenerationsDoNotOpenEachOther(t *testing.T) {
 	}
 	if _, err := second.Open(again); !errors.Is(err, ErrReplay) {
 		t.Errorf("again: %v, want %v", err, ErrReplay)
+	}
+}
+
+// TestOwnerIsToldByABatch that has the number within it.
+func TestOwnerIsToldByABatch(t *testing.T) {
+	for name, test := range map[string]struct {
+		first uint64
+		want  int
+	}{
+		"ends before it":  {rekeyRecords - 3, 0},
+		"ends with it":    {rekeyRecords - 2, 1},
+		"begins with it":  {rekeyRecords, 1},
+		"begins after it": {rekeyRecords + 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys, _ := derivePair(t, testSecrets(AES128GCM))
+			keys.Send[1].next.Store(test.first)
+			b := new(Batch)
+			b.Reset(MaxSize)
+			for range 3 {
+				b.Add(0)
+			}
+			if err := keys.Send[1].SealBatch(b); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(keys.soon); got != test.want {
+				t.Errorf("told %d times, want %d", got, test.want)
+			}
+		})
 	}
 }
 

@@ -202,7 +202,9 @@ func TestParse(t *testing.T) {
 		"whole, empty": {[]byte{1, 0}, Plain{Kind: 1, Body: []byte{}}, nil},
 		"slice":        {[]byte{2, 1, 0, 0, 0, 9, 0, 3, 0, 5, 6}, Plain{Kind: 2, Slice: true, ID: 9, Offset: 3, Total: 5, Body: []byte{6}}, nil},
 		"short slice":  {[]byte{2, 1, 0, 0, 0, 9, 0, 3, 0}, Plain{}, ErrPlain},
-		"unknown flag": {[]byte{1, 2, 7, 8}, Plain{}, ErrPlain},
+		"partial":      {[]byte{1, 2, 7, 8}, Plain{Kind: 1, Partial: true, Total: 2, Body: []byte{7, 8}}, nil},
+		"unknown form": {[]byte{1, 3, 7, 8}, Plain{}, ErrPlain},
+		"form of bits": {[]byte{1, 1 | 0x80, 0, 0, 0, 9, 0, 3, 0, 5, 6}, Plain{}, ErrPlain},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
