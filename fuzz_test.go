@@ -39,7 +39,7 @@ var decoders = map[string][]string{
 	"datagrams with DTLS":           {"datapath/session/connect FuzzHandshake"},
 	"session parameters":            {"datapath/session/connect FuzzParseParameters", "datapath/session/path FuzzParseCandidate", "datapath/session/path FuzzCandidates"},
 	"proofs of a secret":            {"datapath/proof FuzzHear"},
-	"records":                       {"datapath/record FuzzOpen", "datapath/record FuzzRejoin", "datapath/session FuzzPlaintext"},
+	"records":                       {"datapath/record FuzzOpen", "datapath/record FuzzParse", "datapath/record FuzzRejoin", "datapath/session FuzzPlaintext"},
 	"rekey messages":                {"datapath/session/rekey FuzzRekey"},
 	"answers of TURN servers":       {"datapath/turn FuzzRead", "datapath/turn FuzzNextMessage"},
 	"frames":                        {"datapath/packet FuzzFrame", "datapath/packet FuzzLoopProbe", "datapath/frame FuzzParse", "datapath/filter FuzzParse", "driver/network/admission FuzzPeer"},

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 	"time"
@@ -217,6 +218,47 @@ func TestParse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzParse parses anything: what is taken has a form of ours, and is made of the same bytes
+// again.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(AppendWhole(nil, 2, []byte("frame")))
+	f.Add(AppendPartial(nil, 1, []byte("frame")))
+	frame := make([]byte, MaxWhole+1)
+	first, next := AppendSlice(nil, 1, 7, frame, 0, MaxSize)
+	second, _ := AppendSlice(nil, 1, 7, frame, next, MaxSize)
+	f.Add(first)
+	f.Add(second)
+	f.Add([]byte{1, 3, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := Parse(b)
+		if err != nil {
+			if diff := cmp.Diff(Plain{}, p); diff != "" {
+				t.Fatalf("refused, and yet (-want +got):\n%s", diff)
+			}
+			return
+		}
+		var again []byte
+		switch {
+		case p.Slice && p.Partial:
+			t.Fatalf("%x has two forms", b)
+		case p.Slice:
+			again = []byte{p.Kind, formSlice}
+			again = binary.BigEndian.AppendUint32(again, p.ID)
+			again = binary.BigEndian.AppendUint16(again, uint16(p.Offset))
+			again = binary.BigEndian.AppendUint16(again, uint16(p.Total))
+			again = append(again, p.Body...)
+		case p.Partial:
+			again = AppendPartial(nil, p.Kind, p.Body)
+		default:
+			again = AppendWhole(nil, p.Kind, p.Body)
+		}
+		if !bytes.Equal(again, b) {
+			t.Fatalf("%x was parsed as %+v", b, p)
+		}
+	})
 }
 
 // FuzzRejoin parses anything and rejoins it, several plaintexts in a row: what

@@ -149,7 +149,7 @@ func TestPeerThatLies(t *testing.T) {
 	c := overlaySession{n.links.by[peer].session.Load()}
 	n.links.mu.Unlock()
 	parameters := connect.Parameters{
-		MinVersion: 1, MaxVersion: 1, Index: 1, Ufrag: strings.Repeat("u", 12), Password: strings.Repeat("p", 32), AEADs: []record.AEAD{1},
+		MinVersion: connect.MinVersion, MaxVersion: connect.MaxVersion, Index: 1, Ufrag: strings.Repeat("u", 12), Password: strings.Repeat("p", 32), AEADs: []record.AEAD{1},
 	}
 	if err := c.Connect(parameters.Append(nil), [32]byte{}); !errors.Is(err, overlay.ErrEstablished) {
 		t.Errorf("an established session: %v", err)

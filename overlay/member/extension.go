@@ -26,8 +26,8 @@ const (
 
 // Lowest and highest protocol version that this engine speaks.
 const (
-	MinVersion = 1
-	MaxVersion = 1
+	MinVersion = 2
+	MaxVersion = 2
 )
 
 type extension struct {

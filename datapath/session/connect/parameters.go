@@ -11,8 +11,8 @@ import (
 
 // Versions of the protocol between sessions that this code speaks.
 const (
-	MinVersion = 1
-	MaxVersion = 1
+	MinVersion = 2
+	MaxVersion = 2
 )
 
 const (
