@@ -168,8 +168,9 @@ func testBadVariables(t *testing.T, s *scenario.Site) {
 	long := "/run/" + strings.Repeat("x", 5000)
 	wrong := map[string][]string{ // of the wrong kind or out of range, and too long
 		"EVIO_CONFIG": {"config.json", long}, "EVIO_V1_NAMES": {"a/b", strings.Repeat("x", 65)}, "EVIO_SITE": {"a b", long}, "EVIO_LOG_LEVEL": {"loud", long}, "EVIO_LOG_FORMAT": {"7", long},
-		"EVIO_UDP_PORT": {"65536", strings.Repeat("1", 5000)}, "EVIO_OVS_RUNDIR": {"ovs", long}, "EVIO_DOCKER_SOCKET": {"tcp://localhost:2375", long},
-		"EVIO_PLUGIN_DIR": {"/srv", long}, "EVIO_STATE_DIR": {"/etc/evio", long}, "EVIO_RUN_DIR": {"run", long},
+		"EVIO_UDP_PORT": {"65536", strings.Repeat("1", 5000)}, "EVIO_OVS_RUNDIR": {"ovs", long}, "EVIO_OFFLOAD_TAP": {"on", long},
+		"EVIO_OFFLOAD_UDP_SEND": {"OFF", long}, "EVIO_OFFLOAD_UDP_RECEIVE": {"0", long}, "EVIO_OFFLOAD_MERGE": {"false", long},
+		"EVIO_DOCKER_SOCKET": {"tcp://localhost:2375", long}, "EVIO_PLUGIN_DIR": {"/srv", long}, "EVIO_STATE_DIR": {"/etc/evio", long}, "EVIO_RUN_DIR": {"run", long},
 	}
 	if diff := cmp.Diff(slices.Sorted(slices.Values(settable)), slices.Sorted(maps.Keys(wrong))); diff != "" {
 		t.Fatalf("variables that can be set, and variables with an entry in this table:\n%s", diff)

@@ -43,34 +43,42 @@ var bad = map[string]map[string][]string{
 	"claims": {"malformed": {`{"a": ["10.0.0.0/8"]}`, `{"a@b": ["10.0.0.0"]}`, `{"a@b": ["10.0.0.1/8"]}`, `{"a@b": []}`}, "contradictory": {
 		`{"a@b": ["10.0.0.0/8"], "c@d": ["10.1.0.0/16"]}`, `{"a@b": ["10.0.0.0/8"], "A@b": ["fd00::/8"]}`,
 	}, "too many": {manyPrefixes(maxClaims + 1)}},
-	"membership_max_age": {"out of range": {`59`, `31536001`, `1`, `-60`}},
-	"rekey_seconds":      {"out of range": {`9`, `86401`, `0`, `-1`}},
-	"udp_port":           {"out of range": {`-1`, `65536`}},
-	"log.level":          {"empty": {`""`}, "unknown": {`"loud"`, `"INFO"`}},
-	"log.format":         {"empty": {`""`}, "unknown": {`"xml"`}},
-	"ovs.run_dir":        {"empty": {`""`}, "malformed": {`"x"`, `"/run/a\nb"`}, "out of reach": {`"/srv/ovs"`}},
-	"docker.socket":      {"empty": {`""`}, "malformed": {`"unix:///run/docker.sock"`}, "out of reach": {`"/srv/d"`}},
-	"docker.plugin_dir":  {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/usr/lib/docker/plugins"`}},
-	"state_dir":          {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/etc/evio"`, `"/run/../srv"`}},
-	"site":               {"may be empty": nil, "malformed": {`"a b"`, `"a/b"`}},
-	"run_dir":            {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/tmp"`}},
+	"membership_max_age":  {"out of range": {`59`, `31536001`, `1`, `-60`}},
+	"rekey_seconds":       {"out of range": {`9`, `86401`, `0`, `-1`}},
+	"udp_port":            {"out of range": {`-1`, `65536`}},
+	"offload.tap":         {"empty": {`""`}, "unknown": {`"on"`, `"OFF"`}},
+	"offload.udp_send":    {"empty": {`""`}, "unknown": {`"on"`, `"Auto"`}},
+	"offload.udp_receive": {"empty": {`""`}, "unknown": {`"on"`, `"false"`}},
+	"offload.merge":       {"empty": {`""`}, "unknown": {`"on"`, `"0"`}},
+	"log.level":           {"empty": {`""`}, "unknown": {`"loud"`, `"INFO"`}},
+	"log.format":          {"empty": {`""`}, "unknown": {`"xml"`}},
+	"ovs.run_dir":         {"empty": {`""`}, "malformed": {`"x"`, `"/run/a\nb"`}, "out of reach": {`"/srv/ovs"`}},
+	"docker.socket":       {"empty": {`""`}, "malformed": {`"unix:///run/docker.sock"`}, "out of reach": {`"/srv/d"`}},
+	"docker.plugin_dir":   {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/usr/lib/docker/plugins"`}},
+	"state_dir":           {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/etc/evio"`, `"/run/../srv"`}},
+	"site":                {"may be empty": nil, "malformed": {`"a b"`, `"a/b"`}},
+	"run_dir":             {"empty": {`""`}, "malformed": {`"x"`}, "out of reach": {`"/tmp"`}},
 }
 
 // badVariables is bad for the environment. An empty variable counts as one that is not set.
 var badVariables = map[string][]string{
-	"EVIO_CONFIG":        {"config.json", "/etc/a\nb"},
-	"EVIO_HOST_PREFIX":   {"host"},
-	"EVIO_SOCKET":        {"evio.sock"},
-	"EVIO_V1_NAMES":      {"a/b", ",", ".x", strings.Repeat("a,", 20) + "a"},
-	"EVIO_SITE":          {"a b", "-"},
-	"EVIO_LOG_LEVEL":     {"loud", "5"},
-	"EVIO_LOG_FORMAT":    {"xml", "true"},
-	"EVIO_UDP_PORT":      {"many", "-1", "65536", "1.5", "99999999999999999999"},
-	"EVIO_OVS_RUNDIR":    {"x", "/srv/ovs"},
-	"EVIO_DOCKER_SOCKET": {"tcp://localhost:2375", "/srv/docker.sock"},
-	"EVIO_PLUGIN_DIR":    {"x", "/srv"},
-	"EVIO_STATE_DIR":     {"evio", "/etc/evio"},
-	"EVIO_RUN_DIR":       {"evio", "/tmp"},
+	"EVIO_CONFIG":              {"config.json", "/etc/a\nb"},
+	"EVIO_HOST_PREFIX":         {"host"},
+	"EVIO_SOCKET":              {"evio.sock"},
+	"EVIO_V1_NAMES":            {"a/b", ",", ".x", strings.Repeat("a,", 20) + "a"},
+	"EVIO_SITE":                {"a b", "-"},
+	"EVIO_LOG_LEVEL":           {"loud", "5"},
+	"EVIO_LOG_FORMAT":          {"xml", "true"},
+	"EVIO_UDP_PORT":            {"many", "-1", "65536", "1.5", "99999999999999999999"},
+	"EVIO_OFFLOAD_TAP":         {"on", "0"},
+	"EVIO_OFFLOAD_UDP_SEND":    {"on", "OFF"},
+	"EVIO_OFFLOAD_UDP_RECEIVE": {"on", "no"},
+	"EVIO_OFFLOAD_MERGE":       {"on", "false"},
+	"EVIO_OVS_RUNDIR":          {"x", "/srv/ovs"},
+	"EVIO_DOCKER_SOCKET":       {"tcp://localhost:2375", "/srv/docker.sock"},
+	"EVIO_PLUGIN_DIR":          {"x", "/srv"},
+	"EVIO_STATE_DIR":           {"evio", "/etc/evio"},
+	"EVIO_RUN_DIR":             {"evio", "/tmp"},
 }
 
 func manyPrefixes(n int) string {
@@ -253,7 +261,8 @@ func tooLong(path string) string {
 		return long + "@example.org"
 	case "turn[].uri":
 		return "turn:" + long + ":1"
-	case "turn[].username", "signalling[].tls", "log.level", "log.format", "site":
+	case "turn[].username", "signalling[].tls", "log.level", "log.format", "site",
+		"offload.tap", "offload.udp_send", "offload.udp_receive", "offload.merge":
 		return long
 	case "state_dir", "run_dir", "ovs.run_dir", "docker.socket", "docker.plugin_dir":
 		return "/run/" + long

@@ -49,6 +49,8 @@ type File struct {
 	RekeySeconds int `json:"rekey_seconds"`
 	// UDPPort carries all sessions; 1 to 65535, 0 for any free one.
 	UDPPort int `json:"udp_port"`
+	// Offload says what is left to the kernel.
+	Offload Offload `json:"offload"`
 	// Log says what is logged and how.
 	Log Log `json:"log"`
 	// OVS says which Open vSwitch is used.
@@ -67,6 +69,26 @@ type Log struct {
 	Level string `json:"level"`
 	// Format is text or json, one line per event either way.
 	Format string `json:"format"`
+}
+
+// Auto and Off are the values of the settings of [Offload]: use it where the kernel can, or
+// never.
+const (
+	Auto = "auto"
+	Off  = "off"
+)
+
+// Offload says what is left to the kernel, so that frames of up to 64 KiB pass in one piece.
+type Offload struct {
+	// TAP: frames of the TAP devices of links are segmented, and their checksums finished, by
+	// the kernel, or not at all.
+	TAP string `json:"tap"`
+	// UDPSend: the kernel cuts records that are sent by one call into datagrams.
+	UDPSend string `json:"udp_send"`
+	// UDPReceive: the kernel hands over datagrams of one sender together.
+	UDPReceive string `json:"udp_receive"`
+	// Merge: segments that were received together go to the kernel as one frame.
+	Merge string `json:"merge"`
 }
 
 // OVS says which Open vSwitch is used.
@@ -97,6 +119,7 @@ func Default() File {
 	return File{
 		RekeySeconds: 3600,
 		UDPPort:      DefaultUDPPort,
+		Offload:      Offload{TAP: Auto, UDPSend: Auto, UDPReceive: Auto, Merge: Auto},
 		Log:          Log{Level: "info", Format: "text"},
 		OVS:          OVS{RunDir: "/run/openvswitch"},
 		Docker:       Docker{Socket: "/run/docker.sock", PluginDir: "/run/docker/plugins"},

@@ -26,6 +26,7 @@ const whole = `{
   "rekey_seconds": 20,
   "stun": ["stun.example.org:3478"],
   "udp_port": 0,
+  "offload": {"tap": "off", "udp_send": "auto", "udp_receive": "off"},
   "log": {"level": "debug", "format": "json"},
   "ovs": {"run_dir": "none"},
   "docker": {"socket": "/run/d/docker.sock", "plugin_dir": "/run/d/plugins"},
@@ -52,7 +53,8 @@ func TestDecodeWhole(t *testing.T) {
 		Secrets: map[string]string{"blue": "/etc/evio/blue.secret"}, MembershipMaxAge: 86400, RekeySeconds: 20,
 		Claims: map[string][]string{"site-a@example.org": {"10.33.1.0/24", "fd00:33:0:0:1::/80"}, "Site-B@example.org": {"10.33.2.7/32"}},
 		STUN:   []string{"stun.example.org:3478"}, UDPPort: 0,
-		Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: None},
+		Offload: Offload{TAP: Off, UDPSend: Auto, UDPReceive: Off, Merge: Auto},
+		Log:     Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: None},
 		Docker:   Docker{Socket: "/run/d/docker.sock", PluginDir: "/run/d/plugins"},
 		StateDir: "/var/lib/evio-2", RunDir: "/run/evio-2",
 	}
@@ -115,7 +117,7 @@ func TestFaults(t *testing.T) {
 		{"no object", `[]`, []string{"it must be an object in {}"}},
 		{"null", `null`, []string{"null is no value; give an object in {}, or leave the setting out"}},
 		{"unknown", `{"stunn": {"a": [1, {"b": 2}]}, "log": {"lvl": "info"}}`, []string{
-			"stunn: there is no such setting: did you mean stun? known here are claims, docker, log, membership_max_age, ovs, rekey_seconds, run_dir, secrets, signalling, site, state_dir, stun, turn, udp_port",
+			"stunn: there is no such setting: did you mean stun? known here are claims, docker, log, membership_max_age, offload, ovs, rekey_seconds, run_dir, secrets, signalling, site, state_dir, stun, turn, udp_port",
 			"log.lvl: there is no such setting: did you mean level? known here are format, level",
 		}},
 		{"another case", `{"STUN": []}`, []string{"STUN: there is no such setting"}},

@@ -18,13 +18,14 @@ func TestList(t *testing.T) {
 		"signalling": [{"jid": "a@example.org", "password_file": "/etc/evio/password", "overlays": {"blue": "group:blue", "*": "roster"}}],
 		"stun": ["stun.example.org:3478"],
 		"secrets": {"blue": "/etc/evio/blue"},
-		"udp_port": 4711, "log": {"level": "debug"}, "rekey_seconds": 3600
+		"udp_port": 4711, "log": {"level": "debug"}, "rekey_seconds": 3600,
+		"offload": {"udp_send": "off"}
 	}`
 	if err := os.WriteFile(filepath.Join(host, "etc/evio/config.json"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, faults := Load(func(name string) string {
-		return map[string]string{"EVIO_HOST_PREFIX": host, "EVIO_UDP_PORT": "0", "EVIO_RUN_DIR": "/run/evio-2", "EVIO_LOG_FORMAT": "loud"}[name]
+		return map[string]string{"EVIO_HOST_PREFIX": host, "EVIO_UDP_PORT": "0", "EVIO_RUN_DIR": "/run/evio-2", "EVIO_LOG_FORMAT": "loud", "EVIO_OFFLOAD_MERGE": "off"}[name]
 	})
 	if len(faults) != 1 {
 		t.Fatal(faults) // of EVIO_LOG_FORMAT, which has no effect
@@ -41,6 +42,10 @@ func TestList(t *testing.T) {
 		{"membership_max_age", "0", "default"},
 		{"rekey_seconds", "3600", "default"},
 		{"udp_port", "0", "EVIO_UDP_PORT"},
+		{"offload.tap", "auto", "default"},
+		{"offload.udp_send", "off", "file"},
+		{"offload.udp_receive", "auto", "default"},
+		{"offload.merge", "off", "EVIO_OFFLOAD_MERGE"},
 		{"log.level", "debug", "file"},
 		{"log.format", "text", "default"},
 		{"ovs.run_dir", "/run/openvswitch", "default"},

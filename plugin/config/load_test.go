@@ -54,10 +54,12 @@ func TestLoadWithoutFile(t *testing.T) {
 }
 
 func TestEnvironmentWinsOverFile(t *testing.T) {
-	prefix := host(t, `{"site": "file", "udp_port": 1, "log": {"level": "error", "format": "json"}, "state_dir": "/var/lib/file"}`)
+	prefix := host(t, `{"site": "file", "udp_port": 1, "log": {"level": "error", "format": "json"}, "state_dir": "/var/lib/file",
+		"offload": {"tap": "off", "merge": "off"}}`)
 	s, faults := Load(env("EVIO_HOST_PREFIX", prefix, "EVIO_UDP_PORT", "0", "EVIO_LOG_LEVEL", "debug", "EVIO_SITE", "berlin",
 		"EVIO_OVS_RUNDIR", "none", "EVIO_RUN_DIR", "/run/evio-2", "EVIO_V1_NAMES", "a, b", "EVIO_SOCKET", "/tmp/s",
-		"EVIO_DOCKER_SOCKET", "/run/d.sock", "EVIO_PLUGIN_DIR", "/run/p"))
+		"EVIO_DOCKER_SOCKET", "/run/d.sock", "EVIO_PLUGIN_DIR", "/run/p",
+		"EVIO_OFFLOAD_TAP", "auto", "EVIO_OFFLOAD_UDP_SEND", "off", "EVIO_OFFLOAD_UDP_RECEIVE", "off"))
 	if len(faults) != 0 {
 		t.Fatal(faults)
 	}
@@ -65,10 +67,12 @@ func TestEnvironmentWinsOverFile(t *testing.T) {
 		File: File{
 			Site: "berlin", RekeySeconds: 3600, UDPPort: 0, Log: Log{Level: "debug", Format: "json"}, OVS: OVS{RunDir: "none"},
 			Docker: Docker{Socket: "/run/d.sock", PluginDir: "/run/p"}, StateDir: "/var/lib/file", RunDir: "/run/evio-2",
+			Offload: Offload{TAP: Auto, UDPSend: Off, UDPReceive: Off, Merge: Off},
 		},
 		ConfigPath: "/etc/evio/config.json", HostPrefix: prefix, Socket: "/tmp/s", V1Names: []string{"a", "b"},
 		Variables: []string{
 			"EVIO_HOST_PREFIX", "EVIO_SOCKET", "EVIO_V1_NAMES", "EVIO_SITE", "EVIO_LOG_LEVEL", "EVIO_UDP_PORT",
+			"EVIO_OFFLOAD_TAP", "EVIO_OFFLOAD_UDP_SEND", "EVIO_OFFLOAD_UDP_RECEIVE",
 			"EVIO_OVS_RUNDIR", "EVIO_DOCKER_SOCKET", "EVIO_PLUGIN_DIR", "EVIO_RUN_DIR",
 		},
 	}

@@ -29,6 +29,7 @@ const (
 var (
 	levels  = []string{"trace", "debug", "info", "warn", "error"}
 	formats = []string{"text", "json"}
+	offload = []string{Auto, Off}
 )
 
 // Validate returns everything that is wrong with the values of f.
@@ -79,6 +80,10 @@ func (f File) Validate() Faults {
 	if f.UDPPort < 0 || f.UDPPort > 65535 {
 		fs.add("udp_port", "this is no UDP port; give one from 1 to 65535, or 0 for any free one")
 	}
+	oneOf(&fs, "offload.tap", f.Offload.TAP, offload)
+	oneOf(&fs, "offload.udp_send", f.Offload.UDPSend, offload)
+	oneOf(&fs, "offload.udp_receive", f.Offload.UDPReceive, offload)
+	oneOf(&fs, "offload.merge", f.Offload.Merge, offload)
 	oneOf(&fs, "log.level", f.Log.Level, levels)
 	oneOf(&fs, "log.format", f.Log.Format, formats)
 	if f.OVS.RunDir != None {
