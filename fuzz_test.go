@@ -35,7 +35,7 @@ func TestEveryFuzzTargetRuns(t *testing.T) {
 // decoders are what takes bytes from elsewhere, each with the targets that feed it. Every
 // fuzz target stands here.
 var decoders = map[string][]string{
-	"datagrams":                     {"datapath/session FuzzDatagram", "datapath/icemux FuzzParseMessage", "datapath/udp FuzzReadControl"},
+	"datagrams":                     {"datapath/session FuzzDatagram", "datapath/icemux FuzzParseMessage", "datapath/udp FuzzReadControl", "datapath/udp FuzzSplit"},
 	"datagrams with DTLS":           {"datapath/session/connect FuzzHandshake"},
 	"session parameters":            {"datapath/session/connect FuzzParseParameters", "datapath/session/path FuzzParseCandidate", "datapath/session/path FuzzCandidates"},
 	"proofs of a secret":            {"datapath/proof FuzzHear"},

@@ -179,7 +179,7 @@ func (l *lab) site(ns string) *end {
 	var transport *Transport
 	err := enter(ns, func() error {
 		config := Config{Key: key, ICEServers: []webrtc.ICEServer{{URLs: []string{"stun:" + stunServer}}}, Log: labLog(l.t)}
-		s, err := udp.New(0)
+		s, err := udp.New(0, udp.Offload{Send: true, Receive: true})
 		if err != nil {
 			return err
 		}

@@ -116,7 +116,7 @@ func Listen(config Config) (*Transport, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	s, err := udp.New(config.Port)
+	s, err := udp.New(config.Port, udp.Offload{Send: true, Receive: true})
 	if err != nil {
 		return nil, err
 	}

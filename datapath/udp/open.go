@@ -13,13 +13,14 @@ import (
 	"evio/internal/backoff"
 )
 
-// New returns the socket of a port, of any free one if it is 0. The port may be taken for
-// now: Run and Open bind it. What cannot be a port is an error.
-func New(port int) (*Socket, error) {
+// New returns the socket of a port, of any free one if it is 0, which leaves to the kernel
+// what offload says and the kernel knows. The port may be taken for now: Run and Open bind
+// it. What cannot be a port is an error.
+func New(port int, offload Offload) (*Socket, error) {
 	if port < 0 || port > 65535 {
 		return nil, fmt.Errorf("UDP port %d: choose one from 1 to 65535, or 0 for any", port)
 	}
-	s := &Socket{wanted: port, ended: make(chan struct{})}
+	s := &Socket{wanted: port, offload: offload, ended: make(chan struct{})}
 	s.port.Store(int32(port))
 	s.family.Store(unix.AF_INET6)
 	return s, nil
@@ -38,9 +39,9 @@ func (s *Socket) Open() error {
 // is taken, it is another.
 func (s *Socket) open() error {
 	port := s.Port()
-	conn, family, err := bind(port)
+	conn, err := s.bind(port)
 	if errors.Is(err, unix.EADDRINUSE) && s.wanted == 0 && port != 0 {
-		conn, family, err = bind(0)
+		conn, err = s.bind(0)
 	}
 	if err != nil {
 		return fmt.Errorf("listen on UDP port %d: %w", port, explain(port, err))
@@ -50,33 +51,38 @@ func (s *Socket) open() error {
 	if s.closed {
 		return errors.Join(ErrClosed, conn.Close())
 	}
-	s.family.Store(int32(family))
+	s.family.Store(int32(conn.family))
 	s.port.Store(int32(conn.LocalAddr().(*net.UDPAddr).Port))
 	s.conn.Store(conn)
 	return nil
 }
 
-func bind(port int) (conn *net.UDPConn, family int, err error) {
+func (s *Socket) bind(port int) (*Conn, error) {
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
-		if e := raw.Control(func(fd uintptr) { family, err = configure(int(fd)) }); e != nil {
+		if e := raw.Control(func(fd uintptr) { err = configure(int(fd)) }); e != nil {
 			return e
 		}
 		return err
 	}}
 	c, err := config.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", port))
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	return c.(*net.UDPConn), family, nil // "udp" gives nothing else
+	conn, err := newConn(c.(*net.UDPConn), s.offload, &s.counters) // "udp" gives nothing else
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return conn, nil
 }
 
-// configure sets the options of a fresh socket and tells its family. The
-// destination address is indispensable; larger buffers, DF off (no path MTU is
-// probed yet) and the overflow count are had where the kernel grants them.
-func configure(fd int) (family int, err error) {
-	if family, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil {
-		return 0, fmt.Errorf("socket family: %w", err)
+// configure sets the options of a fresh socket. The destination address is indispensable;
+// larger buffers, DF off (no path MTU is probed yet) and the overflow count are had where the
+// kernel grants them.
+func configure(fd int) error {
+	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return fmt.Errorf("socket family: %w", err)
 	}
 	if family == unix.AF_INET6 {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
@@ -84,7 +90,7 @@ func configure(fd int) (family int, err error) {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("ask for destination addresses: %w", err)
+		return fmt.Errorf("ask for destination addresses: %w", err)
 	}
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, kernelBuffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, kernelBuffer)
@@ -97,7 +103,7 @@ func configure(fd int) (family int, err error) {
 	if family == unix.AF_INET6 {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
 	}
-	return family, nil
+	return nil
 }
 
 // Port returns the port the socket is bound to; while it is not, the one that it had or

@@ -54,7 +54,7 @@ func TestTakenPortIsAskedForAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := holder.LocalAddr().(*net.UDPAddr).Port
-	s, err := New(port)
+	s, err := New(port, everything)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestAnyPortIsAnotherWhenTheLastIsTaken(t *testing.T) {
 // TestCloseEndsTheWait: a socket that waits for its port ends at once.
 func TestCloseEndsTheWait(t *testing.T) {
 	taken, _ := listen(t)
-	s, err := New(taken.Port())
+	s, err := New(taken.Port(), everything)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,13 +46,21 @@ func putHeader(b []byte, level, typ int32, size int) {
 	h.SetLen(unix.CmsgLen(size))
 }
 
-// readControl finds the local address and the kernel's count of datagrams that
-// found the socket's buffer full.
-func readControl(b []byte) (local netip.Addr, overflow uint32) {
+// putSegment appends the control message by which the kernel cuts a message into datagrams of
+// a size, and returns its length. The buffer has room for it.
+func putSegment(b []byte, size int) int {
+	putHeader(b, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 2)
+	binary.NativeEndian.PutUint16(b[unix.CmsgLen(0):], uint16(size)) //nolint:gosec // no more than a datagram has
+	return unix.CmsgSpace(2)
+}
+
+// readControl finds the local address, the kernel's count of datagrams that found the
+// socket's buffer full, and the size of the datagrams of a run, which is 0 for a single one.
+func readControl(b []byte) (local netip.Addr, overflow uint32, size int) {
 	for len(b) >= unix.CmsgLen(0) {
 		header, data, rest, err := unix.ParseOneSocketControlMessage(b)
 		if err != nil {
-			return local, overflow
+			return local, overflow, size
 		}
 		switch {
 		case header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_PKTINFO && len(data) >= 16:
@@ -61,8 +69,10 @@ func readControl(b []byte) (local netip.Addr, overflow uint32) {
 			local = netip.AddrFrom4([4]byte(data[8:12])) // ipi_addr: the destination in the header
 		case header.Level == unix.SOL_SOCKET && header.Type == unix.SO_RXQ_OVFL && len(data) >= 4:
 			overflow = binary.NativeEndian.Uint32(data)
+		case header.Level == unix.IPPROTO_UDP && header.Type == unix.UDP_GRO && len(data) >= 4:
+			size = int(int32(binary.NativeEndian.Uint32(data))) //nolint:gosec // an int of the kernel
 		}
 		b = rest
 	}
-	return local, overflow
+	return local, overflow, size
 }

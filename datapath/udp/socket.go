@@ -12,51 +12,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// MaxDatagram is the largest datagram that is received whole. Records have
-	// at most 1,452 bytes, handshake datagrams and STUN messages stay below.
-	MaxDatagram = 2048
+// kernelBuffer is asked for in both directions; what the kernel grants without CAP_NET_ADMIN
+// is less and good enough to work.
+const kernelBuffer = 4 << 20
 
-	// kernelBuffer is asked for in both directions; what the kernel grants
-	// without CAP_NET_ADMIN is less and good enough to work.
-	kernelBuffer = 4 << 20
-
-	controlSpace = 128
-)
-
-// ErrClosed is returned by Run and Send after Close.
+// ErrClosed is returned by Run, Send and SendRuns after Close.
 var ErrClosed = errors.New("UDP socket is closed")
 
-// ErrNotOpen is returned by Send while the port cannot be had.
+// ErrNotOpen is returned by Send and SendRuns while the port cannot be had.
 var ErrNotOpen = errors.New("UDP socket is not open")
-
-// Datagram is a datagram with its path.
-type Datagram struct {
-	Local  netip.Addr     // the address it was sent to
-	Remote netip.AddrPort // where it came from, IPv4 never in its mapped form
-	Data   []byte
-}
 
 // Stats counts the socket's traffic.
 type Stats struct {
-	Received  map[string]uint64 `json:"received"` // by class
-	Sent      map[string]uint64 `json:"sent"`     // by class
-	Truncated uint64            `json:"truncated"`
-	Overflow  uint64            `json:"overflow"` // found the kernel's buffer full
+	Received  map[string]uint64 `json:"received"`  // by class
+	Sent      map[string]uint64 `json:"sent"`      // by class
+	Truncated uint64            `json:"truncated"` // over MaxDatagram
+	Overflow  uint64            `json:"overflow"`  // found the kernel's buffer full
+
+	SendCalls    uint64 `json:"send_calls"`    // system calls that send, with those that found no room
+	ReceiveCalls uint64 `json:"receive_calls"` // those that receive, with those that found nothing
+	Uncut        uint64 `json:"uncut"`         // runs that were sent again because the kernel did not cut them
 }
 
 // Socket is a UDP socket on all addresses of both families. It lives longer than what the
 // kernel has for it: a port that cannot be had is asked for again, and one that fails is
 // opened anew, see Run.
 type Socket struct {
-	wanted int // the port asked for
-	conn   atomic.Pointer[net.UDPConn]
-	family atomic.Int32
-	port   atomic.Int32 // bound at present, or last
+	wanted  int // the port asked for
+	offload Offload
+	conn    atomic.Pointer[Conn]
+	family  atomic.Int32
+	port    atomic.Int32 // bound at present, or last
 
-	received, sent      [Classes]atomic.Uint64
-	truncated, overflow atomic.Uint64
-	overflowBefore      uint64 // what earlier sockets of the kernel have counted; of Run
+	received, sent [Classes]atomic.Uint64
+	counters       counters
+	overflow       atomic.Uint64
+	overflowBefore uint64 // what earlier sockets of the kernel have counted; of Run
 
 	mu     sync.Mutex // guards closed, and conn against it
 	closed bool
@@ -67,9 +58,9 @@ type Socket struct {
 // leaves the choice to the kernel.
 func (s *Socket) Source(local netip.Addr) Source { return newSource(int(s.family.Load()), local) }
 
-// Run delivers datagrams until Close and returns ErrClosed then. The vector and
-// the bytes in it are valid during the call of deliver only, which may change
-// the bytes.
+// Run delivers datagrams until Close and returns ErrClosed then: each by itself, whatever
+// the kernel has merged. The vector and the bytes in it are valid during the call of deliver
+// only, which may change bytes as Datagram says.
 //
 // A port that cannot be had is asked for again, after a second at most. A socket that fails
 // is opened anew, at the port that it had. Run tells changed of each reason why there is no
@@ -119,14 +110,9 @@ func (s *Socket) Run(deliver func([]Datagram), changed func(error)) error {
 }
 
 // read delivers what comes by one socket of the kernel until that fails or is closed.
-func (s *Socket) read(conn *net.UDPConn, deliver func([]Datagram)) error {
-	var (
-		buffer  [MaxDatagram]byte
-		control [controlSpace]byte
-		vector  [1]Datagram
-	)
+func (s *Socket) read(conn *Conn, deliver func([]Datagram)) error {
 	for {
-		n, cn, flags, remote, err := conn.ReadMsgUDPAddrPort(buffer[:], control[:])
+		vector, err := conn.Receive()
 		switch {
 		case s.isClosed():
 			return ErrClosed
@@ -136,22 +122,13 @@ func (s *Socket) read(conn *net.UDPConn, deliver func([]Datagram)) error {
 			}
 			return fmt.Errorf("receive from UDP port %d: %w", s.Port(), err)
 		}
-		local, overflow := readControl(control[:cn])
-		if overflow != 0 {
+		if overflow := conn.receiver.overflow; overflow != 0 {
 			s.overflow.Store(s.overflowBefore + uint64(overflow))
 		}
-		if flags&unix.MSG_TRUNC != 0 {
-			s.truncated.Add(1)
-			continue
+		for i := range vector {
+			s.received[Classify(vector[i].Data)].Add(1)
 		}
-		data := buffer[:n]
-		s.received[Classify(data)].Add(1)
-		vector[0] = Datagram{
-			Local:  local,
-			Remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
-			Data:   data,
-		}
-		deliver(vector[:])
+		deliver(vector)
 	}
 }
 
@@ -167,20 +144,61 @@ func transient(err error) bool {
 func (s *Socket) Send(source Source, remote netip.AddrPort, datagram []byte) error {
 	conn := s.conn.Load()
 	if conn == nil {
-		if s.isClosed() {
-			return ErrClosed
-		}
-		return fmt.Errorf("send to %s: %w", remote, ErrNotOpen)
+		return s.sendError(remote, ErrNotOpen)
 	}
+	s.counters.sends.Add(1)
 	_, _, err := conn.WriteMsgUDPAddrPort(datagram, source.control, remote)
 	if err != nil {
-		if s.isClosed() {
-			return ErrClosed
-		}
-		return fmt.Errorf("send to %s: %w", remote, err)
+		return s.sendError(remote, err)
 	}
 	s.sent[Classify(datagram)].Add(1)
 	return nil
+}
+
+// SendRuns sends the datagrams of runs, see Conn.SendRuns.
+func (s *Socket) SendRuns(source Source, remote netip.AddrPort, runs []Run) (sent int, err error) {
+	conn := s.conn.Load()
+	if conn == nil {
+		return 0, s.sendError(remote, ErrNotOpen)
+	}
+	sent, err = conn.SendRuns(source, remote, runs)
+	s.countSent(runs, sent)
+	if err != nil {
+		return sent, s.sendError(remote, err)
+	}
+	return sent, nil
+}
+
+func (s *Socket) sendError(remote netip.AddrPort, err error) error {
+	if s.isClosed() {
+		return ErrClosed
+	}
+	return fmt.Errorf("send to %s: %w", remote, err)
+}
+
+// countSent counts the first n datagrams of runs.
+func (s *Socket) countSent(runs []Run, n int) {
+	var classes [Classes]uint64
+	for _, r := range runs {
+		size := r.size()
+		for offset := 0; offset < len(r.Bytes) && n > 0; offset += size {
+			classes[Classify(r.Bytes[offset:])]++
+			n--
+		}
+	}
+	for class, count := range classes {
+		if count > 0 {
+			s.sent[class].Add(count)
+		}
+	}
+}
+
+// Offloads returns what is left to the kernel.
+func (s *Socket) Offloads() Offloads {
+	if conn := s.conn.Load(); conn != nil {
+		return conn.Offloads()
+	}
+	return Offloads{Send: OffloadState{Reason: notOpen}, Receive: OffloadState{Reason: notOpen}}
 }
 
 // Stats returns the counters.
@@ -188,8 +206,12 @@ func (s *Socket) Stats() Stats {
 	stats := Stats{
 		Received:  make(map[string]uint64),
 		Sent:      make(map[string]uint64),
-		Truncated: s.truncated.Load(),
+		Truncated: s.counters.truncated.Load(),
 		Overflow:  s.overflow.Load(),
+
+		SendCalls:    s.counters.sends.Load(),
+		ReceiveCalls: s.counters.receives.Load(),
+		Uncut:        s.counters.uncut.Load(),
 	}
 	for class := range Classes {
 		stats.Received[class.String()] = s.received[class].Load()
