@@ -75,12 +75,8 @@ func remove(h *netlink.Handle, name string) error {
 	return nil
 }
 
-// queue is how many frames a device keeps for its reader: the burst of an origin of
-// floods, and some more.
-const queue = 2000
-
-// SetUp sets the MTU of a device of the host's side and how many frames it keeps for its
-// reader, keeps the host from speaking on it, and sets it up.
+// SetUp sets the MTU of a device of the host's side, keeps the host from speaking on it, and
+// sets it up.
 func SetUp(name string, mtu int) error {
 	return with("set up device "+name, func(h *netlink.Handle) error {
 		if err := CheckMTU(mtu); err != nil {
@@ -93,10 +89,21 @@ func SetUp(name string, mtu int) error {
 		if err := h.LinkSetMTU(link, mtu); err != nil {
 			return fmt.Errorf("MTU %d: %w", mtu, err)
 		}
-		if err := h.LinkSetTxQLen(link, queue); err != nil {
-			return fmt.Errorf("queue of %d frames: %w", queue, err)
-		}
 		return quietUp(h, link)
+	})
+}
+
+// SetQueue sets how many frames a device keeps for its reader.
+func SetQueue(name string, frames int) error {
+	return with("set the queue of device "+name, func(h *netlink.Handle) error {
+		link, err := h.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		if err := h.LinkSetTxQLen(link, frames); err != nil {
+			return fmt.Errorf("%d frames: %w", frames, err)
+		}
+		return nil
 	})
 }
 

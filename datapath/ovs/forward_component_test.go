@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"evio/datapath/frame"
 )
 
 func TestContainersReachEachOther(t *testing.T) {
@@ -113,7 +115,7 @@ func TestContainerSends(t *testing.T) {
 	s := start(t)
 	sc := newScene(t, s, "0")
 	me, neighbour := hw(1), hw(2)
-	all := func(m string) frame { return newFrame(me, everybody, m) }
+	all := func(m string) draft { return newFrame(me, everybody, m) }
 	const own4, their4 = "10.1.0.1", "10.1.0.2"
 
 	attempts := []attempt{
@@ -287,9 +289,9 @@ func TestHostIsShielded(t *testing.T) {
 	}
 	defer host.Close() //nolint:errcheck // nothing to lose
 	send := openPacket(t, &a)
-	frame := newFrame(a.mac, everybody, "x").udp4(t, "10.1.0.1", "10.77.0.1", 7777)
+	hello := newFrame(a.mac, everybody, "x").udp4(t, "10.1.0.1", "10.77.0.1", 7777)
 	hears := func() bool {
-		send.send(t, frame)
+		send.send(t, hello)
 		_ = host.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		_, _, err := host.ReadFrom(make([]byte, 100))
 		return err == nil
@@ -306,7 +308,7 @@ func TestHostIsShielded(t *testing.T) {
 	}
 	tail := openTAP(t, "f0")
 	apply(t, s, network("br0", a.port(), b.port(), Port{Name: "f0", Role: Fabric}))
-	if n, err := tail.WriteFrames([][]byte{frame}); n != 1 || err != nil {
+	if n, err := tail.WriteFrames([]frame.Frame{{Data: hello}}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	_ = host.SetReadDeadline(time.Now().Add(200 * time.Millisecond))

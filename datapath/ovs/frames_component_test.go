@@ -12,20 +12,20 @@ import (
 
 var everybody = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
-// frame is an Ethernet frame under construction; mark is found in it by markOf.
-type frame struct {
+// draft is an Ethernet frame under construction; mark is found in it by markOf.
+type draft struct {
 	from, to MAC
 	vlan     int // −1: untagged
 	mark     string
 }
 
-func newFrame(from, to MAC, mark string) frame {
-	return frame{from: from, to: to, vlan: -1, mark: mark}
+func newFrame(from, to MAC, mark string) draft {
+	return draft{from: from, to: to, vlan: -1, mark: mark}
 }
 
-func (f frame) tagged(vlan int) frame { f.vlan = vlan; return f }
+func (f draft) tagged(vlan int) draft { f.vlan = vlan; return f }
 
-func (f frame) build(t *testing.T, etherType layers.EthernetType, upper ...gopacket.SerializableLayer) []byte {
+func (f draft) build(t *testing.T, etherType layers.EthernetType, upper ...gopacket.SerializableLayer) []byte {
 	t.Helper()
 	eth := &layers.Ethernet{SrcMAC: f.from[:], DstMAC: f.to[:], EthernetType: etherType}
 	all := []gopacket.SerializableLayer{eth}
@@ -41,11 +41,11 @@ func (f frame) build(t *testing.T, etherType layers.EthernetType, upper ...gopac
 	return append(buf.Bytes(), "mark<"+f.mark+">"...) // padding behind the packet
 }
 
-func (f frame) other(t *testing.T) []byte {
+func (f draft) other(t *testing.T) []byte {
 	return f.build(t, 0x88b5, gopacket.Payload("local experiment"))
 }
 
-func (f frame) udp4(t *testing.T, src, dst string, dport uint16) []byte {
+func (f draft) udp4(t *testing.T, src, dst string, dport uint16) []byte {
 	ip := &layers.IPv4{
 		Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: net.ParseIP(src).To4(), DstIP: net.ParseIP(dst).To4(),
 	}
@@ -53,14 +53,14 @@ func (f frame) udp4(t *testing.T, src, dst string, dport uint16) []byte {
 	_ = udp.SetNetworkLayerForChecksum(ip)
 	return f.build(t, layers.EthernetTypeIPv4, ip, udp, gopacket.Payload("hello"))
 }
-func (f frame) arp(t *testing.T, sha MAC, spa, tpa string) []byte {
+func (f draft) arp(t *testing.T, sha MAC, spa, tpa string) []byte {
 	return f.build(t, layers.EthernetTypeARP, &layers.ARP{
 		AddrType: 1, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: 1,
 		SourceHwAddress: sha[:], SourceProtAddress: net.ParseIP(spa).To4(),
 		DstHwAddress: make([]byte, 6), DstProtAddress: net.ParseIP(tpa).To4(),
 	})
 }
-func (f frame) udp6(t *testing.T, src, dst string) []byte {
+func (f draft) udp6(t *testing.T, src, dst string) []byte {
 	ip := &layers.IPv6{
 		Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: net.ParseIP(src), DstIP: net.ParseIP(dst),
 	}

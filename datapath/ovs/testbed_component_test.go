@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"evio/datapath/filter"
+	"evio/datapath/frame"
 	"evio/datapath/netdev"
 	"evio/datapath/tap"
 )
@@ -262,7 +263,7 @@ func markOf(frame []byte) string {
 
 func openTAP(t *testing.T, name string) tap.Device {
 	t.Helper()
-	d, err := tap.Open(name, testMTU)
+	d, err := tap.Open(tap.Config{Name: name, MTU: testMTU})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,23 +284,27 @@ func (o tapObserver) until(t *testing.T, last string) []string {
 	timer := time.AfterFunc(10*time.Second, func() { _ = o.Close() })
 	defer timer.Stop()
 	var marks []string
-	bufs, sizes := [][]byte{make([]byte, 65536)}, make([]int, 1)
+	var v frame.Vector
+	defer v.Release()
 	for {
-		if _, err := o.ReadFrames(bufs, sizes); err != nil {
+		if err := o.ReadFrames(&v); err != nil {
 			t.Fatalf("mark %s was not received: %v; received: %v", last, err, marks)
 		}
-		if m := markOf(bufs[0][:sizes[0]]); m != "" {
-			marks = append(marks, m)
-			if m == last {
-				return marks
+		for _, f := range v.Frames {
+			if m := markOf(f.Data); m != "" {
+				marks = append(marks, m)
+				if m == last {
+					return marks
+				}
 			}
 		}
+		v.Release()
 	}
 }
 
-func (o tapObserver) send(t *testing.T, frame []byte) {
+func (o tapObserver) send(t *testing.T, data []byte) {
 	t.Helper()
-	if n, err := o.WriteFrames([][]byte{frame}); n != 1 || err != nil {
+	if n, err := o.WriteFrames([]frame.Frame{{Data: data}}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"evio/datapath/frame"
 	"evio/datapath/packet"
 	"evio/driver/network/claims"
 	"evio/driver/network/device"
@@ -47,15 +48,12 @@ func (n *network) openAsking() error {
 
 // read takes the frames that the bridge asks about until the device is closed.
 func (c *claimer) read(context.Context) {
-	bufs, sizes := buffers(c.n.spec.MTU + tagLen)
-	for {
-		count, err := c.n.asking.ReadFrames(bufs, sizes)
-		if err != nil {
-			return
+	var v frame.Vector
+	for c.n.asking.ReadFrames(&v) == nil {
+		for _, f := range v.Frames {
+			c.asked(f.Data)
 		}
-		for i := range count {
-			c.asked(bufs[i][:sizes[i]])
-		}
+		v.Release()
 	}
 }
 
@@ -85,7 +83,7 @@ func untag(b []byte) (tag uint16, frame []byte, ok bool) {
 }
 
 // putBack has a frame decided by the flows of its container as they are now.
-func (c *claimer) putBack(id string, frame []byte) {
+func (c *claimer) putBack(id string, data []byte) {
 	c.n.mu.Lock()
 	e := c.n.endpoints[id]
 	c.n.mu.Unlock()
@@ -93,11 +91,11 @@ func (c *claimer) putBack(id string, frame []byte) {
 		c.n.count(&c.n.drops.claimDelayed)
 		return
 	}
-	b := append(make([]byte, 0, len(frame)+tagLen), frame[:packet.HeaderLen-2]...)
+	b := append(make([]byte, 0, len(data)+tagLen), data[:packet.HeaderLen-2]...)
 	b = binary.BigEndian.AppendUint16(b, tagType)
 	b = binary.BigEndian.AppendUint16(b, e.tag)
-	b = append(b, frame[packet.HeaderLen-2:]...)
-	if _, err := c.n.asking.WriteFrames([][]byte{b}); err != nil {
+	b = append(b, data[packet.HeaderLen-2:]...)
+	if _, err := c.n.asking.WriteFrames([]frame.Frame{{Data: b}}); err != nil {
 		c.n.refused(err, &c.n.drops.fabricWrite)
 	}
 }

@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 
+	"evio/datapath/frame"
 	"evio/datapath/packet"
 	"evio/overlay"
 	"evio/overlay/nodeid"
@@ -53,17 +54,13 @@ func decide(t *overlay.Table, self nodeid.ID, frame []byte) (a action, q packet.
 
 // readFabric carries frames from the bridge until the device is closed.
 func (n *network) readFabric(context.Context) {
-	bufs, sizes := buffers(n.spec.MTU)
-	out := make([]byte, 0, bufferSize(n.spec.MTU))
+	var v frame.Vector
+	var out []byte
 	one := make([][]byte, 1)
-	for {
-		count, err := n.fabric.ReadFrames(bufs, sizes)
-		if err != nil {
-			return
-		}
-		n.loops.frames.Add(uint64(count))
-		for i := range count {
-			frame := bufs[i][:sizes[i]]
+	for n.fabric.ReadFrames(&v) == nil {
+		n.loops.frames.Add(uint64(len(v.Frames)))
+		for _, f := range v.Frames {
+			frame := f.Data // of a device without offloads
 			if n.claimer.answerCame(frame) {
 				continue
 			}
@@ -84,13 +81,16 @@ func (n *network) readFabric(context.Context) {
 			case discard:
 			}
 		}
+		v.Release()
 	}
 }
 
 // inject gives a frame to the local containers through the fabric port.
-func (n *network) inject(frame []byte) {
-	one := [][]byte{frame}
-	if _, err := n.fabric.WriteFrames(one); err != nil {
+func (n *network) inject(data []byte) { n.injectFrame(frame.Frame{Data: data}) }
+
+// injectFrame is inject for a frame of another engine.
+func (n *network) injectFrame(f frame.Frame) {
+	if _, err := n.fabric.WriteFrames([]frame.Frame{f}); err != nil {
 		n.refused(err, &n.drops.fabricWrite)
 	}
 }

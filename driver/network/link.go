@@ -1,12 +1,14 @@
 package network
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
 
+	"evio/datapath/frame"
 	"evio/datapath/packet"
 	"evio/datapath/session"
 	"evio/datapath/tap"
@@ -14,13 +16,6 @@ import (
 	"evio/overlay"
 	"evio/overlay/nodeid"
 )
-
-// batch is how many frames one read of a device or one call of a session may
-// carry.
-const batch = 16
-
-// vlanRoom is what a frame may be longer than its MTU and Ethernet header.
-const vlanRoom = 8
 
 // link is a peer's port on the bridge and the session behind it, which a newer
 // one may replace while the port stays.
@@ -57,20 +52,17 @@ func (l *link) close() error {
 // read carries frames from the bridge to the peer until the device is closed.
 func (l *link) read(n *network) {
 	defer close(l.done)
-	bufs, sizes := buffers(n.spec.MTU)
-	frames := make([][]byte, 0, batch)
-	for {
-		count, err := l.dev.ReadFrames(bufs, sizes)
-		if err != nil {
-			return
+	var v frame.Vector
+	var out [][]byte
+	for l.dev.ReadFrames(&v) == nil {
+		out = out[:0]
+		for _, f := range v.Frames {
+			out = append(out, f.Data)
 		}
-		frames = frames[:0]
-		for i := range count {
-			frames = append(frames, bufs[i][:sizes[i]])
-		}
-		if err := l.session.Load().Send(session.Data, frames); err != nil {
+		if err := l.session.Load().Send(session.Data, out); err != nil {
 			n.count(&n.drops.send)
 		}
+		v.Release()
 	}
 }
 
@@ -125,7 +117,7 @@ func (ls *links) sendTo(peer nodeid.ID, frames [][]byte) {
 // receive takes data frames of a peer. Frames whose flow is installed go through
 // the link port, where the bridge checks their source MAC; the first ones of a new
 // address or of a new session go through the fabric port after the same check here.
-func (ls *links) receive(peer nodeid.ID, frames [][]byte) {
+func (ls *links) receive(peer nodeid.ID, frames []frame.Frame) {
 	n := ls.n
 	node := n.currentNode()
 	l := ls.get(peer)
@@ -134,45 +126,55 @@ func (ls *links) receive(peer nodeid.ID, frames [][]byte) {
 		return
 	}
 	t := node.Table()
-	one := make([][]byte, 1)
-	for _, f := range frames {
-		if len(f) < packet.HeaderLen || packet.IsMulticast(packet.Destination(f)) {
+	first := 0 // of those that go through the link port next
+	for i, f := range frames {
+		whole := len(f.Data) >= packet.HeaderLen && !packet.IsMulticast(packet.Destination(f.Data))
+		if whole && n.accepted.lets(packet.Source(f.Data), l) && n.frameFault(t, peer, f.Data).cause == nil {
+			continue
+		}
+		l.write(n, frames[first:i])
+		first = i + 1
+		if !whole {
 			n.count(&n.drops.malformed)
 			continue
 		}
-		src := packet.Source(f)
-		if n.accepted.lets(src, l) && n.frameFault(t, peer, f).cause == nil {
-			one[0] = f
-			if _, err := l.dev.WriteFrames(one); err != nil {
-				n.refused(err, &n.drops.linkWrite)
-			}
-			continue
-		}
 		ls.receiveFirst(node, peer, f)
+	}
+	l.write(n, frames[first:])
+}
+
+// write puts frames into the bridge by the link port.
+func (l *link) write(n *network, frames []frame.Frame) {
+	if len(frames) == 0 {
+		return
+	}
+	if _, err := l.dev.WriteFrames(frames); err != nil {
+		n.refused(err, &n.drops.linkWrite)
 	}
 }
 
 // receiveFirst takes a frame whose source the flows do not know yet, or that is not
 // right by the directory as it is. The announcement that makes it right may be waiting
 // in the node's queue: behind it the answer is final.
-func (ls *links) receiveFirst(node *overlay.Node, peer nodeid.ID, frame []byte) {
+func (ls *links) receiveFirst(node *overlay.Node, peer nodeid.ID, f frame.Frame) {
 	n := ls.n
-	f := n.frameFault(node.Table(), peer, frame)
+	fault := n.frameFault(node.Table(), peer, f.Data)
 	switch {
-	case f.cause == nil:
-		n.inject(frame)
+	case fault.cause == nil:
+		n.injectFrame(f)
 		return
-	case f.Final:
-		n.count(f.cause)
+	case fault.Final:
+		n.count(fault.cause)
 		return
 	}
-	waiting := append([]byte(nil), frame...)
+	waiting := f
+	waiting.Data = bytes.Clone(f.Data)
 	if !node.AfterPeer(peer, func() {
-		if f := n.frameFault(node.Table(), peer, waiting); f.cause != nil {
-			n.count(f.cause)
+		if fault := n.frameFault(node.Table(), peer, waiting.Data); fault.cause != nil {
+			n.count(fault.cause)
 			return
 		}
-		n.inject(waiting)
+		n.injectFrame(waiting)
 	}) {
 		n.count(&n.drops.queueFull)
 	}
@@ -225,15 +227,4 @@ func (ls *links) down(peer nodeid.ID) {
 func (ls *links) again(l *link) {
 	ls.n.accepted.forget(l)
 	ls.n.portAgain(l.dev.Name())
-}
-
-// bufferSize is one byte more than the longest frame: what fills a buffer was cut.
-func bufferSize(mtu int) int { return mtu + packet.HeaderLen + vlanRoom + 1 }
-
-func buffers(mtu int) ([][]byte, []int) {
-	bufs := make([][]byte, batch)
-	for i := range bufs {
-		bufs[i] = make([]byte, bufferSize(mtu))
-	}
-	return bufs, make([]int, batch)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"evio/datapath/frame"
 	"evio/datapath/packet"
 	"evio/driver/network/loop"
 	"evio/driver/plane"
@@ -19,9 +20,9 @@ type heard struct {
 	frames [][]byte
 }
 
-func (d *heard) WriteFrames(frames [][]byte) (int, error) {
+func (d *heard) WriteFrames(frames []frame.Frame) (int, error) {
 	for _, f := range frames {
-		d.frames = append(d.frames, bytes.Clone(f))
+		d.frames = append(d.frames, bytes.Clone(f.Data))
 	}
 	return len(frames), nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"evio/datapath/frame"
 	"evio/datapath/ovs"
 	"evio/datapath/tap"
 	"evio/driver/network/admission"
@@ -23,11 +24,11 @@ import (
 // idle is a device without frames.
 type idle string
 
-func (d idle) Name() string                            { return string(d) }
-func (d idle) ReadFrames([][]byte, []int) (int, error) { return 0, errors.New("no frames") }
-func (d idle) WriteFrames(f [][]byte) (int, error)     { return len(f), nil }
-func (d idle) Close() error                            { return nil }
-func (idle) Stats() tap.Stats                          { return tap.Stats{} }
+func (d idle) Name() string                             { return string(d) }
+func (d idle) ReadFrames(*frame.Vector) error           { return errors.New("no frames") }
+func (d idle) WriteFrames(f []frame.Frame) (int, error) { return len(f), nil }
+func (d idle) Close() error                             { return nil }
+func (idle) Stats() tap.Stats                           { return tap.Stats{} }
 
 // bare returns a local network without goroutines.
 func bare(t *testing.T) *network {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"evio/datapath/frame"
 	"evio/datapath/packet"
 	"evio/datapath/record"
 	"evio/datapath/session/connect"
@@ -138,7 +139,7 @@ func TestPeerThatLies(t *testing.T) {
 	})
 	before := n.drops.notHolder.Load()
 	copy(lie, one.spec.MAC[:])
-	n.links.receive(peer, [][]byte{lie}) // by its link port, if it were true
+	n.links.receive(peer, []frame.Frame{{Data: lie}}) // by its link port, if it were true
 	eventually(t, "counted", func() bool { return n.drops.notHolder.Load() == before+1 })
 	copy(lie, packet.Broadcast[:])
 	n.currentNode().After(func() { fabric{n}.DeliverOrHold(peer, lie) })
@@ -282,7 +283,7 @@ func TestFramesBeforeTheLink(t *testing.T) {
 	delete(n.links.by, peer)
 	n.links.mu.Unlock()
 	before := one.ip("-s", "link", "show", "eth0")
-	n.links.receive(peer, [][]byte{append(append(append([]byte{}, one.spec.MAC[:]...), two.spec.MAC[:]...), 0x88, 0xb5, 1, 2, 3)})
+	n.links.receive(peer, []frame.Frame{{Data: append(append(append([]byte{}, one.spec.MAC[:]...), two.spec.MAC[:]...), 0x88, 0xb5, 1, 2, 3)}})
 	if n.drops.noSession.Load() != 0 || n.drops.notOwner.Load() != 0 {
 		t.Errorf("drops %v", n.drops.byCause())
 	}

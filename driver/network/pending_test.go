@@ -11,6 +11,7 @@ import (
 
 	"github.com/gopacket/gopacket/layers"
 
+	"evio/datapath/frame"
 	"evio/datapath/packet"
 	"evio/overlay"
 	"evio/overlay/member"
@@ -66,9 +67,9 @@ type sink struct {
 	frames [][]byte
 }
 
-func (s *sink) WriteFrames(all [][]byte) (int, error) {
+func (s *sink) WriteFrames(all []frame.Frame) (int, error) {
 	for _, f := range all {
-		s.frames = append(s.frames, slices.Clone(f))
+		s.frames = append(s.frames, slices.Clone(f.Data))
 	}
 	return len(all), nil
 }

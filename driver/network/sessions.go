@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"evio/datapath/frame"
 	"evio/datapath/packet"
 	"evio/datapath/session"
 	"evio/datapath/session/connect"
@@ -84,6 +85,7 @@ type events struct {
 	peer    nodeid.ID
 	account string
 	up      overlay.SessionEvents
+	data    []frame.Frame // of the call of Receive under way; the session makes one at a time
 }
 
 func (e *events) Parameters(_ *session.Session, p []byte) { e.up.Parameters(p) }
@@ -103,7 +105,11 @@ func (e *events) Closed(_ *session.Session, err error) {
 func (e *events) Receive(_ *session.Session, kind session.Kind, frames [][]byte) {
 	switch kind {
 	case session.Data:
-		e.n.links.receive(e.peer, frames)
+		e.data = e.data[:0]
+		for _, f := range frames {
+			e.data = append(e.data, frame.Frame{Data: f})
+		}
+		e.n.links.receive(e.peer, e.data)
 	case session.Control:
 		e.up.Control(frames)
 	case session.Flood:

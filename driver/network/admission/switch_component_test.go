@@ -22,6 +22,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"evio/datapath/filter"
+	"evio/datapath/frame"
 	"evio/datapath/ovs"
 	"evio/datapath/packet"
 	"evio/datapath/tap"
@@ -67,7 +68,7 @@ func newBench(t *testing.T) *bench {
 	var wg sync.WaitGroup
 	t.Cleanup(wg.Wait)
 	for _, name := range []string{"A", "B", "F", "L", "Q"} {
-		dev, err := tap.Open("port"+name, mtu)
+		dev, err := tap.Open(tap.Config{Name: "port" + name, MTU: mtu})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,29 +104,23 @@ func (b *bench) apply() {
 
 // watch notes what comes out of a port.
 func (b *bench) watch(name string, dev tap.Device) {
-	bufs, sizes := make([][]byte, 16), make([]int, 16)
-	for i := range bufs {
-		bufs[i] = make([]byte, 2*mtu)
-	}
-	for {
-		n, err := dev.ReadFrames(bufs, sizes)
-		if err != nil {
-			return
-		}
+	var v frame.Vector
+	for dev.ReadFrames(&v) == nil {
 		b.mu.Lock()
-		for i := range n {
-			_, id, ok := bytes.Cut(bufs[i][:sizes[i]], []byte(watermark))
+		for _, f := range v.Frames {
+			_, id, ok := bytes.Cut(f.Data, []byte(watermark))
 			if !ok || len(id) < 4 {
 				continue
 			}
 			out := name
-			if tag := binary.BigEndian.Uint16(bufs[i][14:]); name == "Q" && (packet.EtherType(bufs[i]) != 0x88a8 || tag != ofA && tag != ofB) {
+			if tag := binary.BigEndian.Uint16(f.Data[14:]); name == "Q" && (packet.EtherType(f.Data) != 0x88a8 || tag != ofA && tag != ofB) {
 				out = "q" // not tagged as it should
 			}
 			k := binary.BigEndian.Uint32(id)
 			b.seen[k] = string(slices.Sorted(slices.Values([]byte(b.seen[k] + out))))
 		}
 		b.mu.Unlock()
+		v.Release()
 	}
 }
 
@@ -137,7 +132,11 @@ func (b *bench) marked(frame []byte) (uint32, []byte) {
 
 func (b *bench) write(port string, frames ...[]byte) {
 	b.t.Helper()
-	if n, err := b.ports[port].WriteFrames(frames); n != len(frames) || err != nil {
+	all := make([]frame.Frame, len(frames))
+	for i, data := range frames {
+		all[i].Data = data
+	}
+	if n, err := b.ports[port].WriteFrames(all); n != len(frames) || err != nil {
 		b.t.Fatal(n, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"evio/datapath/frame"
 	"evio/datapath/tap"
 	"evio/internal/backoff"
 )
@@ -52,7 +53,7 @@ func OpenPort(c PortConfig) (*Port, error) {
 }
 
 func (p *Port) open() (tap.Device, error) {
-	dev, err := tap.Open(p.c.Name, p.c.MTU)
+	dev, err := tap.Open(tap.Config{Name: p.c.Name, MTU: p.c.MTU})
 	if err != nil {
 		return nil, err
 	}
@@ -69,20 +70,21 @@ func (p *Port) current() tap.Device { return *p.dev.Load() }
 func (p *Port) Name() string { return p.c.Name }
 
 // ReadFrames implements tap.Device. It ends with Close only.
-func (p *Port) ReadFrames(bufs [][]byte, sizes []int) (int, error) {
+func (p *Port) ReadFrames(v *frame.Vector) error {
 	for {
-		n, err := p.current().ReadFrames(bufs, sizes)
-		if err == nil {
-			return n, nil
+		if p.current().ReadFrames(v) == nil {
+			return nil
 		}
 		if !p.reopen() {
-			return 0, os.ErrClosed
+			return os.ErrClosed
 		}
 	}
 }
 
 // WriteFrames implements tap.Device. It fails while the device is gone.
-func (p *Port) WriteFrames(frames [][]byte) (int, error) { return p.current().WriteFrames(frames) }
+func (p *Port) WriteFrames(frames []frame.Frame) (int, error) {
+	return p.current().WriteFrames(frames)
+}
 
 // Stats implements tap.Device, since the device was last opened.
 func (p *Port) Stats() tap.Stats { return p.current().Stats() }
