@@ -60,7 +60,8 @@ func (s source) Status(ctx context.Context) status.Document {
 	}
 	t := s.parts.transport.Stats()
 	d.Transport = status.Transport{
-		Port: t.Port, Datagrams: t.Socket.Received, Drops: transportDrops(t), Sessions: t.Sessions, Agents: t.Agents,
+		Port: t.Port, Datagrams: t.Socket.Received, Sent: t.Socket.Sent, Drops: transportDrops(t), Sessions: t.Sessions, Agents: t.Agents,
+		SendCalls: t.Socket.SendCalls, ReceiveCalls: t.Socket.ReceiveCalls, Uncut: t.Socket.Uncut,
 	}
 	if err := s.parts.transport.Fault(); err != nil {
 		d.Transport.Error = "sessions with other sites wait for the UDP port, which is asked for again each second: " + err.Error()

@@ -113,6 +113,7 @@ func (n *network) status(ctx context.Context) status.Network {
 		s.Fault = noSecret.Error()
 	}
 	n.claimer.addStatus(ctx, s.Endpoints)
+	s.TAPs = n.taps()
 	s.Drops = n.drops.byCause()
 	n.addLosses(ctx, &s)
 	s.Repairs = n.repairs.counts()

@@ -115,12 +115,17 @@ type Switch struct {
 type Transport struct {
 	Port      int               `json:"port"`            // UDP port
 	Datagrams map[string]uint64 `json:"datagrams"`       // received, by class: stun, handshake, record, unknown
+	Sent      map[string]uint64 `json:"sent"`            // datagrams, by class
 	Drops     map[string]uint64 `json:"drops"`           // received and not used, by cause
 	Losses    []Loss            `json:"losses"`          // which of these mean a loss, and lately
 	Sessions  map[string]int    `json:"sessions"`        // by state, those of all networks
 	Agents    int               `json:"agents"`          // ICE agents at work
 	Relays    []Relay           `json:"relays"`          // the configured TURN servers
 	Error     string            `json:"error,omitempty"` // why there is no socket
+
+	SendCalls    uint64 `json:"send_calls"`    // system calls of the socket that send, with those that found no room
+	ReceiveCalls uint64 `json:"receive_calls"` // those that receive, with those that found nothing
+	Uncut        uint64 `json:"uncut"`         // runs of datagrams that were sent one by one because the kernel refused to cut them
 }
 
 // Relay is one TURN server.
@@ -169,6 +174,7 @@ type Network struct {
 	Endpoints  []Endpoint        `json:"endpoints"`
 	Members    []Member          `json:"members"`
 	Sessions   []Session         `json:"sessions"`
+	TAPs       []TAP             `json:"taps"` // sorted by device
 	Ring       Ring              `json:"ring"`
 	Directory  []Entry           `json:"directory"`
 	Conflicts  []Conflict        `json:"conflicts"`       // addresses of containers here that another node owns

@@ -1,0 +1,28 @@
+package network
+
+import (
+	"cmp"
+	"slices"
+
+	"evio/datapath/tap"
+	"evio/driver/status"
+)
+
+// taps describes the network's TAP devices.
+func (n *network) taps() []status.TAP {
+	list := []status.TAP{tapStatus(n.fabric, "")}
+	for peer, l := range n.links.all() {
+		list = append(list, tapStatus(l.dev, peer.String()))
+	}
+	slices.SortFunc(list, func(a, b status.TAP) int { return cmp.Compare(a.Device, b.Device) })
+	return list
+}
+
+func tapStatus(d tap.Device, node string) status.TAP {
+	s := d.Stats()
+	return status.TAP{
+		Device: d.Name(), Node: node,
+		Reads: s.Reads, Writes: s.Writes,
+		ReadFrames: s.ReadFrames, ReadBytes: s.ReadBytes, WrittenFrames: s.WrittenFrames, WrittenBytes: s.WrittenBytes,
+	}
+}

@@ -1,0 +1,31 @@
+package network
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"evio/datapath/tap"
+	"evio/driver/status"
+	"evio/overlay/nodeid"
+)
+
+// TestTAPs: the fabric port and every link are told of, with what they have counted.
+func TestTAPs(t *testing.T) {
+	peer := nodeid.ID{1}
+	n := &network{
+		fabric: &counter{name: "evf1", stats: tap.Stats{Reads: 1, Writes: 2, ReadFrames: 3, ReadBytes: 4, WrittenFrames: 5, WrittenBytes: 6}},
+		links: links{by: map[nodeid.ID]*link{
+			peer: {dev: &counter{name: "evl2", stats: tap.Stats{Reads: 7}}},
+			{2}:  {dev: &counter{name: "evl1", stats: tap.Stats{Writes: 8}}},
+		}},
+	}
+	want := []status.TAP{
+		{Device: "evf1", Reads: 1, Writes: 2, ReadFrames: 3, ReadBytes: 4, WrittenFrames: 5, WrittenBytes: 6},
+		{Device: "evl1", Node: nodeid.ID{2}.String(), Writes: 8},
+		{Device: "evl2", Node: peer.String(), Reads: 7},
+	}
+	if diff := cmp.Diff(want, n.taps()); diff != "" {
+		t.Error(diff)
+	}
+}
