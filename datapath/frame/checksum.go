@@ -44,8 +44,7 @@ func sum(b []byte) uint16 {
 		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[40:]), carry)
 		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[48:]), carry)
 		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[56:]), carry)
-		s, carry = bits.Add64(s, 0, carry)
-		s += carry
+		s += carry // no second carry: s is all ones only if nothing was carried out
 	}
 	for ; len(b) >= 8; b = b[8:] {
 		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b), 0)

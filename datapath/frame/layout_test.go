@@ -189,6 +189,16 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, l)
 		}
 	}
+	short := udp.build().Data[:34+7]
+	short[17] = byte(len(short) - 14)
+	if l, ok := Parse(short); ok {
+		t.Errorf("a part of a UDP header: %+v", l)
+	}
+	short = v4.build().Data[:34+19]
+	short[17] = byte(len(short) - 14)
+	if l, ok := Parse(short); ok {
+		t.Errorf("a part of a TCP header: %+v", l)
+	}
 	for _, s := range []sample{v4, v6, udp} {
 		if l, ok := Parse(append(s.build().Data, 0)); ok {
 			t.Errorf("padding: %+v", l)
