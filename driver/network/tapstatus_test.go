@@ -10,7 +10,7 @@ import (
 	"evio/overlay/nodeid"
 )
 
-// TestTAPs: the fabric port and every link are told of, with what they have counted.
+// TestTAPs: the fabric port and every link are listed, with what they have counted.
 func TestTAPs(t *testing.T) {
 	peer := nodeid.ID{1}
 	n := &network{
