@@ -7,7 +7,11 @@ type counters struct {
 	reads, writes               atomic.Uint64
 	readFrames, readBytes       atomic.Uint64
 	writtenFrames, writtenBytes atomic.Uint64
-	badLength, refused          atomic.Uint64
+
+	readSupers, readSegments       atomic.Uint64
+	writtenSupers, writtenSegments atomic.Uint64
+
+	badLength, badOffload, refused atomic.Uint64
 }
 
 // add adds what one call has counted.
@@ -19,7 +23,9 @@ func (c *counters) add(s *Stats) {
 		{&c.reads, s.Reads}, {&c.writes, s.Writes},
 		{&c.readFrames, s.ReadFrames}, {&c.readBytes, s.ReadBytes},
 		{&c.writtenFrames, s.WrittenFrames}, {&c.writtenBytes, s.WrittenBytes},
-		{&c.badLength, s.BadLength}, {&c.refused, s.Refused},
+		{&c.readSupers, s.ReadSupers}, {&c.readSegments, s.ReadSegments},
+		{&c.writtenSupers, s.WrittenSupers}, {&c.writtenSegments, s.WrittenSegments},
+		{&c.badLength, s.BadLength}, {&c.badOffload, s.BadOffload}, {&c.refused, s.Refused},
 	} {
 		if n.by > 0 {
 			n.to.Add(n.by)
@@ -32,6 +38,8 @@ func (c *counters) load() Stats {
 		Reads: c.reads.Load(), Writes: c.writes.Load(),
 		ReadFrames: c.readFrames.Load(), ReadBytes: c.readBytes.Load(),
 		WrittenFrames: c.writtenFrames.Load(), WrittenBytes: c.writtenBytes.Load(),
-		BadLength: c.badLength.Load(), Refused: c.refused.Load(),
+		ReadSupers: c.readSupers.Load(), ReadSegments: c.readSegments.Load(),
+		WrittenSupers: c.writtenSupers.Load(), WrittenSegments: c.writtenSegments.Load(),
+		BadLength: c.badLength.Load(), BadOffload: c.badOffload.Load(), Refused: c.refused.Load(),
 	}
 }

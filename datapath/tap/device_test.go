@@ -2,10 +2,12 @@ package tap
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"evio/datapath/frame"
@@ -13,14 +15,14 @@ import (
 
 // pair returns a device, and what a bridge would be: sockets that keep the bounds of what is
 // written take the place of the kernel's device.
-func pair(t *testing.T) (*device, int) {
+func pair(t *testing.T, o Offloads) (*device, int) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(fds[1]) })
-	d, err := newDevice(os.NewFile(uintptr(fds[0]), "pair"), Config{Name: "pair", MTU: 1400})
+	d, err := newDevice(os.NewFile(uintptr(fds[0]), "pair"), o.any(), Config{Name: "pair", MTU: 1400, Offloads: o})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +32,7 @@ func pair(t *testing.T) (*device, int) {
 
 // TestReadDrains: one call takes all frames that wait, in their order.
 func TestReadDrains(t *testing.T) {
-	d, bridge := pair(t)
+	d, bridge := pair(t, Offloads{})
 	const frames = 20
 	for i := range frames {
 		if _, err := unix.Write(bridge, bytes.Repeat([]byte{byte(i)}, 60+i)); err != nil {
@@ -57,7 +59,7 @@ func TestReadDrains(t *testing.T) {
 
 // TestWaitingHoldsNoMemory: while a reader waits, its vector is as it was made.
 func TestWaitingHoldsNoMemory(t *testing.T) {
-	d, _ := pair(t)
+	d, _ := pair(t, Offloads{})
 	var v frame.Vector
 	done := make(chan error)
 	go func() { done <- d.ReadFrames(&v) }()
@@ -75,7 +77,7 @@ func TestWaitingHoldsNoMemory(t *testing.T) {
 }
 
 func TestBadLengthIsCounted(t *testing.T) {
-	d, bridge := pair(t)
+	d, bridge := pair(t, Offloads{})
 	for _, n := range []int{13, 1415, 60} {
 		if _, err := unix.Write(bridge, make([]byte, n)); err != nil {
 			t.Fatal(err)
@@ -97,7 +99,7 @@ func TestBadLengthIsCounted(t *testing.T) {
 
 // TestFullIsRefused: what the kernel has no room for is counted, and the write goes on.
 func TestFullIsRefused(t *testing.T) {
-	d, _ := pair(t)
+	d, _ := pair(t, Offloads{})
 	frames := []frame.Frame{{Data: make([]byte, 1414)}}
 	for range 10000 {
 		if n, err := d.WriteFrames(frames); n != 1 || err != nil {
@@ -111,7 +113,7 @@ func TestFullIsRefused(t *testing.T) {
 }
 
 func TestClosed(t *testing.T) {
-	d, _ := pair(t)
+	d, _ := pair(t, Offloads{})
 	for range 2 {
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
@@ -125,31 +127,145 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-func TestNoAllocations(t *testing.T) {
-	d, bridge := pair(t)
-	frames := make([]frame.Frame, 4)
-	for i := range frames {
-		frames[i].Data = make([]byte, 1414)
+// super is a super-frame of TCP over IPv4 or of UDP over IPv6, with n bytes of payload.
+func super(kind frame.Kind, n int, segment uint16) frame.Frame {
+	data := []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}
+	if kind == frame.TCP4 {
+		data = binary.BigEndian.AppendUint16(append(data, 8, 0, 0x45, 0), uint16(40+n))
+		data = append(data, 0, 7, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2)
+		data = append(data, 0x13, 0x88, 0x13, 0x89, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0x12, 0x34, 0, 0)
+		return frame.Frame{Data: append(data, make([]byte, n)...), Partial: true, Start: 34, Offset: tcpSum, Kind: kind, Segment: segment}
 	}
-	buf, v := make([]byte, 2000), new(frame.Vector)
-	if n := testing.AllocsPerRun(1000, func() {
-		if _, err := d.WriteFrames(frames); err != nil {
+	data = binary.BigEndian.AppendUint16(append(data, 0x86, 0xdd, 0x60, 0, 0, 0), uint16(8+n))
+	data = append(append(data, 17, 64), make([]byte, 32)...)
+	data = binary.BigEndian.AppendUint16(append(data, 0x13, 0x88, 0x13, 0x89), uint16(8+n))
+	return frame.Frame{Data: append(append(data, 0x12, 0x34), make([]byte, n)...), Partial: true, Start: 54, Offset: udpSum, Kind: kind, Segment: segment}
+}
+
+// received reads what waits at the bridge.
+func received(t *testing.T, bridge int) [][]byte {
+	t.Helper()
+	var all [][]byte
+	for {
+		buf := make([]byte, 70000)
+		n, err := unix.Read(bridge, buf)
+		if errors.Is(err, unix.EAGAIN) {
+			return all
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		for range frames {
-			n, err := unix.Read(bridge, buf)
-			if err != nil {
-				t.Fatal(err)
+		all = append(all, buf[:n])
+	}
+}
+
+// TestWritesWhatTheDeviceTakes: what is not offloaded is cut and finished before it is
+// written.
+func TestWritesWhatTheDeviceTakes(t *testing.T) {
+	tcp, udp := super(frame.TCP4, 3000, 1300), super(frame.UDP, 3000, 1300)
+	inner := frame.Frame{Data: make([]byte, 200), Partial: true, Start: 84, Offset: 16}
+	tagged := super(frame.TCP4, 3000, 1300)
+	tagged.Data[12], tagged.Data[13] = 0x81, 0
+	for _, c := range []struct {
+		name    string
+		device  Offloads
+		frame   frame.Frame
+		want    []int // lengths of what is written, without the header
+		partial bool
+		stats   Stats
+	}{
+		{"all, TCP", AllOffloads, tcp, []int{3054}, true, Stats{WrittenSupers: 1, WrittenSegments: 3}},
+		{"all, UDP", AllOffloads, udp, []int{3062}, true, Stats{WrittenSupers: 1, WrittenSegments: 3}},
+		{"no UDP", Offloads{Checksums: true, TCP: true}, udp, []int{1362, 1362, 462}, true, Stats{WrittenSegments: 3}},
+		{"checksums only", Offloads{Checksums: true}, tcp, []int{1354, 1354, 454}, true, Stats{WrittenSegments: 3}},
+		{"nothing", Offloads{}, tcp, []int{1354, 1354, 454}, false, Stats{WrittenSegments: 3}},
+		{"an inner checksum", Offloads{}, inner, []int{200}, false, Stats{WrittenSegments: 1}},
+		{"what cannot be cut", Offloads{}, tagged, nil, false, Stats{BadOffload: 1}},
+		{"what cannot be finished", Offloads{}, frame.Frame{Data: make([]byte, 60), Partial: true, Start: 59}, nil, false, Stats{BadOffload: 1}},
+		{"what cannot be said", AllOffloads, frame.Frame{Data: make([]byte, 60), Partial: true, Start: 59}, nil, false, Stats{BadOffload: 1}},
+		{"segments that are too long", AllOffloads, super(frame.UDP, 3000, 1353), nil, false, Stats{BadLength: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, bridge := pair(t, c.device)
+			c.frame.Data = bytes.Clone(c.frame.Data)
+			if n, err := d.WriteFrames([]frame.Frame{c.frame}); n != 1 || err != nil {
+				t.Fatal(n, err)
 			}
-			if _, err := unix.Write(bridge, buf[:n]); err != nil {
-				t.Fatal(err)
+			var lengths []int
+			for _, b := range received(t, bridge) {
+				partial := false
+				if d.header {
+					partial = b[0] == 1
+					b = b[headerLen:]
+				}
+				if partial != c.partial {
+					t.Errorf("unfinished: %v", partial)
+				}
+				lengths = append(lengths, len(b))
+				c.stats.WrittenBytes += uint64(len(b))
 			}
+			if diff := cmp.Diff(c.want, lengths); diff != "" {
+				t.Error(diff)
+			}
+			c.stats.WrittenFrames, c.stats.Writes = uint64(len(c.want)), uint64(len(c.want))
+			if diff := cmp.Diff(c.stats, d.Stats()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestReadsSuperFrames: what was written comes back as it was.
+func TestReadsSuperFrames(t *testing.T) {
+	d, bridge := pair(t, AllOffloads)
+	want := []frame.Frame{super(frame.TCP4, 3000, 1300), {Data: make([]byte, 60)}, super(frame.UDP, 3000, 1300)}
+	if n, err := d.WriteFrames(want); n != 3 || err != nil {
+		t.Fatal(n, err)
+	}
+	for _, b := range append(received(t, bridge), bytesOf(t, "04"), bytesOf(t, "00 00 0000 0000 0000 0000 ffff")) {
+		if _, err := unix.Write(bridge, b); err != nil {
+			t.Fatal(err)
 		}
-		if err := d.ReadFrames(v); err != nil || len(v.Frames) != len(frames) {
-			t.Fatal(len(v.Frames), err)
-		}
-		v.Release()
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
+	}
+	var v frame.Vector
+	defer v.Release()
+	if err := d.ReadFrames(&v); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, v.Frames); diff != "" {
+		t.Error(diff)
+	}
+	if s := d.Stats(); s.ReadSupers != 2 || s.ReadSegments != 7 || s.BadOffload != 1 || s.BadLength != 1 || s.ReadBytes != s.WrittenBytes {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	for name, o := range map[string]Offloads{"all": AllOffloads, "none": {}} {
+		t.Run(name, func(t *testing.T) {
+			d, bridge := pair(t, o)
+			frames := []frame.Frame{{Data: make([]byte, 1414)}, super(frame.TCP4, 3000, 1300), {Data: make([]byte, 60)}}
+			buf, v := make([]byte, 70000), new(frame.Vector)
+			if n := testing.AllocsPerRun(1000, func() {
+				if _, err := d.WriteFrames(frames); err != nil {
+					t.Fatal(err)
+				}
+				for {
+					n, err := unix.Read(bridge, buf)
+					if n <= 0 || err != nil {
+						break
+					}
+					if _, err := unix.Write(bridge, buf[:n]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := d.ReadFrames(v); err != nil || len(v.Frames) < len(frames) {
+					t.Fatal(len(v.Frames), err)
+				}
+				v.Release()
+			}); n != 0 {
+				t.Errorf("%v allocations", n)
+			}
+		})
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"golang.org/x/sys/unix"
+
+	"evio/datapath/frame"
 )
 
 const (
@@ -29,7 +31,32 @@ func longest(data []byte, mtu int) int {
 	return n
 }
 
-// fits reports whether a frame is whole and within the MTU.
-func fits(data []byte, mtu int) bool {
-	return len(data) >= minFrame && len(data) <= longest(data, mtu)
+// fits reports whether a frame is whole, and within the MTU, as are the segments of a
+// super-frame. What is said of a super-frame and cannot be is not looked into.
+func fits(f frame.Frame, mtu int) bool {
+	if len(f.Data) < minFrame {
+		return false
+	}
+	length := len(f.Data)
+	if f.Kind != frame.Single {
+		at, ok := payload(f)
+		if !ok {
+			return true
+		}
+		length = min(length, at+int(f.Segment))
+	}
+	return length <= longest(f.Data, mtu)
+}
+
+// shrink makes the segments of a super-frame of TCP smaller if they are not within the MTU.
+// Open vSwitch before 3.3.0 does not keep the size that the sender asked for, and names one
+// that leaves no room for TCP's options.
+func shrink(f *frame.Frame, mtu int) {
+	at, ok := payload(*f)
+	if !ok || f.Kind == frame.UDP {
+		return
+	}
+	if room := longest(f.Data, mtu) - at; room > 0 {
+		f.Segment = uint16(min(int(f.Segment), room))
+	}
 }

@@ -1,6 +1,10 @@
 package tap
 
-import "testing"
+import (
+	"testing"
+
+	"evio/datapath/frame"
+)
 
 func TestFits(t *testing.T) {
 	data := func(length int, kinds ...byte) []byte {
@@ -24,7 +28,7 @@ func TestFits(t *testing.T) {
 		{"three tags", data(1426, 0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3, 8, 0), false},
 		{"a tag of which half is there", data(14, 0x81, 0), true},
 	} {
-		if got := fits(c.data, 1400); got != c.want {
+		if got := fits(frame.Frame{Data: c.data}, 1400); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

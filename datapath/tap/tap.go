@@ -23,13 +23,17 @@ type Device interface {
 	Name() string
 	// ReadFrames blocks for at least one frame and puts all that wait into v, until that is
 	// full. v must be empty. It has no memory while ReadFrames waits. Frames that are longer
-	// than the MTU with its header and two tags are dropped and counted. Only one goroutine
-	// may read. After Close the error is os.ErrClosed.
+	// than the MTU with its header and two tags, or that would be cut into such, are dropped
+	// and counted; a super-frame of TCP is to be cut smaller in place of that. Only one
+	// goroutine may read. After Close the error is os.ErrClosed.
 	ReadFrames(v *frame.Vector) error
-	// WriteFrames writes the frames in order and returns how many were taken. Those that
-	// the device cannot carry, because of their length, are counted, left out, and count as
-	// taken. It keeps nothing of the frames. Any number of goroutines may write.
+	// WriteFrames writes the frames in order and returns how many were taken. What the
+	// device does not offload is done before: super-frames are cut, checksums finished in
+	// place. Frames that it cannot carry are counted, left out, and count as taken. It keeps
+	// nothing of the frames. Any number of goroutines may write.
 	WriteFrames(frames []frame.Frame) (int, error)
+	// Offloads returns what the device offloads, and why not more.
+	Offloads() Offloads
 	// Stats returns what passed so far.
 	Stats() Stats
 	// Close wakes a blocked reader. It may be called more than once and at once
@@ -45,6 +49,9 @@ type Config struct {
 	MTU int
 	// Queue is how many frames the kernel keeps for the reader; 0: DefaultQueue.
 	Queue int
+	// Offloads are wanted. Why says why one is not. With none, frames come and go as they are
+	// on a wire.
+	Offloads Offloads
 }
 
 // DefaultQueue has room for the burst of an origin of floods, and some more.
@@ -56,8 +63,15 @@ type Stats struct {
 	Reads, Writes               uint64
 	ReadFrames, ReadBytes       uint64
 	WrittenFrames, WrittenBytes uint64
+	// Super-frames are among the frames. Segments are what frames become on a wire; any other
+	// frame is one.
+	ReadSupers, ReadSegments       uint64
+	WrittenSupers, WrittenSegments uint64
 	// BadLength counts frames that were too short or too long, either way.
 	BadLength uint64
+	// BadOffload counts frames that do not match what the kernel said of them, and those that
+	// it does not take as they are and that cannot be cut or finished here.
+	BadOffload uint64
 	// Refused counts written frames that the kernel did not take, because it had
 	// no room or the device was set down.
 	Refused uint64
@@ -92,11 +106,11 @@ func openDevice(c Config) (*device, error) {
 	if err := Check(); err != nil {
 		return nil, err
 	}
-	file, err := openWater(c.Name)
+	file, header, err := openFile(&c)
 	if err != nil {
 		return nil, err
 	}
-	d, err := newDevice(file, c)
+	d, err := newDevice(file, header, c)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -104,6 +118,28 @@ func openDevice(c Config) (*device, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// openFile opens the TAP of a description, in which it writes what is offloaded. With header
+// each frame has one of the kernel's in front of it.
+func openFile(c *Config) (file *os.File, header bool, err error) {
+	var refused error
+	if c.Offloads.any() {
+		file, got, err := openOffloading(c.Name, c.Offloads)
+		if err == nil {
+			c.Offloads = got
+			return file, true, nil
+		}
+		refused = err
+	}
+	file, err = openWater(c.Name)
+	if err != nil {
+		return nil, false, errors.Join(refused, err)
+	}
+	if refused != nil {
+		c.Offloads = Offloads{Why: refused.Error()}
+	}
+	return file, false, nil
 }
 
 // control is the file by which TAPs are made.

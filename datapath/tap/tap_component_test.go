@@ -97,7 +97,7 @@ func TestFramesPassUntouched(t *testing.T) {
 		}
 	}
 	want := Stats{
-		Reads: 4, Writes: 3,
+		Reads: 4, Writes: 3, ReadSegments: 3, WrittenSegments: 3,
 		ReadFrames: 3, ReadBytes: 14 + 60 + testMTU + 14,
 		WrittenFrames: 3, WrittenBytes: 14 + 60 + testMTU + 14, BadLength: 3,
 	}

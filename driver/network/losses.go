@@ -18,6 +18,7 @@ type losses struct {
 	unsent     map[string]uint64    // as they last were, by device
 	length     uint64               // frames too long or too short for a TAP
 	refused    uint64               // frames that a TAP's device did not take
+	offload    uint64               // frames that a TAP can neither leave unfinished nor finish
 	queue      uint64               // frames for which a TAP's queue had no room
 	containers uint64               // frames that a container's interface did not take
 }
@@ -40,6 +41,7 @@ func (l *losses) take(unsent map[string]uint64, taps []tap.Device, containers []
 		name, now := d.Name(), d.Stats()
 		l.length += since(now.BadLength, l.taps[name].BadLength)
 		l.refused += since(now.Refused, l.taps[name].Refused)
+		l.offload += since(now.BadOffload, l.taps[name].BadOffload)
 		newTaps[name] = now
 		if n, ok := unsent[name]; ok {
 			l.queue += since(n, l.unsent[name])
@@ -98,6 +100,7 @@ func (n *network) addLosses(ctx context.Context, s *status.Network) {
 	s.Drops["switch-too-long"] = before.TooLong
 	s.Drops["tap-length"] = l.length
 	s.Drops["tap-refused"] = l.refused
+	s.Drops["tap-offload"] = l.offload
 	s.Drops["tap-queue-full"] = l.queue
 	s.Drops["container-refused"] = l.containers
 	for name, count := range s.Drops {

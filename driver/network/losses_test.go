@@ -19,7 +19,7 @@ func (c *counter) Stats() tap.Stats { return c.stats }
 // TestLossesStay: devices come, begin anew and go, and the sums only grow.
 func TestLossesStay(t *testing.T) {
 	var l losses
-	link := &counter{name: "evl1", stats: tap.Stats{BadLength: 2, Refused: 1}}
+	link := &counter{name: "evl1", stats: tap.Stats{BadLength: 2, Refused: 1, BadOffload: 5}}
 	check := func(what string, length, refused, queue, containers uint64) {
 		t.Helper()
 		if l.length != length || l.refused != refused || l.queue != queue || l.containers != containers {
@@ -34,6 +34,9 @@ func TestLossesStay(t *testing.T) {
 	link.stats = tap.Stats{BadLength: 1}
 	l.take(map[string]uint64{"evl1": 4, "evh1": 103}, []tap.Device{link}, []string{"evh1"})
 	check("a TAP that was made anew", 3, 1, 9, 3)
+	if l.offload != 5 {
+		t.Errorf("%d that could not be cut", l.offload)
+	}
 	l.take(map[string]uint64{}, nil, nil)
 	check("all are gone", 3, 1, 9, 3)
 	l.take(map[string]uint64{"evl1": 1, "evh1": 7}, []tap.Device{link}, []string{"evh1"})

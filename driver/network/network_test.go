@@ -28,6 +28,7 @@ func (d idle) Name() string                             { return string(d) }
 func (d idle) ReadFrames(*frame.Vector) error           { return errors.New("no frames") }
 func (d idle) WriteFrames(f []frame.Frame) (int, error) { return len(f), nil }
 func (d idle) Close() error                             { return nil }
+func (idle) Offloads() tap.Offloads                     { return tap.Offloads{} }
 func (idle) Stats() tap.Stats                           { return tap.Stats{} }
 
 // bare returns a local network without goroutines.

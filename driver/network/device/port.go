@@ -86,6 +86,9 @@ func (p *Port) WriteFrames(frames []frame.Frame) (int, error) {
 	return p.current().WriteFrames(frames)
 }
 
+// Offloads implements tap.Device, as of when the device was last opened.
+func (p *Port) Offloads() tap.Offloads { return p.current().Offloads() }
+
 // Stats implements tap.Device, since the device was last opened.
 func (p *Port) Stats() tap.Stats { return p.current().Stats() }
 
