@@ -54,6 +54,7 @@ const (
 	RekeyQueue // the rekey does not read fast enough
 
 	SendSize      // a frame larger than its kind allows
+	SendSegments  // a super-frame or an unfinished checksum that is not understood
 	SendPath      // no path to send on
 	SendSocket    // refused by the kernel
 	SendRelay     // a TURN server takes them too slowly
@@ -105,6 +106,7 @@ var names = [Causes]string{
 	RekeyStale:      "rekey_stale",
 	RekeyQueue:      "rekey_queue",
 	SendSize:        "send_size",
+	SendSegments:    "send_segments",
 	SendPath:        "send_path",
 	SendSocket:      "send_socket",
 	SendRelay:       "send_relay",

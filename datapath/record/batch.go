@@ -52,6 +52,9 @@ func (b *Batch) Room() int {
 	return max(0, min(b.limit, BatchSize-b.used)-Overhead)
 }
 
+// Takes reports whether there is room for a frame of a length that travels whole.
+func (b *Batch) Takes(frame int) bool { return b.Room() >= wholeHeader+frame }
+
 // Plain returns the empty slice to which the next plaintext is appended. It has room for
 // Room bytes.
 func (b *Batch) Plain() []byte {

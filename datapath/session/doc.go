@@ -31,12 +31,16 @@
 //   - pathdriver.go drives the machines of path, turn.go holds a session's TURN allocation,
 //     and turnlimit.go bounds what a peer gets of it.
 //   - rekeyer.go drives rekey.Machine.
-//   - transport.go: the socket of all sessions. receive.go, probes.go and send.go: records in
-//     and out; outlet.go: what sends on a path. iceservers.go: STUN and TURN servers.
+//   - transport.go: the socket of all sessions. receive.go: records in, vector.go: the frames in
+//     them. send.go: records out, outbox.go: what frames become; outlet.go: what sends on a path.
+//     probes.go: a session's own records. iceservers.go: STUN and TURN servers.
 //
 // The package knows no ring, no overlay protocol and no XMPP: the parameters of
 // the peer and the hash both ends bind their keys to come from the caller, who
 // has verified who signed them.
+//
+// What comes is taken in by readers, one for the socket and one for each call of a TURN server's
+// connection. They share no lock: the openers of a session's keys have one of the session.
 //
 // All methods may be called by any goroutine, also from within a Handler, except
 // Transport.Close, which waits for the sessions to end. The methods of one

@@ -16,6 +16,7 @@ var (
 	ErrEstablished    = errors.New("session is established")
 	ErrNotEstablished = errors.New("session is not established")
 	ErrFrameSize      = errors.New("frame is empty or larger than its kind allows")
+	ErrSegments       = errors.New("its segments or its checksum cannot be found")
 	ErrKind           = errors.New("not a kind that callers send")
 	ErrSecret         = errors.New("overlay secrets differ")
 	ErrUnproved       = errors.New("peer has not proved the overlay's secret")

@@ -8,7 +8,23 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"evio/datapath/frame"
+	"evio/datapath/udp"
 )
+
+// eachDatagram calls a function with the datagrams of runs, as SendRuns does.
+func eachDatagram(runs []udp.Run, send func([]byte) error) (sent int, err error) {
+	for _, r := range runs {
+		for d := range slices.Chunk(r.Bytes, r.Size) {
+			if err := send(d); err != nil {
+				return sent, err
+			}
+			sent++
+		}
+	}
+	return sent, nil
+}
 
 // patience bounds every wait on real sockets.
 const patience = 20 * time.Second
@@ -77,6 +93,14 @@ func (r *recorder) Receive(_ *Session, kind Kind, frames [][]byte) {
 	case r.received <- received{kind, copied}:
 	default:
 	}
+}
+
+func (r *recorder) Frames(s *Session, frames []frame.Frame) {
+	whole := make([][]byte, len(frames))
+	for i, f := range frames {
+		whole[i] = f.Data
+	}
+	r.Receive(s, Data, whole)
 }
 
 func (r *recorder) Closed(_ *Session, err error) {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"evio/datapath/frame"
 	"evio/datapath/record"
 	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
@@ -16,12 +17,13 @@ import (
 // idle is a socket that sends nothing and receives nothing.
 type idle struct{ closed chan struct{} }
 
-func (i idle) Source(addr netip.Addr) udp.Source             { return udp.Source{Addr: addr} }
-func (i idle) Send(udp.Source, netip.AddrPort, []byte) error { return nil }
-func (i idle) Run(func([]udp.Datagram), func(error)) error   { <-i.closed; return udp.ErrClosed }
-func (i idle) Port() int                                     { return 1 }
-func (i idle) Stats() udp.Stats                              { return udp.Stats{} }
-func (i idle) Close() error                                  { close(i.closed); return nil }
+func (i idle) Source(addr netip.Addr) udp.Source                           { return udp.Source{Addr: addr} }
+func (i idle) Send(udp.Source, netip.AddrPort, []byte) error               { return nil }
+func (i idle) SendRuns(udp.Source, netip.AddrPort, []udp.Run) (int, error) { return 0, nil }
+func (i idle) Run(func([]udp.Datagram), func(error)) error                 { <-i.closed; return udp.ErrClosed }
+func (i idle) Port() int                                                   { return 1 }
+func (i idle) Stats() udp.Stats                                            { return udp.Stats{} }
+func (i idle) Close() error                                                { close(i.closed); return nil }
 func (i idle) deliver(t *Transport, d []byte) {
 	from := netip.MustParseAddrPort("192.0.2.9:9")
 	t.deliver([]udp.Datagram{{Local: netip.MustParseAddr("192.0.2.1"), Remote: from, Data: d}})
@@ -183,4 +185,18 @@ type discard struct{}
 func (discard) Parameters(*Session, []byte)      {}
 func (discard) Established(*Session)             {}
 func (discard) Receive(*Session, Kind, [][]byte) {}
+func (discard) Frames(*Session, []frame.Frame)   {}
 func (discard) Closed(*Session, error)           {}
+
+func BenchmarkSendSuperFrames(b *testing.B) {
+	s, _, _ := established(b)
+	s.state = Established
+	frames := []frame.Frame{superFrame(60000)}
+	b.ReportAllocs()
+	b.SetBytes(60000)
+	for b.Loop() {
+		if err := s.SendFrames(frames); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"evio/datapath/record"
 	"evio/datapath/session/connect"
 	"evio/datapath/session/rekey"
+	"evio/datapath/udp"
 )
 
 // firstHandshake is a handshake on the path that a search finds, and the keys that
@@ -132,7 +133,7 @@ func pathOf(s *Session, found connect.Found) *boundPath {
 func newTaggedConn(s *Session, want request, at *atomic.Pointer[boundPath]) (*connect.TaggedConn, error) {
 	return connect.NewTaggedConn(s.lower, want.peer.Index, want.binding, func(datagram []byte) {
 		if p := at.Load(); p != nil {
-			s.sendDatagram(p, datagram)
+			s.sendRuns(p, []udp.Run{{Bytes: datagram, Size: len(datagram)}}, 1)
 		}
 	})
 }

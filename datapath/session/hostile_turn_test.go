@@ -57,7 +57,7 @@ func TestPeerTakesFewPlacesAtTheRelay(t *testing.T) {
 			if a.session.Info().Drops["path_limit"] == 0 {
 				t.Error("addresses that were not permitted are not counted")
 			}
-			if err := a.session.path.Load().out.Send(netip.MustParseAddrPort("198.19.0.1:1"), []byte{0}); err == nil {
+			if _, err := a.session.path.Load().out.SendRuns(netip.MustParseAddrPort("198.19.0.1:1"), []udp.Run{{Bytes: []byte{0}, Size: 1}}); err == nil {
 				t.Error("the relay sends to an address that is not permitted")
 			}
 			swap(t, a, b)

@@ -41,7 +41,8 @@ type Info struct {
 	RxRecords  uint64 `json:"rx_records"`
 	TxFrames   uint64 `json:"tx_frames"` // of callers; probes are records only
 	RxFrames   uint64 `json:"rx_frames"`
-	TxBytes    uint64 `json:"tx_bytes"` // of those frames
+	RxMerged   uint64 `json:"rx_merged"` // frames that these were merged into, of containers
+	TxBytes    uint64 `json:"tx_bytes"`  // of those frames
 	RxBytes    uint64 `json:"rx_bytes"`
 	FullRecord int    `json:"full_record"` // size of the records that the largest frames of containers become
 	Record     int    `json:"record"`      // size of the largest records that the path takes, if less than that
@@ -57,6 +58,7 @@ type traffic struct {
 	txRecords, rxRecords atomic.Uint64
 	txFrames, rxFrames   atomic.Uint64
 	txBytes, rxBytes     atomic.Uint64
+	rxMerged             atomic.Uint64
 	offPath              atomic.Uint64
 }
 
@@ -78,6 +80,7 @@ func (s *Session) Info() Info {
 		RxRecords:   s.traffic.rxRecords.Load(),
 		TxFrames:    s.traffic.txFrames.Load(),
 		RxFrames:    s.traffic.rxFrames.Load(),
+		RxMerged:    s.traffic.rxMerged.Load(),
 		TxBytes:     s.traffic.txBytes.Load(),
 		RxBytes:     s.traffic.rxBytes.Load(),
 		OffPath:     s.traffic.offPath.Load(),

@@ -165,6 +165,10 @@ func (s *memorySocket) Send(source udp.Source, remote netip.AddrPort, datagram [
 	return nil
 }
 
+func (s *memorySocket) SendRuns(source udp.Source, remote netip.AddrPort, runs []udp.Run) (int, error) {
+	return eachDatagram(runs, func(d []byte) error { return s.Send(source, remote, d) })
+}
+
 func (s *memorySocket) Run(deliver func([]udp.Datagram), _ func(error)) error {
 	for {
 		select {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"evio/datapath/frame"
 	"evio/datapath/proof"
 	"evio/datapath/record"
 	"evio/datapath/session/connect"
@@ -21,8 +22,12 @@ type Handler interface {
 	Parameters(s *Session, parameters []byte)
 	// Established says that keys are confirmed by both ends and records flow.
 	Established(s *Session)
-	// Receive hands over frames, which are valid during the call only. It comes
-	// from the reader of the socket.
+	// Frames hands over Ethernet frames, of kind data. They are valid during the call only,
+	// and their checksums may be unfinished. Segments that continue one another may be
+	// merged, see Merge. The call comes from a reader of datagrams.
+	Frames(s *Session, frames []frame.Frame)
+	// Receive hands over frames of the other kinds, which are valid during the call only. It
+	// comes from a reader of datagrams.
 	Receive(s *Session, kind Kind, frames [][]byte)
 	// Closed is the last call, made exactly once. After Close the error is ErrClosed. If
 	// the peer has got what lets it test a guess of the overlay's secret, and has not

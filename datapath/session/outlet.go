@@ -13,7 +13,9 @@ import (
 // TURN server.
 type outlet interface {
 	Addr() netip.AddrPort
-	Send(to netip.AddrPort, datagram []byte) error
+	// SendRuns sends datagrams and returns how many were sent, which is all unless there is
+	// an error.
+	SendRuns(to netip.AddrPort, runs []udp.Run) (int, error)
 }
 
 // boundPath is where records go: a route, what sends on it, and the slot of its records. It
@@ -48,9 +50,9 @@ var _ outlet = (*hostOutlet)(nil)
 // Addr implements outlet.
 func (h *hostOutlet) Addr() netip.AddrPort { return h.addr }
 
-// Send implements outlet.
-func (h *hostOutlet) Send(to netip.AddrPort, datagram []byte) error {
-	return h.socket.Send(h.source, to, datagram)
+// SendRuns implements outlet.
+func (h *hostOutlet) SendRuns(to netip.AddrPort, runs []udp.Run) (int, error) {
+	return h.socket.SendRuns(h.source, to, runs)
 }
 
 // host returns the outlet of an address of this machine.

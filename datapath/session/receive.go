@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"evio/datapath/drops"
+	"evio/datapath/frame"
 	"evio/datapath/record"
 	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
@@ -15,40 +16,57 @@ import (
 	"evio/datapath/udp"
 )
 
+// reader takes in what comes by the socket, or by one connection to a TURN server. It
+// belongs to one goroutine. What sessions keep for the opening of records has a lock of each
+// session, since a session's records may come by several readers.
+type reader struct {
+	transport *Transport
+	via       allocation // that the datagrams come through, nil: by the socket
+	vector    vector
+	last      arrival // of the last record of the vector of datagrams
+}
+
+// arrival is how a record has come that was valid.
+type arrival struct {
+	session *Session
+	keys    *record.Keys
+	local   netip.Addr
+	remote  netip.AddrPort
+	by      path.Route
+}
+
 // deliver takes a vector of datagrams from the socket's reader.
-func (t *Transport) deliver(batch []udp.Datagram) {
-	t.reading.Lock()
-	defer t.reading.Unlock()
+func (t *Transport) deliver(batch []udp.Datagram) { t.socketReader.deliver(batch) }
+
+// deliverTURN takes a vector of datagrams that have come through an allocation.
+func (t *Transport) deliverTURN(a allocation, batch []udp.Datagram) {
+	r := t.turnReaders.Get().(*reader)
+	defer t.turnReaders.Put(r)
+	r.via = a
+	r.deliver(batch)
+	r.via = nil
+}
+
+func (r *reader) deliver(batch []udp.Datagram) {
+	t := r.transport
 	for i := range batch {
 		switch d := &batch[i]; udp.Classify(d.Data) {
 		case udp.STUN:
-			t.mux.Receive(*d)
+			if r.via != nil {
+				t.mux.ReceiveTURN(r.via.Addr(), d.Remote, d.Data)
+			} else {
+				t.mux.Receive(*d)
+			}
 		case udp.Handshake:
 			t.receiveHandshake(d.Data)
 		case udp.Record:
-			t.receiveRecord(d, nil)
+			r.receiveRecord(d)
 		default:
 			t.drops.Add(drops.Unclassified)
 		}
 	}
-	t.vector.flush()
-}
-
-// deliverTURN takes a datagram that has come through an allocation.
-func (t *Transport) deliverTURN(r allocation, from netip.AddrPort, datagram []byte) {
-	t.reading.Lock()
-	defer t.reading.Unlock()
-	switch udp.Classify(datagram) {
-	case udp.STUN:
-		t.mux.ReceiveTURN(r.Addr(), from, datagram)
-	case udp.Handshake:
-		t.receiveHandshake(datagram)
-	case udp.Record:
-		t.receiveRecord(&udp.Datagram{Local: r.Addr().Addr(), Remote: from, Data: datagram}, r)
-	default:
-		t.drops.Add(drops.Unclassified)
-	}
-	t.vector.flush()
+	r.vector.flush()
+	r.last = arrival{}
 }
 
 // receiveHandshake passes a handshake datagram to the session that is
@@ -76,9 +94,9 @@ func (t *Transport) receiveHandshake(datagram []byte) {
 	}
 }
 
-// receiveRecord opens a record and adds its frame to the vector. It has come by
-// the socket, or through an allocation.
-func (t *Transport) receiveRecord(d *udp.Datagram, via allocation) {
+// receiveRecord opens a record and adds its frame to the vector.
+func (r *reader) receiveRecord(d *udp.Datagram) {
+	t := r.transport
 	index, ok := record.Index(d.Data)
 	if !ok {
 		t.drops.Add(drops.RecordShort)
@@ -89,6 +107,9 @@ func (t *Transport) receiveRecord(d *udp.Datagram, via allocation) {
 		t.drops.Add(drops.RecordIndex)
 		return
 	}
+	r.vector.turnTo(s)
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
 	plain, keys, err := s.keys.Open(d.Data)
 	if keys == nil {
 		s.drops.Add(drops.RecordKeys)
@@ -98,8 +119,8 @@ func (t *Transport) receiveRecord(d *udp.Datagram, via allocation) {
 		s.drops.Add(openCause(err))
 		return
 	}
-	by := t.routeOf(d, via)
-	if !s.received(by, keys) {
+	by, valid := r.arrived(s, keys, d)
+	if !valid {
 		s.drops.Add(drops.RecordKeys)
 		return
 	}
@@ -109,25 +130,53 @@ func (t *Transport) receiveRecord(d *udp.Datagram, via allocation) {
 		return
 	}
 	switch kind := Kind(p.Kind); {
-	case kind.limit() == 0 || p.Total == 0 || p.Total > kind.limit():
+	case kind.limit() == 0 || p.Total == 0 || p.Total > kind.limit() || p.Partial && kind != Data:
 		s.drops.Add(drops.RecordPlain)
 	case kind == Probe:
-		s.receiveProbe(p, by, via)
+		s.receiveProbe(p, by, r.via)
 	case kind == Rekey:
 		s.receiveRekey(p)
 	case p.Slice:
-		t.rejoin(s, p)
+		r.rejoin(s, p)
+	case p.Partial:
+		f, ok := frame.Unfinished(p.Body)
+		if !ok {
+			s.drops.Add(drops.RecordPlain)
+			return
+		}
+		r.vector.addData(f)
+	case kind == Data:
+		r.vector.addData(frame.Frame{Data: p.Body})
 	default:
-		t.vector.add(s, kind, p.Body)
+		r.vector.add(kind, p.Body)
 	}
 }
 
-// routeOf returns the route by which a datagram has come.
-func (t *Transport) routeOf(d *udp.Datagram, via allocation) path.Route {
-	if via != nil {
-		return path.Route{Local: via.Addr(), TURN: true, Remote: d.Remote}
+// arrived notes that a record is valid under keys, and returns the route by which it has come.
+// It returns false if the session has ended or replaced the keys meanwhile. Records of one
+// vector that come alike are noted once.
+func (r *reader) arrived(s *Session, keys *record.Keys, d *udp.Datagram) (by path.Route, valid bool) {
+	last := &r.last
+	if last.session != s || last.keys != keys || last.local != d.Local || last.remote != d.Remote {
+		by = r.routeOf(d)
+		if !s.received(by, keys) {
+			return by, false
+		}
+		*last = arrival{session: s, keys: keys, local: d.Local, remote: d.Remote, by: by}
 	}
-	return path.Route{Local: netip.AddrPortFrom(d.Local, uint16(t.Port())), Remote: d.Remote}
+	s.traffic.rxRecords.Add(1)
+	if p := s.path.Load(); p != nil && last.by != p.Route {
+		s.traffic.offPath.Add(1)
+	}
+	return last.by, true
+}
+
+// routeOf returns the route by which a datagram has come.
+func (r *reader) routeOf(d *udp.Datagram) path.Route {
+	if r.via != nil {
+		return path.Route{Local: r.via.Addr(), TURN: true, Remote: d.Remote}
+	}
+	return path.Route{Local: netip.AddrPortFrom(d.Local, uint16(r.transport.Port())), Remote: d.Remote}
 }
 
 func openCause(err error) drops.Cause {
@@ -158,12 +207,10 @@ func (s *Session) received(by path.Route, keys *record.Keys) bool {
 	}
 	now := s.transport.now()
 	s.lastReceived.Store(int64(now))
-	s.traffic.rxRecords.Add(1)
 	if by.TURN {
 		s.turnHeard.Store(int64(now))
 	}
 	if p := s.path.Load(); p != nil && by != p.Route {
-		s.traffic.offPath.Add(1)
 		s.notifyForeign(by, now)
 	}
 	return true
@@ -171,8 +218,8 @@ func (s *Session) received(by path.Route, keys *record.Keys) bool {
 
 // rejoin adds the frame that a slice completes to the vector and hands it over
 // at once, since the memory of the frame is needed again.
-func (t *Transport) rejoin(s *Session, p record.Plain) {
-	frame, err := s.rejoiner.Add(p, time.Now())
+func (r *reader) rejoin(s *Session, p record.Plain) {
+	whole, err := s.rejoiner.Add(p, time.Now())
 	switch {
 	case errors.Is(err, record.ErrOverlap):
 		s.drops.Add(drops.SliceOverlap)
@@ -180,56 +227,18 @@ func (t *Transport) rejoin(s *Session, p record.Plain) {
 		s.drops.Add(drops.SliceMismatch)
 	case err != nil:
 		s.drops.Add(drops.SliceMalformed)
-	case frame != nil:
-		t.vector.add(s, Kind(p.Kind), frame)
-		t.vector.flush()
-		s.rejoiner.Recycle(frame)
+	case whole != nil:
+		if kind := Kind(p.Kind); kind == Data {
+			r.vector.addData(frame.Frame{Data: whole})
+		} else {
+			r.vector.add(kind, whole)
+		}
+		r.vector.flush()
+		s.rejoiner.Recycle(whole)
 	}
 	evicted, expired := s.rejoiner.Lost()
 	s.drops.AddN(drops.SliceEvicted, evicted)
 	s.drops.AddN(drops.SliceExpired, expired)
-}
-
-// vector gathers frames of one session and kind, so that the handler is called
-// once for all of them. It belongs to the reader.
-type vector struct {
-	session *Session
-	kind    Kind
-	frames  [][]byte
-}
-
-func (v *vector) add(s *Session, kind Kind, frame []byte) {
-	if v.session != s || v.kind != kind {
-		v.flush()
-		v.session, v.kind = s, kind
-	}
-	v.frames = append(v.frames, frame)
-}
-
-func (v *vector) flush() {
-	if len(v.frames) == 0 {
-		return
-	}
-	v.session.hand(v.kind, v.frames)
-	clear(v.frames)
-	v.frames, v.session = v.frames[:0], nil
-}
-
-// hand gives frames to the handler, unless Closed has been called.
-func (s *Session) hand(kind Kind, frames [][]byte) {
-	var bytes uint64
-	for _, f := range frames {
-		bytes += uint64(len(f))
-	}
-	s.traffic.rxFrames.Add(uint64(len(frames)))
-	s.traffic.rxBytes.Add(bytes)
-	s.calls.Lock()
-	defer s.calls.Unlock()
-	if s.ended {
-		s.drops.AddN(drops.RecordClosed, uint64(len(frames)))
-		return
-	}
-	s.options.Handler.Receive(s, kind, frames)
 }
 
 // receiveRekey passes a message to the rekeyer.

@@ -6,73 +6,92 @@ import (
 	"net"
 
 	"evio/datapath/drops"
+	"evio/datapath/frame"
 	"evio/datapath/record"
 	"evio/datapath/session/path"
 	"evio/datapath/session/rekey"
+	"evio/datapath/udp"
 )
 
-// sendFrame sends a frame as one record or as slices.
-func (s *Session) sendFrame(kind Kind, frame []byte) error {
-	if len(frame) == 0 || len(frame) > kind.limit() {
-		s.drops.Add(drops.SendSize)
-		return fmt.Errorf("send %v of %d bytes: %w", kind, len(frame), ErrFrameSize)
+// Send protects and sends frames of one kind, which the kernel need not finish. A frame that
+// does not fit one record is cut into slices. Frames that cannot be sent are counted; the error
+// is that of the first of them. Any number of goroutines may send at once.
+func (s *Session) Send(kind Kind, frames [][]byte) error {
+	if kind.own() || kind.limit() == 0 {
+		return fmt.Errorf("send %v: %w", kind, ErrKind)
 	}
-	buffer := s.transport.buffers.Get().(*record.Buffer)
-	defer s.transport.buffers.Put(buffer)
-	limit := int(s.limit.Load())
-	if kind == Control {
-		limit = min(limit, s.full) // no larger than what the path is asked about
-	}
-	if len(frame) > sizeable && !s.large.Load() {
-		s.large.Store(true)
-	}
-	if record.Fits(len(frame), limit) {
-		return s.sendRecord(s.path.Load(), s.keys.Sending(), buffer, len(record.AppendWhole(buffer.Plain(), uint8(kind), frame)))
-	}
-	id := s.frameID.Add(1)
-	for offset := 0; offset < len(frame); {
-		var plain []byte
-		plain, offset = record.AppendSlice(buffer.Plain(), uint8(kind), id, frame, offset, limit)
-		if err := s.sendRecord(s.path.Load(), s.keys.Sending(), buffer, len(plain)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sendRecord seals the first n bytes of the buffer's plaintext, in the path's slot, and sends
-// them on the path.
-func (s *Session) sendRecord(p *boundPath, keys *record.Keys, buffer *record.Buffer, n int) error {
-	if p == nil || keys == nil {
-		s.drops.Add(drops.SendPath)
+	if s.State() != Established {
+		s.drops.AddN(drops.SendPath, uint64(len(frames)))
 		return ErrNotEstablished
 	}
-	sealed, err := keys.Send[p.slot].Seal(buffer, n)
-	if err != nil {
-		s.drops.Add(drops.SendExhausted)
+	o := s.outbox(kind)
+	defer o.recycle()
+	for i := range frames {
+		o.add(frame.Frame{Data: frames[i]})
+	}
+	return o.close()
+}
+
+// SendFrames is Send for Ethernet frames as the kernel hands them over. Super-frames are cut
+// into their segments, and each segment travels in a record of its own. Frames are counted as
+// segments.
+func (s *Session) SendFrames(frames []frame.Frame) error {
+	if s.State() != Established {
+		s.drops.AddN(drops.SendPath, uint64(len(frames)))
+		return ErrNotEstablished
+	}
+	o := s.outbox(Data)
+	defer o.recycle()
+	for i := range frames {
+		o.add(frames[i])
+	}
+	return o.close()
+}
+
+// batch is a batch of records, with what the socket takes of them.
+type batch struct {
+	record.Batch
+	runs []udp.Run
+}
+
+// sendBatch seals the records of a batch in the path's slot and sends them on the path.
+func (s *Session) sendBatch(p *boundPath, keys *record.Keys, b *batch) error {
+	n := uint64(b.Len())
+	if p == nil || keys == nil {
+		s.drops.AddN(drops.SendPath, n)
+		return ErrNotEstablished
+	}
+	if err := keys.Send[p.slot].SealBatch(&b.Batch); err != nil {
+		s.drops.AddN(drops.SendExhausted, n)
 		s.end(ErrExhausted)
 		return err
 	}
-	s.sendDatagram(p, sealed)
-	s.traffic.txRecords.Add(1)
+	b.runs = b.runs[:0]
+	for _, r := range b.Runs() {
+		b.runs = append(b.runs, udp.Run(r))
+	}
+	s.sendRuns(p, b.runs, n)
+	s.traffic.txRecords.Add(n)
 	return nil
 }
 
-// sendDatagram sends on a path. What the kernel or a TURN server refuses is counted and lost,
-// like whatever gets lost on the path.
-func (s *Session) sendDatagram(p *boundPath, datagram []byte) {
-	err := p.out.Send(p.Remote, datagram)
-	if err == nil {
-		return
+// sendRuns sends n datagrams on a path. What is refused is counted and lost, like whatever gets
+// lost on the path.
+func (s *Session) sendRuns(p *boundPath, runs []udp.Run, n uint64) {
+	if sent, err := p.out.SendRuns(p.Remote, runs); err != nil {
+		s.drops.AddN(s.unsent(p, err), n-uint64(sent))
 	}
+}
+
+// unsent returns the cause for which the kernel or a TURN server has refused datagrams.
+func (s *Session) unsent(p *boundPath, err error) drops.Cause {
 	switch current := s.path.Load(); {
 	case errors.Is(err, net.ErrClosed), current != nil && p.Route != current.Route:
-		s.drops.Add(drops.SendPath) // a path that has ended, or a route on trial: no frame of a container was in it
+		return drops.SendPath // a path that has ended, or a route on trial: no frame of a container was in it
 	case p.TURN:
-		s.drops.Add(drops.SendRelay)
-	default:
-		s.drops.Add(drops.SendSocket)
+		return drops.SendRelay
 	}
+	return drops.SendSocket
 }
 
 // sendProbe asks the peer for an answer on the path, under keys that it may have to confirm.
@@ -102,10 +121,11 @@ func (s *Session) challenge(p *boundPath, keys *record.Keys) {
 
 // sendOwnOn sends a record of the session's own on any path and under any keys.
 func (s *Session) sendOwnOn(p *boundPath, keys *record.Keys, kind Kind, body func(dst []byte) []byte) {
-	buffer := s.transport.buffers.Get().(*record.Buffer)
-	defer s.transport.buffers.Put(buffer)
-	plain := body(record.AppendWhole(buffer.Plain(), uint8(kind), nil))
-	_ = s.sendRecord(p, keys, buffer, len(plain)) // counted
+	b := s.transport.batches.Get().(*batch)
+	defer s.transport.batches.Put(b)
+	b.Reset(record.MaxSize)
+	b.Add(len(body(record.AppendWhole(b.Plain(), uint8(kind), nil))))
+	_ = s.sendBatch(p, keys, b) // counted
 }
 
 // askSize asks whether a record of a size arrives, and comes back.

@@ -10,13 +10,14 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/session/path"
+	"evio/datapath/udp"
 )
 
 // refusing is an outlet that sends nothing.
 type refusing struct{ err error }
 
-func (r refusing) Addr() netip.AddrPort              { return netip.AddrPort{} }
-func (r refusing) Send(netip.AddrPort, []byte) error { return r.err }
+func (r refusing) Addr() netip.AddrPort                            { return netip.AddrPort{} }
+func (r refusing) SendRuns(netip.AddrPort, []udp.Run) (int, error) { return 1, r.err }
 
 // TestRefusedDatagrams: what is lost on the path is told apart from what a route on trial
 // refuses, which is no loss.
@@ -40,8 +41,8 @@ func TestRefusedDatagrams(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := &Session{}
 			s.path.Store(&boundPath{Route: c.current})
-			s.sendDatagram(&boundPath{Route: c.by, out: refusing{c.err}}, []byte{0})
-			if diff := cmp.Diff(map[string]uint64{c.want.String(): 1}, s.drops.Map()); diff != "" {
+			s.sendRuns(&boundPath{Route: c.by, out: refusing{c.err}}, []udp.Run{{Bytes: []byte{0, 1, 2}, Size: 1}}, 3)
+			if diff := cmp.Diff(map[string]uint64{c.want.String(): 2}, s.drops.Map()); diff != "" {
 				t.Error(diff)
 			}
 		})

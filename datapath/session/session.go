@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"evio/datapath/drops"
+	"evio/datapath/frame"
 	"evio/datapath/proof"
 	"evio/datapath/record"
 	"evio/datapath/session/connect"
@@ -65,8 +66,9 @@ type Session struct {
 	rekeyer   atomic.Pointer[rekeyer] // while the session is established
 	frameID   atomic.Uint32
 
-	rejoiner     record.Rejoiner // the reader's
-	foreign      event           // the reader's: the last foreignRecord
+	receiving    sync.Mutex // guards the openers of keys, and the next two
+	rejoiner     record.Rejoiner
+	foreign      event // the last foreignRecord
 	pinger       path.Pinger
 	lastReceived atomic.Int64 // transport time of the last valid record
 	turnHeard    atomic.Int64 // transport time of the last one that came through the own TURN allocation
@@ -74,6 +76,7 @@ type Session struct {
 	full         int          // size of the largest records that are sent
 	limit        atomic.Int32 // how large records may be on the present path
 	large        atomic.Bool  // frames that make large records were sent since the owner looked
+	kinds        atomic.Pointer[frame.Kinds]
 	traffic      traffic
 	drops        drops.Counters
 }
@@ -167,28 +170,17 @@ func (s *Session) Connect(remote []byte, binding [32]byte) error {
 	return nil
 }
 
-// Send protects and sends frames of one kind. A frame that does not fit one
-// record is cut. Frames that cannot be sent are counted; the error is that of
-// the first of them.
-func (s *Session) Send(kind Kind, frames [][]byte) error {
-	if kind.own() || kind.limit() == 0 {
-		return fmt.Errorf("send %v: %w", kind, ErrKind)
+// Merge says which kinds of super-frames the handler takes. Segments that continue one another
+// are handed over as such, unless the transport's configuration forbids it. Before the first
+// call it takes none.
+func (s *Session) Merge(kinds frame.Kinds) { s.kinds.Store(&kinds) }
+
+// mergeable returns the kinds of super-frames that segments are merged into.
+func (s *Session) mergeable() frame.Kinds {
+	if kinds := s.kinds.Load(); kinds != nil && s.transport.config.Offload.Merge {
+		return *kinds
 	}
-	if s.State() != Established {
-		s.drops.AddN(drops.SendPath, uint64(len(frames)))
-		return ErrNotEstablished
-	}
-	var first error
-	for _, frame := range frames {
-		err := s.sendFrame(kind, frame)
-		if err == nil {
-			s.traffic.txFrames.Add(1)
-			s.traffic.txBytes.Add(uint64(len(frame)))
-		} else if first == nil {
-			first = err
-		}
-	}
-	return first
+	return frame.Kinds{}
 }
 
 // State returns where the session stands.

@@ -21,7 +21,6 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/icemux"
-	"evio/datapath/record"
 	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/turn"
@@ -42,6 +41,9 @@ type Config struct {
 	// Lookup resolves the names of ICE servers, for network "ip"; nil: the system's
 	// resolver.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	// Offload says what the kernel may do for many datagrams at once, and whether segments
+	// are merged again before they are handed over. The zero value is nothing.
+	Offload Offload
 	// RekeyEvery is how long keys of a session are used, 0 for an hour.
 	RekeyEvery time.Duration
 	// ExcludeInterface reports whether the addresses of an interface are no candidates,
@@ -56,6 +58,17 @@ type Config struct {
 	Reopened func()
 	// Log receives the messages of the transport; nil discards them.
 	Log *logrus.Entry
+}
+
+// Offload says how much passes in one piece.
+type Offload struct {
+	UDP   udp.Offload
+	Merge bool // super-frames are made of segments again
+}
+
+// AllOffloads is whatever the kernel can do.
+func AllOffloads() Offload {
+	return Offload{UDP: udp.Offload{Send: true, Receive: true}, Merge: true}
 }
 
 func (c Config) validate() error {
@@ -73,6 +86,7 @@ func (c Config) validate() error {
 // socket is what a transport needs of package udp.
 type socket interface {
 	icemux.Socket
+	SendRuns(source udp.Source, remote netip.AddrPort, runs []udp.Run) (sent int, err error)
 	Run(deliver func([]udp.Datagram), changed func(error)) error
 	Port() int
 	Stats() udp.Stats
@@ -93,10 +107,10 @@ type Transport struct {
 	certificate   tls.Certificate
 	epoch         time.Time // zero of the times that sessions keep
 	drops         drops.Counters
-	buffers       sync.Pool // of *record.Buffer
-
-	reading sync.Mutex // one reader at a time: of the socket, or of an allocation
-	vector  vector     // of the reader
+	batches       sync.Pool // of *batch
+	outboxes      sync.Pool // of *outbox
+	turnReaders   sync.Pool // of *reader
+	socketReader  *reader
 
 	mu       sync.Mutex // guards closed and changes of sessions
 	closed   bool
@@ -116,7 +130,7 @@ func Listen(config Config) (*Transport, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	s, err := udp.New(config.Port, udp.Offload{Send: true, Receive: true})
+	s, err := udp.New(config.Port, config.Offload.UDP)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +148,7 @@ func Listen(config Config) (*Transport, error) {
 			Log:           t.log,
 			AllowLoopback: config.IncludeLoopback,
 			Deliver: func(a *turn.Allocation, from netip.AddrPort, datagram []byte) {
-				t.deliverTURN(a, from, datagram)
+				t.deliverTURN(oneByOne{a}, []udp.Datagram{{Remote: from, Data: datagram}})
 			},
 		})
 		if err != nil {
@@ -165,9 +179,12 @@ func newTransport(config Config, s socket, hosts func(icemux.HostFilter) ([]neti
 		turnServers: turnServers,
 		certificate: certificate,
 		epoch:       time.Now(),
-		buffers:     sync.Pool{New: func() any { return new(record.Buffer) }},
+		batches:     sync.Pool{New: func() any { return new(batch) }},
 		reader:      make(chan struct{}),
 	}
+	t.outboxes.New = func() any { return &outbox{batch: new(batch)} }
+	t.turnReaders.New = func() any { return &reader{transport: t} }
+	t.socketReader = &reader{transport: t}
 	t.mux = icemux.New(s, &t.drops)
 	g := t.gatherer
 	g.Mux, g.Port, g.STUN, g.Lookup, g.Log = t.mux, t.Port, reflectors, config.Lookup, t.log

@@ -3,10 +3,13 @@ package session
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
+	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/turn"
+	"evio/datapath/udp"
 )
 
 const (
@@ -17,7 +20,7 @@ const (
 
 // allocation is what sessions need of a *turn.Allocation.
 type allocation interface {
-	outlet
+	connect.Allocation
 	Server() string
 	Transport() string
 	Permit(ctx context.Context, peers ...netip.Addr) error
@@ -45,7 +48,23 @@ func (p turnPool) Acquire(ctx context.Context) (allocation, error) {
 	if err != nil {
 		return nil, err // not a nil allocation in an interface
 	}
-	return a, nil
+	return oneByOne{a}, nil
+}
+
+// oneByOne sends the datagrams of runs one by one.
+type oneByOne struct{ *turn.Allocation }
+
+// SendRuns implements outlet.
+func (a oneByOne) SendRuns(to netip.AddrPort, runs []udp.Run) (sent int, err error) {
+	for _, r := range runs {
+		for d := range slices.Chunk(r.Bytes, r.Size) {
+			if err := a.Send(to, d); err != nil {
+				return sent, err
+			}
+			sent++
+		}
+	}
+	return sent, nil
 }
 
 // turnClient is a session's share in an allocation of a TURN server. Its goroutine does what

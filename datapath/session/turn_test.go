@@ -20,7 +20,7 @@ import (
 type pool struct {
 	network *network
 	at      netip.AddrPort
-	deliver func(r allocation, from netip.AddrPort, datagram []byte)
+	deliver func(r allocation, batch []udp.Datagram)
 	refuse  error
 
 	mu      sync.Mutex
@@ -50,7 +50,7 @@ func (p *pool) Acquire(context.Context) (allocation, error) {
 			_ = socket.Run(func(batch []udp.Datagram) {
 				for _, d := range batch {
 					if r.permits(d.Remote.Addr()) {
-						p.deliver(r, d.Remote, d.Data)
+						p.deliver(r, []udp.Datagram{d})
 					}
 				}
 			}, nil)
@@ -134,11 +134,18 @@ func (r *memoryAllocation) permits(addr netip.Addr) bool {
 }
 
 func (r *memoryAllocation) Send(to netip.AddrPort, datagram []byte) error {
-	if !r.permits(to.Addr()) {
-		return errors.New("not permitted")
-	}
-	r.pool.network.send(r.socket.home, to, datagram)
-	return nil
+	_, err := r.SendRuns(to, []udp.Run{{Bytes: datagram, Size: len(datagram)}})
+	return err
+}
+
+func (r *memoryAllocation) SendRuns(to netip.AddrPort, runs []udp.Run) (int, error) {
+	return eachDatagram(runs, func(d []byte) error {
+		if !r.permits(to.Addr()) {
+			return errors.New("not permitted")
+		}
+		r.pool.network.send(r.socket.home, to, d)
+		return nil
+	})
 }
 
 func (r *memoryAllocation) Release() {

@@ -11,6 +11,7 @@ import (
 
 	"evio/datapath/drops"
 	"evio/datapath/turn"
+	"evio/datapath/udp"
 )
 
 const (
@@ -89,6 +90,14 @@ func (l limitedAllocation) Send(to netip.AddrPort, datagram []byte) error {
 		return errTURNAddresses
 	}
 	return l.allocation.Send(to, datagram)
+}
+
+// SendRuns implements allocation, as Send does.
+func (l limitedAllocation) SendRuns(to netip.AddrPort, runs []udp.Run) (int, error) {
+	if !l.admits(to.Addr()) {
+		return 0, errTURNAddresses
+	}
+	return l.allocation.SendRuns(to, runs)
 }
 
 func (l limitedAllocation) admits(addr netip.Addr) bool {

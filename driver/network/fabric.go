@@ -56,28 +56,27 @@ func decide(t *overlay.Table, self nodeid.ID, frame []byte) (a action, q packet.
 func (n *network) readFabric(context.Context) {
 	var v frame.Vector
 	var out []byte
-	one := make([][]byte, 1)
+	one := make([]frame.Frame, 1)
 	for n.fabric.ReadFrames(&v) == nil {
 		n.loops.frames.Add(uint64(len(v.Frames)))
 		for _, f := range v.Frames {
-			frame := f.Data // of a device without offloads
-			if n.claimer.answerCame(frame) {
+			if n.claimer.answerCame(f.Data) { // it lacks nothing: the device has no offloads
 				continue
 			}
 			node := n.currentNode()
 			if node == nil {
 				continue
 			}
-			a, q, e := decide(node.Table(), node.ID(), frame)
+			a, q, e := decide(node.Table(), node.ID(), f.Data)
 			switch a {
 			case reply:
 				out = packet.Answer(out[:0], q, e.MAC)
 				n.inject(out)
 			case toPeer:
-				one[0] = frame
+				one[0] = f
 				n.links.sendTo(e.Node, one)
 			case toAll:
-				n.broadcast(node, frame)
+				n.broadcast(node, f.Data)
 			case discard:
 			}
 		}

@@ -53,13 +53,8 @@ func (l *link) close() error {
 func (l *link) read(n *network) {
 	defer close(l.done)
 	var v frame.Vector
-	var out [][]byte
 	for l.dev.ReadFrames(&v) == nil {
-		out = out[:0]
-		for _, f := range v.Frames {
-			out = append(out, f.Data)
-		}
-		if err := l.session.Load().Send(session.Data, out); err != nil {
+		if err := l.session.Load().SendFrames(v.Frames); err != nil {
 			n.count(&n.drops.send)
 		}
 		v.Release()
@@ -102,14 +97,14 @@ func (ls *links) close() error {
 }
 
 // sendTo gives frames to the peer's session in place of its link port.
-func (ls *links) sendTo(peer nodeid.ID, frames [][]byte) {
+func (ls *links) sendTo(peer nodeid.ID, frames []frame.Frame) {
 	n := ls.n
 	l := ls.get(peer)
 	if l == nil {
 		n.count(&n.drops.noSession)
 		return
 	}
-	if err := l.session.Load().Send(session.Data, frames); err != nil {
+	if err := l.session.Load().SendFrames(frames); err != nil {
 		n.count(&n.drops.send)
 	}
 }

@@ -85,7 +85,6 @@ type events struct {
 	peer    nodeid.ID
 	account string
 	up      overlay.SessionEvents
-	data    []frame.Frame // of the call of Receive under way; the session makes one at a time
 }
 
 func (e *events) Parameters(_ *session.Session, p []byte) { e.up.Parameters(p) }
@@ -102,19 +101,15 @@ func (e *events) Closed(_ *session.Session, err error) {
 	}
 	e.up.Closed(err)
 }
+func (e *events) Frames(_ *session.Session, frames []frame.Frame) { e.n.links.receive(e.peer, frames) }
+
 func (e *events) Receive(_ *session.Session, kind session.Kind, frames [][]byte) {
 	switch kind {
-	case session.Data:
-		e.data = e.data[:0]
-		for _, f := range frames {
-			e.data = append(e.data, frame.Frame{Data: f})
-		}
-		e.n.links.receive(e.peer, e.data)
 	case session.Control:
 		e.up.Control(frames)
 	case session.Flood:
 		e.up.Flood(frames)
-	case session.Envelope, session.Probe, session.Rekey:
+	case session.Data, session.Envelope, session.Probe, session.Rekey:
 		e.n.count(&e.n.drops.malformed)
 	}
 }

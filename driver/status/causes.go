@@ -61,6 +61,7 @@ var causes = map[string]cause{
 	"path_limit":      {class: refused},
 	"rekey_stale":     {class: passing},
 	"rekey_queue":     {class: passing},
+	"send_segments":   {lost, "containers sent super-frames that evio cannot cut: set offload.tap to off, and report it"},
 	"send_size":       {lost, "frames were larger than a tunnel takes: give the network a smaller MTU with -o com.docker.network.driver.mtu"},
 	"send_path":       {class: passing},
 	"send_socket":     {lost, "datagrams were refused by this host's kernel: look at its routes and its firewall, and whether its uplink is up"},

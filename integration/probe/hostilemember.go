@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"evio/datapath/frame"
 	"evio/datapath/session"
 	"evio/datapath/session/connect"
 	"evio/overlay"
@@ -359,6 +360,8 @@ func (e hostileEvents) Closed(_ *session.Session, err error) {
 	e.voice.open(e.h, false)
 	e.voice.node.Closed(err)
 }
+
+func (e hostileEvents) Frames(_ *session.Session, frames []frame.Frame) { e.h.hear(len(frames)) }
 
 func (e hostileEvents) Receive(_ *session.Session, kind session.Kind, frames [][]byte) {
 	switch kind {

@@ -12,6 +12,7 @@ import (
 
 	"evio/datapath/icemux"
 	"evio/datapath/session/path"
+	"evio/datapath/udp"
 )
 
 // maxRemotes is how many candidates of the peer a search ever tries.
@@ -40,19 +41,27 @@ type Search struct {
 	ufrag, password string // of the peer
 	cancel          context.CancelFunc
 	done            chan struct{}
-	newer           chan Parameters        // capacity 1: more candidates of the peer
-	turn            chan icemux.Allocation // capacity 1: one more own candidate
-	admitted        []path.Candidate       // of the peer, the owner's
+	newer           chan Parameters  // capacity 1: more candidates of the peer
+	turn            chan Allocation  // capacity 1: one more own candidate
+	admitted        []path.Candidate // of the peer, the owner's
 
 	finished chan struct{} // closed when found or err is set
 	found    Found
 	err      error
 }
 
+// Allocation is a relayed address of a TURN server, as a search uses it and hands it back.
+type Allocation interface {
+	icemux.Allocation
+	// SendRuns sends datagrams and returns how many were sent, which is all unless there is
+	// an error.
+	SendRuns(to netip.AddrPort, runs []udp.Run) (int, error)
+}
+
 // Found is a path that a search has found.
 type Found struct {
 	Route      path.Route
-	TURN       icemux.Allocation       // carries the route at this end, nil if none does
+	TURN       Allocation              // carries the route at this end, nil if none does
 	RemoteType webrtc.ICECandidateType // what the peer calls its end
 }
 
@@ -65,7 +74,7 @@ type searcher struct {
 // pair is what an agent has found.
 type pair struct {
 	route path.Route
-	turn  icemux.Allocation // nil for a pair of the socket
+	turn  Allocation // nil for a pair of the socket
 	err   error
 }
 
@@ -79,7 +88,7 @@ func Find(ctx context.Context, local Local, peer Parameters) *Search {
 		cancel:   cancel,
 		done:     make(chan struct{}),
 		newer:    make(chan Parameters, 1),
-		turn:     make(chan icemux.Allocation, 1),
+		turn:     make(chan Allocation, 1),
 		finished: make(chan struct{}),
 	}
 	peer = s.admit(peer)
@@ -100,7 +109,7 @@ func (s *Search) run(ctx context.Context, peer Parameters) {
 		}
 		waiters.Wait()
 	}()
-	start := func(view *icemux.View, turn icemux.Allocation) {
+	start := func(view *icemux.View, turn Allocation) {
 		agent, err := s.local.startAgent(view, peer)
 		if err != nil && turn == nil {
 			s.finish(Found{}, err)
@@ -176,7 +185,7 @@ func (s *Search) Update(peer Parameters) {
 }
 
 // AddTURN adds a relayed address of this node to the search. It is called once.
-func (s *Search) AddTURN(turn icemux.Allocation) { s.turn <- turn }
+func (s *Search) AddTURN(turn Allocation) { s.turn <- turn }
 
 // admit leaves out the candidates that are too many: an agent sends checks to each that it
 // was ever given.

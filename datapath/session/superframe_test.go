@@ -1,0 +1,256 @@
+package session
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"evio/datapath/frame"
+	"evio/datapath/record"
+	"evio/datapath/udp"
+)
+
+// segmentSize is the payload of the segments of superFrame.
+const segmentSize = 1348
+
+// superFrame returns a TCP super-frame over IPv4 with n bytes of payload, as the kernel of a
+// container hands it over: of the checksum only the pseudo header is summed.
+func superFrame(n int) frame.Frame {
+	const ip, tcp, head = 14, 34, 34 + 32
+	data := make([]byte, head+n)
+	copy(data, []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0})
+	data[ip], data[ip+8], data[ip+9] = 0x45, 64, 6
+	binary.BigEndian.PutUint16(data[ip+2:], uint16(len(data)-ip))
+	copy(data[ip+12:], []byte{10, 0, 0, 1, 10, 0, 0, 2})
+	binary.BigEndian.PutUint16(data[ip+10:], ^sum16(data[ip:tcp]))
+	data[tcp+12], data[tcp+13] = 8<<4, 0x18 // 32 bytes of header; PSH, ACK
+	for i := range n {
+		data[head+i] = byte(i / 7)
+	}
+	pseudo := append(bytes.Clone(data[ip+12:tcp]), 0, 6, 0, 0)
+	binary.BigEndian.PutUint16(pseudo[10:], uint16(len(data)-tcp))
+	binary.BigEndian.PutUint16(data[tcp+16:], sum16(pseudo))
+	return frame.Frame{Data: data, Partial: true, Start: tcp, Offset: 16, Kind: frame.TCP4, Segment: segmentSize}
+}
+
+// sum16 is the ones' complement sum of RFC 1071.
+func sum16(b []byte) uint16 {
+	var s uint32
+	for ; len(b) > 1; b = b[2:] {
+		s += uint32(binary.BigEndian.Uint16(b))
+	}
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return uint16(s)
+}
+
+// keeper is a socket that keeps copies of the runs that are sent.
+type keeper struct {
+	idle
+	runs []udp.Run
+}
+
+func (k *keeper) SendRuns(_ udp.Source, _ netip.AddrPort, runs []udp.Run) (sent int, err error) {
+	for _, r := range runs {
+		k.runs = append(k.runs, udp.Run{Bytes: bytes.Clone(r.Bytes), Size: r.Size})
+	}
+	return eachDatagram(runs, func([]byte) error { return nil })
+}
+
+// received returns the runs as the socket delivers them: each in a buffer of its own.
+func (k *keeper) received() (batch []udp.Datagram) {
+	for _, r := range k.runs {
+		buffer := append(make([]byte, 0, 64<<10), r.Bytes...)
+		for at := 0; at < len(buffer); at += r.Size {
+			batch = append(batch, udp.Datagram{Local: here, Remote: there, Data: buffer[at:min(at+r.Size, len(buffer))]})
+		}
+	}
+	return batch
+}
+
+var here, there = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddrPort("192.0.2.2:2")
+
+// whole is a handler that keeps copies of the frames.
+type whole struct {
+	discard
+	frames []frame.Frame
+}
+
+func (w *whole) Frames(_ *Session, frames []frame.Frame) {
+	for _, f := range frames {
+		f.Data = bytes.Clone(f.Data)
+		w.frames = append(w.frames, f)
+	}
+}
+
+// pair returns two sessions without a network between them. What the first sends is kept.
+func pair(tb testing.TB) (from, to *Session, sent *keeper, got *whole) {
+	tb.Helper()
+	from, fromKeys, _ := established(tb)
+	sent, got = new(keeper), new(whole)
+	from.state = Established
+	p := *from.path.Load()
+	p.out = &hostOutlet{socket: sent, addr: p.Local}
+	from.path.Store(&p)
+	to, _, _ = established(tb)
+	to.keys.Begin(fromKeys, record.Secrets{})
+	to.options.Handler = got
+	to.transport.config.Offload.Merge = true
+	to.Merge(frame.Kinds{TCP4: true, TCP6: true})
+	return from, to, sent, got
+}
+
+// TestSuperFrameArrivesInOnePiece sends a super-frame as segments, each in a record, and gets
+// it back in one piece.
+func TestSuperFrameArrivesInOnePiece(t *testing.T) {
+	from, to, sent, got := pair(t)
+	want := superFrame(40*segmentSize + 77)
+	if err := from.SendFrames([]frame.Frame{{Data: bytes.Clone(want.Data), Partial: true, Start: want.Start, Offset: want.Offset, Kind: want.Kind, Segment: want.Segment}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(sent.runs) != 1 {
+		t.Errorf("%d runs were sent, want 1", len(sent.runs))
+	}
+	to.transport.deliver(sent.received())
+	if diff := cmp.Diff([]frame.Frame{want}, got.frames); diff != "" {
+		t.Error(diff)
+	}
+	tx, rx := from.Info(), to.Info()
+	if tx.TxFrames != 41 || rx.RxFrames != 41 || tx.TxBytes != rx.RxBytes || rx.RxMerged != 1 || tx.TxRecords != 41 || rx.RxRecords != 41 {
+		t.Errorf("sent %d frames, %d bytes, %d records; received %d, %d, %d, merged to %d; want 41, the same, 41, and 1",
+			tx.TxFrames, tx.TxBytes, tx.TxRecords, rx.RxFrames, rx.RxBytes, rx.RxRecords, rx.RxMerged)
+	}
+}
+
+// TestSegmentsWithoutMerging: where merging is off, whatever the reason, each segment is handed
+// over alone.
+func TestSegmentsWithoutMerging(t *testing.T) {
+	for name, off := range map[string]func(*Session){
+		"by the configuration":   func(s *Session) { s.transport.config.Offload.Merge = false },
+		"by the handler":         func(s *Session) { s.Merge(frame.Kinds{}) },
+		"for the kind of frames": func(s *Session) { s.Merge(frame.Kinds{TCP6: true, UDP: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, to, sent, got := pair(t)
+			off(to)
+			if err := from.SendFrames([]frame.Frame{superFrame(3 * segmentSize)}); err != nil {
+				t.Fatal(err)
+			}
+			to.transport.deliver(sent.received())
+			if len(got.frames) != 3 {
+				t.Fatalf("%d frames, want 3", len(got.frames))
+			}
+			for _, f := range got.frames {
+				if !f.Partial || f.Kind != frame.Single || len(f.Data) != 66+segmentSize {
+					t.Errorf("%d bytes, kind %d, partial %t; want a segment whose checksum is unfinished", len(f.Data), f.Kind, f.Partial)
+				}
+			}
+		})
+	}
+}
+
+// TestNarrowPathCutsTCPSmaller: on a path that takes less than a segment no slices are needed.
+func TestNarrowPathCutsTCPSmaller(t *testing.T) {
+	from, to, sent, got := pair(t)
+	from.limit.Store(1000)
+	if err := from.SendFrames([]frame.Frame{superFrame(10 * segmentSize)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range sent.runs {
+		if r.Size > 1000 {
+			t.Errorf("a record has %d bytes, the path takes 1000", r.Size)
+		}
+	}
+	to.transport.deliver(sent.received())
+	if len(got.frames) != 1 || len(got.frames[0].Data) != len(superFrame(10*segmentSize).Data) {
+		t.Errorf("%d frames, want one with all bytes", len(got.frames))
+	}
+	if info := from.Info(); info.TxRecords != info.TxFrames {
+		t.Errorf("%d records for %d frames: some are slices", info.TxRecords, info.TxFrames)
+	}
+}
+
+// TestWhatCannotBeCut: a super-frame whose headers are not understood, and a checksum whose place
+// is outside of the frame, are counted and not sent.
+func TestWhatCannotBeCut(t *testing.T) {
+	from, _, sent, _ := pair(t)
+	tagged, outside := superFrame(5000), superFrame(100)
+	tagged.Data[12], tagged.Data[13] = 0x88, 0xb5
+	outside.Kind, outside.Segment, outside.Start = frame.Single, 0, 60000
+	if err := from.SendFrames([]frame.Frame{tagged, outside, {Data: make([]byte, 60)}}); err == nil {
+		t.Error("no error")
+	}
+	if n := from.Info().Drops["send_segments"]; n != 2 || len(sent.runs) != 1 {
+		t.Errorf("%d counted and %d runs sent, want 2 and 1", n, len(sent.runs))
+	}
+}
+
+// TestUnfinishedChecksumsAreOfDataOnly: only Ethernet frames may lack a checksum, and only such
+// where it can be found.
+func TestUnfinishedChecksumsAreOfDataOnly(t *testing.T) {
+	to, peer, handler := established(t)
+	segment := superFrame(100).Data
+	for _, c := range []struct {
+		kind Kind
+		body []byte
+	}{{Flood, segment}, {Control, segment}, {Probe, segment}, {Data, segment[:40]}, {Data, make([]byte, 60)}} {
+		var b record.Batch
+		b.Reset(record.MaxSize)
+		b.Add(len(record.AppendPartial(b.Plain(), uint8(c.kind), c.body)))
+		if err := peer.Send[0].SealBatch(&b); err != nil {
+			t.Fatal(err)
+		}
+		before := to.Info().Drops["record_plain"]
+		to.transport.deliver([]udp.Datagram{{Local: here, Remote: there, Data: b.Runs()[0].Bytes}})
+		if len(handler.received) != 0 || to.Info().Drops["record_plain"] != before+1 {
+			t.Errorf("%v with an unfinished checksum got through, or was not counted", c.kind)
+		}
+	}
+}
+
+// TestFramesNeedNoAllocation: neither way, with super-frames and with single ones.
+func TestFramesNeedNoAllocation(t *testing.T) {
+	from, to, sent, _ := pair(t)
+	to.options.Handler = discard{}
+	quiet := &hostOutlet{socket: idle{}, addr: from.path.Load().Local}
+	p := *from.path.Load()
+	p.out = quiet
+	from.path.Store(&p)
+	const runs = 100
+	for name, f := range map[string]frame.Frame{"super-frame": superFrame(60000), "frame": {Data: superFrame(1000).Data}} {
+		frames := []frame.Frame{f}
+		if n := testing.AllocsPerRun(runs, func() {
+			if err := from.SendFrames(frames); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("sending a %s: %.1f allocations, want none", name, n)
+		}
+		p := *from.path.Load()
+		p.out = &hostOutlet{socket: sent, addr: p.Local}
+		from.path.Store(&p)
+		batches := make([][]udp.Datagram, 0, runs+1)
+		for range runs + 1 {
+			sent.runs = nil
+			if err := from.SendFrames(frames); err != nil {
+				t.Fatal(err)
+			}
+			batches = append(batches, sent.received())
+		}
+		if n := testing.AllocsPerRun(runs, func() {
+			to.transport.deliver(batches[0])
+			batches = batches[1:]
+		}); n != 0 {
+			t.Errorf("receiving a %s: %.1f allocations, want none", name, n)
+		}
+		p.out = quiet
+		from.path.Store(&p)
+	}
+	if got := to.Info(); got.RxFrames == 0 || got.Drops != nil && len(got.Drops) != 0 {
+		t.Errorf("%d frames received, drops %v", got.RxFrames, got.Drops)
+	}
+}
