@@ -29,7 +29,6 @@ type link struct {
 // newLink opens the port and begins to carry what the bridge puts into it.
 func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
 	l := &link{peer: peer, done: make(chan struct{})}
-	l.session.Store(s)
 	dev, err := device.OpenPort(device.PortConfig{
 		Name: device.Name(device.LinkPrefix, n.plane.engine, n.spec.ID, peer.String()), MTU: n.spec.MTU,
 		Mark: device.Mark(n.plane.engine, n.spec.ID, device.ForPeer, peer.String()), Log: n.log, Shield: n.sw.Shield,
@@ -39,8 +38,17 @@ func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
 		return nil, err
 	}
 	l.dev = dev
+	l.use(s)
 	go l.read(n)
 	return l, nil
+}
+
+// use makes a session the one behind the port. It hands over segments in as large pieces as
+// the port's device takes.
+func (l *link) use(s *session.Session) {
+	l.session.Store(s)
+	o := l.dev.Offloads()
+	s.Merge(frame.Kinds{TCP4: o.TCP, TCP6: o.TCP, UDP: o.UDP})
 }
 
 func (l *link) close() error {
@@ -185,7 +193,7 @@ func (ls *links) up(peer nodeid.ID, s *session.Session) {
 		return
 	}
 	if l := ls.get(peer); l != nil {
-		l.session.Store(s)
+		l.use(s)
 		return
 	}
 	l, err := newLink(n, peer, s)
@@ -221,5 +229,6 @@ func (ls *links) down(peer nodeid.ID) {
 // installed, its frames are handled as first frames.
 func (ls *links) again(l *link) {
 	ls.n.accepted.forget(l)
+	l.use(l.session.Load()) // the kernel may take less of the new device
 	ls.n.portAgain(l.dev.Name())
 }
