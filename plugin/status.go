@@ -62,6 +62,7 @@ func (s source) Status(ctx context.Context) status.Document {
 	d.Transport = status.Transport{
 		Port: t.Port, Datagrams: t.Socket.Received, Sent: t.Socket.Sent, Drops: transportDrops(t), Sessions: t.Sessions, Agents: t.Agents,
 		SendCalls: t.Socket.SendCalls, ReceiveCalls: t.Socket.ReceiveCalls, Uncut: t.Socket.Uncut,
+		Offload: transportOffload(t, s.settings),
 	}
 	if err := s.parts.transport.Fault(); err != nil {
 		d.Transport.Error = "sessions with other sites wait for the UDP port, which is asked for again each second: " + err.Error()
@@ -103,6 +104,18 @@ func (s source) counters(ctx context.Context) status.Document {
 		Transport: status.Transport{Drops: transportDrops(s.parts.transport.Stats())},
 		Networks:  s.parts.plane.Counters(ctx),
 	}
+}
+
+// transportOffload is what the socket leaves to the kernel, and whether sessions merge segments.
+func transportOffload(t session.Stats, s config.Settings) status.TransportOffload {
+	o := status.TransportOffload{
+		UDPSend: status.Offload(t.Offload.Send), UDPReceive: status.Offload(t.Offload.Receive), Routes: t.Offload.Refused,
+		Merge: status.Offload{On: true},
+	}
+	if s.Offload.Merge == config.Off {
+		o.Merge = status.Offload{Reason: "switched off by configuration"}
+	}
+	return o
 }
 
 // transportDrops joins what the transport and its socket have dropped.

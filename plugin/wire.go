@@ -16,6 +16,7 @@ import (
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
 	"evio/datapath/session"
+	"evio/datapath/udp"
 	"evio/driver"
 	"evio/driver/network"
 	"evio/driver/network/device"
@@ -152,6 +153,7 @@ func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) e
 			}
 		},
 		Port: s.UDPPort, Key: p.key, ICEServers: iceServers(s), Lookup: p.resolver.LookupNetIP,
+		Offload:    offload(s.Offload),
 		RekeyEvery: time.Duration(s.RekeySeconds) * time.Second, ExcludeInterface: device.OwnInterface, Log: log,
 	})
 	if err != nil {
@@ -165,6 +167,14 @@ func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) e
 		OVS: ovs.Config{HostRunDir: hostOVS(s), RunDir: run, StateDir: run, SchemaFile: schemaFile, Log: log},
 	})
 	return nil
+}
+
+// offload is what passes in one piece between the process and the network.
+func offload(o config.Offload) session.Offload {
+	return session.Offload{
+		UDP:   udp.Offload{Send: o.UDPSend != config.Off, Receive: o.UDPReceive != config.Off},
+		Merge: o.Merge != config.Off,
+	}
 }
 
 // useSettings makes what fails by settings alone.

@@ -103,3 +103,27 @@ func TestBuildFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestOffloads: each one that is switched off is off, and no other.
+func TestOffloads(t *testing.T) {
+	const switchedOff = "switched off by configuration"
+	for _, name := range []string{"udp_send", "udp_receive", "merge", ""} {
+		t.Run("without "+name, func(t *testing.T) {
+			file := `{}`
+			if name != "" {
+				file = `{"offload": {"` + name + `": "off"}}`
+			}
+			s := load(t, file)
+			p, err := build(t, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := transportOffload(p.transport.Stats(), s)
+			for which, got := range map[string]status.Offload{"udp_send": o.UDPSend, "udp_receive": o.UDPReceive, "merge": o.Merge} {
+				if off := !got.On && got.Reason == switchedOff; off != (which == name) {
+					t.Errorf("%s: %+v", which, got)
+				}
+			}
+		})
+	}
+}

@@ -22,6 +22,7 @@ func (i idle) Send(udp.Source, netip.AddrPort, []byte) error               { ret
 func (i idle) SendRuns(udp.Source, netip.AddrPort, []udp.Run) (int, error) { return 0, nil }
 func (i idle) Run(func([]udp.Datagram), func(error)) error                 { <-i.closed; return udp.ErrClosed }
 func (i idle) Port() int                                                   { return 1 }
+func (i idle) Offloads() udp.Offloads                                      { return udp.Offloads{} }
 func (i idle) Stats() udp.Stats                                            { return udp.Stats{} }
 func (i idle) Close() error                                                { close(i.closed); return nil }
 func (i idle) deliver(t *Transport, d []byte) {

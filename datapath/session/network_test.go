@@ -183,6 +183,8 @@ func (s *memorySocket) Run(deliver func([]udp.Datagram), _ func(error)) error {
 func (s *memorySocket) Port() int        { return int(s.home.Port()) }
 func (s *memorySocket) Stats() udp.Stats { return udp.Stats{} }
 
+func (s *memorySocket) Offloads() udp.Offloads { return udp.Offloads{} }
+
 func (s *memorySocket) Close() error {
 	s.once.Do(func() { close(s.closed) })
 	return nil

@@ -90,6 +90,7 @@ type socket interface {
 	Run(deliver func([]udp.Datagram), changed func(error)) error
 	Port() int
 	Stats() udp.Stats
+	Offloads() udp.Offloads
 	Close() error
 }
 
@@ -324,6 +325,7 @@ func (t *Transport) AddressesChanged() {
 type Stats struct {
 	Port     int               `json:"port"`
 	Socket   udp.Stats         `json:"socket"`
+	Offload  udp.Offloads      `json:"offload"` // what the socket leaves to the kernel
 	Sessions map[string]int    `json:"sessions"` // by state
 	Agents   int               `json:"agents"`   // ICE agents at work
 	Drops    map[string]uint64 `json:"drops"`    // of datagrams of no session
@@ -335,6 +337,7 @@ func (t *Transport) Stats() Stats {
 	stats := Stats{
 		Port:     t.Port(),
 		Socket:   t.socket.Stats(),
+		Offload:  t.socket.Offloads(),
 		Sessions: make(map[string]int),
 		Agents:   t.mux.Agents(),
 		Drops:    t.drops.Map(),

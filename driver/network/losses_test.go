@@ -9,12 +9,14 @@ import (
 // counter is a TAP with a name and counters, and nothing else.
 type counter struct {
 	tap.Device
-	name  string
-	stats tap.Stats
+	name     string
+	stats    tap.Stats
+	offloads tap.Offloads
 }
 
-func (c *counter) Name() string     { return c.name }
-func (c *counter) Stats() tap.Stats { return c.stats }
+func (c *counter) Name() string           { return c.name }
+func (c *counter) Stats() tap.Stats       { return c.stats }
+func (c *counter) Offloads() tap.Offloads { return c.offloads }
 
 // TestLossesStay: devices come, begin anew and go, and the sums only grow.
 func TestLossesStay(t *testing.T) {

@@ -229,7 +229,7 @@ func sessionStatus(m overlay.MemberStatus, c overlaySession) status.Session {
 		Moves: i.Moves, RTTMillis: float64(i.RTT.Microseconds()) / 1000, Opened: i.Opened, Established: i.Established,
 		Candidates: i.Candidates, PeerCandidates: i.PeerCandidates,
 		AEAD: i.AEAD, Generation: i.Generation, Rekeyed: i.Rekeyed, Rekeys: i.Rekeys,
-		TxFrames: i.TxFrames, TxBytes: i.TxBytes, RxFrames: i.RxFrames, RxBytes: i.RxBytes, OffPath: i.OffPath, Drops: i.Drops,
+		TxFrames: i.TxFrames, TxBytes: i.TxBytes, RxFrames: i.RxFrames, RxMerged: i.RxMerged, RxBytes: i.RxBytes, OffPath: i.OffPath, Drops: i.Drops,
 		Narrow: narrow(i),
 	}
 }

@@ -19,10 +19,11 @@ func (n *network) taps() []status.TAP {
 }
 
 func tapStatus(d tap.Device, node string) status.TAP {
-	s := d.Stats()
+	s, o := d.Stats(), d.Offloads()
 	return status.TAP{
 		Device: d.Name(), Node: node,
-		Reads: s.Reads, Writes: s.Writes,
-		ReadFrames: s.ReadFrames, ReadBytes: s.ReadBytes, WrittenFrames: s.WrittenFrames, WrittenBytes: s.WrittenBytes,
+		Offload: status.TAPOffload{Checksums: o.Checksums, TCP: o.TCP, UDP: o.UDP, Reason: o.Why},
+		Reads:   s.Reads, ReadFrames: s.ReadFrames, ReadSegments: s.ReadSegments, ReadBytes: s.ReadBytes,
+		Writes: s.Writes, WrittenFrames: s.WrittenFrames, WrittenSegments: s.WrittenSegments, WrittenBytes: s.WrittenBytes,
 	}
 }

@@ -126,6 +126,8 @@ type Transport struct {
 	SendCalls    uint64 `json:"send_calls"`    // system calls of the socket that send, with those that found no room
 	ReceiveCalls uint64 `json:"receive_calls"` // those that receive, with those that found nothing
 	Uncut        uint64 `json:"uncut"`         // runs of datagrams that were sent one by one because the kernel refused to cut them
+
+	Offload TransportOffload `json:"offload"`
 }
 
 // Relay is one TURN server.
@@ -266,6 +268,7 @@ type Session struct {
 	TxFrames    uint64            `json:"tx_frames"`
 	TxBytes     uint64            `json:"tx_bytes"` // of frames
 	RxFrames    uint64            `json:"rx_frames"`
+	RxMerged    uint64            `json:"rx_merged"`        // what the Ethernet frames among these became: segments that came together go on as one frame
 	RxBytes     uint64            `json:"rx_bytes"`         // of frames
 	OffPath     uint64            `json:"off_path"`         // valid records that came from elsewhere than the path's far end
 	Drops       map[string]uint64 `json:"drops"`            // records and frames, by cause

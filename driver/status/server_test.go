@@ -62,7 +62,8 @@ func TestFetchReturnsWhatTheSourceCollects(t *testing.T) {
 			Port: 4711, Datagrams: map[string]uint64{"stun": 1}, Drops: map[string]uint64{"class": 2},
 			Sessions: map[string]int{"established": 1}, Agents: 1,
 			Sent: map[string]uint64{"record": 9}, SendCalls: 4, ReceiveCalls: 3, Uncut: 1,
-			Relays: []Relay{{URI: "turn:turn.example:3478", State: "failed", Reason: "a sentence", Since: began, Allocations: 1, Dropped: 5}},
+			Offload: TransportOffload{UDPSend: Offload{On: true}, UDPReceive: Offload{Reason: "a sentence"}, Merge: Offload{On: true}, Routes: 1},
+			Relays:  []Relay{{URI: "turn:turn.example:3478", State: "failed", Reason: "a sentence", Since: began, Allocations: 1, Dropped: 5}},
 		},
 		Signalling: []Signalling{{Server: "xmpp.example:5222", JID: "a@xmpp.example", Connected: true, Since: began}},
 		Networks: []Network{{
@@ -72,12 +73,12 @@ func TestFetchReturnsWhatTheSourceCollects(t *testing.T) {
 			Members:   []Member{{JID: "b@xmpp.example", Node: "01", Online: true, Membership: "group:blue"}},
 			Sessions: []Session{{
 				Node: "01", JID: "b@xmpp.example", State: "established", RTTMillis: 1.5, Opened: began, Established: began,
-				Moves: 3, AEAD: "AES-128-GCM", Generation: 2, OffPath: 4, Rekeyed: began, Rekeys: 2,
+				Moves: 3, RxFrames: 9, RxMerged: 8, AEAD: "AES-128-GCM", Generation: 2, OffPath: 4, Rekeyed: began, Rekeys: 2,
 				Path: Path{Kind: "relay", Relay: "turn:turn.example:3478", RelayTransport: "tcp", Local: "192.0.2.1:4711", Remote: "192.0.2.2:4712", LocalType: "host", RemoteType: "srflx"}, Drops: map[string]uint64{},
 			}},
 			TAPs: []TAP{{
-				Device: "evl0", Node: "01",
-				Reads: 6, Writes: 5, ReadFrames: 4, ReadBytes: 3, WrittenFrames: 2, WrittenBytes: 1,
+				Device: "evl0", Node: "01", Offload: TAPOffload{Checksums: true, TCP: true, Reason: "a sentence"},
+				Reads: 6, Writes: 5, ReadFrames: 4, ReadSegments: 7, ReadBytes: 3, WrittenFrames: 2, WrittenSegments: 8, WrittenBytes: 1,
 			}},
 			Ring:      Ring{Successors: []string{"01"}, LongDistance: []string{}, Estimate: 2},
 			Directory: []Entry{{Address: "10.9.0.3", MAC: "0a:00:00:00:00:02", Node: "01"}},

@@ -34,6 +34,7 @@ func (p *page) network(d status.Document, n status.Network) {
 			}
 		}
 		p.line("other members: %d, online: %d", len(n.Members), online)
+		p.linkOffload(n.TAPs)
 	}
 	rows := [][]string{{"INTERFACE", "MAC", "ADDRESSES", "STATE"}}
 	for _, e := range n.Endpoints {

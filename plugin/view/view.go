@@ -81,6 +81,7 @@ func (p *page) surroundings(d status.Document) {
 	}
 	if d.Transport.Port != 0 {
 		p.line("UDP port: %d, established sessions: %d", d.Transport.Port, d.Transport.Sessions["established"])
+		p.socketOffload(d.Transport.Offload)
 	}
 	answers := "answers"
 	if d.Docker.Error != "" {
