@@ -80,8 +80,11 @@ func (m *Merger) Flush() (Frame, bool) {
 // begin makes f the first frame of a run, and decides whether another may follow.
 func (m *Merger) begin(f Frame) {
 	m.run, m.count, m.open = f, 1, false
+	if !f.Partial || f.Kind != Single {
+		return
+	}
 	l, ok := Parse(f.Data)
-	if !ok || f.Kind != Single || !Own(&f, l) || !m.Kinds.has(l.kind()) {
+	if !ok || !Own(&f, l) || !m.Kinds.has(l.kind()) {
 		return
 	}
 	m.header = headerOf(f.Data, l)
