@@ -29,7 +29,7 @@ type link struct {
 // newLink opens the port and begins to carry what the bridge puts into it.
 func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
 	l := &link{peer: peer, done: make(chan struct{})}
-	dev, err := device.OpenPort(device.PortConfig{
+	dev, err := n.plane.openLink(device.PortConfig{
 		Name: device.Name(device.LinkPrefix, n.plane.engine, n.spec.ID, peer.String()), MTU: n.spec.MTU,
 		Mark: device.Mark(n.plane.engine, n.spec.ID, device.ForPeer, peer.String()), Log: n.log, Shield: n.sw.Shield,
 		Again: func() { n.links.again(l) },
@@ -49,6 +49,15 @@ func (l *link) use(s *session.Session) {
 	l.session.Store(s)
 	o := l.dev.Offloads()
 	s.Merge(frame.Kinds{TCP4: o.TCP, TCP6: o.TCP, UDP: o.UDP})
+}
+
+// openPort is device.OpenPort for what takes any device.
+func openPort(c device.PortConfig) (tap.Device, error) {
+	p, err := device.OpenPort(c)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (l *link) close() error {

@@ -15,6 +15,7 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/proof"
 	"evio/datapath/session"
+	"evio/datapath/tap"
 	"evio/driver/network/device"
 	"evio/driver/plane"
 	"evio/overlay/member"
@@ -42,8 +43,11 @@ type Config struct {
 	Claims map[string][]netip.Prefix
 	// Memory keeps what is known of claims; nil: nothing does.
 	Memory Memory
-	OVS    ovs.Config
-	Log    *logrus.Entry
+	// OpenLink opens the TAP of a link's port, under the name and with all else that the
+	// configuration says; nil: device.OpenPort. Another one serves measurements.
+	OpenLink func(device.PortConfig) (tap.Device, error)
+	OVS      ovs.Config
+	Log      *logrus.Entry
 }
 
 // Plane is the data and control plane of the process. Its methods may be called
@@ -57,6 +61,7 @@ type Plane struct {
 	secrets   map[string]func() ([]proof.Secret, error)
 	claims    map[string][]netip.Prefix
 	memory    Memory
+	openLink  func(device.PortConfig) (tap.Device, error)
 	ovsConfig ovs.Config
 	log       *logrus.Entry
 
@@ -79,9 +84,12 @@ type Plane struct {
 // New returns a plane that waits for Run to bring up its switch.
 func New(c Config) *Plane {
 	c.OVS.Engine = device.EngineID(c.Key)
+	if c.OpenLink == nil {
+		c.OpenLink = openPort
+	}
 	return &Plane{
 		key: c.Key, engine: c.OVS.Engine, site: c.Site, book: c.Book, transport: c.Transport, secrets: c.Secrets,
-		claims: c.Claims, memory: c.Memory,
+		claims: c.Claims, memory: c.Memory, openLink: c.OpenLink,
 		ovsConfig: c.OVS, log: c.Log, ready: make(chan struct{}), networks: map[string]*network{},
 		swErr: errStarting, owned: make(chan struct{}, 1),
 	}
