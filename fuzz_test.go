@@ -41,7 +41,7 @@ var decoders = map[string][]string{
 	"proofs of a secret":            {"datapath/proof FuzzHear"},
 	"records":                       {"datapath/record FuzzOpen", "datapath/record FuzzParse", "datapath/record FuzzRejoin", "datapath/session FuzzPlaintext"},
 	"rekey messages":                {"datapath/session/rekey FuzzRekey"},
-	"answers of TURN servers":       {"datapath/turn FuzzRead", "datapath/turn FuzzNextMessage"},
+	"answers of TURN servers":       {"datapath/turn FuzzRead", "datapath/turn FuzzStream"},
 	"frames":                        {"datapath/packet FuzzFrame", "datapath/packet FuzzLoopProbe", "datapath/frame FuzzParse", "datapath/frame FuzzCutter", "datapath/frame FuzzMerger", "datapath/tap FuzzHeader", "datapath/filter FuzzParse", "driver/network/admission FuzzPeer"},
 	"control messages":              {"overlay/control FuzzReceive", "overlay/symphony FuzzParseMessage", "overlay/directory FuzzParse", "overlay/moves FuzzParse", "overlay/clocks FuzzTake", "overlay/sites FuzzParse", "overlay FuzzSplitRecords"},
 	"flood headers":                 {"overlay/flood FuzzParseHeader"},

@@ -148,8 +148,9 @@ func Listen(config Config) (*Transport, error) {
 			},
 			Log:           t.log,
 			AllowLoopback: config.IncludeLoopback,
-			Deliver: func(a *turn.Allocation, from netip.AddrPort, datagram []byte) {
-				t.deliverTURN(oneByOne{a}, []udp.Datagram{{Remote: from, Data: datagram}})
+			Offload:       config.Offload.UDP,
+			Deliver: func(a *turn.Allocation, batch []udp.Datagram) {
+				t.deliverTURN(a, batch)
 			},
 		})
 		if err != nil {

@@ -3,13 +3,11 @@ package session
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"time"
 
 	"evio/datapath/session/connect"
 	"evio/datapath/session/path"
 	"evio/datapath/turn"
-	"evio/datapath/udp"
 )
 
 const (
@@ -48,23 +46,7 @@ func (p turnPool) Acquire(ctx context.Context) (allocation, error) {
 	if err != nil {
 		return nil, err // not a nil allocation in an interface
 	}
-	return oneByOne{a}, nil
-}
-
-// oneByOne sends the datagrams of runs one by one.
-type oneByOne struct{ *turn.Allocation }
-
-// SendRuns implements outlet.
-func (a oneByOne) SendRuns(to netip.AddrPort, runs []udp.Run) (sent int, err error) {
-	for _, r := range runs {
-		for d := range slices.Chunk(r.Bytes, r.Size) {
-			if err := a.Send(to, d); err != nil {
-				return sent, err
-			}
-			sent++
-		}
-	}
-	return sent, nil
+	return a, nil
 }
 
 // turnClient is a session's share in an allocation of a TURN server. Its goroutine does what

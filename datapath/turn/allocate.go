@@ -42,7 +42,7 @@ func (p *Pool) allocateAt(ctx context.Context, s *server, to netip.AddrPort, use
 	if err != nil {
 		return nil, timely(ctx, err)
 	}
-	c, err := newServerConn(conn, s.uri.Transport != UDP, p.timing.answer)
+	c, err := newServerConn(conn, p.config.Offload, p.timing.answer)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (p *Pool) allocateAt(ctx context.Context, s *server, to netip.AddrPort, use
 	if !p.addLive(a) {
 		c.close(ErrClosed)
 	}
-	c.tasks.Go(func() { c.read(a.receive) })
+	c.tasks.Go(func() { c.read((&arrivals{Allocation: a}).receive) })
 	limit := time.AfterFunc(p.timing.answer-time.Since(began), func() { c.close(noAnswerError(p.timing.answer)) })
 	defer limit.Stop()
 	if err := a.request(ctx); err != nil {

@@ -24,7 +24,6 @@ type Allocation struct {
 	relayed  netip.AddrPort
 	lifetime time.Duration
 	made     time.Time
-	scratch  stun.Message // of the reader
 
 	suspect     chan struct{} // capacity 1: asks for a request at once
 	releasing   chan struct{} // closed to give the address back
@@ -154,28 +153,4 @@ func (a *Allocation) startLocked(f func()) bool {
 	}
 	a.tasks.Go(f)
 	return true
-}
-
-// receive handles a message of the server.
-func (a *Allocation) receive(b []byte) {
-	switch m := read(b, &a.scratch); m.kind {
-	case response:
-		_, _ = a.conn.client.HandleInbound(b, a.conn.conn.RemoteAddr()) // an answer that nobody waits for does not matter
-	case channel:
-		a.mu.Lock()
-		from, ok := a.numbers[m.channel]
-		a.heardLocked(from.Addr(), time.Now())
-		a.mu.Unlock()
-		if ok {
-			a.pool.config.Deliver(a, from, m.payload)
-		}
-	case data:
-		a.mu.Lock()
-		ok := a.heardLocked(m.from.Addr(), time.Now())
-		a.mu.Unlock()
-		if ok {
-			a.pool.config.Deliver(a, m.from, m.payload)
-		}
-	default:
-	}
 }

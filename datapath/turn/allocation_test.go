@@ -1,7 +1,6 @@
 package turn
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"evio/datapath/udp"
 )
 
 func TestLossIsNoticed(t *testing.T) {
@@ -73,14 +74,8 @@ func TestRestartIsNoticed(t *testing.T) {
 func TestSilenceIsLoss(t *testing.T) {
 	s := serve(t, UDP, nil)
 	c := newClientWith(t, timing{answer: time.Second, refresh: time.Hour, retry: time.Hour}, s.client())
-	var cut *muted
-	c.config.Dial = func(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-		conn, err := dial(ctx, network, to)
-		cut = &muted{Conn: conn}
-		return cut, err
-	}
 	a := c.acquire(t)
-	cut.mute = make(chan struct{})
+	s.muted.Store(true)
 	c.Suspect()
 	awaitDone(t, a)
 	if _, ok := errors.AsType[noAnswerError](a.Err()); !ok {
@@ -90,20 +85,6 @@ func TestSilenceIsLoss(t *testing.T) {
 	if _, err := c.Acquire(t.Context()); err == nil || !strings.Contains(err.Error(), "lost: no answer within 1s") {
 		t.Errorf("got %v, want the reason of the loss", err)
 	}
-}
-
-// muted is a connection whose datagrams get lost. The pool's lock orders the
-// change of mute before what follows from Suspect.
-type muted struct {
-	net.Conn
-	mute chan struct{}
-}
-
-func (m *muted) Write(b []byte) (int, error) {
-	if m.mute != nil {
-		return len(b), nil
-	}
-	return m.Conn.Write(b)
 }
 
 func TestPeersThatAreNeverRelayedTo(t *testing.T) {
@@ -155,15 +136,9 @@ func TestPermissionThatTheServerRefuses(t *testing.T) {
 func TestWhatWaitsForAPermissionIsBounded(t *testing.T) {
 	s := serve(t, UDP, nil)
 	c := newClientWith(t, timing{answer: time.Second, refresh: time.Hour}, s.client())
-	var cut *muted
-	c.config.Dial = func(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-		conn, err := dial(ctx, network, to)
-		cut = &muted{Conn: conn}
-		return cut, err
-	}
 	a := c.acquire(t)
 	defer a.Release()
-	cut.mute = make(chan struct{})
+	s.muted.Store(true)
 	for range 2 * maxWaiting {
 		if err := a.Send(netip.MustParseAddrPort("127.0.0.1:9"), []byte("x")); err != nil {
 			t.Fatal(err)
@@ -246,12 +221,12 @@ func TestStrangersAreNotHeard(t *testing.T) {
 	}
 	defer stranger.Close() //nolint:errcheck // of a test
 	from := stranger.LocalAddr().(*net.UDPAddr).AddrPort()
-	message, err := indication(from, []byte("x"))
+	message, err := appendIndication(nil, from, []byte("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	message[1] = 0x17 // a Data indication that the server would never have sent
-	a.receive(message)
+	(&arrivals{Allocation: a}).receive([]udp.Datagram{{Data: message}}, 0)
 	if err := a.Permit(t.Context(), from.Addr()); err != nil {
 		t.Fatal(err)
 	}

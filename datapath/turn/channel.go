@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"evio/datapath/udp"
 )
 
 const (
@@ -33,57 +35,82 @@ func (b *binding) usable(now time.Time) bool {
 	return !b.bound.IsZero() && now.Sub(b.bound) < channelLifetime-AnswerTimeout
 }
 
-// Send sends a datagram to a peer. It does not wait for the server: if the peer has no
-// permission yet, or the connection cannot take more, the datagram may be dropped and
-// counted. Send does not keep the bytes.
+// Send sends one datagram, see SendRuns.
 func (a *Allocation) Send(to netip.AddrPort, datagram []byte) error {
-	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	message, err := a.compose(to, datagram, time.Now())
-	if message != nil {
-		err = a.conn.send(message)
-	}
-	if err != nil {
-		a.server.dropped.Add(1)
-	}
+	_, err := a.SendRuns(to, []udp.Run{{Bytes: datagram}})
 	return err
 }
 
-// compose returns the message that carries a datagram, or nil if the datagram waits for the
-// permission, or was dropped because too many wait.
-func (a *Allocation) compose(to netip.AddrPort, datagram []byte, now time.Time) ([]byte, error) {
+// SendRuns sends the datagrams of some runs to a peer. It does not wait for the server: if the
+// peer has no permission yet, or the connection cannot take more, datagrams may be dropped and
+// counted. It keeps none of the bytes.
+//
+// It returns how many datagrams were taken, which is all unless there is an error.
+func (a *Allocation) SendRuns(to netip.AddrPort, runs []udp.Run) (sent int, err error) {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	count := 0
+	for _, r := range runs {
+		for range r.Datagrams() {
+			count++
+		}
+	}
+	o := a.conn.compose()
+	waits, err := a.compose(o, to, runs, count, time.Now())
+	switch {
+	case waits:
+		a.conn.forget(o)
+		return count, nil
+	case err != nil:
+		a.conn.forget(o)
+	default:
+		sent, err = a.conn.send(o)
+	}
+	a.server.dropped.Add(uint64(count - sent)) //nolint:gosec // no more are sent than there are
+	return sent, err
+}
+
+// compose makes the messages that carry the datagrams of some runs. It returns true if they
+// wait for the permission, as far as there is room, and are dropped otherwise.
+func (a *Allocation) compose(o *outgoing, to netip.AddrPort, runs []udp.Run, count int, now time.Time) (waits bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p, err := a.permissionLocked(to.Addr(), now)
 	switch {
 	case err != nil:
-		return nil, err
-	case p.granted.IsZero() && p.err == nil && len(p.waiting) < maxWaiting:
-		p.waiting = append(p.waiting, waitingDatagram{to, append([]byte(nil), datagram...)})
-		return nil, nil
-	case p.granted.IsZero() && p.err == nil:
-		a.server.dropped.Add(1)
-		return nil, nil
+		return false, err
 	case p.err != nil:
-		return nil, p.err
+		return false, p.err
+	case p.granted.IsZero():
+		a.server.dropped.Add(p.wait(to, runs))
+		return true, nil
 	}
-	return a.composeLocked(to, datagram, now)
+	return false, a.composeLocked(o, to, runs, count, now)
 }
 
 // composeLocked uses the channel of a permitted peer if it has one.
-func (a *Allocation) composeLocked(to netip.AddrPort, datagram []byte, now time.Time) ([]byte, error) {
-	if len(datagram) > maxMessage {
-		return nil, fmt.Errorf("a datagram of %d bytes: at most %d are relayed", len(datagram), maxMessage)
+func (a *Allocation) composeLocked(o *outgoing, to netip.AddrPort, runs []udp.Run, count int, now time.Time) error {
+	b := a.bindingLocked(to, count, now)
+	bound := b != nil && b.usable(now)
+	for _, r := range runs {
+		if err := o.add(r, func(dst, datagram []byte) ([]byte, error) {
+			switch {
+			case len(datagram) > maxRelayed:
+				return dst, fmt.Errorf("a datagram of %d bytes: at most %d are relayed", len(datagram), maxRelayed)
+			case bound:
+				return appendChannel(dst, b.number, datagram, a.conn.batch == nil), nil
+			default:
+				return appendIndication(dst, to, datagram)
+			}
+		}); err != nil {
+			return err
+		}
 	}
-	if b := a.bindingLocked(to, now); b != nil && b.usable(now) {
-		buffer := make([]byte, 0, channelHeader+len(datagram)+3)
-		return appendChannel(buffer, b.number, datagram, a.conn.output != nil), nil
-	}
-	return indication(to, datagram)
+	return nil
 }
 
-// bindingLocked counts a datagram to a peer, and asks for a channel after BindAfter of them.
+// bindingLocked counts datagrams to a peer, and asks for a channel after BindAfter of them.
 // It returns nil if the table is full.
-func (a *Allocation) bindingLocked(to netip.AddrPort, now time.Time) *binding {
+func (a *Allocation) bindingLocked(to netip.AddrPort, count int, now time.Time) *binding {
 	b := a.channels[to]
 	if b == nil {
 		if len(a.channels) >= MaxChannels {
@@ -93,7 +120,7 @@ func (a *Allocation) bindingLocked(to netip.AddrPort, now time.Time) *binding {
 		a.channels[to] = b
 	}
 	b.used = now
-	if b.sent++; b.sent >= BindAfter && !b.asking && !b.failed && !b.usable(now) {
+	if b.sent += count; b.sent >= BindAfter && !b.asking && !b.failed && !b.usable(now) {
 		a.bindLocked(to, b, now)
 	}
 	return b

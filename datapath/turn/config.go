@@ -9,6 +9,8 @@ import (
 	"net/netip"
 
 	"github.com/sirupsen/logrus"
+
+	"evio/datapath/udp"
 )
 
 // MaxServers is how many servers a pool takes.
@@ -29,11 +31,14 @@ type Server struct {
 type Config struct {
 	Servers []Server // in order of preference, at most MaxServers
 
-	// Deliver takes a datagram that a peer sent to the relayed address. It is
-	// called by the one reader of the allocation and must neither wait nor call
-	// Close of the pool. The bytes are valid during the call only; it may
-	// change them.
-	Deliver func(a *Allocation, from netip.AddrPort, datagram []byte)
+	// Deliver takes datagrams that peers sent to the relayed address and that came
+	// together. It is called by the one reader of the allocation and must neither
+	// wait nor call Close of the pool. Vector and bytes are valid during the call
+	// only; it may change bytes as udp.Datagram says.
+	Deliver func(a *Allocation, batch []udp.Datagram)
+
+	// Offload is what is left to the kernel on connections by UDP.
+	Offload udp.Offload
 
 	Log *logrus.Entry
 
@@ -41,7 +46,7 @@ type Config struct {
 	AllowLoopback bool
 
 	// Resolve and Dial replace the system's resolver and sockets; nil: the system's.
-	// Dial connects to "udp" or "tcp".
+	// Dial connects to "udp", which gives a *net.UDPConn, or "tcp".
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	Dial    func(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error)
 

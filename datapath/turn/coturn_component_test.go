@@ -13,9 +13,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"evio/datapath/udp"
 )
 
 // coturn is the real server on an address of this machine that is not loopback.
@@ -221,6 +224,20 @@ func relay(t *testing.T, s Server) {
 	a.mu.Unlock()
 	if !bound {
 		t.Error("no channel")
+	}
+	// coturn drops what exceeds 32 KiB in front of a client's stream.
+	run := udp.Run{Bytes: make([]byte, 24*1200+7), Size: 1200}
+	for i := range run.Bytes {
+		run.Bytes[i] = byte(i / 1200)
+	}
+	want := slices.Collect(run.Datagrams())
+	if sent, err := a.SendRuns(b.Addr(), []udp.Run{run}); sent != len(want) || err != nil {
+		t.Fatalf("%d of %d sent, %v", sent, len(want), err)
+	}
+	for i := range want {
+		if got := bob.await(t); got.data != string(want[i]) || got.from != a.Addr() {
+			t.Fatalf("datagram %d of the runs is another", i)
+		}
 	}
 	a.Release()
 	awaitDone(t, a)

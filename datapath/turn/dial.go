@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"evio/datapath/udp"
 	"evio/wall"
 )
 
@@ -21,19 +19,16 @@ func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// dial connects by the system. Datagrams may be fragmented: no path MTU is
-// probed.
+// dial connects by the system.
 func dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{}
 	if network == UDP {
-		d.Control = func(_, _ string, raw syscall.RawConn) error {
-			return raw.Control(func(fd uintptr) {
-				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
-				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
-			})
+		conn, err := udp.Dial(ctx, to)
+		if err != nil {
+			return nil, err // not a nil connection in an interface
 		}
+		return conn, nil
 	}
-	return d.DialContext(ctx, network, to.String())
+	return new(net.Dialer).DialContext(ctx, network, to.String())
 }
 
 // addresses returns a server's addresses, the families alternating.

@@ -9,11 +9,15 @@
 // acquires another. If the credentials of an allocation expire (CredentialUse), a new one
 // takes its place while the old one serves its users for another hour.
 //
-// Send never waits for the server. A peer's address needs a permission, which Permit gets
-// beforehand. If there is none, Send asks for it in the background and keeps a few datagrams
+// SendRuns never waits for the server. A peer's address needs a permission, which Permit gets
+// beforehand. If there is none, SendRuns asks for it in the background and keeps a few datagrams
 // until then. Requests wait while too many have no answer; one that waits too long fails
 // alone. A peer that is sent to repeatedly gets a channel, which costs 4 bytes per datagram
 // instead of 36. Over TCP and TLS datagrams pass a bounded queue.
+//
+// Datagrams go and come in batches, as at the socket of package udp: by UDP the kernel cuts
+// and merges their messages, since datagrams of one size have messages of one size, and a
+// stream takes those of one call in one write and gives as many as it has in one read.
 //
 // The package uses the transactions of pion/turn: its requests, repetitions and answers. It
 // does not use pion's relayed connection, which cannot permit a peer without sending to it,

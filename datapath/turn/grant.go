@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"evio/datapath/udp"
 )
 
 const (
@@ -77,21 +79,19 @@ func (a *Allocation) createPermission(batch ...pendingPermission) error {
 
 // finishBatch notes the answer to a request and sends what has waited for it.
 func (a *Allocation) finishBatch(err error, batch ...pendingPermission) {
-	var messages [][]byte
+	o := a.conn.compose()
 	a.mu.Lock()
 	for _, one := range batch {
-		messages = append(messages, a.finishLocked(one.peer, one.permission, err, time.Now())...)
+		a.finishLocked(o, one.peer, one.permission, err, time.Now())
 	}
 	a.mu.Unlock()
-	for _, message := range messages {
-		if a.conn.send(message) != nil {
-			a.server.dropped.Add(1)
-		}
-	}
+	count := o.count
+	sent, _ := a.conn.send(o)                  // what has not gone is counted
+	a.server.dropped.Add(uint64(count - sent)) //nolint:gosec // no more are sent than there are
 }
 
-// finishLocked notes the answer for one peer. It returns the messages that can be sent now.
-func (a *Allocation) finishLocked(peer netip.Addr, p *permission, err error, now time.Time) (messages [][]byte) {
+// finishLocked notes the answer for one peer. It adds the messages that can be sent now.
+func (a *Allocation) finishLocked(o *outgoing, peer netip.Addr, p *permission, err error, now time.Time) {
 	first := p.granted.IsZero()
 	p.wanted, p.asking = false, false
 	switch {
@@ -105,16 +105,12 @@ func (a *Allocation) finishLocked(peer netip.Addr, p *permission, err error, now
 		delete(a.permissions, peer)
 	}
 	for _, w := range p.waiting {
-		message, err := a.composeLocked(w.to, w.datagram, now)
-		if err != nil {
+		if a.composeLocked(o, w.to, []udp.Run{{Bytes: w.datagram}}, 1, now) != nil {
 			a.server.dropped.Add(1)
-			continue
 		}
-		messages = append(messages, message)
 	}
 	p.waiting = nil
 	if first {
 		close(p.answered)
 	}
-	return messages
 }

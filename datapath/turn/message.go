@@ -7,12 +7,16 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"evio/datapath/udp"
 )
 
 const (
-	// maxMessage is the largest message that is received whole: a datagram of
-	// 2,048 bytes in an indication.
-	maxMessage = 2048 + 64
+	// maxMessage is the largest message that is received.
+	maxMessage = udp.MaxDatagram
+	// maxRelayed is the largest datagram that is relayed: in an indication, which has 36 bytes
+	// more, or 48 for an IPv6 peer.
+	maxRelayed = maxMessage - 48
 
 	stunHeader    = 20
 	channelHeader = 4
@@ -95,7 +99,7 @@ const (
 )
 
 // incoming is a message of the server. Its payload lies in the bytes that were
-// read.
+// read, and has their capacity.
 type incoming struct {
 	kind    kind
 	channel uint16
@@ -115,7 +119,7 @@ func read(b []byte, m *stun.Message) incoming {
 	if !stun.IsMessage(b) {
 		return incoming{}
 	}
-	m.Raw = append(m.Raw[:0], b...)
+	m.Raw = b
 	if m.Decode() != nil {
 		return incoming{}
 	}
@@ -144,12 +148,12 @@ func appendChannel(b []byte, number uint16, payload []byte, pad bool) []byte {
 	return b
 }
 
-// indication is a Send indication (RFC 8656 section 11).
-func indication(to netip.AddrPort, payload []byte) ([]byte, error) {
+// appendIndication appends a Send indication (RFC 8656 section 11).
+func appendIndication(b []byte, to netip.AddrPort, payload []byte) ([]byte, error) {
 	m, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication),
 		peerAddress(to), stun.RawAttribute{Type: stun.AttrData, Value: payload})
 	if err != nil {
-		return nil, err
+		return b, err
 	}
-	return m.Raw, nil
+	return append(b, m.Raw...), nil
 }

@@ -1,11 +1,7 @@
 package turn
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/binary"
-	"errors"
-	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -111,7 +107,7 @@ func TestCredentialsOfASecret(t *testing.T) {
 
 func TestRead(t *testing.T) {
 	from := netip.MustParseAddrPort("192.0.2.1:5000")
-	message, err := indication(from, []byte("hello"))
+	message, err := appendIndication(nil, from, []byte("hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +128,7 @@ func TestRead(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	message, err := indication(netip.MustParseAddrPort("[2001:db8::1]:5000"), []byte("hello"))
+	message, err := appendIndication(nil, netip.MustParseAddrPort("[2001:db8::1]:5000"), []byte("hello"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -161,41 +157,4 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("relayed address %s", relayed)
 		}
 	})
-}
-
-// FuzzNextMessage cuts a stream. What it returns fits and lies within the stream.
-func FuzzNextMessage(f *testing.F) {
-	stream := appendChannel(nil, minChannel, []byte("hello"), true)
-	stream = append(stream, stun.MustBuild(stun.TransactionID, stun.BindingSuccess).Raw...)
-	f.Add(stream)
-	f.Add([]byte{0, 1, 0xff, 0xf0})
-	f.Fuzz(func(t *testing.T, stream []byte) {
-		r := bufio.NewReaderSize(bytes.NewReader(stream), maxMessage)
-		buffer := make([]byte, maxMessage)
-		for total := 0; ; {
-			n, err := nextMessage(r, buffer)
-			if err != nil {
-				if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errMessage) {
-					t.Error(err)
-				}
-				return
-			}
-			if total += n; n < channelHeader || total > len(stream) {
-				t.Fatalf("%d bytes, in all %d of %d", n, total, len(stream))
-			}
-			if buffer[0]>>6 == 1 && int(binary.BigEndian.Uint16(buffer[2:]))+channelHeader > n {
-				t.Errorf("ChannelData is cut: %x", buffer[:n])
-			}
-		}
-	})
-}
-
-func TestStreamSkipsWhatIsTooLong(t *testing.T) {
-	stream := appendChannel(nil, minChannel, make([]byte, 5000), true)
-	stream = appendChannel(stream, minChannel+1, []byte("next"), true)
-	buffer := make([]byte, maxMessage)
-	n, err := nextMessage(bufio.NewReaderSize(bytes.NewReader(stream), maxMessage), buffer)
-	if err != nil || n != 8 || string(buffer[4:n]) != "next" {
-		t.Errorf("%q, %v", buffer[:n], err)
-	}
 }

@@ -1,11 +1,14 @@
 package turn
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"time"
+
+	"evio/datapath/udp"
 )
 
 const (
@@ -44,6 +47,21 @@ type permission struct {
 type waitingDatagram struct {
 	to       netip.AddrPort
 	datagram []byte
+}
+
+// wait keeps copies of datagrams until the permission is granted, as far as there is room. It
+// returns how many it has not kept.
+func (p *permission) wait(to netip.AddrPort, runs []udp.Run) (dropped uint64) {
+	for _, r := range runs {
+		for datagram := range r.Datagrams() {
+			if len(p.waiting) == maxWaiting {
+				dropped++
+				continue
+			}
+			p.waiting = append(p.waiting, waitingDatagram{to, bytes.Clone(datagram)})
+		}
+	}
+	return dropped
 }
 
 // acceptable reports whether a peer may be relayed to at all.
@@ -124,7 +142,7 @@ func (a *Allocation) makeRoomLocked(now time.Time) {
 	}
 	delete(a.permissions, whose)
 	if oldest.wanted && !oldest.asking && oldest.granted.IsZero() {
-		a.finishLocked(whose, oldest, ErrPeers, now)
+		a.finishLocked(nil, whose, oldest, ErrPeers, now) // with an error nothing is sent
 	}
 }
 

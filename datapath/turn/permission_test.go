@@ -1,15 +1,12 @@
 package turn
 
 import (
-	"context"
 	"errors"
-	"net"
 	"net/netip"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/pion/stun/v4"
+	"evio/datapath/udp"
 )
 
 // testPeer is one of 65,536 addresses.
@@ -27,18 +24,18 @@ func TestPeersAreBounded(t *testing.T) {
 	for i := range MaxPeers {
 		used := now.Add(time.Duration(i-MaxPeers) * time.Millisecond)
 		a.permissions[testPeer(i)] = &permission{answered: make(chan struct{}), granted: now, used: used}
-		a.bindingLocked(netip.AddrPortFrom(testPeer(i), 1), now)
+		a.bindingLocked(netip.AddrPortFrom(testPeer(i), 1), 1, now)
 	}
-	if b := a.bindingLocked(netip.MustParseAddrPort("198.51.100.1:1"), now); b != nil {
+	if b := a.bindingLocked(netip.MustParseAddrPort("198.51.100.1:1"), 1, now); b != nil {
 		t.Error("one channel too many")
 	}
 	a.mu.Unlock()
-	message, err := indication(netip.AddrPortFrom(testPeer(0), 1), []byte("x"))
+	message, err := appendIndication(nil, netip.AddrPortFrom(testPeer(0), 1), []byte("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	message[1] = 0x17 // a Data indication
-	a.receive(message)
+	(&arrivals{Allocation: a}).receive([]udp.Datagram{{Data: message}}, 0)
 	for i := range 2 {
 		if err := a.Permit(t.Context(), netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})); err != nil {
 			t.Errorf("permit another: %v", err)
@@ -88,29 +85,11 @@ func TestPeersBeyondTheBound(t *testing.T) {
 	}
 }
 
-// counted counts the requests for permissions.
-type counted struct {
-	net.Conn
-	requests *atomic.Int32
-}
-
-func (c counted) Write(b []byte) (int, error) {
-	if t := (stun.MessageType{Method: stun.MethodCreatePermission, Class: stun.ClassRequest}).Value(); b[0] == byte(t>>8) && b[1] == byte(t) {
-		c.requests.Add(1)
-	}
-	return c.Conn.Write(b)
-}
-
 // TestPermissionsAreAskedForTogether has one peer that the server refuses.
 func TestPermissionsAreAskedForTogether(t *testing.T) {
 	enemy := testPeer(40)
 	s := serve(t, UDP, func(s *testServer) { s.enemy = enemy })
 	c := newClientWith(t, timing{refresh: time.Hour}, s.client())
-	var requests atomic.Int32
-	c.config.Dial = func(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-		conn, err := dial(ctx, network, to)
-		return counted{conn, &requests}, err
-	}
 	a := c.acquire(t)
 	defer a.Release()
 	peers := make([]netip.Addr, 100)
@@ -122,7 +101,7 @@ func TestPermissionsAreAskedForTogether(t *testing.T) {
 	if !ok || len(joined.Unwrap()) != 1 || !isRefusal(err) {
 		t.Errorf("got %v, want one refusal", err)
 	}
-	if got := requests.Load(); got > int32(len(peers)/2) {
+	if got := s.permissions.Load(); got > int32(len(peers)/2) {
 		t.Errorf("%d requests for %d peers", got, len(peers))
 	}
 	a.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math/big"
@@ -18,9 +19,12 @@ import (
 	"time"
 
 	"github.com/pion/logging"
+	"github.com/pion/stun/v4"
 	"github.com/pion/turn/v5"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
+
+	"evio/datapath/udp"
 )
 
 const patience = 10 * time.Second
@@ -36,8 +40,30 @@ type testServer struct {
 	denied  atomic.Bool // 403 to permissions
 	enemy   netip.Addr  // 403 to its permission
 	expired atomic.Bool // no credentials are taken
+	muted   atomic.Bool // what clients send by UDP gets lost
 	tls     *tls.Config
 	network string
+
+	permissions atomic.Int32 // requests for them, by UDP
+}
+
+// entrance is where a server hears its clients.
+type entrance struct {
+	net.PacketConn
+	server *testServer
+}
+
+func (e entrance) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := e.PacketConn.ReadFrom(b)
+		if err == nil && e.server.muted.Load() {
+			continue
+		}
+		if t := (stun.MessageType{Method: stun.MethodCreatePermission, Class: stun.ClassRequest}).Value(); n > 1 && binary.BigEndian.Uint16(b) == t {
+			e.server.permissions.Add(1)
+		}
+		return n, from, err
+	}
 }
 
 // serve starts a server at a free port.
@@ -76,7 +102,7 @@ func (s *testServer) start() {
 			s.t.Fatal(err)
 		}
 		s.address = conn.LocalAddr().(*net.UDPAddr).AddrPort()
-		config.PacketConnConfigs = []turn.PacketConnConfig{{PacketConn: conn, RelayAddressGenerator: loopback, PermissionHandler: s.permits}}
+		config.PacketConnConfigs = []turn.PacketConnConfig{{PacketConn: entrance{conn, s}, RelayAddressGenerator: loopback, PermissionHandler: s.permits}}
 	} else {
 		listener, err := net.Listen("tcp", s.address.String())
 		if err != nil {
@@ -150,8 +176,14 @@ func newClientWith(t *testing.T, times timing, servers ...Server) *client {
 	c := &client{arrived: make(chan arrival, 1024), log: hook}
 	pool, err := New(Config{
 		Servers: servers, Log: logrus.NewEntry(log), AllowLoopback: true, timing: times,
-		Deliver: func(_ *Allocation, from netip.AddrPort, datagram []byte) {
-			c.arrived <- arrival{from, string(datagram)}
+		Offload: udp.Offload{Send: true, Receive: true},
+		Deliver: func(a *Allocation, batch []udp.Datagram) {
+			for _, d := range batch {
+				if d.Local != a.Addr().Addr() {
+					t.Errorf("a datagram to %v came through %v", d.Local, a.Addr())
+				}
+				c.arrived <- arrival{d.Remote, string(d.Data)}
+			}
 		},
 	})
 	if err != nil {

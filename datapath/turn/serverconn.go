@@ -2,27 +2,35 @@ package turn
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/logging"
 	"github.com/pion/turn/v5"
 	"golang.org/x/sys/unix"
+
+	"evio/datapath/udp"
 )
 
 const (
-	// queueLength bounds the data messages that wait for a stream.
+	// queueLength and queueBytes bound the data that waits for a stream: how often something
+	// was sent, and how much.
 	queueLength = 256
+	queueBytes  = 512 << 10
+	// idleOutgoing is how many of those are kept while nothing is sent. Each may have 64 KiB.
+	idleOutgoing = 4
 	// maxRequests bounds the requests without an answer. Others wait.
 	maxRequests = 32
 	// writeTimeout ends a stream that takes no more data.
 	writeTimeout = AnswerTimeout
-	// streamBuffer is how many bytes of waiting messages are joined into one write.
-	streamBuffer = 16 << 10
+	// joinedWrite is how many bytes of waiting messages are joined into one write.
+	joinedWrite = 16 << 10
 )
 
 var errQueueFull = errors.New("the TURN server takes data too slowly")
@@ -32,10 +40,13 @@ var errQueueFull = errors.New("the TURN server takes data too slowly")
 type serverConn struct {
 	conn   net.Conn
 	client *turn.Client
-	input  *bufio.Reader // of a stream; nil for datagrams
-	output chan []byte   // data to a stream; nil for datagrams
-	urgent chan []byte   // requests to a stream, which go first; nil for datagrams
-	slots  chan struct{} // one for each request without an answer
+	batch  *udp.Conn      // conn, if it is one by UDP; nil for a stream
+	input  *stream        // nil for datagrams
+	output chan *outgoing // data to a stream
+	urgent chan *outgoing // requests to a stream, which go first
+	queued atomic.Int64   // bytes in both
+	unused chan *outgoing // what exceeds its capacity is forgotten
+	slots  chan struct{}  // one for each request without an answer
 	answer time.Duration
 
 	signer signer
@@ -48,40 +59,57 @@ type serverConn struct {
 
 var _ net.PacketConn = (*serverConn)(nil)
 
-// newServerConn starts to write to a connection. The caller has to call read, for answers.
-func newServerConn(conn net.Conn, stream bool, answer time.Duration) (*serverConn, error) {
-	s := &serverConn{conn: conn, answer: answer, closed: make(chan struct{}), slots: make(chan struct{}, maxRequests)}
+// newServerConn starts to write to a connection: by UDP if it is a *net.UDPConn, and otherwise
+// a stream. The caller has to call read, for answers.
+func newServerConn(conn net.Conn, offload udp.Offload, answer time.Duration) (_ *serverConn, err error) {
+	s := &serverConn{
+		conn: conn, answer: answer, closed: make(chan struct{}), slots: make(chan struct{}, maxRequests),
+		unused: make(chan *outgoing, idleOutgoing),
+	}
+	defer func() {
+		if err != nil {
+			_ = conn.Close() // never used
+		}
+	}()
 	config := &turn.ClientConfig{
 		Conn:          s,
 		LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled},
 	}
-	if stream {
-		s.input = bufio.NewReaderSize(conn, maxMessage)
-		s.output = make(chan []byte, queueLength)
-		s.urgent = make(chan []byte, maxRequests) // each is there once at most
-		config.RTO = 2 * answer                   // a stream loses nothing
+	if datagrams, ok := conn.(*net.UDPConn); ok {
+		if s.batch, err = udp.NewConn(datagrams, offload); err != nil {
+			return nil, err
+		}
+	} else {
+		s.input = new(stream)
+		s.output = make(chan *outgoing, queueLength)
+		s.urgent = make(chan *outgoing, maxRequests) // each is there once at most
+		config.RTO = 2 * answer                      // a stream loses nothing
 	}
-	client, err := turn.NewClient(config)
-	if err != nil {
-		_ = conn.Close() // never used
+	if s.client, err = turn.NewClient(config); err != nil {
 		return nil, err
 	}
-	s.client = client
-	if stream {
+	if s.input != nil {
 		s.tasks.Go(s.write)
 	}
 	return s, nil
 }
 
-// read hands every message to handle until the connection ends.
-func (s *serverConn) read(handle func([]byte)) {
-	buffer := make([]byte, maxMessage)
+// read hands messages to handle until the connection ends: all that have come together, and
+// how many datagrams were lost since the last time because the kernel's buffer was full.
+func (s *serverConn) read(handle func(messages []udp.Datagram, lost uint64)) {
+	var overflow uint64
 	for {
-		n, _, err := s.ReadFrom(buffer)
+		messages, err := s.receive()
+		if len(messages) > 0 {
+			before := overflow
+			if s.batch != nil {
+				overflow = s.batch.Overflow()
+			}
+			handle(messages, overflow-before)
+		}
 		switch {
 		case err == nil:
-			handle(buffer[:n])
-		case s.input == nil && errors.Is(err, unix.EMSGSIZE):
+		case s.batch != nil && errors.Is(err, unix.EMSGSIZE):
 			// an ICMP answer to an earlier datagram; no path MTU is probed
 		default:
 			s.close(err)
@@ -90,87 +118,98 @@ func (s *serverConn) read(handle func([]byte)) {
 	}
 }
 
-// ReadFrom implements net.PacketConn. It reads one message, and skips messages of a stream
-// that are larger than the buffer.
-func (s *serverConn) ReadFrom(buffer []byte) (int, net.Addr, error) {
-	if s.input == nil {
-		n, err := s.conn.Read(buffer)
-		return n, s.conn.RemoteAddr(), err
+func (s *serverConn) receive() ([]udp.Datagram, error) {
+	if s.batch != nil {
+		return s.batch.Receive()
 	}
-	n, err := nextMessage(s.input, buffer)
-	return n, s.conn.RemoteAddr(), err
+	return s.input.receive(s.conn)
 }
 
-// nextMessage reads one message of a stream (RFC 8656 section 12.5).
-func nextMessage(r *bufio.Reader, buffer []byte) (int, error) {
-	for {
-		head, err := r.Peek(channelHeader)
-		if err != nil {
-			return 0, err
-		}
-		size := int(binary.BigEndian.Uint16(head[2:]))
-		switch head[0] >> 6 {
-		case 0:
-			size += stunHeader
-		case 1:
-			size = channelHeader + (size+3)&^3
-		default:
-			return 0, errMessage
-		}
-		if size <= len(buffer) {
-			return io.ReadFull(r, buffer[:size])
-		}
-		if _, err := r.Discard(size); err != nil {
-			return 0, err
-		}
-	}
-}
+// ReadFrom implements net.PacketConn. Messages are read by read alone, and pion is handed the
+// answers among them.
+func (s *serverConn) ReadFrom([]byte) (int, net.Addr, error) { return 0, nil, net.ErrClosed }
 
-// WriteTo implements net.PacketConn for pion's requests.
+// WriteTo implements net.PacketConn for pion's requests. It does not call close: pion calls it
+// with its table locked, and close needs that lock. A request after close must fail here,
+// because close has ended only the requests that were in the table then.
 func (s *serverConn) WriteTo(message []byte, _ net.Addr) (int, error) {
-	return len(message), s.put(append([]byte(nil), message...), s.urgent)
+	switch {
+	case s.isClosed():
+		return 0, net.ErrClosed
+	case s.batch != nil:
+		return s.conn.Write(message)
+	default:
+		return len(message), s.put(&outgoing{bytes: slices.Clone(message)}, s.urgent)
+	}
 }
 
-// send sends a data message. It never waits for the server, and keeps the bytes.
-func (s *serverConn) send(message []byte) error {
-	err := s.put(message, s.output)
+// compose returns an empty outgoing, which goes to send or forget.
+func (s *serverConn) compose() *outgoing {
+	select {
+	case o := <-s.unused:
+		o.reset()
+		return o
+	default:
+		return new(outgoing)
+	}
+}
+
+// forget takes an outgoing that is not needed any more.
+func (s *serverConn) forget(o *outgoing) {
+	select {
+	case s.unused <- o:
+	default:
+	}
+}
+
+// send sends data messages and takes them. It never waits for the server. It returns how many
+// have gone; an error is about the next one.
+func (s *serverConn) send(o *outgoing) (sent int, err error) {
+	switch {
+	case o.count == 0:
+	case s.isClosed():
+		err = net.ErrClosed
+	case s.batch != nil:
+		sent, err = s.batch.SendRuns(udp.Source{}, netip.AddrPort{}, o.runs)
+	case s.queued.Load() >= queueBytes:
+		err = errQueueFull
+	default:
+		count := o.count // before others have it
+		if err = s.put(o, s.output); err == nil {
+			return count, nil
+		}
+	}
+	s.forget(o)
 	if errors.Is(err, unix.ECONNREFUSED) {
 		s.close(err)
 	}
-	return err
+	return sent, err
 }
 
-// put hands a message to the connection, or to a queue if that is a stream. It does not call
-// close: pion calls put with its table locked, and close needs that lock. A request after
-// close must fail here, because close has ended only the requests that were in the table
-// then.
-func (s *serverConn) put(message []byte, queue chan<- []byte) error {
+// put hands messages to a queue of a stream.
+func (s *serverConn) put(o *outgoing, queue chan<- *outgoing) error {
+	size := int64(len(o.bytes))
+	s.queued.Add(size)
 	select {
-	case <-s.closed:
-		return net.ErrClosed
-	default:
-	}
-	if queue == nil {
-		_, err := s.conn.Write(message)
-		return err
-	}
-	select {
-	case queue <- message:
+	case queue <- o:
 		return nil
 	default:
+		s.queued.Add(-size)
 		return errQueueFull
 	}
 }
 
 // write empties the queues of a stream.
 func (s *serverConn) write() {
-	w := bufio.NewWriterSize(s.conn, streamBuffer)
+	w := bufio.NewWriterSize(s.conn, joinedWrite)
 	for {
-		message, ok := s.next()
+		o, ok := s.next()
 		if !ok {
 			return
 		}
-		err := errors.Join(s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)), writeAll(w, message))
+		err := errors.Join(s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)), writeAll(w, o.bytes))
+		s.queued.Add(-int64(len(o.bytes)))
+		s.forget(o)
 		if err == nil && len(s.output)+len(s.urgent) == 0 {
 			err = w.Flush()
 		}
@@ -181,18 +220,18 @@ func (s *serverConn) write() {
 	}
 }
 
-// next waits for a message to a stream: a request if there is one.
-func (s *serverConn) next() (message []byte, ok bool) {
+// next waits for messages to a stream: a request if there is one.
+func (s *serverConn) next() (o *outgoing, ok bool) {
 	select {
-	case message = <-s.urgent:
-		return message, true
+	case o = <-s.urgent:
+		return o, true
 	default:
 	}
 	select {
-	case message = <-s.urgent:
-		return message, true
-	case message = <-s.output:
-		return message, true
+	case o = <-s.urgent:
+		return o, true
+	case o = <-s.output:
+		return o, true
 	case <-s.closed:
 		return nil, false
 	}
@@ -211,6 +250,15 @@ func (s *serverConn) close(cause error) {
 		_ = s.conn.Close() // nothing more is expected of it
 		s.client.Close()
 	})
+}
+
+func (s *serverConn) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // Close implements net.PacketConn.

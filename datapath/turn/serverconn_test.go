@@ -1,7 +1,6 @@
 package turn
 
 import (
-	"bufio"
 	"errors"
 	"net"
 	"net/netip"
@@ -9,20 +8,22 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"evio/datapath/udp"
 )
 
 // TestSendNeverWaits has a server that takes nothing from its stream.
 func TestSendNeverWaits(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close() //nolint:errcheck // of a test
-	l, err := newServerConn(ours, true, time.Second)
+	l, err := newServerConn(ours, udp.Offload{}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var full error
 	sent := 0
 	for ; full == nil && sent < 10*queueLength; sent++ {
-		full = l.send(make([]byte, 1500))
+		_, full = l.send(message(1500))
 	}
 	if !errors.Is(full, errQueueFull) || sent < queueLength {
 		t.Errorf("%v after %d datagrams", full, sent)
@@ -41,12 +42,12 @@ func TestSendNeverWaits(t *testing.T) {
 func TestStreamThatIsNotTURN(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close() //nolint:errcheck // of a test
-	l, err := newServerConn(ours, true, time.Second)
+	l, err := newServerConn(ours, udp.Offload{}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	go func() { _, _ = theirs.Write([]byte{0xff, 0xff, 0xff, 0xff}) }()
-	l.read(func(b []byte) { t.Errorf("%x is a message", b) })
+	l.read(func(messages []udp.Datagram, _ uint64) { t.Errorf("%x are messages", messages) })
 	l.tasks.Wait()
 	if !errors.Is(l.cause, errMessage) {
 		t.Errorf("ended by %v, want %v", l.cause, errMessage)
@@ -57,7 +58,7 @@ func TestStreamThatIsNotTURN(t *testing.T) {
 func TestRequestOnALinkThatHasEnded(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close() //nolint:errcheck // of a test
-	l, err := newServerConn(ours, true, time.Second)
+	l, err := newServerConn(ours, udp.Offload{}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,15 +83,19 @@ func TestRequestOnALinkThatHasEnded(t *testing.T) {
 func TestRequestsBehindAFullQueue(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close() //nolint:errcheck // of a test
-	l, err := newServerConn(ours, true, patience)
+	l, err := newServerConn(ours, udp.Offload{}, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.tasks.Go(func() {
-		l.read(func(b []byte) { _, _ = l.client.HandleInbound(b, ours.RemoteAddr()) })
+		l.read(func(messages []udp.Datagram, _ uint64) {
+			for _, m := range messages {
+				_, _ = l.client.HandleInbound(m.Data, ours.RemoteAddr())
+			}
+		})
 	})
 	for err == nil {
-		err = l.send(make([]byte, 1500)) // which the server below does not answer
+		_, err = l.send(message(1500)) // which the server below does not answer
 	}
 	const requests = 3 * maxRequests
 	answers := make(chan error, requests)
@@ -111,25 +116,30 @@ func TestRequestsBehindAFullQueue(t *testing.T) {
 	l.tasks.Wait()
 }
 
+// message is one of a size.
+func message(size int) *outgoing { return &outgoing{bytes: make([]byte, size), count: 1} }
+
 // confirm answers every request of a stream with success.
 func confirm(conn net.Conn) {
-	input, buffer := bufio.NewReader(conn), make([]byte, maxMessage)
+	var input stream
 	for {
-		n, err := nextMessage(input, buffer)
+		messages, err := input.receive(conn)
 		if err != nil {
 			return
 		}
-		request := stun.Message{Raw: buffer[:n]}
-		if request.Decode() != nil {
-			continue
-		}
-		answer, err := stun.Build(stun.NewTransactionIDSetter(request.TransactionID),
-			stun.NewType(request.Type.Method, stun.ClassSuccessResponse))
-		if err != nil {
-			return
-		}
-		if _, err := conn.Write(answer.Raw); err != nil {
-			return
+		for _, m := range messages {
+			request := stun.Message{Raw: m.Data}
+			if request.Decode() != nil {
+				continue
+			}
+			answer, err := stun.Build(stun.NewTransactionIDSetter(request.TransactionID),
+				stun.NewType(request.Type.Method, stun.ClassSuccessResponse))
+			if err != nil {
+				return
+			}
+			if _, err := conn.Write(answer.Raw); err != nil {
+				return
+			}
 		}
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// idleSenders is how many senders a Conn keeps while nobody sends. Each has 9 KiB.
+const idleSenders = 4
 
 // Conn sends and receives in batches by one UDP socket of the kernel, which may be connected.
 // Receive is called by one goroutine at a time, everything else by any.
@@ -20,7 +22,7 @@ type Conn struct {
 	offloads Offloads // Refused is in refusals
 	counters *counters
 	refusals refusals
-	senders  sync.Pool // of *sender
+	senders  chan *sender // not in use; what exceeds its capacity is forgotten
 
 	receiver *receiver // made by the first Receive
 }
@@ -38,7 +40,7 @@ func NewConn(conn *net.UDPConn, want Offload) (*Conn, error) {
 }
 
 func newConn(conn *net.UDPConn, want Offload, counted *counters) (*Conn, error) {
-	c := &Conn{UDPConn: conn, counters: counted}
+	c := &Conn{UDPConn: conn, counters: counted, senders: make(chan *sender, idleSenders)}
 	raw, err := control(conn, func(fd int) (err error) {
 		if c.family, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil {
 			return fmt.Errorf("socket family: %w", err)
@@ -50,8 +52,24 @@ func newConn(conn *net.UDPConn, want Offload, counted *counters) (*Conn, error) 
 		return nil, err
 	}
 	c.raw = raw
-	c.senders.New = func() any { return newSender(&counted.sends) }
 	return c, nil
+}
+
+// sender returns one that is not in use.
+func (c *Conn) sender() *sender {
+	select {
+	case s := <-c.senders:
+		return s
+	default:
+		return newSender(&c.counters.sends)
+	}
+}
+
+func (c *Conn) forget(s *sender) {
+	select {
+	case c.senders <- s:
+	default:
+	}
 }
 
 // Receive waits for datagrams and returns those that are there, at most 16 runs. Vector and
@@ -81,8 +99,8 @@ func (c *Conn) Receive() ([]Datagram, error) {
 // It returns how many datagrams the kernel has taken, in the order of the runs. An error ends
 // it; the datagram that it is about and those after it were not sent.
 func (c *Conn) SendRuns(source Source, to netip.AddrPort, runs []Run) (sent int, err error) {
-	s := c.senders.Get().(*sender)
-	defer c.senders.Put(s)
+	s := c.sender()
+	defer c.forget(s)
 	if err := s.begin(c.family, source, to); err != nil {
 		return 0, err
 	}
@@ -97,6 +115,15 @@ func (c *Conn) SendRuns(source Source, to netip.AddrPort, runs []Run) (sent int,
 		c.refusals.note(by, refused)
 	}
 	return sent, err
+}
+
+// Overflow returns how many datagrams have found the buffer of the kernel full, as it was known
+// at the last Receive. It is called by the goroutine that calls Receive.
+func (c *Conn) Overflow() uint64 {
+	if c.receiver == nil {
+		return 0
+	}
+	return uint64(c.receiver.overflow)
 }
 
 // Offloads returns what is left to the kernel.

@@ -76,9 +76,7 @@ func (s *Socket) bind(port int) (*Conn, error) {
 	return conn, nil
 }
 
-// configure sets the options of a fresh socket. The destination address is indispensable;
-// larger buffers, DF off (no path MTU is probed yet) and the overflow count are had where the
-// kernel grants them.
+// configure sets the options of a fresh socket. The destination address is indispensable.
 func configure(fd int) error {
 	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil {
@@ -92,17 +90,7 @@ func configure(fd int) error {
 	if err != nil {
 		return fmt.Errorf("ask for destination addresses: %w", err)
 	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, kernelBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, kernelBuffer)
-	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, kernelBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, kernelBuffer)
-	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
-	if family == unix.AF_INET6 {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
-	}
+	tune(fd, family)
 	return nil
 }
 

@@ -22,8 +22,8 @@ const (
 // Datagram is a datagram with its path.
 //
 // The datagrams of a vector are in the order of their arrival. Those that the kernel has merged
-// lie one behind the other in one buffer, without a gap; any other has a buffer to itself. The
-// capacity of Data reaches to the end of its buffer.
+// lie one behind the other in one buffer; any other has a buffer to itself. The capacity of
+// Data reaches to the end of its buffer.
 //
 // A receiver takes the datagrams in this order. It may change the bytes of the current one and
 // of all before it, but never those of a datagram to come. The rest of a buffer, up to the

@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"iter"
 	"math"
 	"net/netip"
 	"sync"
@@ -26,7 +27,7 @@ const (
 // Run is some datagrams to one address, one behind the other.
 type Run struct {
 	Bytes []byte
-	Size  int // of each datagram but the last, which may be shorter; 0: Bytes is one datagram
+	Size  int // of each datagram but the last, which may be shorter; 0: Bytes is one datagram, or none
 }
 
 // size returns the size of the run's datagrams.
@@ -35,6 +36,20 @@ func (r Run) size() int {
 		return len(r.Bytes)
 	}
 	return r.Size
+}
+
+// Datagrams goes through the datagrams of the run.
+func (r Run) Datagrams() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		size := r.size()
+		for rest := r.Bytes; len(rest) > 0; {
+			n := min(size, len(rest))
+			if !yield(rest[:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
 }
 
 // position is how much of some runs was sent. Empty runs are skipped.

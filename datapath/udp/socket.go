@@ -12,10 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelBuffer is asked for in both directions; what the kernel grants without CAP_NET_ADMIN
-// is less and good enough to work.
-const kernelBuffer = 4 << 20
-
 // ErrClosed is returned by Run, Send and SendRuns after Close.
 var ErrClosed = errors.New("UDP socket is closed")
 
@@ -122,9 +118,7 @@ func (s *Socket) read(conn *Conn, deliver func([]Datagram)) error {
 			}
 			return fmt.Errorf("receive from UDP port %d: %w", s.Port(), err)
 		}
-		if overflow := conn.receiver.overflow; overflow != 0 {
-			s.overflow.Store(s.overflowBefore + uint64(overflow))
-		}
+		s.overflow.Store(s.overflowBefore + conn.Overflow())
 		for i := range vector {
 			s.received[Classify(vector[i].Data)].Add(1)
 		}
@@ -180,9 +174,11 @@ func (s *Socket) sendError(remote netip.AddrPort, err error) error {
 func (s *Socket) countSent(runs []Run, n int) {
 	var classes [Classes]uint64
 	for _, r := range runs {
-		size := r.size()
-		for offset := 0; offset < len(r.Bytes) && n > 0; offset += size {
-			classes[Classify(r.Bytes[offset:])]++
+		for datagram := range r.Datagrams() {
+			if n == 0 {
+				break
+			}
+			classes[Classify(datagram)]++
 			n--
 		}
 	}

@@ -137,7 +137,7 @@ type Relay struct {
 	Reason      string    `json:"reason,omitempty"` // why it failed
 	Since       time.Time `json:"since,omitzero"`   // of the present state
 	Allocations int       `json:"allocations"`      // held there
-	Dropped     uint64    `json:"dropped"`          // datagrams that were to be sent by it
+	Dropped     uint64    `json:"dropped"`          // datagrams that were to be sent by it, or found the kernel's buffer full
 }
 
 // Signalling is one XMPP account.
