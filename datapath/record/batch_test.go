@@ -50,7 +50,7 @@ func TestBatchSealsWhatSingleRecordsAre(t *testing.T) {
 				if b.Len() != len(plains) {
 					t.Fatalf("batch has %d records, want %d", b.Len(), len(plains))
 				}
-				if err := sender.Send[slot].SealBatch(b); err != nil {
+				if err := sender.Send[slot].Seal(b); err != nil {
 					t.Fatal(err)
 				}
 				checkRuns(t, b)
@@ -111,7 +111,7 @@ func TestRunsOfABatch(t *testing.T) {
 			for _, n := range test.plains {
 				add(b, make([]byte, n))
 			}
-			if err := sender.Send[0].SealBatch(b); err != nil {
+			if err := sender.Send[0].Seal(b); err != nil {
 				t.Fatal(err)
 			}
 			if len(b.Runs()) != len(test.want) {
@@ -190,18 +190,18 @@ func TestBatchIsSealedAsAWholeOrNotAtAll(t *testing.T) {
 	s.next.Store(1<<numberBits - 3)
 	b := batch(4)
 	before := bytes.Clone(b.data[:b.used])
-	if err := s.SealBatch(b); !errors.Is(err, ErrExhausted) {
+	if err := s.Seal(b); !errors.Is(err, ErrExhausted) {
 		t.Errorf("batch of 4 with 3 numbers left: %v, want %v", err, ErrExhausted)
 	}
 	if !bytes.Equal(before, b.data[:b.used]) {
 		t.Error("part of the batch was sealed")
 	}
-	if err := s.SealBatch(batch(1)); !errors.Is(err, ErrExhausted) {
+	if err := s.Seal(batch(1)); !errors.Is(err, ErrExhausted) {
 		t.Errorf("after the last number: %v, want %v", err, ErrExhausted)
 	}
 	s.next.Store(1<<numberBits - 3)
 	b = batch(3)
-	if err := s.SealBatch(b); err != nil {
+	if err := s.Seal(b); err != nil {
 		t.Fatalf("batch of 3 with 3 numbers left: %v", err)
 	}
 	for _, r := range records(b) {
@@ -221,7 +221,7 @@ func TestBatchDoesNotAllocate(t *testing.T) {
 			b.Add(len(AppendPartial(b.Plain(), 1, frame)))
 		}
 		b.Add(len(AppendWhole(b.Plain(), 1, frame[:64])))
-		if err := sender.Send[0].SealBatch(b); err != nil {
+		if err := sender.Send[0].Seal(b); err != nil {
 			t.Fatal(err)
 		}
 		for _, run := range b.Runs() {

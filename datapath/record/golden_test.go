@@ -71,12 +71,7 @@ func TestGoldenRecords(t *testing.T) {
 
 			sealer := &sender.Send[v.Slot]
 			sealer.next.Store(v.Number)
-			var b Buffer
-			plain := append(b.Plain(), unhex(t, v.Plain)...)
-			sealed, err := sealer.Seal(&b, len(plain))
-			if err != nil {
-				t.Fatal(err)
-			}
+			sealed := seal(t, sealer, unhex(t, v.Plain))
 			if got := hex.EncodeToString(sealed); got != v.Record {
 				t.Errorf("record =\n%s, want\n%s", got, v.Record)
 			}

@@ -5,19 +5,6 @@ import (
 	"sync/atomic"
 )
 
-// Buffer holds one record while it is made. A plaintext is built in place, in
-// what Plain returns, and sealed there.
-type Buffer struct {
-	data  [MaxSize]byte
-	nonce [NonceSize]byte // here, because an argument of an interface's method is allocated
-}
-
-// Plain returns the empty slice to which the plaintext is appended. It has room
-// for MaxPlain bytes.
-func (b *Buffer) Plain() []byte {
-	return b.data[HeaderSize : HeaderSize : MaxSize-TagSize]
-}
-
 // Sealer protects the records of one direction and slot. Any number of goroutines may use it
 // at once.
 type Sealer struct {
@@ -36,22 +23,10 @@ func (s *Sealer) init(k *Keys, m material, index uint32, slot int) (err error) {
 	return err
 }
 
-// Seal turns the first n bytes of the buffer's plaintext into a record, which
-// stays in the buffer.
-func (s *Sealer) Seal(b *Buffer, n int) ([]byte, error) {
-	number, err := s.reserve(1)
-	if err != nil {
-		return nil, err
-	}
-	sealed := b.data[:Overhead+n]
-	s.seal(sealed, number, &b.nonce)
-	return sealed, nil
-}
-
-// SealBatch turns the plaintexts of a batch into records, which stay there: Runs returns
+// Seal turns the plaintexts of a batch into records, which stay there: Runs returns
 // them. Their numbers follow each other. If there are too few numbers left for all, it
 // seals none and returns ErrExhausted. A sealed batch takes no more records until Reset.
-func (s *Sealer) SealBatch(b *Batch) error {
+func (s *Sealer) Seal(b *Batch) error {
 	number, err := s.reserve(uint64(b.records))
 	if err != nil {
 		return err

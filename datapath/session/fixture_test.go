@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"evio/datapath/frame"
+	"evio/datapath/record"
 	"evio/datapath/udp"
 )
 
@@ -24,6 +25,18 @@ func eachDatagram(runs []udp.Run, send func([]byte) error) (sent int, err error)
 		}
 	}
 	return sent, nil
+}
+
+// seal returns a record with a plaintext.
+func seal(tb testing.TB, s *record.Sealer, plain []byte) []byte {
+	tb.Helper()
+	var b record.Batch
+	b.Reset(record.MaxSize)
+	b.Add(len(append(b.Plain(), plain...)))
+	if err := s.Seal(&b); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Runs()[0].Bytes
 }
 
 // patience bounds every wait on real sockets.

@@ -84,11 +84,7 @@ func FuzzDatagram(f *testing.F) {
 	}
 	s.handshake.Store(conn)
 	handshake := append([]byte{udp.FirstHandshake, 0, 0, 0, 7}, make([]byte, 40)...)
-	var b record.Buffer
-	genuine, err := peer.Send[0].Seal(&b, len(record.AppendWhole(b.Plain(), uint8(Data), []byte("frame"))))
-	if err != nil {
-		f.Fatal(err)
-	}
+	genuine := seal(f, &peer.Send[0], record.AppendWhole(nil, uint8(Data), []byte("frame")))
 	f.Add([]byte{})
 	f.Add(handshake)
 	f.Add(bytes.Clone(genuine)[:record.Overhead])
@@ -110,6 +106,9 @@ func FuzzPlaintext(f *testing.F) {
 	s, peer, handler := established(f)
 	f.Add([]byte{byte(Data), 0, 1, 2, 3})
 	f.Add([]byte{byte(Data), 1, 0, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3})
+	f.Add(record.AppendPartial(nil, uint8(Data), superFrame(100).Data))
+	f.Add(record.AppendPartial(nil, uint8(Data), []byte{1, 2, 3}))
+	f.Add(record.AppendPartial(nil, uint8(Flood), superFrame(100).Data))
 	f.Add(append([]byte{byte(Probe), 0, path.OpRequest}, make([]byte, 8)...))
 	f.Add(append([]byte{byte(Probe), 0, path.OpAnswer}, make([]byte, 26)...))
 	f.Add([]byte{byte(Probe), 0})
@@ -126,14 +125,8 @@ func FuzzPlaintext(f *testing.F) {
 		if len(plain) > record.MaxPlain {
 			return
 		}
-		var b record.Buffer
-		copy(b.Plain()[:len(plain)], plain)
-		sealed, err := peer.Send[0].Seal(&b, len(plain))
-		if err != nil {
-			t.Fatal(err)
-		}
 		before := s.traffic.rxRecords.Load()
-		idle{}.deliver(s.transport, sealed)
+		idle{}.deliver(s.transport, seal(t, &peer.Send[0], plain))
 		if s.traffic.rxRecords.Load() != before+1 {
 			t.Fatal("a genuine record was refused")
 		}
@@ -151,18 +144,19 @@ func FuzzPlaintext(f *testing.F) {
 func BenchmarkReceive(b *testing.B) {
 	s, peer, _ := established(b)
 	s.options.Handler = discard{}
-	var buffer record.Buffer
+	var records record.Batch
 	frame := make([]byte, 1414)
 	local, from := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddrPort("192.0.2.2:2")
 	batch := make([]udp.Datagram, 1)
 	b.ReportAllocs()
 	b.SetBytes(int64(len(frame)))
 	for b.Loop() {
-		sealed, err := peer.Send[0].Seal(&buffer, len(record.AppendWhole(buffer.Plain(), uint8(Data), frame)))
-		if err != nil {
+		records.Reset(record.MaxSize)
+		records.Add(len(record.AppendWhole(records.Plain(), uint8(Data), frame)))
+		if err := peer.Send[0].Seal(&records); err != nil {
 			b.Fatal(err)
 		}
-		batch[0] = udp.Datagram{Local: local, Remote: from, Data: sealed}
+		batch[0] = udp.Datagram{Local: local, Remote: from, Data: records.Runs()[0].Bytes}
 		s.transport.deliver(batch)
 	}
 }

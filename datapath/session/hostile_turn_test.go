@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -156,12 +155,7 @@ func TestForgedRecordsAreNoOtherSecret(t *testing.T) {
 					source = b.addr()
 				}
 				_, other := derivedKeys(t)
-				var buffer record.Buffer
-				sealed, err := other.Send[0].Seal(&buffer, len(record.AppendWhole(buffer.Plain(), uint8(Data), []byte{1})))
-				if err != nil {
-					t.Fatal(err)
-				}
-				forged := slices.Clone(sealed)
+				forged := seal(t, &other.Send[0], record.AppendWhole(nil, uint8(Data), []byte{1}))
 				binary.BigEndian.PutUint32(forged[1:], a.session.index)
 				for range from.count {
 					n.inject(source, a.addr(), forged)

@@ -265,12 +265,7 @@ func TestAllSlotsServeDuringARekey(t *testing.T) {
 		sent := 0
 		for range 60 {
 			for slot := range record.Slots {
-				var buffer record.Buffer
-				plain := record.AppendWhole(buffer.Plain(), uint8(Data), []byte{byte(slot)})
-				sealed, err := lower.session.keys.Sending().Send[slot].Seal(&buffer, len(plain))
-				if err != nil {
-					t.Fatal(err)
-				}
+				sealed := seal(t, &lower.session.keys.Sending().Send[slot], record.AppendWhole(nil, uint8(Data), []byte{byte(slot)}))
 				n.inject(lower.addr(), higher.addr(), sealed)
 				sent++
 			}

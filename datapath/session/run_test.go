@@ -116,7 +116,7 @@ func TestRunReachesFourEnds(t *testing.T) {
 		var b record.Batch
 		b.Reset(record.MaxSize)
 		b.Add(len(record.AppendWhole(b.Plain(), uint8(Data), bytes.Repeat([]byte{byte(i + 1)}, size-record.Overhead-2))))
-		if err := peer.Send[0].SealBatch(&b); err != nil {
+		if err := peer.Send[0].Seal(&b); err != nil {
 			t.Fatal(err)
 		}
 		run = append(run, b.Runs()[0].Bytes...)

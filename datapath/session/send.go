@@ -61,7 +61,7 @@ func (s *Session) sendBatch(p *boundPath, keys *record.Keys, b *batch) error {
 		s.drops.AddN(drops.SendPath, n)
 		return ErrNotEstablished
 	}
-	if err := keys.Send[p.slot].SealBatch(&b.Batch); err != nil {
+	if err := keys.Send[p.slot].Seal(&b.Batch); err != nil {
 		s.drops.AddN(drops.SendExhausted, n)
 		s.end(ErrExhausted)
 		return err

@@ -201,7 +201,7 @@ func TestUnfinishedChecksumsAreOfDataOnly(t *testing.T) {
 		var b record.Batch
 		b.Reset(record.MaxSize)
 		b.Add(len(record.AppendPartial(b.Plain(), uint8(c.kind), c.body)))
-		if err := peer.Send[0].SealBatch(&b); err != nil {
+		if err := peer.Send[0].Seal(&b); err != nil {
 			t.Fatal(err)
 		}
 		before := to.Info().Drops["record_plain"]

@@ -326,7 +326,7 @@ func (t *Transport) AddressesChanged() {
 type Stats struct {
 	Port     int               `json:"port"`
 	Socket   udp.Stats         `json:"socket"`
-	Offload  udp.Offloads      `json:"offload"` // what the socket leaves to the kernel
+	Offload  udp.Offloads      `json:"offload"`  // what the socket leaves to the kernel
 	Sessions map[string]int    `json:"sessions"` // by state
 	Agents   int               `json:"agents"`   // ICE agents at work
 	Drops    map[string]uint64 `json:"drops"`    // of datagrams of no session

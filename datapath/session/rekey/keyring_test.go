@@ -32,12 +32,13 @@ func TestKeyringSendsUnderCurrentAndOpensUnderAll(t *testing.T) {
 	ring.Expect(nil)
 	opens := func(peer *record.Keys) bool {
 		t.Helper()
-		var b record.Buffer
-		sealed, err := peer.Send[1].Seal(&b, len(record.AppendWhole(b.Plain(), 1, []byte{1})))
-		if err != nil {
+		var b record.Batch
+		b.Reset(record.MaxSize)
+		b.Add(len(record.AppendWhole(b.Plain(), 1, []byte{1})))
+		if err := peer.Send[1].Seal(&b); err != nil {
 			t.Fatal(err)
 		}
-		_, keys, err := ring.Open(sealed)
+		_, keys, err := ring.Open(b.Runs()[0].Bytes)
 		if err != nil && !errors.Is(err, record.ErrSlot) {
 			t.Fatal(err)
 		}
