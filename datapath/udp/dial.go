@@ -10,8 +10,9 @@ import (
 )
 
 // kernelBuffer is asked for in both directions; what the kernel grants without CAP_NET_ADMIN
-// is less and good enough to work.
-const kernelBuffer = 4 << 20
+// is less and good enough to work. It has room for the burst of a TCP window, and is what
+// wireguard-go asks for.
+const kernelBuffer = 7 << 20
 
 // Dial connects a socket of its own to an address.
 func Dial(ctx context.Context, to netip.AddrPort) (*net.UDPConn, error) {
