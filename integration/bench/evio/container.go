@@ -40,12 +40,11 @@ var users = []string{"a", "b"}
 
 // Container is evio-container and, with turn, evio-turn.
 type Container struct {
-	ends    [2]end
-	boxes   [2]*lab.Namespace // the containers
-	dir     string
-	program string // of the plugin
-	turn    bool
-	change  func(*config.File) // of both plugins; nil: none
+	ends   [2]end
+	boxes  [2]*lab.Namespace // the containers
+	pair   *lab.Pair
+	turn   bool
+	change func(*config.File) // of both plugins; nil: none
 }
 
 // NewContainer returns evio-container.
@@ -56,7 +55,7 @@ func NewTURN() *Container { return &Container{turn: true} }
 
 // Prepare starts the servers and the plugins.
 func (c *Container) Prepare(ctx context.Context, p *lab.Pair) error {
-	c.ends, c.dir, c.program = newEnds(p), p.Dir, filepath.Join(p.Bin, "evio")
+	c.ends, c.pair = newEnds(p), p
 	server := p.A
 	if c.turn {
 		var err error
@@ -76,7 +75,7 @@ func (c *Container) Prepare(ctx context.Context, p *lab.Pair) error {
 		if e.engine, err = newEngine(e.machine.Namespace, p.Dir, users[i], x, c.change); err != nil {
 			return err
 		}
-		if err := e.start(ctx, c.program, "plugin"); err != nil {
+		if err := e.start(ctx, filepath.Join(p.Bin, "evio"), "plugin"); err != nil {
 			return err
 		}
 	}
@@ -103,7 +102,7 @@ func (c *Container) run(ctx context.Context, i int) (err error) {
 		return err
 	}
 	name := filepath.Base(e.machine.Path) + "-box"
-	if c.boxes[i], err = lab.NewNamespace(ctx, name, c.dir); err != nil {
+	if c.boxes[i], err = lab.NewNamespace(ctx, name, c.pair.Dir); err != nil {
 		return err
 	}
 	device, err := e.join(ctx, overlayName, e.addr, e.mac)

@@ -24,23 +24,23 @@ const (
 	memoryPort = 15000
 )
 
-var _ lab.Memory = (*Container)(nil)
+var _ lab.Memory = (*TAP)(nil)
 
-// MemoryPerTunnel implements lab.Memory: one engine at A has a session, with a port, to each of 15
-// engines at B in each of 7 networks. The engines use the Open vSwitches that are there.
-func (c *Container) MemoryPerTunnel(ctx context.Context) (perTunnel float64, err error) {
-	dir := filepath.Join(c.dir, "m")
+// MemoryPerTunnel implements lab.Memory: a plugin at A has a session, with a port, to each of 15
+// plugins at B in each of 7 networks. They use the Open vSwitches of the two nodes.
+func (t *TAP) MemoryPerTunnel(ctx context.Context) (perTunnel float64, err error) {
+	dir := filepath.Join(t.pair.Dir, "m")
 	var groups [][]string
 	for i := range memoryPeers {
 		groups = append(groups, []string{"m", peerName(i)})
 	}
-	at := c.ends[1].machine
+	at := t.ends[1].machine
 	x, err := startXMPP(ctx, at.Namespace, at.Addr, dir, groups...)
 	if err != nil {
 		return 0, err
 	}
 	defer x.process.Stop()
-	one, err := c.memoryEngine(ctx, 0, "m", memoryPort, x, dir)
+	one, err := t.memoryEngine(ctx, 0, "m", memoryPort, x, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +50,7 @@ func (c *Container) MemoryPerTunnel(ctx context.Context) (perTunnel float64, err
 		return 0, err
 	}
 	for i := range memoryPeers {
-		peer, err := c.memoryEngine(ctx, 1, peerName(i), memoryPort+1+i, x, dir)
+		peer, err := t.memoryEngine(ctx, 1, peerName(i), memoryPort+1+i, x, dir)
 		if err != nil {
 			return 0, err
 		}
@@ -73,15 +73,15 @@ func memoryOverlay(i int) (name string, subnet netip.Prefix) {
 }
 
 // memoryEngine starts an engine with all networks at one end.
-func (c *Container) memoryEngine(ctx context.Context, at int, user string, port int, x *xmppServer, dir string) (*engine, error) {
-	there := c.ends[at]
+func (t *TAP) memoryEngine(ctx context.Context, at int, user string, port int, x *xmppServer, dir string) (*engine, error) {
+	there := t.ends[at]
 	e, err := newEngine(there.machine.Namespace, dir, user, x, func(f *config.File) {
 		f.OVS.RunDir, f.UDPPort = there.file("run/ovs"), port
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := e.start(ctx, c.program, "plugin"); err != nil {
+	if err := e.start(ctx, filepath.Join(t.pair.Bin, "evio"), "plugin"); err != nil {
 		return nil, err
 	}
 	for i := range memoryNetworks {
