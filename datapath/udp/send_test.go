@@ -256,7 +256,11 @@ func TestFullQueueIsWaitedFor(t *testing.T) {
 		}
 		arrived <- got
 	}()
-	raw, err := ends[0].(*net.UnixConn).SyscallConn()
+	pair := ends[0].(*net.UnixConn)
+	if err := pair.SetWriteBuffer(1); err != nil { // the kernel's least
+		t.Fatal(err)
+	}
+	raw, err := pair.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
