@@ -16,6 +16,7 @@ import (
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
 	"evio/datapath/session"
+	"evio/datapath/tap"
 	"evio/datapath/udp"
 	"evio/driver"
 	"evio/driver/network"
@@ -163,7 +164,7 @@ func (p *parts) build(s config.Settings, started time.Time, log *logrus.Entry) e
 	run := filepath.Join(s.HostPath(s.RunDir), "ovs")
 	p.plane = network.New(network.Config{
 		Key: p.key, Book: p.book, Transport: p.transport, Secrets: overlaySecrets(s), Site: s.Site, Log: log,
-		Claims: s.Reserved(), Memory: p.memory,
+		Claims: s.Reserved(), Memory: p.memory, Offload: tapOffloads(s.Offload),
 		OVS: ovs.Config{HostRunDir: hostOVS(s), RunDir: run, StateDir: run, SchemaFile: schemaFile, Log: log},
 	})
 	return nil
@@ -175,6 +176,14 @@ func offload(o config.Offload) session.Offload {
 		UDP:   udp.Offload{Send: o.UDPSend != config.Off, Receive: o.UDPReceive != config.Off},
 		Merge: o.Merge != config.Off,
 	}
+}
+
+// tapOffloads returns what the TAPs of links may offload.
+func tapOffloads(o config.Offload) tap.Offloads {
+	if o.TAP == config.Off {
+		return tap.Offloads{Why: "switched off by configuration"}
+	}
+	return tap.AllOffloads
 }
 
 // useSettings makes what fails by settings alone.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/sirupsen/logrus/hooks/test"
 
+	"evio/datapath/tap"
 	"evio/driver/status"
 	"evio/plugin/config"
 )
@@ -107,7 +108,7 @@ func TestBuildFaults(t *testing.T) {
 // TestOffloads: each one that is switched off is off, and no other.
 func TestOffloads(t *testing.T) {
 	const switchedOff = "switched off by configuration"
-	for _, name := range []string{"udp_send", "udp_receive", "merge", ""} {
+	for _, name := range []string{"udp_send", "udp_receive", "merge", "tap", ""} {
 		t.Run("without "+name, func(t *testing.T) {
 			file := `{}`
 			if name != "" {
@@ -117,6 +118,9 @@ func TestOffloads(t *testing.T) {
 			p, err := build(t, s)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if got := tapOffloads(s.Offload); (got == tap.Offloads{Why: switchedOff}) != (name == "tap") || (got == tap.AllOffloads) != (name != "tap") {
+				t.Errorf("tap: %+v", got)
 			}
 			o := transportOffload(p.transport.Stats(), s)
 			for which, got := range map[string]status.Offload{"udp_send": o.UDPSend, "udp_receive": o.UDPReceive, "merge": o.Merge} {

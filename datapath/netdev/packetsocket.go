@@ -15,6 +15,9 @@ type PacketSocket struct {
 	Room    int    // for what was received, in bytes of the kernel's memory
 	SendTo  int    // the same for what is sent
 	Dropped uint32 // frames for which there was no room; it wraps
+	// Header says that frames have one of the kernel's in front of them (PACKET_VNET_HDR), so
+	// that they need be neither cut nor finished.
+	Header bool
 }
 
 // Parts of linux/packet_diag.h and linux/sock_diag.h.
@@ -24,6 +27,8 @@ const (
 	packetShowInfo    = 1
 	packetShowMemory  = 1 << 4
 	packetDiagInfo    = 0
+	packetInfoFlags   = 20 // place in struct packet_diag_info
+	packetInfoHeader  = 1 << 3
 	packetDiagMemory  = 6
 	memoryReceive     = 1 // places in the array of packetDiagMemory
 	memorySend        = 3
@@ -55,6 +60,9 @@ func PacketSockets() ([]PacketSocket, error) {
 			switch {
 			case a.Attr.Type == packetDiagInfo && len(a.Value) >= 4:
 				s.Index = int(int32(binary.NativeEndian.Uint32(a.Value))) // -1 of a device that is gone
+				if len(a.Value) >= packetInfoFlags+4 {
+					s.Header = binary.NativeEndian.Uint32(a.Value[packetInfoFlags:])&packetInfoHeader != 0
+				}
 			case a.Attr.Type == packetDiagMemory && len(a.Value) > 4*memoryDropped:
 				s.Room = int(binary.NativeEndian.Uint32(a.Value[4*memoryReceive:]))
 				s.SendTo = int(binary.NativeEndian.Uint32(a.Value[4*memorySend:]))

@@ -32,7 +32,7 @@ func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
 	dev, err := n.plane.openLink(device.PortConfig{
 		Name: device.Name(device.LinkPrefix, n.plane.engine, n.spec.ID, peer.String()), MTU: n.spec.MTU,
 		Mark: device.Mark(n.plane.engine, n.spec.ID, device.ForPeer, peer.String()), Log: n.log, Shield: n.sw.Shield,
-		Again: func() { n.links.again(l) },
+		Again: func() { n.links.again(l) }, Queue: linkQueue, Offloads: n.offloads,
 	})
 	if err != nil {
 		return nil, err
@@ -237,6 +237,7 @@ func (ls *links) down(peer nodeid.ID) {
 // again is called when the port of a link was opened again. Until its flows are
 // installed, its frames are handled as first frames.
 func (ls *links) again(l *link) {
+	l.use(l.session.Load()) // the device may offload something else
 	ls.n.accepted.forget(l)
 	l.use(l.session.Load()) // the kernel may take less of the new device
 	ls.n.portAgain(l.dev.Name())

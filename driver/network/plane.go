@@ -46,8 +46,11 @@ type Config struct {
 	// OpenLink opens the TAP of a link's port, under the name and with all else that the
 	// configuration says; nil: device.OpenPort. Another one serves measurements.
 	OpenLink func(device.PortConfig) (tap.Device, error)
-	OVS      ovs.Config
-	Log      *logrus.Entry
+	// Offload is what the TAPs of links may offload, where the switch can do it too. Why says
+	// why something is left out.
+	Offload tap.Offloads
+	OVS     ovs.Config
+	Log     *logrus.Entry
 }
 
 // Plane is the data and control plane of the process. Its methods may be called
@@ -62,6 +65,7 @@ type Plane struct {
 	claims    map[string][]netip.Prefix
 	memory    Memory
 	openLink  func(device.PortConfig) (tap.Device, error)
+	offload   tap.Offloads
 	ovsConfig ovs.Config
 	log       *logrus.Entry
 
@@ -89,7 +93,7 @@ func New(c Config) *Plane {
 	}
 	return &Plane{
 		key: c.Key, engine: c.OVS.Engine, site: c.Site, book: c.Book, transport: c.Transport, secrets: c.Secrets,
-		claims: c.Claims, memory: c.Memory, openLink: c.OpenLink,
+		claims: c.Claims, memory: c.Memory, openLink: c.OpenLink, offload: c.Offload,
 		ovsConfig: c.OVS, log: c.Log, ready: make(chan struct{}), networks: map[string]*network{},
 		swErr: errStarting, owned: make(chan struct{}, 1),
 	}

@@ -111,6 +111,7 @@ func (p *Plane) look(ctx context.Context, sw *ovs.Switch) error {
 			n.drift(drifted)
 		}
 		n.markBridge(found.Devices)
+		n.followSwitch()
 	}
 	return errors.Join(err, p.sweep(ctx, sw, found))
 }

@@ -24,6 +24,7 @@ import (
 	"evio/datapath/ovs"
 	"evio/datapath/proof"
 	"evio/datapath/session"
+	"evio/datapath/tap"
 	"evio/driver/network/device"
 	"evio/driver/plane"
 	"evio/overlay"
@@ -127,11 +128,11 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.account = r.server.Connect(r.jid(), service)
-	transport, err := session.Listen(session.Config{Key: r.key, IncludeLoopback: true, ExcludeInterface: device.OwnInterface, Log: log})
+	transport, err := session.Listen(session.Config{Key: r.key, IncludeLoopback: true, ExcludeInterface: device.OwnInterface, Offload: session.AllOffloads(), Log: log})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.plane = New(Config{Key: r.key, Book: book, Transport: transport, Secrets: r.secrets, OVS: ovs.Config{HostRunDir: r.host, RunDir: r.runDir, Log: log}, Log: log})
+	r.plane = New(Config{Key: r.key, Book: book, Transport: transport, Secrets: r.secrets, Offload: tap.AllOffloads, OVS: ovs.Config{HostRunDir: r.host, RunDir: r.runDir, Log: log}, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	plane, account, done := r.plane, r.account, make(chan struct{})
 	go func() {

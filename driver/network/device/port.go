@@ -29,6 +29,9 @@ type PortConfig struct {
 	Log        *logrus.Entry
 	Shield     func(device string) // called before anything comes in by the device
 	Again      func()              // called by the reader after it was opened again
+	Queue      int                 // frames that the kernel keeps for the reader; 0: tap.DefaultQueue
+	// Offloads says what the device is to offload, each time it is opened; nil: nothing.
+	Offloads func() tap.Offloads
 }
 
 // Port is a TAP that its reader opens again when somebody deletes the device.
@@ -38,7 +41,13 @@ type Port struct {
 
 	mu     sync.Mutex // guards closed, and dev against it
 	closed bool
-	dev    atomic.Pointer[tap.Device]
+	dev    atomic.Pointer[opened]
+}
+
+// opened is a device that a Port has opened.
+type opened struct {
+	tap.Device
+	wanted tap.Offloads
 }
 
 // OpenPort makes the device, marks it and opens it. The port is the caller's to close.
@@ -48,12 +57,16 @@ func OpenPort(c PortConfig) (*Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.dev.Store(&dev)
+	p.dev.Store(dev)
 	return p, nil
 }
 
-func (p *Port) open() (tap.Device, error) {
-	dev, err := tap.Open(tap.Config{Name: p.c.Name, MTU: p.c.MTU})
+func (p *Port) open() (*opened, error) {
+	var wanted tap.Offloads
+	if p.c.Offloads != nil {
+		wanted = p.c.Offloads()
+	}
+	dev, err := tap.Open(tap.Config{Name: p.c.Name, MTU: p.c.MTU, Queue: p.c.Queue, Offloads: wanted})
 	if err != nil {
 		return nil, err
 	}
@@ -61,10 +74,10 @@ func (p *Port) open() (tap.Device, error) {
 	if err := SetMark(p.c.Name, p.c.Mark); err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	return dev, nil
+	return &opened{dev, wanted}, nil
 }
 
-func (p *Port) current() tap.Device { return *p.dev.Load() }
+func (p *Port) current() *opened { return p.dev.Load() }
 
 // Name implements tap.Device.
 func (p *Port) Name() string { return p.c.Name }
@@ -101,6 +114,13 @@ func (p *Port) Close() error {
 		close(p.ended)
 	}
 	return p.current().Close()
+}
+
+// Follow has the reader open the device again if it is to offload something else now.
+func (p *Port) Follow() {
+	if p.c.Offloads != nil && p.c.Offloads() != p.current().wanted {
+		p.Renew()
+	}
 }
 
 // Renew has the reader open the device again, for whoever found that it is gone: the
@@ -141,13 +161,13 @@ func (p *Port) reopen() bool {
 }
 
 // take makes a device the port's, unless that was closed meanwhile.
-func (p *Port) take(dev tap.Device) bool {
+func (p *Port) take(dev *opened) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		_ = dev.Close() // nobody has used it
 		return false
 	}
-	p.dev.Store(&dev)
+	p.dev.Store(dev)
 	return true
 }
