@@ -186,7 +186,7 @@ func TestCutterDoesNotAllocate(t *testing.T) {
 // FuzzCutter: whatever a container's kernel or a peer hands over, each segment is a whole frame
 // that fits, and together they have the payload of the frame.
 func FuzzCutter(f *testing.F) {
-	for _, s := range []sample{{payload: make([]byte, 400), segment: 100}, {v6: true, payload: make([]byte, 400), segment: 100}, {udp: true, payload: make([]byte, 400), segment: 100}, {payload: make([]byte, 400)}} {
+	for _, s := range []sample{{payload: make([]byte, 400), segment: 100}, {v6: true, payload: make([]byte, 400), segment: 100}, {udp: true, payload: make([]byte, 400), segment: 100}, {tags: twoTags, payload: make([]byte, 400), segment: 100}, {payload: make([]byte, 400)}} {
 		fr := s.build()
 		f.Add(fr.Data, fr.Start, fr.Offset, uint8(fr.Kind), fr.Segment, 150)
 	}

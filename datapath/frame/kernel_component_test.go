@@ -185,7 +185,7 @@ func TestKernelCutsWhatIsMerged(t *testing.T) {
 		}
 		var frames [][]byte
 		for _, f := range s.segments(int(s.segment)) {
-			if len(f.Data) <= 1514 && rapid.IntRange(0, 9).Draw(t, "fate") > 0 {
+			if len(f.Data) <= 1514+len(s.tags) && rapid.IntRange(0, 9).Draw(t, "fate") > 0 {
 				frames = append(frames, f.Data)
 			}
 		}

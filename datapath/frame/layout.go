@@ -12,6 +12,13 @@ const (
 	tcpLen  = 20
 	udpLen  = 8
 
+	// typeTag and typeProviderTag are EtherTypes of VLAN tags (IEEE 802.1Q). A frame may have
+	// maxTags of these.
+	typeTag         = 0x8100
+	typeProviderTag = 0x88a8
+	tagLen          = 4
+	maxTags         = 2
+
 	protoTCP = 6
 	protoUDP = 17
 
@@ -30,8 +37,8 @@ type Layout struct {
 	V6, UDP         bool
 }
 
-// Parse finds the headers of an untagged frame with a whole TCP segment or UDP datagram over
-// IPv4 or IPv6. It returns false for whatever else there is: tagged frames, fragments, IPv6
+// Parse finds the headers of a frame with a whole TCP segment or UDP datagram over IPv4 or
+// IPv6, behind up to two VLAN tags. It returns false for whatever else there is: fragments, IPv6
 // extension headers, and lengths that disagree.
 //
 // A frame that goes on behind its IP packet, as Ethernet pads short frames, is among these.
@@ -42,9 +49,17 @@ func Parse(data []byte) (Layout, bool) {
 		return Layout{}, false
 	}
 	l := Layout{L3: packet.HeaderLen}
+	kind := packet.EtherType(data)
+	for range maxTags {
+		if kind != typeTag && kind != typeProviderTag || len(data) < l.L3+tagLen {
+			break
+		}
+		kind = binary.BigEndian.Uint16(data[l.L3+2:])
+		l.L3 += tagLen
+	}
 	var proto byte
 	ip := data[l.L3:]
-	switch packet.EtherType(data) {
+	switch kind {
 	case packet.TypeIPv4:
 		if len(ip) < ipv4Len || ip[0]>>4 != 4 || int(binary.BigEndian.Uint16(ip[2:])) != len(ip) ||
 			binary.BigEndian.Uint16(ip[6:])&fragmented != 0 {

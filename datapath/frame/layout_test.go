@@ -12,6 +12,7 @@ import (
 // sample describes a frame that a test makes.
 type sample struct {
 	v6, udp   bool
+	tags      []byte
 	ipOptions []byte // of IPv4
 	options   []byte // of TCP
 	flags     byte   // of TCP
@@ -22,9 +23,14 @@ type sample struct {
 	segment   uint16 // 0: a frame in one piece
 }
 
+var (
+	oneTag  = []byte{0x81, 0, 0x20, 10}
+	twoTags = []byte{0x88, 0xa8, 0, 20, 0x81, 0, 0, 10}
+)
+
 // build makes the frame, with its checksum unfinished.
 func (s sample) build() Frame {
-	b := []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}
+	b := append([]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}, s.tags...)
 	l4Len, proto := udpLen+len(s.payload), byte(protoUDP)
 	if !s.udp {
 		l4Len, proto = tcpLen+len(s.options)+len(s.payload), protoTCP
@@ -101,6 +107,7 @@ func anySample(t *rapid.T, most int) sample {
 		id:    rapid.Uint16().Draw(t, "id"),
 		seq:   rapid.Uint32().Draw(t, "seq"),
 		dport: rapid.SampledFrom([]uint16{80, 443, 5201}).Draw(t, "port"),
+		tags:  rapid.SampledFrom([][]byte{nil, nil, oneTag, twoTags}).Draw(t, "tags"),
 		flags: 0x10 | rapid.Byte().Draw(t, "flags")&(flagPSH|flagFIN|flagCWR|0x40),
 	}
 	s.payload = make([]byte, rapid.IntRange(0, most).Draw(t, "payload"))
@@ -133,6 +140,8 @@ func TestParse(t *testing.T) {
 		{"TCP over IPv6", sample{v6: true, options: make([]byte, 12)}, Layout{14, 54, 86, true, false}},
 		{"UDP over IPv4", sample{udp: true}, Layout{14, 34, 42, false, true}},
 		{"UDP over IPv6", sample{udp: true, v6: true}, Layout{14, 54, 62, true, true}},
+		{"a tag", sample{tags: oneTag}, Layout{18, 38, 58, false, false}},
+		{"two tags", sample{tags: twoTags, v6: true}, Layout{22, 62, 82, true, false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := c.build()
@@ -166,7 +175,10 @@ func TestParseRefuses(t *testing.T) {
 		as   []byte
 	}{
 		{"another type", v4, 12, []byte{8, 6}},
-		{"a tag", v4, 12, []byte{0x81, 0}},
+		{"a tag where IP begins", v4, 12, []byte{0x81, 0}},
+		{"a third tag", sample{tags: append(oneTag[:4:4], twoTags...)}, 0, nil},
+		{"a tag of another kind", sample{tags: []byte{0x91, 0, 0, 5}}, 0, nil},
+		{"another type behind a tag", sample{tags: oneTag}, 16, []byte{8, 6}},
 		{"IPv6 in IPv4's place", v6, 12, []byte{8, 0}},
 		{"IPv4 in IPv6's place", v4, 12, []byte{0x86, 0xdd}},
 		{"more fragments", v4, 20, []byte{0x20, 0}},
@@ -243,7 +255,7 @@ func TestOwn(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []sample{{}, {v6: true}, {udp: true}, {v6: true, udp: true, payload: []byte("abc")}, {ipOptions: make([]byte, 40), options: make([]byte, 40)}} {
+	for _, s := range []sample{{}, {v6: true}, {udp: true}, {v6: true, udp: true, payload: []byte("abc")}, {tags: oneTag}, {tags: twoTags, v6: true}, {ipOptions: make([]byte, 40), options: make([]byte, 40)}} {
 		f.Add(s.build().Data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -256,7 +268,7 @@ func FuzzParse(f *testing.F) {
 		if !ok {
 			return
 		}
-		if l.L3 != 14 || l.L4 < l.L3+ipv4Len || l.Payload < l.L4+udpLen || l.Payload > len(data) || !Own(&u, l) {
+		if l.L3 != 14 && l.L3 != 18 && l.L3 != 22 || l.L4 < l.L3+ipv4Len || l.Payload < l.L4+udpLen || l.Payload > len(data) || !Own(&u, l) {
 			t.Fatalf("%+v of %d bytes", l, len(data))
 		}
 		DHCP(data, l)

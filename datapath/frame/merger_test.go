@@ -169,7 +169,7 @@ func TestMergerChangesNothing(t *testing.T) {
 		}
 		out := merge(t, &m, arrived)
 		for _, f := range out {
-			if f.Kind != Single && !m.Kinds.has(f.Kind) || len(f.Data)-14 > maxPacket {
+			if f.Kind != Single && !m.Kinds.has(f.Kind) || len(f.Data)-14-len(twoTags) > maxPacket {
 				t.Fatalf("kind %d of %d bytes, the consumer takes %+v", f.Kind, len(f.Data), m.Kinds)
 			}
 		}
@@ -192,13 +192,15 @@ func TestMergerHeaders(t *testing.T) {
 		{v6: true, payload: make([]byte, 300)},
 		{udp: true, payload: make([]byte, 300)},
 		{udp: true, v6: true, payload: make([]byte, 300)},
+		{tags: oneTag, payload: make([]byte, 300)},
+		{tags: twoTags, v6: true, payload: make([]byte, 300)},
 	} {
 		segs := s.segments(100)
-		first, l4 := segs[0].Data, int(segs[0].Start)
+		first, l3, l4 := segs[0].Data, 14+len(s.tags), int(segs[0].Start)
 		refused := func(what string, at int, change func(data []byte)) {
 			second := bytes.Clone(segs[1].Data)
 			change(second)
-			if ip := second[14:l4]; !s.v6 && at != 24 && at != 25 {
+			if ip := second[l3:l4]; !s.v6 && at != l3+10 && at != l3+11 {
 				binary.BigEndian.PutUint16(ip[10:], 0)
 				binary.BigEndian.PutUint16(ip[10:], ^naiveSum(ip))
 			}
@@ -219,9 +221,9 @@ func TestMergerHeaders(t *testing.T) {
 		refused("ports at", l4, func(data []byte) {
 			data[l4], data[l4+1], data[l4+2], data[l4+3] = data[l4+2], data[l4+3], data[l4], data[l4+1]
 		})
-		source, n := 26, 4
+		source, n := l3+12, 4
 		if s.v6 {
-			source, n = 22, 16
+			source, n = l3+8, 16
 		}
 		refused("addresses at", source, func(data []byte) {
 			from := bytes.Clone(data[source : source+n])
@@ -449,7 +451,7 @@ func TestMergerDoesNotAllocate(t *testing.T) {
 
 // FuzzMerger: whatever peers send, cutting what comes out gives back what came in.
 func FuzzMerger(f *testing.F) {
-	for _, s := range []sample{{payload: make([]byte, 50)}, {v6: true, payload: make([]byte, 50)}, {udp: true, payload: make([]byte, 50)}, {udp: true, v6: true, payload: make([]byte, 50)}} {
+	for _, s := range []sample{{payload: make([]byte, 50)}, {v6: true, payload: make([]byte, 50)}, {udp: true, payload: make([]byte, 50)}, {udp: true, v6: true, payload: make([]byte, 50)}, {tags: oneTag, payload: make([]byte, 50)}, {tags: twoTags, v6: true, payload: make([]byte, 50)}} {
 		segs := s.segments(20)
 		f.Add(segs[0].Data, segs[1].Data, segs[2].Data)
 	}
