@@ -20,6 +20,7 @@ import (
 	"evio/datapath/netdev"
 	"evio/datapath/ovs"
 	"evio/datapath/session"
+	"evio/datapath/tap"
 	"evio/driver"
 	"evio/driver/network"
 	"evio/driver/network/device"
@@ -99,6 +100,7 @@ func newNode(h host) (*node, error) {
 	}
 	n.transport, err = session.Listen(session.Config{
 		Port: s.UDPPort, Key: key, RekeyEvery: time.Duration(s.RekeySeconds) * time.Second, ExcludeInterface: device.OwnInterface, Log: n.log,
+		Offload: session.AllOffloads(),
 	})
 	if err != nil {
 		return nil, err
@@ -106,6 +108,7 @@ func newNode(h host) (*node, error) {
 	run := filepath.Join(s.RunDir, "ovs")
 	n.plane = network.New(network.Config{
 		Key: key, Book: book, Transport: n.transport, OpenLink: h.open, Log: n.log,
+		Offload: tap.AllOffloads,
 		OVS: ovs.Config{RunDir: run, StateDir: run, Log: n.log},
 	})
 	n.driver = driver.New(driver.Config{
