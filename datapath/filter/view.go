@@ -49,8 +49,7 @@ const (
 )
 
 const (
-	typeServiceVLAN = 0x88a8
-	leastType       = 0x0600 // below it is the length of an LLC frame
+	leastType = 0x0600 // below it is the length of an LLC frame
 
 	tagLen    = 4
 	typeLen   = 2
@@ -111,7 +110,7 @@ func Parse(frame []byte) (View, bool) {
 		typ, body = snap(body)
 	}
 	switch typ {
-	case packet.TypeVLAN, typeServiceVLAN:
+	case packet.TypeVLAN, packet.TypeServiceVLAN:
 		v.Kind = CutTag
 	case packet.TypeARP:
 		v.arp(body)
@@ -125,7 +124,7 @@ func Parse(frame []byte) (View, bool) {
 	return v, true
 }
 
-func isTag(typ uint16) bool { return typ == packet.TypeVLAN || typ == typeServiceVLAN }
+func isTag(typ uint16) bool { return typ == packet.TypeVLAN || typ == packet.TypeServiceVLAN }
 
 // snap returns the type in a SNAP header (RFC 1042), zero if there is none.
 func snap(b []byte) (uint16, []byte) {

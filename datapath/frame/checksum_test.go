@@ -41,10 +41,12 @@ func valid(data []byte) bool {
 	if !ok {
 		return false
 	}
-	pseudo := data[l.L3+12 : l.L3+20]
-	proto := data[l.L3+9]
+	pseudo, proto := data[l.L3+12:l.L3+20], byte(protoTCP)
+	if l.UDP {
+		proto = protoUDP
+	}
 	if l.V6 {
-		pseudo, proto = data[l.L3+8:l.L4], data[l.L3+6]
+		pseudo = data[l.L3+8 : l.L3+ipv6Len]
 	} else if naiveSum(data[l.L3:l.L4]) != 0xffff {
 		return false
 	}

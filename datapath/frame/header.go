@@ -65,7 +65,7 @@ func (h *header) unfinished(n int) uint16 {
 func (h *header) put(data []byte, id uint16) {
 	ip, l4 := data[h.L3:], data[h.L4:]
 	if h.V6 {
-		binary.BigEndian.PutUint16(ip[ipv6Payload:], uint16(len(l4)))
+		binary.BigEndian.PutUint16(ip[ipv6Payload:], uint16(len(ip)-ipv6Len))
 	} else {
 		binary.BigEndian.PutUint16(ip[ipv4Total:], uint16(len(ip)))
 		binary.BigEndian.PutUint16(ip[ipv4ID:], id)

@@ -12,15 +12,18 @@ const (
 	tcpLen  = 20
 	udpLen  = 8
 
-	// typeTag and typeProviderTag are EtherTypes of VLAN tags (IEEE 802.1Q). A frame may have
-	// maxTags of these.
-	typeTag         = 0x8100
-	typeProviderTag = 0x88a8
-	tagLen          = 4
-	maxTags         = 2
+	tagLen  = 4
+	maxTags = 2
 
-	protoTCP = 6
-	protoUDP = 17
+	// maxExtensions keeps what lies in front of TCP or UDP so short that Frame.Start can say
+	// how long it is: each header has up to 2,048 bytes.
+	maxExtensions = 4
+
+	protoHopByHop    = 0
+	protoTCP         = 6
+	protoUDP         = 17
+	protoRouting     = 43
+	protoDestination = 60
 
 	// fragmented are the bits of the IPv4 header that a fragment has: more fragments, and
 	// an offset.
@@ -37,9 +40,12 @@ type Layout struct {
 	V6, UDP         bool
 }
 
-// Parse finds the headers of a frame with a whole TCP segment or UDP datagram over IPv4 or
-// IPv6, behind up to two VLAN tags. It returns false for whatever else there is: fragments, IPv6
-// extension headers, and lengths that disagree.
+// Parse finds the headers of a frame with a whole TCP segment or UDP datagram over IPv4 or IPv6.
+// It returns false for whatever else there is, such as fragments, and for lengths that disagree.
+//
+// The kernel also makes super-frames with VLAN tags, if a container has VLANs on its interface,
+// and with those extension headers of IPv6 that each segment repeats (ipv6_gso_pull_exthdrs). So
+// up to two tags and four such headers do not stand in the way.
 //
 // A frame that goes on behind its IP packet, as Ethernet pads short frames, is among these.
 // The kernel finishes a checksum over all that a frame has (skb_checksum_help), padding
@@ -51,7 +57,7 @@ func Parse(data []byte) (Layout, bool) {
 	l := Layout{L3: packet.HeaderLen}
 	kind := packet.EtherType(data)
 	for range maxTags {
-		if kind != typeTag && kind != typeProviderTag || len(data) < l.L3+tagLen {
+		if kind != packet.TypeVLAN && kind != packet.TypeServiceVLAN || len(data) < l.L3+tagLen {
 			break
 		}
 		kind = binary.BigEndian.Uint16(data[l.L3+2:])
@@ -74,7 +80,9 @@ func Parse(data []byte) (Layout, bool) {
 		if len(ip) < ipv6Len || ip[0]>>4 != 6 || int(binary.BigEndian.Uint16(ip[4:])) != len(ip)-ipv6Len {
 			return Layout{}, false
 		}
-		proto, l.L4, l.V6 = ip[6], l.L3+ipv6Len, true
+		n := 0
+		proto, n = upperLayer(ip)
+		l.L4, l.V6 = l.L3+n, true
 	default:
 		return Layout{}, false
 	}
@@ -98,6 +106,23 @@ func Parse(data []byte) (Layout, bool) {
 		return Layout{}, false
 	}
 	return l, true
+}
+
+// upperLayer returns the protocol that follows the IPv6 header and its extensions, and where it
+// begins. A header that is not whole is one that is not known.
+func upperLayer(ip []byte) (proto byte, at int) {
+	proto, at = ip[6], ipv6Len
+	for range maxExtensions {
+		if proto != protoHopByHop && proto != protoRouting && proto != protoDestination || len(ip) < at+8 {
+			break
+		}
+		n := 8 + 8*int(ip[at+1])
+		if len(ip) < at+n {
+			break
+		}
+		proto, at = ip[at], at+n
+	}
+	return proto, at
 }
 
 // offset returns where the checksum lies in the header of TCP or UDP.

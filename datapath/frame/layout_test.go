@@ -14,6 +14,7 @@ type sample struct {
 	v6, udp   bool
 	tags      []byte
 	ipOptions []byte // of IPv4
+	extension byte   // of IPv6; 0: there is none
 	options   []byte // of TCP
 	flags     byte   // of TCP
 	id        uint16
@@ -38,10 +39,14 @@ func (s sample) build() Frame {
 	var pseudo []byte
 	if s.v6 {
 		b = append(b, 0x86, 0xdd, 0x60, 1, 2, 3)
-		b = binary.BigEndian.AppendUint16(b, uint16(l4Len))
-		b = append(b, proto, 64)
+		next, extension := proto, []byte(nil)
+		if s.extension > 0 {
+			next, extension = s.extension, append([]byte{60, 0, 1, 4, 0, 0, 0, 0, proto, 1, 1, 12}, make([]byte, 12)...)
+		}
+		b = binary.BigEndian.AppendUint16(b, uint16(len(extension)+l4Len))
+		b = append(b, next, 64)
 		pseudo = append(pseudo, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2)
-		b = append(b, pseudo...)
+		b = append(append(b, pseudo...), extension...)
 	} else {
 		ip := len(b) + 2
 		b = append(b, 8, 0, 0x45+byte(len(s.ipOptions)/4), 0)
@@ -116,6 +121,7 @@ func anySample(t *rapid.T, most int) sample {
 	}
 	if s.v6 {
 		s.id = 0
+		s.extension = rapid.SampledFrom([]byte{0, 0, 43, 60}).Draw(t, "extension")
 	} else {
 		s.ipOptions = words("IPv4 options", rapid.SampledFrom([]int{0, 0, 0, 1, 10}).Draw(t, "n"))
 	}
@@ -140,6 +146,7 @@ func TestParse(t *testing.T) {
 		{"TCP over IPv6", sample{v6: true, options: make([]byte, 12)}, Layout{14, 54, 86, true, false}},
 		{"UDP over IPv4", sample{udp: true}, Layout{14, 34, 42, false, true}},
 		{"UDP over IPv6", sample{udp: true, v6: true}, Layout{14, 54, 62, true, true}},
+		{"extension headers", sample{v6: true, extension: 60, payload: []byte("x")}, Layout{14, 78, 98, true, false}},
 		{"a tag", sample{tags: oneTag}, Layout{18, 38, 58, false, false}},
 		{"two tags", sample{tags: twoTags, v6: true}, Layout{22, 62, 82, true, false}},
 	} {
@@ -187,7 +194,10 @@ func TestParseRefuses(t *testing.T) {
 		{"one that goes on behind the end", sample{}, 14, []byte{0x4f}},
 		{"ICMP", v4, 23, []byte{1}},
 		{"a fragment of IPv6", v6, 20, []byte{44}},
-		{"hop-by-hop options", v6, 20, []byte{0}},
+		{"the second of two fragments", sample{v6: true, extension: 60, payload: make([]byte, 40)}, 54, []byte{44}},
+		{"an extension that goes on behind the end", sample{v6: true, extension: 60}, 55, []byte{9}},
+		{"five extensions", sample{v6: true, extension: 60, payload: make([]byte, 40)}, 62, []byte{60, 0, 1, 4, 0, 0, 0, 0, 60, 0, 1, 4, 0, 0, 0, 0, 60, 0, 1, 4, 0, 0, 0, 0, 6, 0}},
+		{"an authentication header", v6, 20, []byte{51}},
 		{"a jumbogram", v6, 18, []byte{0, 0}},
 		{"a TCP header of 16 bytes", v4, 46, []byte{0x40}},
 		{"one that goes on behind the end", sample{}, 46, []byte{0xf0}},
@@ -255,7 +265,7 @@ func TestOwn(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []sample{{}, {v6: true}, {udp: true}, {v6: true, udp: true, payload: []byte("abc")}, {tags: oneTag}, {tags: twoTags, v6: true}, {ipOptions: make([]byte, 40), options: make([]byte, 40)}} {
+	for _, s := range []sample{{}, {v6: true}, {udp: true}, {v6: true, udp: true, payload: []byte("abc")}, {tags: oneTag}, {tags: twoTags, v6: true}, {v6: true, extension: 43}, {ipOptions: make([]byte, 40), options: make([]byte, 40)}} {
 		f.Add(s.build().Data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

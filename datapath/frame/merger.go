@@ -143,7 +143,7 @@ func (m *Merger) sameIP(data []byte) bool {
 	h, first := &m.header, m.run.Data
 	length, n := h.L3+ipv4Total, len(data)-h.L3
 	if h.V6 {
-		length, n = h.L3+ipv6Payload, len(data)-h.L4
+		length, n = h.L3+ipv6Payload, n-ipv6Len
 	}
 	if int(binary.BigEndian.Uint16(data[length:])) != n || !bytes.Equal(data[:length], first[:length]) {
 		return false

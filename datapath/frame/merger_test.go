@@ -190,6 +190,7 @@ func TestMergerHeaders(t *testing.T) {
 	for _, s := range []sample{
 		{payload: make([]byte, 300), ipOptions: []byte{1, 1, 1, 1}, options: []byte{1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2}},
 		{v6: true, payload: make([]byte, 300)},
+		{v6: true, payload: make([]byte, 300), extension: 60},
 		{udp: true, payload: make([]byte, 300)},
 		{udp: true, v6: true, payload: make([]byte, 300)},
 		{tags: oneTag, payload: make([]byte, 300)},

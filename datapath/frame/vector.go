@@ -11,7 +11,7 @@ const (
 	// maxFrame is the length of the longest frame: an Ethernet header, two VLAN tags, and
 	// an IP packet as long as IPv4 can say. The kernel makes no longer super-frame unless it
 	// was allowed to (gso_max_size).
-	maxFrame = 14 + 2*4 + 65535
+	maxFrame = 14 + maxTags*tagLen + 65535
 
 	// bufferSize is one more, so that a frame that was cut to the buffer can be seen.
 	bufferSize = Headroom + maxFrame + 1

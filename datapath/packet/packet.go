@@ -24,6 +24,8 @@ const (
 	TypeARP  uint16 = 0x0806
 	TypeVLAN uint16 = 0x8100
 	TypeIPv6 uint16 = 0x86dd
+	// TypeServiceVLAN is the type of a provider's tag (IEEE 802.1ad).
+	TypeServiceVLAN uint16 = 0x88a8
 )
 
 // Broadcast is the Ethernet broadcast address.
