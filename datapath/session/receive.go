@@ -65,7 +65,7 @@ func (r *reader) deliver(batch []udp.Datagram) {
 			t.drops.Add(drops.Unclassified)
 		}
 	}
-	r.vector.flush()
+	r.vector.turnTo(nil) // until the next call a session may end, or take other kinds of frames
 	r.last = arrival{}
 }
 

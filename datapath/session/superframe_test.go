@@ -126,6 +126,23 @@ func TestSuperFrameArrivesInOnePiece(t *testing.T) {
 	}
 }
 
+// TestMergingBeginsLater: what the handler takes may change between two vectors of datagrams
+// that are all of one session.
+func TestMergingBeginsLater(t *testing.T) {
+	from, to, sent, got := pair(t)
+	for _, kinds := range []frame.Kinds{{}, {TCP4: true}, {}} {
+		to.Merge(kinds)
+		sent.runs, got.frames = nil, nil
+		if err := from.SendFrames([]frame.Frame{superFrame(3 * segmentSize)}); err != nil {
+			t.Fatal(err)
+		}
+		to.transport.deliver(sent.received())
+		if one := len(got.frames) == 1; one != kinds.TCP4 {
+			t.Errorf("with %+v %d frames came", kinds, len(got.frames))
+		}
+	}
+}
+
 // TestSegmentsWithoutMerging: where merging is off, whatever the reason, each segment is handed
 // over alone.
 func TestSegmentsWithoutMerging(t *testing.T) {

@@ -18,11 +18,15 @@ type vector struct {
 	bytes    int // of those segments
 }
 
-// turnTo hands over the frames of any other session: the next ones are of this one.
+// turnTo hands over the frames of any other session: the next ones are of this one, or there
+// are none if it is nil.
 func (v *vector) turnTo(s *Session) {
-	if v.session != s {
-		v.flush()
-		v.session = s
+	if v.session == s {
+		return
+	}
+	v.flush()
+	v.session = s
+	if s != nil {
 		v.merger.Kinds = s.mergeable()
 	}
 }
