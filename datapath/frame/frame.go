@@ -37,3 +37,20 @@ type Frame struct {
 	Kind    Kind
 	Segment uint16
 }
+
+// Segments returns how many frames a frame is on a wire: 1 unless it is a super-frame.
+func (f *Frame) Segments() int {
+	if f.Kind == Single || f.Segment == 0 {
+		return 1
+	}
+	head := udpLen
+	if f.Kind != UDP {
+		at := int(f.Start) + tcpLength
+		if at >= len(f.Data) {
+			return 1
+		}
+		head = int(f.Data[at]>>4) * 4
+	}
+	payload := len(f.Data) - int(f.Start) - head
+	return max(1, (payload+int(f.Segment)-1)/int(f.Segment))
+}

@@ -22,6 +22,7 @@ const (
 	ipv6Payload  = 4
 	tcpSeq       = 4
 	tcpAck       = 8
+	tcpLength    = 12
 	tcpFlags     = 13
 	tcpWindow    = 14
 	tcpUrgent    = 18

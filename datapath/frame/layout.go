@@ -92,7 +92,7 @@ func Parse(data []byte) (Layout, bool) {
 		if len(l4) < tcpLen {
 			return Layout{}, false
 		}
-		n := int(l4[12]>>4) * 4
+		n := int(l4[tcpLength]>>4) * 4
 		if n < tcpLen || n > len(l4) {
 			return Layout{}, false
 		}

@@ -87,13 +87,13 @@ func (d *device) take(v *frame.Vector, buf []byte, n int, s *Stats) {
 		shrink(&f, d.mtu)
 	}
 	if !fits(f, d.mtu) {
-		s.BadLength++
+		s.BadLength += uint64(f.Segments())
 		return
 	}
 	v.Add(f)
 	s.ReadFrames++
 	s.ReadBytes += uint64(len(f.Data))
-	s.ReadSegments += uint64(segments(f))
+	s.ReadSegments += uint64(f.Segments())
 	if f.Kind != frame.Single {
 		s.ReadSupers++
 	}

@@ -67,6 +67,8 @@ type Stats struct {
 	// frame is one.
 	ReadSupers, ReadSegments       uint64
 	WrittenSupers, WrittenSegments uint64
+	// What follows counts segments where what was lost is a super-frame.
+
 	// BadLength counts frames that were too short or too long, either way.
 	BadLength uint64
 	// BadOffload counts frames that do not match what the kernel said of them, and those that

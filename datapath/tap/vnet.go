@@ -126,12 +126,3 @@ func payload(f frame.Frame) (at int, ok bool) {
 		return 0, false
 	}
 }
-
-// segments returns how many a frame becomes.
-func segments(f frame.Frame) int {
-	at, ok := payload(f)
-	if !ok {
-		return 1
-	}
-	return max(1, (len(f.Data)-at+int(f.Segment)-1)/int(f.Segment))
-}

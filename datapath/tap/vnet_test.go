@@ -141,8 +141,8 @@ func TestSegments(t *testing.T) {
 			t.Errorf("%s: fits %v", c.name, got)
 		}
 		shrink(&c.frame, 1400)
-		if c.frame.Segment != c.segment || segments(c.frame) != c.count {
-			t.Errorf("%s: %d segments of %d", c.name, segments(c.frame), c.frame.Segment)
+		if c.frame.Segment != c.segment || c.frame.Segments() != c.count {
+			t.Errorf("%s: %d segments of %d", c.name, c.frame.Segments(), c.frame.Segment)
 		}
 	}
 	tight := tcp(7000, 1348)
@@ -163,7 +163,7 @@ func FuzzHeader(f *testing.F) {
 		if !ok {
 			return
 		}
-		if n := segments(got); n < 1 || n > max(1, len(data)) {
+		if n := got.Segments(); n < 1 || n > max(1, len(data)) {
 			t.Fatalf("%d segments of %d bytes", n, len(data))
 		}
 		shrink(&got, 1400)

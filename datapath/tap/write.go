@@ -58,7 +58,7 @@ func (w *writing) write(fd int, f frame.Frame) error {
 	}
 	l, ok := frame.Parse(f.Data)
 	if !ok || !w.cutter.Begin(&f, l, longest(f.Data, w.d.mtu)) {
-		w.stats.BadOffload++
+		w.stats.BadOffload += uint64(f.Segments())
 		return nil
 	}
 	if n := w.cutter.Longest(); n > len(w.segment) {
@@ -76,12 +76,13 @@ func (w *writing) write(fd int, f frame.Frame) error {
 
 // writeOne writes a frame of a kind that the device takes.
 func (w *writing) writeOne(fd int, f frame.Frame) error {
+	segments := uint64(f.Segments())
 	if !fits(f, w.d.mtu) {
-		w.stats.BadLength++
+		w.stats.BadLength += segments
 		return nil
 	}
 	if !w.d.offloads.Checksums && !frame.Finish(&f) || w.d.header && !encode(w.header[:], f) {
-		w.stats.BadOffload++
+		w.stats.BadOffload += segments
 		return nil
 	}
 	w.stats.Writes++
@@ -96,16 +97,16 @@ func (w *writing) writeOne(fd int, f frame.Frame) error {
 	case err == nil:
 		w.stats.WrittenFrames++
 		w.stats.WrittenBytes += uint64(len(f.Data))
-		w.stats.WrittenSegments += uint64(segments(f))
+		w.stats.WrittenSegments += segments
 		if f.Kind != frame.Single {
 			w.stats.WrittenSupers++
 		}
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EIO):
-		w.stats.Refused++
+		w.stats.Refused += segments
 	case errors.Is(err, unix.EINVAL) && f.Partial:
-		w.stats.BadOffload++
+		w.stats.BadOffload += segments
 	case errors.Is(err, unix.EINVAL):
-		w.stats.BadLength++
+		w.stats.BadLength += segments
 	default:
 		return err
 	}

@@ -95,8 +95,9 @@ func (c *claimer) putBack(id string, data []byte) {
 	b = binary.BigEndian.AppendUint16(b, tagType)
 	b = binary.BigEndian.AppendUint16(b, e.tag)
 	b = append(b, data[packet.HeaderLen-2:]...)
-	if _, err := c.n.asking.WriteFrames([]frame.Frame{{Data: b}}); err != nil {
-		c.n.refused(err, &c.n.drops.fabricWrite)
+	f := frame.Frame{Data: b}
+	if _, err := c.n.asking.WriteFrames([]frame.Frame{f}); err != nil {
+		c.n.refused(err, &c.n.drops.fabricWrite, f)
 	}
 }
 

@@ -5,10 +5,11 @@ import (
 	"os"
 	"sync/atomic"
 
+	"evio/datapath/frame"
 	"evio/driver/network/claims"
 )
 
-// drops counts frames that a network did not carry, by cause.
+// drops counts frames that a network did not carry, by cause; a super-frame as its segments.
 type drops struct {
 	malformed   atomic.Uint64 // from a peer: too short, or nothing that a container may send; from a container: sent to the asker and no answer
 	notOwner    atomic.Uint64 // from a peer: the source MAC is not that node's
@@ -44,13 +45,20 @@ func (d *drops) unclaimed(c claims.Cause) *atomic.Uint64 {
 
 func (n *network) count(c *atomic.Uint64) { c.Add(1) }
 
-// refused counts a frame that a port did not take. One that was closed went with its
+// countFrames counts frames of which some may be super-frames: these count as their segments.
+func (n *network) countFrames(c *atomic.Uint64, frames ...frame.Frame) {
+	for i := range frames {
+		c.Add(uint64(frames[i].Segments()))
+	}
+}
+
+// refused counts frames that a port did not take. One that was closed went with its
 // session or its network.
-func (n *network) refused(err error, c *atomic.Uint64) {
+func (n *network) refused(err error, c *atomic.Uint64, frames ...frame.Frame) {
 	if errors.Is(err, os.ErrClosed) {
 		c = &n.drops.noSession
 	}
-	n.count(c)
+	n.countFrames(c, frames...)
 }
 
 // byCause returns the counters that are not zero, by the names that docs use.

@@ -90,6 +90,6 @@ func (n *network) inject(data []byte) { n.injectFrame(frame.Frame{Data: data}) }
 // injectFrame is inject for a frame of another engine.
 func (n *network) injectFrame(f frame.Frame) {
 	if _, err := n.fabric.WriteFrames([]frame.Frame{f}); err != nil {
-		n.refused(err, &n.drops.fabricWrite)
+		n.refused(err, &n.drops.fabricWrite, f)
 	}
 }

@@ -118,7 +118,7 @@ func (ls *links) sendTo(peer nodeid.ID, frames []frame.Frame) {
 	n := ls.n
 	l := ls.get(peer)
 	if l == nil {
-		n.count(&n.drops.noSession)
+		n.countFrames(&n.drops.noSession, frames...)
 		return
 	}
 	if err := l.session.Load().SendFrames(frames); err != nil {
@@ -134,7 +134,7 @@ func (ls *links) receive(peer nodeid.ID, frames []frame.Frame) {
 	node := n.currentNode()
 	l := ls.get(peer)
 	if node == nil {
-		n.count(&n.drops.noSession)
+		n.countFrames(&n.drops.noSession, frames...)
 		return
 	}
 	t := node.Table()
@@ -147,7 +147,7 @@ func (ls *links) receive(peer nodeid.ID, frames []frame.Frame) {
 		l.write(n, frames[first:i])
 		first = i + 1
 		if !whole {
-			n.count(&n.drops.malformed)
+			n.countFrames(&n.drops.malformed, f)
 			continue
 		}
 		ls.receiveFirst(node, peer, f)
@@ -160,8 +160,8 @@ func (l *link) write(n *network, frames []frame.Frame) {
 	if len(frames) == 0 {
 		return
 	}
-	if _, err := l.dev.WriteFrames(frames); err != nil {
-		n.refused(err, &n.drops.linkWrite)
+	if taken, err := l.dev.WriteFrames(frames); err != nil {
+		n.refused(err, &n.drops.linkWrite, frames[taken:]...)
 	}
 }
 
@@ -176,19 +176,19 @@ func (ls *links) receiveFirst(node *overlay.Node, peer nodeid.ID, f frame.Frame)
 		n.injectFrame(f)
 		return
 	case fault.Final:
-		n.count(fault.cause)
+		n.countFrames(fault.cause, f)
 		return
 	}
 	waiting := f
 	waiting.Data = bytes.Clone(f.Data)
 	if !node.AfterPeer(peer, func() {
 		if fault := n.frameFault(node.Table(), peer, waiting.Data); fault.cause != nil {
-			n.count(fault.cause)
+			n.countFrames(fault.cause, waiting)
 			return
 		}
 		n.injectFrame(waiting)
 	}) {
-		n.count(&n.drops.queueFull)
+		n.countFrames(&n.drops.queueFull, f)
 	}
 }
 
