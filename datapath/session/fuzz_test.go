@@ -104,6 +104,8 @@ func FuzzDatagram(f *testing.F) {
 // peer must not be able to crash a node or make it hold much.
 func FuzzPlaintext(f *testing.F) {
 	s, peer, handler := established(f)
+	s.transport.config.Offload.Merge = true
+	s.Merge(frame.Kinds{TCP4: true, TCP6: true, UDP: true})
 	f.Add([]byte{byte(Data), 0, 1, 2, 3})
 	f.Add([]byte{byte(Data), 1, 0, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3})
 	f.Add(record.AppendPartial(nil, uint8(Data), superFrame(100).Data))
@@ -121,6 +123,8 @@ func FuzzPlaintext(f *testing.F) {
 	f.Add([]byte{byte(Rekey), 0, rekey.OpFlight, 0, 0, 0, 1, 22, 254, 253})
 	f.Add([]byte{byte(Rekey), 0, rekey.OpRequest, 0, 0, 0, 0})
 	f.Add([]byte{77, 0, 1})
+	f.Add(append([]byte{byte(Data), 2}, superFrame(100).Data...))
+	f.Add(append([]byte{byte(Data), 2}, superFrame(0).Data...))
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		if len(plain) > record.MaxPlain {
 			return
