@@ -59,7 +59,7 @@ func (o *outbox) add(f frame.Frame) {
 	case frame.Finish(&f):
 		o.addFinished(f.Data)
 	default:
-		o.session.drops.Add(drops.SendSegments)
+		o.session.drops.AddN(drops.SendSegments, uint64(f.Segments()))
 		o.fail(fmt.Errorf("send a frame of %d bytes: %w", len(f.Data), ErrSegments))
 	}
 }

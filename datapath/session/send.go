@@ -37,7 +37,9 @@ func (s *Session) Send(kind Kind, frames [][]byte) error {
 // segments.
 func (s *Session) SendFrames(frames []frame.Frame) error {
 	if s.State() != Established {
-		s.drops.AddN(drops.SendPath, uint64(len(frames)))
+		for i := range frames {
+			s.drops.AddN(drops.SendPath, uint64(frames[i].Segments()))
+		}
 		return ErrNotEstablished
 	}
 	o := s.outbox(Data)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -201,8 +202,8 @@ func TestWhatCannotBeCut(t *testing.T) {
 	if err := from.SendFrames([]frame.Frame{tagged, outside, {Data: make([]byte, 60)}}); err == nil {
 		t.Error("no error")
 	}
-	if n := from.Info().Drops["send_segments"]; n != 2 || len(sent.runs) != 1 {
-		t.Errorf("%d counted and %d runs sent, want 2 and 1", n, len(sent.runs))
+	if n := from.Info().Drops["send_segments"]; n != 5 || len(sent.runs) != 1 {
+		t.Errorf("%d counted and %d runs sent, want 5 segments and 1", n, len(sent.runs))
 	}
 }
 
@@ -225,6 +226,73 @@ func TestUnfinishedChecksumsAreOfDataOnly(t *testing.T) {
 		to.transport.deliver([]udp.Datagram{{Local: here, Remote: there, Data: b.Runs()[0].Bytes}})
 		if len(handler.received) != 0 || to.Info().Drops["record_plain"] != before+1 {
 			t.Errorf("%v with an unfinished checksum got through, or was not counted", c.kind)
+		}
+	}
+}
+
+// TestMalformedSegmentsAmongOthers: a peer sends a run of segments of which one has headers that
+// are not understood. It is refused and counted, wherever it lies, and the others arrive.
+func TestMalformedSegmentsAmongOthers(t *testing.T) {
+	const run, head = 5, 66
+	for name, damage := range map[string]func(data []byte){
+		"a fragment":               func(data []byte) { data[20] |= 0x20 },
+		"another length":           func(data []byte) { data[17]-- },
+		"another protocol":         func(data []byte) { data[23] = 1 },
+		"an IP header of 16 bytes": func(data []byte) { data[14] = 0x44 },
+		"a TCP header of 16 bytes": func(data []byte) { data[46] = 0x40 },
+		"another type":             func(data []byte) { data[12], data[13] = 0x88, 0xb5 },
+		"three tags":               func(data []byte) { copy(data[12:], "\x81\x00\x00\x01\x81\x00\x00\x01\x81\x00\x00\x01\x08\x00\x45") },
+	} {
+		for where, malformed := range map[string][]int{"first": {0}, "in the middle": {2}, "last": {run - 1}, "all": {0, 1, 2, 3, 4}} {
+			t.Run(name+", "+where, func(t *testing.T) {
+				to, peer, _ := established(t)
+				got := new(whole)
+				to.options.Handler = got
+				to.transport.config.Offload.Merge = true
+				to.Merge(frame.Kinds{TCP4: true})
+				super := superFrame(run * segmentSize)
+				l, _ := frame.Parse(super.Data)
+				var c frame.Cutter
+				if !c.Begin(&super, l, 1<<17) {
+					t.Fatal("cannot be cut")
+				}
+				var b record.Batch
+				b.Reset(record.MaxSize)
+				var want [][]byte
+				for i := range run {
+					data := make([]byte, c.Longest())
+					c.Next(data)
+					if slices.Contains(malformed, i) {
+						damage(data)
+					} else {
+						want = append(want, data[head:])
+					}
+					b.Add(len(record.AppendPartial(b.Plain(), uint8(Data), data)))
+				}
+				if err := peer.Send[0].Seal(&b); err != nil {
+					t.Fatal(err)
+				}
+				sent := keeper{}
+				for _, r := range b.Runs() {
+					sent.runs = append(sent.runs, udp.Run(r))
+				}
+				if len(sent.runs) != 1 {
+					t.Fatalf("%d runs, want one", len(sent.runs))
+				}
+				to.transport.deliver(sent.received())
+				if n := to.Info().Drops["record_plain"]; n != uint64(len(malformed)) {
+					t.Errorf("%d are counted, want %d", n, len(malformed))
+				}
+				var came [][]byte
+				for _, f := range got.frames {
+					for at := head; at < len(f.Data); at += segmentSize {
+						came = append(came, f.Data[at:min(at+segmentSize, len(f.Data))])
+					}
+				}
+				if diff := cmp.Diff(want, came); diff != "" {
+					t.Errorf("%d segments came of %d", len(came), len(want))
+				}
+			})
 		}
 	}
 }
