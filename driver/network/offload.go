@@ -1,6 +1,7 @@
 package network
 
 import (
+	"evio/datapath/ovs"
 	"evio/datapath/tap"
 	"evio/driver/network/device"
 )
@@ -13,16 +14,19 @@ const linkQueue = 1000
 // offloads returns what the TAPs of links are to offload: what the operator lets them, and the
 // switch knows.
 func (n *network) offloads() tap.Offloads {
-	let := n.plane.offload
 	known, _ := n.sw.Offloads(n.fabric.Name())
-	return both(let, tap.Offloads{Checksums: known.TCP, TCP: known.TCP, UDP: known.UDP, Why: known.Why})
+	return both(n.plane.offload, known)
 }
 
-// both returns what is in both of two sets. The first one's reason goes before the other's.
-func both(a, b tap.Offloads) tap.Offloads {
-	o := tap.Offloads{Checksums: a.Checksums && b.Checksums, TCP: a.TCP && b.TCP, UDP: a.UDP && b.UDP, Why: a.Why}
+// both returns what the operator lets a TAP offload and the switch knows. The operator's reason
+// goes before the switch's.
+func both(let tap.Offloads, known ovs.Offloads) tap.Offloads {
+	o := tap.Offloads{
+		Checksums: let.Checksums && known.TCP, TCP: let.TCP && known.TCP, UDP: let.UDP && known.UDP,
+		Why: let.Why,
+	}
 	if o.Why == "" {
-		o.Why = b.Why
+		o.Why = known.Why
 	}
 	return o
 }
@@ -30,12 +34,14 @@ func both(a, b tap.Offloads) tap.Offloads {
 // followSwitch opens the TAPs of links again if the host's switch was started with other
 // settings, or was not known when they were opened.
 func (n *network) followSwitch() {
-	if _, known := n.sw.Offloads(n.fabric.Name()); !known {
+	now, known := n.sw.Offloads(n.fabric.Name())
+	if !known {
 		return
 	}
+	wanted := both(n.plane.offload, now)
 	for _, l := range n.links.all() {
 		if p, ok := l.dev.(*device.Port); ok {
-			p.Follow()
+			p.Follow(wanted)
 		}
 	}
 }

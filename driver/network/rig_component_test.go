@@ -50,7 +50,8 @@ type rig struct {
 	plane   *Plane
 	account *overlaytest.Account
 	secrets map[string]func() ([]proof.Secret, error)
-	stop    func() // ends the plugin, idempotent
+	offload tap.Offloads // of links
+	stop    func()       // ends the plugin, idempotent
 }
 
 // newRig starts an engine with an Open vSwitch of its own or, if host is given, with
@@ -81,7 +82,7 @@ func makeRig(t *testing.T, server *overlaytest.Server, name string, n byte) *rig
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return &rig{t: t, name: name, key: ed25519.NewKeyFromSeed(seed), server: server, state: t.TempDir(), runDir: dir}
+	return &rig{t: t, name: name, key: ed25519.NewKeyFromSeed(seed), server: server, state: t.TempDir(), runDir: dir, offload: tap.AllOffloads}
 }
 
 // newRigOn starts an engine that uses the machine's Open vSwitch.
@@ -132,7 +133,7 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.plane = New(Config{Key: r.key, Book: book, Transport: transport, Secrets: r.secrets, Offload: tap.AllOffloads, OVS: ovs.Config{HostRunDir: r.host, RunDir: r.runDir, Log: log}, Log: log})
+	r.plane = New(Config{Key: r.key, Book: book, Transport: transport, Secrets: r.secrets, Offload: r.offload, OVS: ovs.Config{HostRunDir: r.host, RunDir: r.runDir, Log: log}, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	plane, account, done := r.plane, r.account, make(chan struct{})
 	go func() {

@@ -116,9 +116,10 @@ func (p *Port) Close() error {
 	return p.current().Close()
 }
 
-// Follow has the reader open the device again if it is to offload something else now.
-func (p *Port) Follow() {
-	if p.c.Offloads != nil && p.c.Offloads() != p.current().wanted {
+// Follow has the reader open the device again if other offloads were wanted when it was opened
+// last.
+func (p *Port) Follow(wanted tap.Offloads) {
+	if wanted != p.current().wanted {
 		p.Renew()
 	}
 }

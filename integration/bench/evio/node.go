@@ -109,7 +109,7 @@ func newNode(h host) (*node, error) {
 	n.plane = network.New(network.Config{
 		Key: key, Book: book, Transport: n.transport, OpenLink: h.open, Log: n.log,
 		Offload: tap.AllOffloads,
-		OVS: ovs.Config{RunDir: run, StateDir: run, Log: n.log},
+		OVS:     ovs.Config{RunDir: run, StateDir: run, Log: n.log},
 	})
 	n.driver = driver.New(driver.Config{
 		EngineID: device.EngineID(key), Store: kept, Plane: n.plane, DeleteLink: netdev.Delete, Log: n.log,
