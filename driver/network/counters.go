@@ -45,7 +45,7 @@ func (d *drops) unclaimed(c claims.Cause) *atomic.Uint64 {
 
 func (n *network) count(c *atomic.Uint64) { c.Add(1) }
 
-// countFrames counts frames of which some may be super-frames: these count as their segments.
+// countFrames counts frames, and a super-frame as its segments.
 func (n *network) countFrames(c *atomic.Uint64, frames ...frame.Frame) {
 	for i := range frames {
 		c.Add(uint64(frames[i].Segments()))
