@@ -24,6 +24,10 @@ TAG ?= $(if $(filter-out $(HOSTARCH),$(ARCH)),$(ARCH),latest)
 # What `make install` sets, such as SET="EVIO_LOG_LEVEL=debug".
 SET ?=
 FUZZTIME ?= 30s
+# What make bench measures, and how often; all, where they say nothing.
+ROWS ?=
+SYSTEMS ?=
+RUNS ?=
 # What make repeat runs, and how often.
 LANE ?=
 N ?= 10
@@ -59,6 +63,8 @@ DEADCODE := $(CURDIR)/$(DIST)/tools/deadcode-$(DEADCODE_VERSION)/deadcode
 
 # The same commit gives the same bytes.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+BENCH := $(DIST)/bench
+BENCHBUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
 BUILD := CGO_ENABLED=0 GOARCH=$(ARCH) $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w -buildid='
 INROOT := $(CURDIR)/integration/inroot.sh
 
@@ -118,6 +124,26 @@ demo: deps tree plugin ## three sites behind three NATs, shown step by step; KEE
 footprint: deps tree plugin ## size of the plugin, resident memory of evio with one network
 	@$(GO) build -o $(DIST)/footprint ./integration/footprint
 	@exec $(DIST)/footprint
+
+# ROWS, SYSTEMS and RUNS choose (dist/bench/bench run -h); with any of them, the bars are not checked.
+.PHONY: bench
+bench: deps main-tree bench-programs ## speed beside other tunnels, against the bars, told in dist/bench.json; a part: ROWS=tcp1 SYSTEMS=evio-tap,wireguard-go RUNS=3
+	@$(BENCH)/bench run -out $(DIST)/bench.json $(if $(ROWS),-rows '$(ROWS)') $(if $(SYSTEMS),-systems '$(SYSTEMS)') $(if $(RUNS),-runs '$(RUNS)')
+	@$(if $(ROWS)$(SYSTEMS)$(RUNS),:,$(BENCH)/bench check $(DIST)/bench.json)
+
+.PHONY: bench-guard
+bench-guard: deps main-tree bench-programs ## the same in 4 min: three rounds of what shows first that evio has become slower
+	@$(BENCH)/bench run -guard -out $(DIST)/bench-guard.json
+	@$(BENCH)/bench check -guard $(DIST)/bench-guard.json
+
+# The other tunnels are at versions of their own, in a module that the product's does not know.
+.PHONY: bench-programs
+bench-programs: build
+	@mkdir -p $(BENCH)
+	@cp $(OUT)/evio $(BENCH)/evio
+	$(BENCHBUILD) -o $(BENCH)/bench ./integration/bench
+	$(BENCHBUILD) -o $(BENCH)/probe ./integration/probe
+	cd integration/bench/peers && $(BENCHBUILD) -o $(abspath $(BENCH))/ tool
 
 ## Testing
 
@@ -183,8 +209,8 @@ fault-loop: plugin ## breaks parts for 90 s, in an order that EVIO_SEED (1) give
 soak: plugin ## the same for DURATION (20m) in another order each time, told round by round
 	@EVIO_DURATION=$(DURATION) $(GO) test -count=1 -v -tags e2e -timeout 0 -run '$(LOOP)' ./integration/faults
 
-.PHONY: bench
-bench: ## what a record costs in a large directory, and whether a loud member delays another
+.PHONY: bench-control
+bench-control: ## what a record costs in a large directory, and whether a loud member delays another
 	@$(GO) test -count=1 -v -run '^Test(RecordCostsTheSameInALargeDirectory|DifferencesCostWhatChanges|MoveCostsWhatMoves)$$' \
 	  -bench '^BenchmarkControlBesideALoudMember$$' -benchtime 1x ./overlay ./driver/network ./datapath/ovs
 
@@ -233,4 +259,4 @@ $(DEADCODE):
 
 .PHONY: clean
 clean: ## removes what was built, but for dist/tools
-	rm -rf $(DIST)/evio $(DIST)/demo $(DIST)/demo-log $(DIST)/footprint $(DIST)/plugin $(DIST)/amd64 $(DIST)/arm64 $(DIST)/ci $(DIST)/repeat $(DIST)/repeat.json $(DIST)/evio-*.tar.gz*
+	rm -rf $(DIST)/evio $(DIST)/demo $(DIST)/demo-log $(DIST)/footprint $(BENCH) $(DIST)/bench.json $(DIST)/bench-guard.json $(DIST)/plugin $(DIST)/amd64 $(DIST)/arm64 $(DIST)/ci $(DIST)/repeat $(DIST)/repeat.json $(DIST)/evio-*.tar.gz*

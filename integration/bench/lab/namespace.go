@@ -34,13 +34,16 @@ func NewNamespace(ctx context.Context, name, dir string) (*Namespace, error) {
 
 // NamespaceOf is that of a running process, such as a container's. Logs of its programs are in dir.
 func NamespaceOf(pid int, dir string) *Namespace {
-	return &Namespace{Path: fmt.Sprintf("/proc/%d/ns/net", pid), dir: dir}
+	return NamespaceAt(fmt.Sprintf("/proc/%d/ns/net", pid), dir)
 }
+
+// NamespaceAt is that which a file stands for. Logs of its programs are in dir.
+func NamespaceAt(path, dir string) *Namespace { return &Namespace{Path: path, dir: dir} }
 
 // Run runs a program until it ends, or is killed when ctx ends, and returns its standard output.
 // Its standard error is part of the error.
 func (n *Namespace) Run(ctx context.Context, args ...string) (string, error) {
-	cmd := n.command(ctx, args)
+	cmd := n.Command(ctx, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -67,7 +70,7 @@ func (n *Namespace) Start(ctx context.Context, name string, args ...string) (*Pr
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer log.Close() //nolint:errcheck // the program has its own descriptor
-	p.cmd = n.command(context.WithoutCancel(ctx), args)
+	p.cmd = n.Command(context.WithoutCancel(ctx), args...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -80,8 +83,9 @@ func (n *Namespace) Start(ctx context.Context, name string, args ...string) (*Pr
 	return p, nil
 }
 
-// command enters the namespace by becoming the program, so the PID is the program's.
-func (n *Namespace) command(ctx context.Context, args []string) *exec.Cmd {
+// Command is a program that is killed when ctx ends. It enters the namespace and becomes the
+// program, so its PID is the program's.
+func (n *Namespace) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + n.Path}, args...)...) //nolint:gosec // running programs is the purpose
 	cmd.WaitDelay = 2 * time.Second                                                             // a grandchild may hold the pipes
 	return cmd

@@ -22,10 +22,6 @@ type System interface {
 type Ends struct {
 	A, B End
 	MTU  int // of the users' interfaces
-	// Buffers says which socket buffers a tunnel's ends have, in bytes as SO_RCVBUF and SO_SNDBUF
-	// tell them; 0 where there is no socket. They are printed, and one that is not
-	// SocketBuffer is pointed at.
-	Buffers Buffers
 }
 
 // End is one end of a tunnel.
@@ -33,9 +29,6 @@ type End struct {
 	Net  *Namespace // where programs use it: the pair's machine, or a container's
 	Addr netip.Addr
 }
-
-// Buffers are the sizes of a tunnel's sockets.
-type Buffers struct{ Receive, Send int }
 
 // SystemCalls is implemented by a system that counts them, for syscalls_per_mb.
 type SystemCalls interface {
@@ -52,6 +45,7 @@ type Memory interface {
 	MemoryPerTunnel(ctx context.Context) (bytes float64, err error)
 }
 
-// SocketBuffer is what the sockets of a tunnel, of the sender and of the receiver ask for, so that
-// none wins by a larger queue. It is what wireguard-go asks for.
+// SocketBuffer is what the UDP sockets of a tunnel in the pair's namespaces, of the sender and of
+// the receiver ask the kernel for in both directions, so that none wins by a longer queue. It is
+// what wireguard-go asks for. Rows that are about queues fail where it is otherwise.
 const SocketBuffer = 7 << 20
