@@ -28,13 +28,15 @@ type hostLink struct {
 	port tap.Device
 }
 
-// open is network.Config.OpenLink. Both TAPs are the product's.
+// open is network.Config.OpenLink. Both TAPs are the product's. The host's offloads all that the
+// kernel can, since it has no switch behind it that can do less.
 func (h host) open(c device.PortConfig) (tap.Device, error) {
 	port, err := device.OpenPort(c)
 	if err != nil {
 		return nil, err
 	}
 	c.Name, c.Mark, c.Shield = device.Name("evh", c.Name), "", func(string) {}
+	c.Offloads = func() tap.Offloads { return tap.AllOffloads }
 	users, err := device.OpenPort(c)
 	if err != nil {
 		return nil, errors.Join(err, port.Close())

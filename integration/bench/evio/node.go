@@ -178,8 +178,12 @@ func (n *node) tell(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(status.Document{ // the reader may be gone
 		Process: status.ThisProcess(), Networks: n.plane.Networks(r.Context()),
 		Transport: status.Transport{
-			Datagrams: t.Socket.Received, Sent: t.Socket.Sent, Drops: t.Drops,
+			Port: t.Port, Datagrams: t.Socket.Received, Sent: t.Socket.Sent, Drops: t.Drops,
 			SendCalls: t.Socket.SendCalls, ReceiveCalls: t.Socket.ReceiveCalls, Uncut: t.Socket.Uncut,
+			Offload: status.TransportOffload{
+				UDPSend: status.Offload(t.Offload.Send), UDPReceive: status.Offload(t.Offload.Receive),
+				Merge: status.Offload{On: true}, Routes: t.Offload.Refused,
+			},
 		},
 	})
 }
