@@ -17,6 +17,7 @@ import (
 	"evio/datapath/packet"
 	"evio/datapath/record"
 	"evio/datapath/session/connect"
+	"evio/driver/status"
 	"evio/overlay"
 	"evio/overlay/overlaytest"
 )
@@ -80,7 +81,13 @@ func TestContainersOfTwoEngines(t *testing.T) {
 		}
 	}
 
-	t.Run("TCP", func(t *testing.T) { transfer(t, one, two, 20<<20) })
+	t.Run("TCP", func(t *testing.T) {
+		eventually(t, "both links leave segmentation to the kernel", func() bool {
+			return linkTAP(t, a).Offload.TCP && linkTAP(t, b).Offload.TCP
+		})
+		transfer(t, one, two, 20<<20)
+		passedInPieces(t, a, b)
+	})
 
 	t.Run("conflict names the owner", func(t *testing.T) {
 		knows(t, b, one)
@@ -117,6 +124,38 @@ func TestContainersOfTwoEngines(t *testing.T) {
 	}
 	if left := devices(t); len(left) != 0 {
 		t.Errorf("devices left: %v", left)
+	}
+}
+
+// linkTAP returns what an engine with one link says of its TAP.
+func linkTAP(t *testing.T, r *rig) status.TAP {
+	t.Helper()
+	taps := r.plane.Networks(t.Context())[0].TAPs
+	if len(taps) != 2 || taps[0].Node != "" || taps[0].Offload != (status.TAPOffload{}) || taps[1].Node == "" {
+		t.Fatalf("want the TAPs of the fabric port, without offload, and of a link: %+v", taps)
+	}
+	return taps[1]
+}
+
+// passedInPieces checks that what one engine has sent to the other passed in few pieces at
+// each place: the TAP that it was read from, both sockets, and the TAP that it was written to.
+func passedInPieces(t *testing.T, from, to *rig) {
+	t.Helper()
+	read, written := linkTAP(t, from), linkTAP(t, to)
+	sent, received := from.plane.transport.Stats().Socket, to.plane.transport.Stats().Socket
+	session := to.plane.Networks(t.Context())[0].Sessions[0]
+	for what, n := range map[string]struct{ parts, pieces uint64 }{
+		"segments by frames that were read":    {read.ReadSegments, read.ReadFrames},
+		"records by calls that send":           {sent.Sent["record"], sent.SendCalls},
+		"records by calls that receive":        {received.Received["record"], received.ReceiveCalls},
+		"frames by what they were merged into": {session.RxFrames, session.RxMerged},
+		"segments by frames that were written": {written.WrittenSegments, written.WrittenFrames},
+	} {
+		if n.pieces == 0 || n.parts < 2*n.pieces {
+			t.Errorf("%s: %d by %d", what, n.parts, n.pieces)
+		} else {
+			t.Logf("%s: %d by %d", what, n.parts, n.pieces)
+		}
 	}
 }
 
