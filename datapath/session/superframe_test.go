@@ -230,8 +230,8 @@ func TestUnfinishedChecksumsAreOfDataOnly(t *testing.T) {
 	}
 }
 
-// TestMalformedSegmentsAmongOthers: a peer sends a run of segments of which one has headers that
-// are not understood. It is refused and counted, wherever it lies, and the others arrive.
+// TestMalformedSegmentsAmongOthers: a peer sends a run of segments, and one has headers that are
+// not understood. It is refused and counted, wherever it lies, and the others arrive.
 func TestMalformedSegmentsAmongOthers(t *testing.T) {
 	const run, head = 5, 66
 	for name, damage := range map[string]func(data []byte){

@@ -106,7 +106,7 @@ func heardBy(t *testing.T, ear *os.File) (numbers []byte) {
 	}
 }
 
-// TestSpoofedSegments: a peer sends runs of segments, of which one is not its own, or all. Those
+// TestSpoofedSegments: a peer sends runs of segments, and one is not its own, or none is. Those
 // are refused and counted, one by one, and the others arrive as if there had been no other.
 func TestSpoofedSegments(t *testing.T) {
 	const run = 5
