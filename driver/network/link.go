@@ -137,22 +137,27 @@ func (ls *links) receive(peer nodeid.ID, frames []frame.Frame) {
 		n.countFrames(&n.drops.noSession, frames...)
 		return
 	}
-	t := node.Table()
-	first := 0 // of those that go through the link port next
+	n.split(node.Table(), l, peer, frames, func(f frame.Frame) { ls.receiveFirst(node, peer, f) })
+}
+
+// split writes runs of frames whose flow is installed by the link port, and hands the others to
+// first.
+func (n *network) split(t *overlay.Table, l *link, peer nodeid.ID, frames []frame.Frame, first func(frame.Frame)) {
+	next := 0 // of those that are to be written
 	for i, f := range frames {
 		whole := len(f.Data) >= packet.HeaderLen && !packet.IsMulticast(packet.Destination(f.Data))
 		if whole && n.accepted.lets(packet.Source(f.Data), l) && n.frameFault(t, peer, f.Data).cause == nil {
 			continue
 		}
-		l.write(n, frames[first:i])
-		first = i + 1
+		l.write(n, frames[next:i])
+		next = i + 1
 		if !whole {
 			n.countFrames(&n.drops.malformed, f)
 			continue
 		}
-		ls.receiveFirst(node, peer, f)
+		first(f)
 	}
-	l.write(n, frames[first:])
+	l.write(n, frames[next:])
 }
 
 // write puts frames into the bridge by the link port.

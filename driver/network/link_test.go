@@ -1,0 +1,75 @@
+package network
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"evio/datapath/frame"
+	"evio/datapath/packet"
+	"evio/overlay"
+)
+
+// calls is a device that notes how many frames each call writes.
+type calls struct {
+	idle
+	written []int
+}
+
+func (c *calls) WriteFrames(f []frame.Frame) (int, error) {
+	c.written = append(c.written, len(f))
+	return len(f), nil
+}
+
+// TestFramesOfPeersAreWrittenInRuns: what flows let in goes to the port in as few calls as
+// possible, in order, and nothing else goes there.
+func TestFramesOfPeersAreWrittenInRuns(t *testing.T) {
+	n := bare(t)
+	port := &calls{idle: "evl1"}
+	l := &link{dev: port}
+	n.accepted.set(map[overlay.MAC]*link{theirs: l, ours: l})
+	good := frame.Frame{Data: unicast(t, theirs, ours)}
+	lie := frame.Frame{Data: unicast(t, ours, theirs)} // flows let it in, the directory does not
+	unknown := frame.Frame{Data: unicast(t, unknownMAC, ours)}
+	group := frame.Frame{Data: unicast(t, theirs, packet.Broadcast)}
+	for name, c := range map[string]struct {
+		frames  []frame.Frame
+		written []int
+		first   int
+		drops   uint64
+	}{
+		"a run":              {[]frame.Frame{good, good, good}, []int{3}, 0, 0},
+		"none":               {nil, nil, 0, 0},
+		"a lie first":        {[]frame.Frame{lie, good, good}, []int{2}, 1, 0},
+		"in the middle":      {[]frame.Frame{good, lie, good, good}, []int{1, 2}, 1, 0},
+		"and last":           {[]frame.Frame{good, good, unknown}, []int{2}, 1, 0},
+		"nothing is right":   {[]frame.Frame{lie, unknown, lie}, nil, 3, 0},
+		"a group and a runt": {[]frame.Frame{good, group, {Data: good.Data[:13]}, good}, []int{1, 1}, 0, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			port.written = nil
+			n.drops.malformed.Store(0)
+			first := 0
+			n.split(table(), l, there, c.frames, func(frame.Frame) { first++ })
+			if diff := cmp.Diff(c.written, port.written); diff != "" || first != c.first || n.drops.malformed.Load() != c.drops {
+				t.Errorf("written in calls (-want +got):\n%s; %d first frames, %d malformed", diff, first, n.drops.malformed.Load())
+			}
+		})
+	}
+	n.split(table(), nil, there, []frame.Frame{good}, func(f frame.Frame) { // a peer without a link
+		if &f.Data[0] != &good.Data[0] {
+			t.Error("another frame")
+		}
+	})
+}
+
+// TestFramesOfPeersCostNoAllocation: the check of their origin and the write are for every frame.
+func TestFramesOfPeersCostNoAllocation(t *testing.T) {
+	n := bare(t)
+	l := &link{dev: idle("evl1")}
+	n.accepted.set(map[overlay.MAC]*link{theirs: l})
+	known, frames := table(), []frame.Frame{{Data: unicast(t, theirs, ours)}, {Data: unicast(t, theirs, ours)}}
+	if got := testing.AllocsPerRun(100, func() { n.split(known, l, there, frames, nil) }); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
