@@ -17,8 +17,8 @@ import (
 // pending keys keeps them until they are current, or until the peer has shown that it does
 // not use them. So the peer may switch at any time.
 //
-// Readers see an immutable set behind an atomic pointer, so all methods may be called by
-// several goroutines at once. The zero value is empty.
+// Readers see an immutable set behind an atomic pointer, so all methods but Open may be called
+// by several goroutines at once. The zero value is empty.
 type Keyring struct {
 	mu  sync.Mutex // makes changes one at a time
 	set atomic.Pointer[KeySet]
@@ -46,7 +46,7 @@ func (r *Keyring) Sending() *record.Keys {
 }
 
 // Open opens a record with the keys of its generation, and returns those keys. They are nil
-// if there are no keys at all.
+// if there are no keys at all. Calls must not overlap, since they change replay windows.
 func (r *Keyring) Open(datagram []byte) (plain []byte, keys *record.Keys, err error) {
 	set := r.set.Load()
 	if set == nil {
