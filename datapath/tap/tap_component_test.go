@@ -22,9 +22,16 @@ import (
 
 const testMTU = 1400
 
-func open(t *testing.T) Device {
+// forBoth runs a test with a TAP of either opener.
+func forBoth(t *testing.T, test func(t *testing.T, o Offloads)) {
+	for name, o := range map[string]Offloads{"single frames": {}, "super-frames": AllOffloads} {
+		t.Run(name, func(t *testing.T) { test(t, o) })
+	}
+}
+
+func open(t *testing.T, o Offloads) Device {
 	t.Helper()
-	d, err := Open(Config{Name: "tap0", MTU: testMTU})
+	d, err := Open(Config{Name: "tap0", MTU: testMTU, Offloads: o})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +69,10 @@ func experiment(length int, fill byte) []byte {
 	return f
 }
 
-func TestFramesPassUntouched(t *testing.T) {
-	d := open(t)
+func TestFramesPassUntouched(t *testing.T) { forBoth(t, testFramesPassUntouched) }
+
+func testFramesPassUntouched(t *testing.T, o Offloads) {
+	d := open(t, o)
 	bridge := packetSocket(t)
 	buf := make([]byte, 65536)
 	sizes := []int{14, 60, testMTU + 14}
@@ -106,8 +115,10 @@ func TestFramesPassUntouched(t *testing.T) {
 	}
 }
 
-func TestCloseWakesReader(t *testing.T) {
-	d := open(t)
+func TestCloseWakesReader(t *testing.T) { forBoth(t, testCloseWakesReader) }
+
+func testCloseWakesReader(t *testing.T, o Offloads) {
+	d := open(t, o)
 	done := make(chan error, 1)
 	go func() { done <- d.ReadFrames(new(frame.Vector)) }()
 	for range 2 {
@@ -131,8 +142,10 @@ func TestCloseWakesReader(t *testing.T) {
 	}
 }
 
-func TestDeviceIsSilentAndUp(t *testing.T) {
-	open(t)
+func TestDeviceIsSilentAndUp(t *testing.T) { forBoth(t, testDeviceIsSilentAndUp) }
+
+func testDeviceIsSilentAndUp(t *testing.T, o Offloads) {
+	open(t, o)
 	l, err := netlink.LinkByName("tap0")
 	if err != nil {
 		t.Fatal(err)
@@ -151,8 +164,10 @@ func TestDeviceIsSilentAndUp(t *testing.T) {
 }
 
 // TestChildrenDoNotInherit looks at the descriptors of a child process.
-func TestChildrenDoNotInherit(t *testing.T) {
-	open(t)
+func TestChildrenDoNotInherit(t *testing.T) { forBoth(t, testChildrenDoNotInherit) }
+
+func testChildrenDoNotInherit(t *testing.T, o Offloads) {
+	open(t, o)
 	out, err := exec.Command("ls", "-l", "/proc/self/fd").CombinedOutput()
 	if err != nil {
 		t.Fatal(err)
@@ -162,11 +177,16 @@ func TestChildrenDoNotInherit(t *testing.T) {
 	}
 }
 
-func TestOpenTwice(t *testing.T) {
-	open(t)
+func TestOpenTwice(t *testing.T) { forBoth(t, testOpenTwice) }
+
+func testOpenTwice(t *testing.T, o Offloads) {
+	open(t, o)
 	before := descriptors(t)
 	for range 3 {
-		if _, err := Open(Config{Name: "tap0", MTU: testMTU}); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "tap0") {
+		if _, err := Open(Config{Name: "tap0", MTU: testMTU, Offloads: o}); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "tap0") {
+			t.Error(err)
+		}
+		if _, _, err := openOffloading("tap0", o); !errors.Is(err, os.ErrExist) { // made since it was looked for
 			t.Error(err)
 		}
 	}
@@ -184,8 +204,10 @@ func descriptors(t *testing.T) int {
 	return len(list)
 }
 
-func TestDownIsCounted(t *testing.T) {
-	d := open(t)
+func TestDownIsCounted(t *testing.T) { forBoth(t, testDownIsCounted) }
+
+func testDownIsCounted(t *testing.T, o Offloads) {
+	d := open(t, o)
 	l, err := netlink.LinkByName("tap0")
 	if err != nil {
 		t.Fatal(err)
@@ -200,8 +222,10 @@ func TestDownIsCounted(t *testing.T) {
 
 // TestBurst: a device keeps a burst for its reader, and the kernel counts what it does not
 // keep to the frame.
-func TestBurst(t *testing.T) {
-	d := open(t)
+func TestBurst(t *testing.T) { forBoth(t, testBurst) }
+
+func testBurst(t *testing.T, o Offloads) {
+	d := open(t, o)
 	bridge := packetSocket(t)
 	send := func(n int) {
 		for range n {
