@@ -2,7 +2,7 @@
 // socket that hands it out.
 //
 // The document is a snapshot for people, scripts and tests: JSON, one object per
-// GET /status. Fields are only ever added. It carries no secret: neither keys nor
+// GET /status, or GET /status?gc=1, which collects garbage before. Fields are only ever added. It carries no secret: neither keys nor
 // passwords nor the credentials of a session. The package collects nothing itself
 // but the figures of its own process; a Source does.
 //

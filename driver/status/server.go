@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -15,6 +16,9 @@ import (
 
 const (
 	statusPath = "/status"
+	// gcParameter asks for a garbage collection before the document is collected, as that of
+	// net/http/pprof does, so that heap_bytes is of now.
+	gcParameter = "gc"
 	// collectTimeout bounds one collection, so that a status always comes.
 	collectTimeout = 5 * time.Second
 	// maxDocument bounds what Fetch reads.
@@ -40,6 +44,14 @@ func NewServer(source Source, peers Peers, log *logrus.Entry) *Server {
 	mux := http.NewServeMux()
 	s := &Server{log: log, http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute}}
 	mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, r *http.Request) {
+		switch gc := r.FormValue(gcParameter); gc {
+		case "":
+		case "1":
+			runtime.GC()
+		default:
+			http.Error(w, fmt.Sprintf("%s=%.40q: write %s=1, or leave it out", gcParameter, gc, gcParameter), http.StatusBadRequest)
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), collectTimeout)
 		defer cancel()
 		doc := source.Status(ctx)

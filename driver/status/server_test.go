@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -110,12 +111,7 @@ func TestFetchReturnsWhatTheSourceCollects(t *testing.T) {
 func TestListsAreNeverNull(t *testing.T) {
 	doc := Document{Networks: []Network{{Endpoints: make([]Endpoint, 1), Sessions: make([]Session, 1)}}}
 	sock := serve(t, func(context.Context) Document { return doc })
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", sock)
-		},
-	}}
+	client := clientOf(sock)
 	for request, want := range map[string]int{
 		"GET /status": http.StatusOK, "POST /status": http.StatusMethodNotAllowed, "GET /": http.StatusNotFound,
 	} {
@@ -139,6 +135,63 @@ func TestListsAreNeverNull(t *testing.T) {
 			noNulls(t, "", tree)
 		}
 		_ = resp.Body.Close()
+	}
+}
+
+// clientOf makes requests of its own.
+func clientOf(sock string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", sock)
+		},
+	}}
+}
+
+// TestGarbageCollection: it comes before the document where it is asked for, and only there.
+func TestGarbageCollection(t *testing.T) {
+	var before runtime.MemStats
+	collections := make(chan uint32, 1)
+	sock := serve(t, func(context.Context) Document {
+		var now runtime.MemStats
+		runtime.ReadMemStats(&now)
+		collections <- now.NumForcedGC - before.NumForcedGC
+		return Document{}
+	})
+	for _, c := range []struct {
+		query  string
+		forced uint32
+		status int
+	}{
+		{"", 0, http.StatusOK},
+		{"?gc=1", 1, http.StatusOK},
+		{"?gc=", 0, http.StatusOK},
+		{"?gc=yes", 0, http.StatusBadRequest},
+	} {
+		t.Run("status"+c.query, func(t *testing.T) {
+			runtime.ReadMemStats(&before)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://evio/status"+c.query, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := clientOf(sock).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != c.status {
+				t.Errorf("answer %s, want %d", resp.Status, c.status)
+			}
+			if c.status != http.StatusOK {
+				if len(collections) > 0 {
+					t.Error("a document was collected")
+				}
+				return
+			}
+			if forced := <-collections; forced != c.forced {
+				t.Errorf("%d garbage collections, want %d", forced, c.forced)
+			}
+		})
 	}
 }
 
