@@ -31,7 +31,7 @@ RUNS ?=
 # What make repeat runs, and how often.
 LANE ?=
 N ?= 10
-# How long make soak breaks parts.
+# How long make soak breaks parts, and make soak-speed sends traffic.
 DURATION ?= 20m
 # Which of the end-to-end tests are about faults and enemies.
 FAULTS := ^Test(Boot|Hostile|Members|Recovery|Rekey|Roaming|Sessions|Upgrade)$$
@@ -46,6 +46,8 @@ APPS := ^Test(Applications|HostEdges|NothingSilent|Registry)$$
 GUARD := ^Test(Guard|HostileMember|HostileNeighbour)$$
 # Which of them are about servers, users of the host, secrets and clocks.
 TRUST := ^Test(Clocks|ForgedEnvelopes|HostileServer|LocalUser|SecretRotation)$$
+# The one that lasts as long as it is told, for memory and drops under traffic.
+SOAK := ^TestSoakSpeed$$
 # Packages with tests in bubbles (testing/synctest). Under the race detector these run on
 # one CPU: Go 1.26 gives the timers of a bubble one race context, and crashes when two CPUs
 # run timers of that bubble at once (golang/go#78156 looks like it).
@@ -70,7 +72,7 @@ INROOT := $(CURDIR)/integration/inroot.sh
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 ## Building
 
@@ -175,7 +177,7 @@ component: main-tree ## tests with real Open vSwitch, TAPs and servers, in names
 
 .PHONY: e2e
 e2e: tree plugin ## tests with several real engines behind NATs
-	@.ci/gotest -tags e2e -p 1 -timeout 21m -skip '$(FAULTS)|$(CHURN)|$(LOOP)|$(OLD)|$(APPS)|$(GUARD)|$(TRUST)' $$($(GO) list -tags e2e ./integration/... | grep -vE '/(churn|faults|hostile)$$')
+	@.ci/gotest -tags e2e -p 1 -timeout 21m -skip '$(FAULTS)|$(CHURN)|$(LOOP)|$(OLD)|$(APPS)|$(GUARD)|$(TRUST)|$(SOAK)' $$($(GO) list -tags e2e ./integration/... | grep -vE '/(churn|faults|hostile)$$')
 
 .PHONY: old-engine
 old-engine: tree plugin ## one of each kind of test on Docker 20.10 with docker-compose 1.29
@@ -208,6 +210,14 @@ fault-loop: plugin ## breaks parts for 90 s, in an order that EVIO_SEED (1) give
 .PHONY: soak
 soak: plugin ## the same for DURATION (20m) in another order each time, told round by round
 	@EVIO_DURATION=$(DURATION) $(GO) test -count=1 -v -tags e2e -timeout 0 -run '$(LOOP)' ./integration/faults
+
+.PHONY: soak-speed
+soak-speed: plugin ## all kinds of traffic for DURATION (20m): no process grows, each record is decrypted
+	@EVIO_DURATION=$(DURATION) $(GO) test -count=1 -v -tags e2e -timeout 0 -run '$(SOAK)' ./integration/soak
+
+.PHONY: soak-speed-short
+soak-speed-short: plugin ## the same for 2 min, without a look at the heap
+	@EVIO_DURATION=2m .ci/gotest -tags e2e -run '$(SOAK)' ./integration/soak
 
 .PHONY: bench-control
 bench-control: ## what a record costs in a large directory, and whether a loud member delays another

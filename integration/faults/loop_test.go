@@ -5,7 +5,6 @@ package faults
 import (
 	"context"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -17,8 +16,8 @@ import (
 // again in time and that nothing is left over; and again, for EVIO_DURATION. The same
 // EVIO_SEED breaks the same things in the same order.
 func TestFaultLoop(t *testing.T) {
-	seed := setting(t, "EVIO_SEED", uint64(time.Now().UnixNano()), func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
-	duration := setting(t, "EVIO_DURATION", 3*time.Minute, time.ParseDuration)
+	seed := scenario.Setting(t, "EVIO_SEED", uint64(time.Now().UnixNano()), func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
+	duration := scenario.Setting(t, "EVIO_DURATION", 3*time.Minute, time.ParseDuration)
 	t.Logf("EVIO_SEED=%d EVIO_DURATION=%v", seed, duration)
 	random := rand.New(rand.NewPCG(seed, 0))
 
@@ -37,20 +36,6 @@ func TestFaultLoop(t *testing.T) {
 			t.Fatalf("round %d of EVIO_SEED=%d failed", round, seed)
 		}
 	}
-}
-
-// setting reads a variable of the environment.
-func setting[T any](t *testing.T, name string, otherwise T, parse func(string) (T, error)) T {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	v, err := parse(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return v
 }
 
 // round breaks things, mends them after a while, and checks.
