@@ -3,6 +3,7 @@ package soak
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"evio/driver/status"
 )
@@ -67,10 +68,19 @@ func otherCounts(all []sample) error {
 		return err
 	}
 	if was, is := leastCounts(middle), leastCounts(last); was != is {
-		return fmt.Errorf("%d goroutines and %d descriptors at the least in the last third, %d and %d in the middle one: want the same",
-			is.goroutines, is.descriptors, was.goroutines, was.descriptors)
+		return fmt.Errorf("%d goroutines and %d descriptors at the least in the last third, %d and %d in the middle one: want the same; there were %s, and then %s",
+			is.goroutines, is.descriptors, was.goroutines, was.descriptors, counts(middle), counts(last))
 	}
 	return nil
+}
+
+// counts lists goroutines and descriptors of samples.
+func counts(some []sample) string {
+	list := make([]string, len(some))
+	for i, s := range some {
+		list[i] = fmt.Sprintf("%d/%d", s.goroutines, s.descriptors)
+	}
+	return strings.Join(list, " ")
 }
 
 func leastCounts(some []sample) sample {
