@@ -31,7 +31,7 @@ func newEngine(at *lab.Namespace, dir, user string, x *xmppServer, change func(*
 	f := config.Default()
 	f.TURN, f.Secrets, f.Claims = []config.TURN{}, map[string]string{}, map[string][]string{}
 	f.STUN = []string{}
-	f.Signalling = []config.Service{{ //nolint:gosec // the name of a file, no password
+	f.Signalling = []config.Service{{
 		Server: x.address(), TLS: config.StartTLS, JID: user + "@" + xmppDomain,
 		PasswordFile: filepath.Join(e.dir, "password"), CAFile: x.caFile(),
 		Overlays: map[string]string{config.AnyOverlay: config.Roster},

@@ -24,23 +24,24 @@ const (
 	memoryPort = 15000
 )
 
-var _ lab.Memory = (*TAP)(nil)
+var _ lab.Memory = (*Container)(nil)
 
 // MemoryPerTunnel implements lab.Memory: a plugin at A has a session, with a port, to each of 15
-// plugins at B in each of 7 networks. They use the Open vSwitches of the two nodes.
-func (t *TAP) MemoryPerTunnel(ctx context.Context) (perTunnel float64, err error) {
-	dir := filepath.Join(t.pair.Dir, "m")
+// plugins at B in each of 7 networks. They use the Open vSwitches of the two plugins
+// that are there.
+func (c *Container) MemoryPerTunnel(ctx context.Context) (perTunnel float64, err error) {
+	dir := filepath.Join(c.pair.Dir, "m")
 	var groups [][]string
 	for i := range memoryPeers {
 		groups = append(groups, []string{"m", peerName(i)})
 	}
-	at := t.ends[1].machine
+	at := c.ends[1].machine
 	x, err := startXMPP(ctx, at.Namespace, at.Addr, dir, groups...)
 	if err != nil {
 		return 0, err
 	}
 	defer x.process.Stop()
-	one, err := t.memoryEngine(ctx, 0, "m", memoryPort, x, dir)
+	one, err := c.memoryEngine(ctx, 0, "m", memoryPort, x, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +51,7 @@ func (t *TAP) MemoryPerTunnel(ctx context.Context) (perTunnel float64, err error
 		return 0, err
 	}
 	for i := range memoryPeers {
-		peer, err := t.memoryEngine(ctx, 1, peerName(i), memoryPort+1+i, x, dir)
+		peer, err := c.memoryEngine(ctx, 1, peerName(i), memoryPort+1+i, x, dir)
 		if err != nil {
 			return 0, err
 		}
@@ -73,15 +74,15 @@ func memoryOverlay(i int) (name string, subnet netip.Prefix) {
 }
 
 // memoryEngine starts an engine with all networks at one end.
-func (t *TAP) memoryEngine(ctx context.Context, at int, user string, port int, x *xmppServer, dir string) (*engine, error) {
-	there := t.ends[at]
+func (c *Container) memoryEngine(ctx context.Context, at int, user string, port int, x *xmppServer, dir string) (*engine, error) {
+	there := c.ends[at]
 	e, err := newEngine(there.machine.Namespace, dir, user, x, func(f *config.File) {
 		f.OVS.RunDir, f.UDPPort = there.file("run/ovs"), port
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := e.start(ctx, filepath.Join(t.pair.Bin, "evio"), "plugin"); err != nil {
+	if err := e.start(ctx, filepath.Join(c.pair.Bin, "evio"), "plugin"); err != nil {
 		return nil, err
 	}
 	for i := range memoryNetworks {
@@ -135,7 +136,7 @@ func (e *engine) idleMemory(ctx context.Context) (int, error) {
 		return 0, ctx.Err()
 	case <-time.After(memoryIdle):
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.process.PID))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.process.PID)) //nolint:gosec // the kernel's
 	if err != nil {
 		return 0, err
 	}

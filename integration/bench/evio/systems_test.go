@@ -69,7 +69,7 @@ func up(t *testing.T, name string, s lab.System) lab.Ends {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	dir, err := os.MkdirTemp("/run", "b") // short, for sockets
+	dir, err := os.MkdirTemp("/run", "b") //nolint:usetesting // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

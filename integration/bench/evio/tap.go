@@ -12,7 +12,6 @@ import (
 // TAP is evio-tap.
 type TAP struct {
 	ends   [2]end
-	pair   *lab.Pair
 	change func(*config.File) // of both nodes; nil: none
 }
 
@@ -21,7 +20,7 @@ func NewTAP() *TAP { return &TAP{} }
 
 // Prepare starts the XMPP server and both nodes.
 func (t *TAP) Prepare(ctx context.Context, p *lab.Pair) error {
-	t.ends, t.pair = newEnds(p), p
+	t.ends = newEnds(p)
 	x, err := startXMPP(ctx, p.A.Namespace, p.A.Addr, p.Dir, users)
 	if err != nil {
 		return err
