@@ -109,9 +109,9 @@ func (r *run) describe(t *testing.T, site string) {
 		return // the checks say so
 	}
 	for i, third := range [][]sample{middle, last} {
-		least := leastCounts(third)
+		usual := medianCounts(third)
 		t.Logf("evio of %s, %s third of %d samples: %.2f MB of heap, %d goroutines, %d descriptors", site, []string{"middle", "last"}[i],
-			len(third), float64(medianHeap(third))/1e6, least.goroutines, least.descriptors)
+			len(third), float64(medianHeap(third))/1e6, usual.goroutines, usual.descriptors)
 	}
 	heaps := make([]int64, 0, len(middle)+len(last))
 	for _, s := range slices.Concat(middle, last) {

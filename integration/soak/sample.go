@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,27 +52,38 @@ func risingHeap(all []sample) error {
 }
 
 func medianHeap(some []sample) int64 {
-	heaps := make([]int64, len(some))
-	for i, s := range some {
-		heaps[i] = s.heap
-	}
-	slices.Sort(heaps)
-	return heaps[len(heaps)/2]
+	return median(some, func(s sample) int64 { return s.heap })
 }
 
-// otherCounts says which counts are not those of before. The smallest count of each third is
-// compared: what a rekey or a request needs for a moment is not in it, and what was not given
-// back is.
+// median is the one in the middle of a figure of samples.
+func median[T cmp.Ordered](some []sample, figure func(sample) T) T {
+	figures := make([]T, len(some))
+	for i, s := range some {
+		figures[i] = figure(s)
+	}
+	slices.Sort(figures)
+	return figures[len(figures)/2]
+}
+
+// otherCounts says which counts are not those of before. Medians are compared: what a rekey or a
+// request needs for a moment is not in them, and what is not given back is.
 func otherCounts(all []sample) error {
 	middle, last, err := thirds(all)
 	if err != nil {
 		return err
 	}
-	if was, is := leastCounts(middle), leastCounts(last); was != is {
-		return fmt.Errorf("%d goroutines and %d descriptors at the least in the last third, %d and %d in the middle one: want the same; there were %s, and then %s",
+	if was, is := medianCounts(middle), medianCounts(last); was != is {
+		return fmt.Errorf("%d goroutines and %d descriptors in the last third, %d and %d in the middle one: want the same; there were %s, and then %s",
 			is.goroutines, is.descriptors, was.goroutines, was.descriptors, counts(middle), counts(last))
 	}
 	return nil
+}
+
+func medianCounts(some []sample) sample {
+	return sample{
+		goroutines:  median(some, func(s sample) int { return s.goroutines }),
+		descriptors: median(some, func(s sample) int { return s.descriptors }),
+	}
 }
 
 // counts lists goroutines and descriptors of samples.

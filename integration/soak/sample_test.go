@@ -26,6 +26,7 @@ func TestSoakSamples(t *testing.T) {
 		{"growth", series(func(i int) int64 { return 8e6 + int64(i)*2e5 }, same, same), true, false},
 		{"slow growth", series(func(i int) int64 { return 8e6 + int64(i)*5e4 }, same, same), false, false},
 		{"rekeys", series(flat, func(i int) int { return 40 + 6*(i%4/3) }, same), false, false},
+		{"a goroutine that is replaced", series(flat, func(i int) int { return 40 - i/25%2*(i%2) }, same), false, false},
 		{"a goroutine stays", series(flat, func(i int) int { return 40 + i/20 }, same), false, true},
 		{"a goroutine goes", series(flat, func(i int) int { return 40 - i/20 }, same), false, true},
 		{"a descriptor stays", series(flat, same, func(i int) int { return 40 + i/20 }), false, true},
