@@ -37,9 +37,9 @@ func launch(ctx context.Context, args []string) (err error) {
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if slices.Contains(o.names, "docker-bridge") {
-		e, err := startEngine(ctx, o.bin)
-		if err != nil {
-			return fmt.Errorf("docker-bridge: %w", err)
+		e, failed := startEngine(ctx, o.bin)
+		if failed != nil {
+			return fmt.Errorf("docker-bridge: %w", failed)
 		}
 		defer func() { err = errors.Join(err, e.close()) }()
 		cmd.Env, cmd.ExtraFiles = append(os.Environ(), e.environment()), append(cmd.ExtraFiles, e.namespaces[:]...)

@@ -77,7 +77,7 @@ func command(ctx context.Context, out io.Writer, args []string) error {
 func checkFile(out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "bench check [-guard] FILE")
+		_, _ = fmt.Fprintln(flags.Output(), "bench check [-guard] FILE") // the help of a command that was not understood
 		flags.PrintDefaults()
 	}
 	guard := flags.Bool("guard", false, "the guard's bars only: floors × 0.75, ceilings ÷ 0.75, the best round of each figure")

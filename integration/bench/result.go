@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 )
@@ -45,7 +46,7 @@ func (s samples) figures(row, unit, reference string, systems []string) []figure
 	for _, system := range systems {
 		f := figure{Row: row, System: system, Unit: unit}
 		var ratios []float64
-		for _, round := range sortedKeys(s[system]) {
+		for _, round := range slices.Sorted(maps.Keys(s[system])) {
 			value := s[system][round]
 			f.Values = append(f.Values, value)
 			if base := s[reference][round]; system != reference && base > 0 {
@@ -62,15 +63,6 @@ func (s samples) figures(row, unit, reference string, systems []string) []figure
 		out = append(out, f)
 	}
 	return out
-}
-
-func sortedKeys(m map[int]float64) []int {
-	keys := make([]int, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // median of at least one value.

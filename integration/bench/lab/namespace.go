@@ -32,11 +32,6 @@ func NewNamespace(ctx context.Context, name, dir string) (*Namespace, error) {
 	return &Namespace{Path: filepath.Join("/run/netns", name), dir: dir}, nil
 }
 
-// NamespaceOf is that of a running process, such as a container's. Logs of its programs are in dir.
-func NamespaceOf(pid int, dir string) *Namespace {
-	return NamespaceAt(fmt.Sprintf("/proc/%d/ns/net", pid), dir)
-}
-
 // NamespaceAt is that which a file stands for. Logs of its programs are in dir.
 func NamespaceAt(path, dir string) *Namespace { return &Namespace{Path: path, dir: dir} }
 
@@ -90,9 +85,6 @@ func (n *Namespace) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.WaitDelay = 2 * time.Second                                                             // a grandchild may hold the pipes
 	return cmd
 }
-
-// Done is closed when the program has ended.
-func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Stop asks the program to end with SIGTERM, kills it after 5 s, and waits for its end. One that
 // has ended is fine.
