@@ -229,9 +229,10 @@ fuzz: ## every fuzz target, FUZZTIME each (30s), such as FUZZTIME=10m
 	@.ci/fuzz $(FUZZTIME)
 
 .PHONY: lint
-lint: tools ## gofmt, go vet, golangci-lint, deadcode, shellcheck, no test that can skip, no pipe that fails now and then
+lint: tools ## gofmt, go vet, go mod tidy of the bench's peers, golangci-lint, deadcode, shellcheck, no test that can skip, no pipe that fails now and then
 	@left=$$(git ls-files -co --exclude-standard -- '*.go' | xargs -r gofmt -l); [ -z "$$left" ] || { echo "gofmt would change: $$left"; exit 1; }
 	$(GO) vet -tags component,e2e ./...
+	$(GO) -C integration/bench/peers mod tidy -diff
 	$(GOLANGCI) run --allow-parallel-runners ./...
 	@.ci/deadcode $(DEADCODE)
 	shellcheck --severity=warning $$(grep -lE '^#!' .ci/*) rootfs/*.sh rootfs/packaging/*.sh integration/*.sh
