@@ -83,6 +83,7 @@ func (k kernel) write(t interface{ Fatal(...any) }, f Frame) {
 		b[0] = needsChecksum
 	}
 	switch f.Kind {
+	case Single:
 	case TCP4:
 		b[1] = unix.VIRTIO_NET_HDR_GSO_TCPV4
 	case TCP6:

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"maps"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -38,9 +39,7 @@ func addEstablished(tb testing.TB, t *Transport, index uint32, handler Handler) 
 	s.keys.Begin(own, secrets)
 	s.path.Store(&boundPath{Route: path.Route{Remote: there}, out: t.host(netip.AddrPortFrom(here, 1))})
 	sessions := map[uint32]*Session{index: s}
-	for i, other := range *t.sessions.Load() {
-		sessions[i] = other
-	}
+	maps.Copy(sessions, *t.sessions.Load())
 	t.sessions.Store(&sessions)
 	tb.Cleanup(func() { t.sessions.Store(&map[uint32]*Session{}) })
 	return s, peer

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,6 +65,7 @@ func TestWaitingHoldsNoMemory(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- d.ReadFrames(&v) }()
 	for d.Stats().Reads == 0 { // it looks once before it waits
+		runtime.Gosched()
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
@@ -127,8 +129,9 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// super is a super-frame of TCP over IPv4 or of UDP over IPv6, with n bytes of payload.
-func super(kind frame.Kind, n int, segment uint16) frame.Frame {
+// super is a super-frame of TCP over IPv4 or of UDP over IPv6, with 3,000 bytes of payload.
+func super(kind frame.Kind, segment uint16) frame.Frame {
+	const n = 3000
 	data := []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}
 	if kind == frame.TCP4 {
 		data = binary.BigEndian.AppendUint16(append(data, 8, 0, 0x45, 0), uint16(40+n))
@@ -162,9 +165,9 @@ func received(t *testing.T, bridge int) [][]byte {
 // TestWritesWhatTheDeviceTakes: what is not offloaded is cut and finished before it is
 // written.
 func TestWritesWhatTheDeviceTakes(t *testing.T) {
-	tcp, udp := super(frame.TCP4, 3000, 1300), super(frame.UDP, 3000, 1300)
+	tcp, udp := super(frame.TCP4, 1300), super(frame.UDP, 1300)
 	inner := frame.Frame{Data: make([]byte, 200), Partial: true, Start: 84, Offset: 16}
-	tagged := super(frame.TCP4, 3000, 1300)
+	tagged := super(frame.TCP4, 1300)
 	tagged.Data[12], tagged.Data[13] = 0x81, 0
 	for _, c := range []struct {
 		name    string
@@ -183,7 +186,7 @@ func TestWritesWhatTheDeviceTakes(t *testing.T) {
 		{"what cannot be cut", Offloads{}, tagged, nil, false, Stats{BadOffload: 3}},
 		{"what cannot be finished", Offloads{}, frame.Frame{Data: make([]byte, 60), Partial: true, Start: 59}, nil, false, Stats{BadOffload: 1}},
 		{"what cannot be said", AllOffloads, frame.Frame{Data: make([]byte, 60), Partial: true, Start: 59}, nil, false, Stats{BadOffload: 1}},
-		{"segments that are too long", AllOffloads, super(frame.UDP, 3000, 1353), nil, false, Stats{BadLength: 3}},
+		{"segments that are too long", AllOffloads, super(frame.UDP, 1353), nil, false, Stats{BadLength: 3}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, bridge := pair(t, c.device)
@@ -218,7 +221,7 @@ func TestWritesWhatTheDeviceTakes(t *testing.T) {
 // TestReadsSuperFrames: what was written comes back as it was.
 func TestReadsSuperFrames(t *testing.T) {
 	d, bridge := pair(t, AllOffloads)
-	want := []frame.Frame{super(frame.TCP4, 3000, 1300), {Data: make([]byte, 60)}, super(frame.UDP, 3000, 1300)}
+	want := []frame.Frame{super(frame.TCP4, 1300), {Data: make([]byte, 60)}, super(frame.UDP, 1300)}
 	if n, err := d.WriteFrames(want); n != 3 || err != nil {
 		t.Fatal(n, err)
 	}
@@ -244,7 +247,7 @@ func TestNoAllocations(t *testing.T) {
 	for name, o := range map[string]Offloads{"all": AllOffloads, "none": {}} {
 		t.Run(name, func(t *testing.T) {
 			d, bridge := pair(t, o)
-			frames := []frame.Frame{{Data: make([]byte, 1414)}, super(frame.TCP4, 3000, 1300), {Data: make([]byte, 60)}}
+			frames := []frame.Frame{{Data: make([]byte, 1414)}, super(frame.TCP4, 1300), {Data: make([]byte, 60)}}
 			buf, v := make([]byte, 70000), new(frame.Vector)
 			if n := testing.AllocsPerRun(1000, func() {
 				if _, err := d.WriteFrames(frames); err != nil {

@@ -32,28 +32,28 @@ type station struct {
 }
 
 // newStation makes station n with the address 10.1.0.n and a TAP that offloads.
-func newStation(t *testing.T, n byte, mtu int, o Offloads) *station {
+func newStation(t *testing.T, n byte, o Offloads) *station {
 	t.Helper()
 	name := fmt.Sprintf("tap%d", n)
-	dev, err := Open(Config{Name: name, MTU: mtu, Offloads: o})
+	dev, err := Open(Config{Name: name, MTU: testMTU, Offloads: o})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dev.Close() })
 	s := &station{t: t, dev: dev, addr: netip.AddrFrom4([4]byte{10, 1, 0, n})}
-	run(t, "ip", "netns", "add", name)
-	t.Cleanup(func() { run(t, "ip", "netns", "del", name) })
-	run(t, "ip", "link", "set", name, "netns", name)
+	ip(t, "netns", "add", name)
+	t.Cleanup(func() { ip(t, "netns", "del", name) })
+	ip(t, "link", "set", name, "netns", name)
 	for _, command := range []string{"link set lo up", "link set " + name + " up arp on", "address add " + s.addr.String() + "/24 dev " + name} {
-		run(t, "ip", append([]string{"-n", name}, strings.Fields(command)...)...)
+		ip(t, append([]string{"-n", name}, strings.Fields(command)...)...)
 	}
 	return s
 }
 
-func run(t *testing.T, name string, args ...string) {
+func ip(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }
 
@@ -147,7 +147,7 @@ func TestSuperFramesBothWays(t *testing.T) {
 		"checksums": {{Checksums: true}, {Checksums: true}}, "all": {AllOffloads, AllOffloads},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := newStation(t, 1, testMTU, o[0]), newStation(t, 2, testMTU, o[1])
+			a, b := newStation(t, 1, o[0]), newStation(t, 2, o[1])
 			for i, s := range []*station{a, b} {
 				if got := s.dev.Offloads(); got != o[i] {
 					t.Fatalf("device %d offloads %+v", i, got)
@@ -191,7 +191,7 @@ func TestDatagramsInOnePiece(t *testing.T) {
 		"by one": {AllOffloads, tcpOffloads, 1, 1}, "off": {Offloads{}, Offloads{}, 0, count},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := newStation(t, 1, testMTU, c.from), newStation(t, 2, testMTU, c.to)
+			a, b := newStation(t, 1, c.from), newStation(t, 2, c.to)
 			join(t, a, b)
 			var in, out *net.UDPConn
 			b.enter(func() (err error) {

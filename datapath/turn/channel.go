@@ -65,7 +65,7 @@ func (a *Allocation) SendRuns(to netip.AddrPort, runs []udp.Run) (sent int, err 
 	default:
 		sent, err = a.conn.send(o)
 	}
-	a.server.dropped.Add(uint64(count - sent)) //nolint:gosec // no more are sent than there are
+	a.server.dropped.Add(uint64(count - sent))
 	return sent, err
 }
 

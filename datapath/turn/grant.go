@@ -86,8 +86,8 @@ func (a *Allocation) finishBatch(err error, batch ...pendingPermission) {
 	}
 	a.mu.Unlock()
 	count := o.count
-	sent, _ := a.conn.send(o)                  // what has not gone is counted
-	a.server.dropped.Add(uint64(count - sent)) //nolint:gosec // no more are sent than there are
+	sent, _ := a.conn.send(o) // what has not gone is counted
+	a.server.dropped.Add(uint64(count - sent))
 }
 
 // finishLocked notes the answer for one peer. It adds the messages that can be sent now.

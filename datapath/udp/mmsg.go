@@ -16,7 +16,7 @@ import (
 func mmsg(trap, fd uintptr, headers []unix.Mmsghdr, counter *atomic.Uint64) (n int, errno unix.Errno, ready bool) {
 	for {
 		counter.Add(1)
-		r, _, e := unix.Syscall6(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(headers))), uintptr(len(headers)), 0, 0, 0)
+		r, _, e := unix.Syscall6(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(headers))), uintptr(len(headers)), 0, 0, 0) //nolint:gosec // the headers live as long as the call
 		switch e {
 		case 0:
 			return int(r), 0, true
@@ -81,7 +81,7 @@ func scope(addr netip.Addr) uint32 {
 	if err != nil {
 		return 0 // the kernel refuses the address
 	}
-	return uint32(i.Index) //nolint:gosec // of an interface
+	return uint32(i.Index)
 }
 
 // networkOrder turns a port from this machine's byte order into the network's, or back.

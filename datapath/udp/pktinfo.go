@@ -50,7 +50,7 @@ func putHeader(b []byte, level, typ int32, size int) {
 // a size, and returns its length. The buffer has room for it.
 func putSegment(b []byte, size int) int {
 	putHeader(b, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 2)
-	binary.NativeEndian.PutUint16(b[unix.CmsgLen(0):], uint16(size)) //nolint:gosec // no more than a datagram has
+	binary.NativeEndian.PutUint16(b[unix.CmsgLen(0):], uint16(size))
 	return unix.CmsgSpace(2)
 }
 
@@ -70,7 +70,7 @@ func readControl(b []byte) (local netip.Addr, overflow uint32, size int) {
 		case header.Level == unix.SOL_SOCKET && header.Type == unix.SO_RXQ_OVFL && len(data) >= 4:
 			overflow = binary.NativeEndian.Uint32(data)
 		case header.Level == unix.IPPROTO_UDP && header.Type == unix.UDP_GRO && len(data) >= 4:
-			size = int(int32(binary.NativeEndian.Uint32(data))) //nolint:gosec // an int of the kernel
+			size = int(int32(binary.NativeEndian.Uint32(data)))
 		}
 		b = rest
 	}

@@ -90,7 +90,7 @@ func (s *sender) compose(runs []Run, p position, uncut int) bool {
 		if !ok {
 			break
 		}
-		s.iovecs[s.n].Base = unsafe.SliceData(message)
+		s.iovecs[s.n].Base = unsafe.SliceData(message) //nolint:gosec // the message lives as long as the call
 		s.iovecs[s.n].SetLen(len(message))
 		h := &s.headers[s.n].Hdr
 		h.Iov = &s.iovecs[s.n]

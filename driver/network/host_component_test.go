@@ -38,9 +38,9 @@ func newHostSwitch(t *testing.T) *hostSwitch {
 	return h
 }
 
-func (h *hostSwitch) vsctl(args ...string) string {
+func (h *hostSwitch) vsctl(args ...string) {
 	h.t.Helper()
-	return run(h.t, "ovs-vsctl", append([]string{"--timeout=10", "--db=unix:" + h.dir + "/db.sock"}, args...)...)
+	run(h.t, "ovs-vsctl", append([]string{"--timeout=10", "--db=unix:" + h.dir + "/db.sock"}, args...)...)
 }
 
 func (h *hostSwitch) startDatabase() {

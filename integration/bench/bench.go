@@ -97,7 +97,8 @@ func (b *bench) measure(ctx context.Context, m *measure) []figure {
 		if b.idle, err = idleLoad(ctx); b.failedIf("machine", "idle", err) {
 			return nil
 		}
-		line := fmt.Sprintf("%s %d of %d, idle load %.2f, of others %.2f:", m.rows[0].name, round+1, rounds, b.idle.own, b.idle.all-b.idle.own)
+		var line strings.Builder
+		fmt.Fprintf(&line, "%s %d of %d, idle load %.2f, of others %.2f:", m.rows[0].name, round+1, rounds, b.idle.own, b.idle.all-b.idle.own)
 		for i := range those {
 			r := those[(i+round)%len(those)]
 			got, err := m.run(ctx, b, r)
@@ -109,10 +110,10 @@ func (b *bench) measure(ctx context.Context, m *measure) []figure {
 					values[v.row] = samples{}
 				}
 				values[v.row].add(r.name, round, v.value)
-				line += fmt.Sprintf("  %s %.4g", r.name, v.value)
+				fmt.Fprintf(&line, "  %s %.4g", r.name, v.value)
 			}
 		}
-		b.say("%s", line)
+		b.say("%s", line.String())
 	}
 	var figures []figure
 	for _, row := range m.rows {

@@ -113,7 +113,7 @@ func (tr *traffic) goes() error {
 	ended := func(what string, j scenario.Job) {
 		select {
 		case <-j.Done():
-			errs = append(errs, fmt.Errorf("%s: %s has ended (error: %v), and nobody ended it", what, j.Name, j.Err()))
+			errs = append(errs, fmt.Errorf("%s: %s has ended, and nobody ended it", what, j.Name), j.Err())
 		default:
 		}
 	}

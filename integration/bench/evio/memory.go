@@ -136,7 +136,7 @@ func (e *engine) idleMemory(ctx context.Context) (int, error) {
 		return 0, ctx.Err()
 	case <-time.After(memoryIdle):
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.process.PID)) //nolint:gosec // the kernel's
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.process.PID))
 	if err != nil {
 		return 0, err
 	}

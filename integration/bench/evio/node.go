@@ -166,10 +166,10 @@ func (n *node) run(ctx context.Context) error {
 
 // unlessEnded leaves out an error that the end of ctx has caused.
 func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // tell answers with the part of the status document that the bench reads.

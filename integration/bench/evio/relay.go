@@ -27,10 +27,8 @@ func addRelay(ctx context.Context, p *lab.Pair) (*lab.Machine, error) {
 	if err != nil {
 		return fail(err)
 	}
-	script := fmt.Sprintf("ip address add %s/32 dev lo\n", relayAddr)
-	for i := range 2 {
-		script += fmt.Sprintf("ip address add 198.18.%[1]d.1/24 dev eth%[1]d\nip link set eth%[1]d up\n", i+1)
-	}
+	script := fmt.Sprintf(`ip address add %s/32 dev lo
+for i in 1 2; do ip address add 198.18.$i.1/24 dev eth$i; ip link set eth$i up; done`, relayAddr)
 	for i, m := range []*lab.Machine{p.A, p.B} {
 		far := fmt.Sprintf(`ip link delete eth0 2>/dev/null || :
 ip link add eth1 mtu %[1]d type veth peer name eth%[2]d mtu %[1]d netns %[3]s
