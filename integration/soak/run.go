@@ -11,6 +11,9 @@ import (
 	"evio/integration/scenario"
 )
 
+// talking is how long it may take until all containers talk again. All processors are busy.
+const talking = 30 * time.Second
+
 // run is what was read of all sites so far.
 type run struct {
 	world    *scenario.World

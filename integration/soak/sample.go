@@ -94,11 +94,3 @@ func counts(some []sample) string {
 	}
 	return strings.Join(list, " ")
 }
-
-func leastCounts(some []sample) sample {
-	least := sample{goroutines: some[0].goroutines, descriptors: some[0].descriptors}
-	for _, s := range some[1:] {
-		least.goroutines, least.descriptors = min(least.goroutines, s.goroutines), min(least.descriptors, s.descriptors)
-	}
-	return least
-}

@@ -17,8 +17,6 @@ const (
 	// heapFrom is how long a run lasts whose heap is judged. After its first third the tables are
 	// full; that of floods that were handed on, 16,384 of 150 bytes, takes the longest, about 2 min.
 	heapFrom = 10 * time.Minute
-	// talking is how long it may take until all containers talk again. All processors are busy.
-	talking = 30 * time.Second
 )
 
 // TestSoakSpeed: containers at three sites send each other streams, datagrams, broadcasts and pings

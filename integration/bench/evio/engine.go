@@ -69,12 +69,6 @@ func (e *engine) start(ctx context.Context, program ...string) error {
 	return e.process.Await(ctx, func() error { return e.call(ctx, "GetCapabilities", nil, nil) })
 }
 
-func (e *engine) stop() {
-	if e.process != nil {
-		e.process.Stop()
-	}
-}
-
 // status returns the status document.
 func (e *engine) status(ctx context.Context) (status.Document, error) {
 	return status.Fetch(ctx, e.file("run/evio.sock"))
