@@ -117,9 +117,14 @@ func (c *Container) run(ctx context.Context, i int) (err error) {
 	return errors.Join(address, up)
 }
 
-// Down removes the containers and the networks; the plugins stay.
+// Down removes the containers and the networks; the plugins stay. It fails if the path was another
+// one than the system is about.
 func (c *Container) Down(ctx context.Context) error {
-	var errs []error
+	kind := direct
+	if c.turn {
+		kind = relayed
+	}
+	errs := []error{checkPath(ctx, &c.ends, kind)}
 	for i := range c.ends {
 		e := &c.ends[i]
 		errs = append(errs, e.leave(ctx, overlayName, e.addr), e.deleteNetwork(ctx, overlayName))
@@ -129,7 +134,14 @@ func (c *Container) Down(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// checkPath returns an error unless both ends' one session has a path of a kind.
+// Kinds of paths, as the status document has them.
+const (
+	direct  = "direct"
+	relayed = "relay"
+)
+
+// checkPath returns an error unless both ends' one session has a path of a kind, in a network with
+// the MTU of all.
 func checkPath(ctx context.Context, ends *[2]end, kind string) error {
 	for i := range ends {
 		d, err := ends[i].status(ctx)

@@ -19,7 +19,7 @@ const (
 	// shortRekey is the shortest age of keys, in seconds; the pings take longer.
 	shortRekey = 10
 	pause      = "0.024"
-	patience   = 5
+	patience   = 10
 	// streamBytes is the length of a stream.
 	streamBytes = 20_000_000
 )
@@ -46,18 +46,18 @@ func TestCounters(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			users := up(t, c.name, c.s)
-			before := countersOf(t, c.s)
+			before := settled(t, c.s)
 			if _, err := users.A.Net.Run(t.Context(), "ping", "-n", "-q", "-c", fmt.Sprint(pings), "-i", pause, "-s", fmt.Sprint(payload), users.B.Addr.String()); err != nil {
 				t.Fatal(err)
 			}
-			after := countersOf(t, c.s)
+			after := settled(t, c.s)
 			a, b := after[0].since(before[0]), after[1].since(before[1])
 			checkEnds(t, a, b)
 			checkEnds(t, b, a)
 
 			before = after
 			stream(t, users)
-			after = countersOf(t, c.s)
+			after = settled(t, c.s)
 			checkStream(t, after[0].since(before[0]), after[1].since(before[1]))
 
 			forge(t, users, c.s.engines()[1].mac.String())
@@ -144,6 +144,23 @@ type counters struct {
 	framesRead, segmentsRead, framesWritten, segmentsWritten uint64
 }
 
+// settled returns the counters of both ends once nothing has passed for a while: the ends are asked
+// one after the other, and a connection that ends has a last word.
+func settled(t *testing.T, s system) [2]counters {
+	t.Helper()
+	last := countersOf(t, s)
+	for range patience {
+		<-time.After(time.Second / 2)
+		now := countersOf(t, s)
+		if now[0].passed() == last[0].passed() && now[1].passed() == last[1].passed() {
+			return now
+		}
+		last = now
+	}
+	t.Error("frames pass although nobody sends")
+	return last
+}
+
 func countersOf(t *testing.T, s system) (both [2]counters) {
 	t.Helper()
 	for i := range both {
@@ -172,6 +189,9 @@ func countersOf(t *testing.T, s system) (both [2]counters) {
 	}
 	return both
 }
+
+// passed is how many frames were sent and received.
+func (c counters) passed() uint64 { return c.txFrames + c.rxFrames }
 
 // since returns by how much counters rose.
 func (c counters) since(before counters) counters {

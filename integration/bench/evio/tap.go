@@ -60,9 +60,9 @@ func (t *TAP) Up(ctx context.Context) (lab.Ends, error) {
 	}, nil
 }
 
-// Down removes the networks; the nodes stay.
+// Down removes the networks; the nodes stay. It fails if the path was not direct.
 func (t *TAP) Down(ctx context.Context) error {
-	var errs []error
+	errs := []error{checkPath(ctx, &t.ends, direct)}
 	for i := range t.ends {
 		e := &t.ends[i]
 		errs = append(errs, e.leave(ctx, overlayName, e.addr), e.deleteNetwork(ctx, overlayName))
