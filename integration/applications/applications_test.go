@@ -4,23 +4,70 @@ package applications
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
+	"evio/driver/status"
 	"evio/integration/scenario"
 )
 
 // TestApplications is a table of what real programs send. Each row goes over a bridge network of
 // Docker's, over evio at one site and over evio between two sites, all of one MTU: what comes of
-// it must be the same.
+// it must be the same. Between two sites they go again with offloads off (passes).
 func TestApplications(t *testing.T) {
 	d := scenario.StartFederation(t)
 	s := newApplications(t, d)
-	for _, row := range slices.Concat(datagramRows(), streamRows(), frameRows(), tunnelRows()) {
-		t.Run(row.name, func(t *testing.T) { s.compare(t, row) })
+	for i, off := range passes(t) {
+		name, ways, streams := "all offloads on", s.evio, multicastStreams
+		if i > 0 {
+			name, ways, streams = strings.Join(off, ", ")+" off", s.evio[1:], multicastStreams[:1]
+		}
+		t.Run(name, func(t *testing.T) { s.pass(t, off, ways, streams) })
+		if i == 0 {
+			t.Run("throughput", func(t *testing.T) { testThroughput(t, s) })
+			t.Run("offload switched on again", func(t *testing.T) { testUnknownOffload(t, s) })
+		}
 	}
-	t.Run("throughput", func(t *testing.T) { testThroughput(t, s) })
-	t.Run("offload switched on again", func(t *testing.T) { testUnknownOffload(t, s) })
-	t.Run("multicast", func(t *testing.T) { testMulticast(t, d) })
+}
+
+// pass runs all rows over some ways, with some offloads off.
+func (s *applications) pass(t *testing.T, off []string, ways []way, streams []multicastStream) {
+	if off != nil {
+		s.switchOff(t, off)
+	}
+	s.offloadsAre(t, off)
+	s.rates = map[string]float64{}
+	for _, row := range slices.Concat(datagramRows(), streamRows(), frameRows(), tunnelRows()) {
+		t.Run(row.name, func(t *testing.T) { s.compare(t, row, ways) })
+	}
+	s.offloadsServed(t, off)
+	t.Run("multicast", func(t *testing.T) { testMulticast(t, s.d, streams) })
+}
+
+// TestOffloadFaults: what is on and should not be is found, and the other way round.
+func TestOffloadFaults(t *testing.T) {
+	var d status.Document
+	d.Transport.Offload = status.TransportOffload{UDPSend: status.Offload{On: true}, UDPReceive: status.Offload{Reason: "switched off by configuration"}, Merge: status.Offload{On: true}}
+	d.Networks = []status.Network{{Overlay: "blue", TAPs: []status.TAP{{Device: "fabric"}, {Device: "link", Node: "11", Offload: status.TAPOffload{Checksums: true, TCP: true}}}}}
+	for _, c := range []struct {
+		overlay string
+		off     []string
+		faults  int
+	}{
+		{"blue", []string{"udp_receive"}, 0},
+		{"blue", nil, 1},
+		{"blue", []string{"udp_receive", "tap"}, 2},
+		{"blue", []string{"udp_receive", "udp_send", "merge"}, 2},
+		{"red", []string{"udp_receive"}, 1},
+	} {
+		if got := offloadFaults(d, c.overlay, c.off); len(got) != c.faults {
+			t.Errorf("overlay %s, %v off: %q", c.overlay, c.off, got)
+		}
+	}
+	d.Transport.Offload.UDPReceive.Reason = "the kernel does not know it"
+	if got := offloadFaults(d, "blue", []string{"udp_receive"}); len(got) != 1 {
+		t.Errorf("off for another reason: %q", got)
+	}
 }
 
 // TestTally: the comparison finds what is lost, merged or made up.

@@ -13,9 +13,23 @@ import (
 	"evio/integration/scenario"
 )
 
+// multicastStream is one that is sent for five seconds.
+type multicastStream struct {
+	name       string
+	size, rate int     // of a UDP datagram's payload, in bytes; datagrams a second
+	least      float64 // of them arrive
+	most       int     // leave the site in five seconds
+}
+
+var multicastStreams = []multicastStream{
+	{"20 Mb/s of full packets", 1372, 20_000_000 / 8 / 1372, 0.99, math.MaxInt},
+	{"2,000 small packets a second", 100, 2000, 0.99, math.MaxInt},
+	{"more than an engine may send", 100, 4000, 0.5, 6 * 2500},
+}
+
 // testMulticast: streams of multicast reach every other container, at other sites and at
 // the same one, as far as an engine may send; what is missing is counted to the frame.
-func testMulticast(t *testing.T, d *scenario.Deployment) {
+func testMulticast(t *testing.T, d *scenario.Deployment, streams []multicastStream) {
 	n := scenario.Network{Name: "streams", Overlay: "streams", Net: 13}
 	scenario.StartOverlay(t, d, n)
 	a := d.Sites[0]
@@ -25,16 +39,7 @@ func testMulticast(t *testing.T, d *scenario.Deployment) {
 	for _, s := range d.Sites[1:] {
 		ears = append(ears, streamEnd(t, s, scenario.ContainerName(s, n), n))
 	}
-	for _, c := range []struct {
-		name       string
-		size, rate int     // of a UDP datagram's payload, in bytes; datagrams a second
-		least      float64 // of them arrive
-		most       int     // leave the site in five seconds
-	}{
-		{"20 Mb/s of full packets", 1372, 20_000_000 / 8 / 1372, 0.99, math.MaxInt},
-		{"2,000 small packets a second", 100, 2000, 0.99, math.MaxInt},
-		{"more than an engine may send", 100, 4000, 0.5, 6 * 2500},
-	} {
+	for _, c := range streams {
 		t.Run(c.name, func(t *testing.T) { testStream(t, d, n, from, ears, c.size, c.rate, c.least, c.most) })
 	}
 }

@@ -35,6 +35,11 @@ func streamRows() []application {
 		{name: "sender that segments by itself", run: stream{from: "ethtool -K eth0 tso off", undoFrom: "ethtool -K eth0 tso on", slow: true}.run},
 		{name: "sender that sums by itself", run: stream{from: "ethtool -K eth0 tx off", undoFrom: "ethtool -K eth0 tx off && ethtool -K eth0 tx-checksum-ip-generic on tso on", slow: true}.run},
 		{name: "receiver that joins segments", run: stream{to: "ethtool -K eth0 gro on", undo: "ethtool -K eth0 gro off"}.run},
+		{name: "without SACK and time stamps", run: stream{from: "sysctl -qw net.ipv4.tcp_sack=0 net.ipv4.tcp_timestamps=0", undoFrom: "sysctl -qw net.ipv4.tcp_sack=1 net.ipv4.tcp_timestamps=1"}.run},
+		{name: "receiver that loses some", run: stream{
+			to:   "nft add table ip lose; nft add chain ip lose in '{ type filter hook input priority 0; }'; nft add rule ip lose in tcp dport 5556 numgen random mod 200 0 drop",
+			undo: "nft delete table ip lose", slow: true,
+		}.run},
 		{name: "explicit congestion notification", run: stream{
 			from: "sysctl -qw net.ipv4.tcp_ecn=1; nft add table ip ce; nft add chain ip ce out '{ type filter hook output priority 0; }'; " +
 				"nft add rule ip ce out tcp dport 5556 ip ecn ect0 numgen random mod 50 0 ip ecn set ce",

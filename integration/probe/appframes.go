@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"os"
 	"strings"
@@ -43,9 +44,10 @@ func packetSocket(device string) (*os.File, error) {
 
 // heard is one frame that came to a device.
 type heard struct {
-	segment int    // of a frame that the kernel has not cut, its payload in segments of so much
-	frame   []byte // without a tag that the kernel took out
-	tag     string // that one, as 8100:ID
+	segment    int    // of a frame that the kernel has not cut, its payload in segments of so much
+	unfinished bool   // its checksum
+	frame      []byte // without a tag that the kernel took out
+	tag        string // that one, as 8100:ID
 }
 
 // hear gives every frame that others sent to f until none has come for a while.
@@ -81,7 +83,7 @@ func hear(ctx context.Context, device string, first, idle time.Duration, ready f
 		if l, ok := from.(*unix.SockaddrLinklayer); n < vnetHeader+etherLen || ok && l.Pkttype == unix.PACKET_OUTGOING {
 			continue
 		}
-		one := heard{frame: data[vnetHeader:n], tag: tagOf(control[:used])}
+		one := heard{frame: data[vnetHeader:n], tag: tagOf(control[:used]), unfinished: data[0]&unix.VIRTIO_NET_HDR_F_NEEDS_CSUM != 0}
 		if data[1] != 0 { // gso_type
 			one.segment = int(binary.NativeEndian.Uint16(data[4:]))
 		}
@@ -115,6 +117,7 @@ func appFramesReceive(ctx context.Context, out *printer, args []string) error {
 	flags := flag.NewFlagSet("app-frames-recv", flag.ContinueOnError)
 	device := flags.String("dev", "eth0", "`interface`")
 	kind := flags.Uint("type", 0x88b5, "`EtherType` behind all tags")
+	proto := flags.Uint("proto", 0, "IPv4 `protocol`; tells content too")
 	first := flags.Duration("first", 5*time.Second, "end when nothing has come at all for so long")
 	idle := flags.Duration("idle", time.Second, "end when nothing more has come for so long")
 	if err := flags.Parse(args); err != nil {
@@ -139,6 +142,12 @@ func appFramesReceive(ctx context.Context, out *printer, args []string) error {
 		}
 		if uint(binary.BigEndian.Uint16(rest)) != *kind {
 			return false
+		}
+		if *proto != 0 {
+			if len(rest) < 22 || uint(rest[2+9]) != *proto {
+				return false
+			}
+			tags = append(tags, fmt.Sprintf("content %08x", crc32.ChecksumIEEE(rest)))
 		}
 		got.Frames[strings.Join(append(tags, fmt.Sprintf("%d bytes", bytes)), " ")]++
 		return true

@@ -19,6 +19,8 @@
 //	probe app-tcp-recv   -listen :PORT         what came of it
 //	probe app-frames-recv -dev IF              frames by tags and size
 //	probe app-segments    -dev IF              the largest TCP segment that comes
+//	probe app-sums        -dev IF              datagrams by the state of their checksums
+//	probe app-tag         -dev IF -tags …      all frames with VLAN tags
 //	probe stranger   -to JID …                 first contact from an account outside of the roster
 //	probe tamper     -listen IF …              captured datagrams again, altered or from elsewhere
 //	probe xmpp-account   -control SOCKET …     an account that says what a test tells it to
@@ -57,12 +59,12 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		"http-serve": httpServe, "http-get": httpGet,
 		"app-udp-send": appUDPSend, "app-udp-recv": appUDPReceive,
 		"app-tcp-send": appTCPSend, "app-tcp-recv": appTCPReceive,
-		"app-frames-recv": appFramesReceive, "app-segments": appSegments,
+		"app-frames-recv": appFramesReceive, "app-segments": appSegments, "app-sums": appSums, "app-tag": appTag,
 		"raw-send": rawSend, "stranger": stranger, "tamper": tamper,
 		"seize": seize, "xmpp-account": xmppAccount, "xmpp-proxy": xmppProxy, "hostile-member": hostileMember,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return errors.New("name a command: udp-send, udp-recv, name-serve, name-ask, tcp-echo, tcp-check, tcp-dialogue, count-send, count-recv, http-serve, http-get, raw-send, app-udp-send, app-udp-recv, app-tcp-send, app-tcp-recv, app-frames-recv, app-segments, stranger, tamper, seize, xmpp-account, xmpp-proxy, hostile-member")
+		return errors.New("name a command: udp-send, udp-recv, name-serve, name-ask, tcp-echo, tcp-check, tcp-dialogue, count-send, count-recv, http-serve, http-get, raw-send, app-udp-send, app-udp-recv, app-tcp-send, app-tcp-recv, app-frames-recv, app-segments, app-sums, app-tag, stranger, tamper, seize, xmpp-account, xmpp-proxy, hostile-member")
 	}
 	if err := commands[args[0]](ctx, &printer{json.NewEncoder(out)}, args[1:]); err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
