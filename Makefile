@@ -187,6 +187,11 @@ old-engine: tree plugin ## one of each kind of test on Docker 20.10 with docker-
 apps: tree plugin ## what applications send, what may be lost, edges of hosts, a registry
 	@.ci/gotest -tags e2e -run '$(APPS)' ./integration/applications ./integration/docker
 
+.PHONY: applications-all
+applications-all: tree plugin ## what applications send, with each offload off and with all
+	@EVIO_TEST_OFFLOADS='tap udp_send udp_receive merge tap,udp_send,udp_receive,merge' \
+	  .ci/gotest -tags e2e -timeout 30m -run '^TestApplications$$' ./integration/applications
+
 .PHONY: churn
 churn: plugin ## hundreds of containers at one engine, and how long they take
 	@.ci/gotest -tags e2e -timeout 15m -run '$(CHURN)' ./integration/churn

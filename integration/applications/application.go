@@ -152,10 +152,19 @@ func (s *applications) compare(t *testing.T, a application, ways []way) {
 		t.Fatal("nothing came over Docker's bridge: the row shows nothing")
 	}
 	for _, w := range ways {
+		lost := lossesOf(t, s.d, s.network)
 		got := a.run(t, s, w)
 		t.Logf("%s: %v", w.name, got)
-		for _, fault := range got.faults(want, a.exception) {
+		faults := got.faults(want, a.exception)
+		for _, fault := range faults {
 			t.Errorf("%s: %s", w.name, fault)
+		}
+		if len(faults) > 0 {
+			now := lossesOf(t, s.d, s.network)
+			for site := range now {
+				now[site].since(lost[site])
+			}
+			t.Logf("%s: lost, as counted: %v", w.name, now)
 		}
 	}
 }
