@@ -8,8 +8,8 @@ import (
 
 // linkQueue is how many frames and super-frames the kernel keeps for the reader of a link: as
 // many as it keeps for the switch (datapath/ovs), so that a burst that gets into the bridge
-// gets out of it.
-const linkQueue = 1000
+// gets out of it, and some for whoever sends beside it.
+const linkQueue = 1100
 
 // offloads returns what the TAPs of links are to offload: what the operator lets them, and the
 // switch knows.
