@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -170,5 +171,17 @@ func TestOptions(t *testing.T) {
 	}
 	if !slices.Equal(rows, []string{"rtt_p50"}) {
 		t.Errorf("rows %v", rows)
+	}
+}
+
+// TestLoadAboveIdle: on a quiet machine all that it does counts, softirqs in idle time too. Beside the
+// work of others only the bench's own does.
+func TestLoadAboveIdle(t *testing.T) {
+	busy := load{own: 1.2, all: 1.9}
+	if got := busy.above(load{own: 0.1, all: 0.2}); math.Abs(got-1.7) > 1e-9 {
+		t.Errorf("on a quiet machine %.2f, want 1.7", got)
+	}
+	if got := busy.above(load{own: 0.1, all: 0.9}); math.Abs(got-1.1) > 1e-9 {
+		t.Errorf("beside others %.2f, want 1.1", got)
 	}
 }

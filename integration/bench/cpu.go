@@ -26,8 +26,7 @@ const (
 	procTick  = 10 * time.Millisecond // the unit of /proc/stat and /proc/PID/stat
 )
 
-// readUsage reads what the bench's own processes have used: others may be at work on the same
-// machine. What softirqs do in the time of a process is counted as that process's, and ksoftirqd is
+// readUsage reads what the machine and the bench's own processes have used. What softirqs do in the time of a process is counted as that process's, and ksoftirqd is
 // added; what they do in the time of nobody is left out. The kernel measures all these with its
 // clock, unlike user, system and softirq in /proc/stat, which are samples of the tick. The time of a
 // program that has ended is its parent's. Idle time, by the clock too, tells how quiet the machine is.
@@ -118,6 +117,18 @@ func sum(ticks []string) (time.Duration, error) {
 
 // load is how many processors were busy over a while.
 type load struct{ own, all float64 }
+
+// quiet is how many processors others may keep busy, for the machine to count as quiet.
+const quiet = 0.2
+
+// above returns by how much a load is above another, while nothing is measured. It is that of all
+// processes and softirqs of the machine, or, if others are at work there, of the bench's own.
+func (l load) above(idle load) float64 {
+	if idle.all-idle.own > quiet {
+		return l.own - idle.own
+	}
+	return l.all - idle.all
+}
 
 // loadSince returns the load since an earlier moment.
 func (u usage) loadSince(before usage) load {

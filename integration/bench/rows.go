@@ -53,7 +53,7 @@ var measures = []measure{
 	{
 		rows: []row{{"tcp8", "Mb/s"}}, systems: fast, rounds: 5,
 		run: func(ctx context.Context, b *bench, r *running) ([]value, error) {
-			s, err := r.tcp(ctx, b.seconds, 8, 0)
+			s, err := r.tcp(ctx, b.seconds, 8, b.idle)
 			return one("tcp8", s.rate/1e6), err
 		},
 	},
@@ -110,7 +110,7 @@ var measures = []measure{
 }
 
 func tcp1(ctx context.Context, b *bench, r *running) ([]value, error) {
-	s, err := r.tcp(ctx, b.seconds, 1, b.idle.own)
+	s, err := r.tcp(ctx, b.seconds, 1, b.idle)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func lossMeasure(name string, share float64) measure {
 				return nil, err
 			}
 			defer func() { err = errors.Join(err, l.end(context.WithoutCancel(ctx))) }()
-			s, err := r.tcp(ctx, b.seconds, 1, 0)
+			s, err := r.tcp(ctx, b.seconds, 1, b.idle)
 			if err != nil {
 				return nil, err
 			}

@@ -20,7 +20,7 @@ type stream struct {
 }
 
 // tcp sends for some seconds over some connections, with cubic: the kernel's default may be another.
-func (r *running) tcp(ctx context.Context, seconds, connections int, idle float64) (stream, error) {
+func (r *running) tcp(ctx context.Context, seconds, connections int, idle load) (stream, error) {
 	counter, counts := r.system.(lab.SystemCalls)
 	s := stream{counted: counts}
 	var a, b uint64
@@ -45,7 +45,7 @@ func (r *running) tcp(ctx context.Context, seconds, connections int, idle float6
 	if s.rate, s.bytes, s.resent, err = parseIperf(out); err != nil {
 		return stream{}, err
 	}
-	s.busy = (after.loadSince(before).own - idle) * after.at.Sub(before.at).Seconds()
+	s.busy = after.loadSince(before).above(idle) * after.at.Sub(before.at).Seconds()
 	if counts {
 		if s.a, s.b, err = counter.SystemCalls(ctx); err != nil {
 			return stream{}, err
