@@ -168,6 +168,7 @@ race: ## unit tests, under the race detector but for the simulations, which have
 	@.ci/gotest -race -cpu 1 $(BUBBLES)
 	@.ci/gotest -race $$($(GO) list ./... | grep -vxF -f <($(GO) list $(BUBBLES)) | grep -vE '/overlay/(symphony|flood)$$')
 	@.ci/gotest ./overlay/symphony ./overlay/flood
+	@.ci/gotest -run Alloc $$(grep -rl --include='*_test.go' '^//go:build !race' . | xargs -n 1 dirname | sort -u)
 
 .PHONY: component
 component: main-tree ## tests with real Open vSwitch, TAPs and servers, in namespaces
