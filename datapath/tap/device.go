@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"evio/datapath/frame"
 )
 
@@ -38,7 +40,7 @@ func newDevice(file *os.File, header bool, c Config) (*device, error) {
 		d.closed.Store(true)
 		return file.Close()
 	})
-	d.reading.fill = d.fill
+	d.reading.read, d.reading.fill = unix.Read, d.fill
 	d.writing.New = func() any {
 		w := &writing{d: d}
 		w.run = w.writeAll

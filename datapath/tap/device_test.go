@@ -99,6 +99,39 @@ func TestBadLengthIsCounted(t *testing.T) {
 	}
 }
 
+// TestUnspeakableIsCounted: the kernel drops a frame of a kind that its header has no word for,
+// and says so once. It is counted wherever it was among others, which stay.
+func TestUnspeakableIsCounted(t *testing.T) {
+	const frames = 3
+	for lost := range frames {
+		d, bridge := pair(t, AllOffloads)
+		for range frames {
+			if _, err := unix.Write(bridge, make([]byte, headerLen+60)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read := 0
+		d.reading.read = func(fd int, b []byte) (int, error) {
+			n, err := unix.Read(fd, b)
+			if err != nil {
+				return n, err
+			}
+			if read++; read == lost+1 {
+				return -1, unix.EINVAL
+			}
+			return n, nil
+		}
+		var v frame.Vector
+		if err := d.ReadFrames(&v); err != nil || len(v.Frames) != frames-1 {
+			t.Errorf("frame %d is lost: %d frames, %v", lost, len(v.Frames), err)
+		}
+		v.Release()
+		if s := d.Stats(); s.BadOffload != 1 || s.ReadFrames != frames-1 {
+			t.Errorf("frame %d is lost: %+v", lost, s)
+		}
+	}
+}
+
 // TestFullIsRefused: what the kernel has no room for is counted, and the write goes on.
 func TestFullIsRefused(t *testing.T) {
 	d, _ := pair(t, Offloads{})

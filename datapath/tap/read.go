@@ -11,7 +11,8 @@ import (
 
 // reading is a call of ReadFrames. There is one at a time.
 type reading struct {
-	fill   func(fd uintptr) (done bool) // made once, so that a call allocates nothing
+	read   func(fd int, b []byte) (int, error) // unix.Read
+	fill   func(fd uintptr) (done bool)        // made once, so that a call allocates nothing
 	vector *frame.Vector
 	err    error
 }
@@ -50,18 +51,18 @@ func (d *device) fill(fd uintptr) bool {
 			buf = buf[frame.Headroom:]
 		}
 		s.Reads++
-		n, err := unix.Read(int(fd), buf)
+		n, err := d.reading.read(int(fd), buf)
 		switch {
 		case err == nil:
 			d.take(v, buf, n, &s)
 		case errors.Is(err, unix.EINTR):
+		case d.header && errors.Is(err, unix.EINVAL): // a frame is gone, of a kind that the header has no word for
+			s.BadOffload++
 		case len(v.Frames) > 0: // an error comes again
 			return true
 		case errors.Is(err, unix.EAGAIN):
 			v.Release()
 			return false
-		case d.header && errors.Is(err, unix.EINVAL): // a kind of segmentation that the header has no word for
-			s.BadOffload++
 		default:
 			d.reading.err = err
 			return true
