@@ -37,7 +37,7 @@ func (n *network) openAsking() error {
 	name := device.Name(device.AskingPrefix, n.engine, n.spec.ID)
 	dev, err := device.OpenPort(device.PortConfig{
 		Name: name, MTU: n.spec.MTU + tagLen, Mark: device.Mark(n.engine, n.spec.ID), Log: n.log, Shield: n.sw.Shield,
-		Again: func() { n.portAgain(name) },
+		Again: func(lost bool) { n.portAgain(name, lost) },
 	})
 	if err != nil {
 		return fmt.Errorf("open asking port: %w", err)

@@ -22,6 +22,7 @@ import (
 type link struct {
 	peer    nodeid.ID
 	dev     tap.Device
+	using   sync.Mutex // held to change session, and what it merges for dev
 	session atomic.Pointer[session.Session]
 	done    chan struct{} // closed when its reader has ended
 }
@@ -32,7 +33,7 @@ func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
 	dev, err := n.plane.openLink(device.PortConfig{
 		Name: device.Name(device.LinkPrefix, n.plane.engine, n.spec.ID, peer.String()), MTU: n.spec.MTU,
 		Mark: device.Mark(n.plane.engine, n.spec.ID, device.ForPeer, peer.String()), Log: n.log, Shield: n.sw.Shield,
-		Again: func() { n.links.again(l) }, Queue: linkQueue, Offloads: n.offloads,
+		Again: func(lost bool) { n.links.again(l, lost) }, Queue: linkQueue, Offloads: n.offloads,
 	})
 	if err != nil {
 		return nil, err
@@ -43,12 +44,25 @@ func newLink(n *network, peer nodeid.ID, s *session.Session) (*link, error) {
 	return l, nil
 }
 
-// use makes a session the one behind the port. It hands over segments in as large pieces as
-// the port's device takes.
+// use makes a session the one behind the port.
 func (l *link) use(s *session.Session) {
+	l.using.Lock()
+	defer l.using.Unlock()
 	l.session.Store(s)
+	l.mergeLocked()
+}
+
+// follow has the session hand over what the port's device takes, after that was opened again.
+func (l *link) follow() {
+	l.using.Lock()
+	defer l.using.Unlock()
+	l.mergeLocked()
+}
+
+// mergeLocked has the session hand over segments in as large pieces as the port's device takes.
+func (l *link) mergeLocked() {
 	o := l.dev.Offloads()
-	s.Merge(frame.Kinds{TCP4: o.TCP, TCP6: o.TCP, UDP: o.UDP})
+	l.session.Load().Merge(frame.Kinds{TCP4: o.TCP, TCP6: o.TCP, UDP: o.UDP})
 }
 
 // openPort is device.OpenPort for what takes any device.
@@ -241,9 +255,8 @@ func (ls *links) down(peer nodeid.ID) {
 
 // again is called when the port of a link was opened again. Until its flows are
 // installed, its frames are handled as first frames.
-func (ls *links) again(l *link) {
-	l.use(l.session.Load()) // the device may offload something else
+func (ls *links) again(l *link, lost bool) {
+	l.follow()
 	ls.n.accepted.forget(l)
-	l.use(l.session.Load()) // the kernel may take less of the new device
-	ls.n.portAgain(l.dev.Name())
+	ls.n.portAgain(l.dev.Name(), lost)
 }

@@ -1,12 +1,14 @@
 package network
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"evio/datapath/frame"
 	"evio/datapath/packet"
+	"evio/datapath/session"
 	"evio/overlay"
 )
 
@@ -71,5 +73,33 @@ func TestFramesOfPeersCostNoAllocation(t *testing.T) {
 	known, frames := table(), []frame.Frame{{Data: unicast(t, theirs, ours)}, {Data: unicast(t, theirs, ours)}}
 	if got := testing.AllocsPerRun(100, func() { n.split(known, l, there, frames, nil) }); got != 0 {
 		t.Errorf("%v allocations", got)
+	}
+}
+
+// TestNewerSessionStays: a device that is opened again, as the host's switch may have it, does
+// not bring back the session that a newer one has replaced meanwhile.
+func TestNewerSessionStays(t *testing.T) {
+	l := &link{dev: idle("evl1")}
+	sessions := []*session.Session{new(session.Session), new(session.Session)}
+	l.use(sessions[0])
+	stop := make(chan struct{})
+	var again sync.WaitGroup
+	defer again.Wait()
+	defer close(stop)
+	again.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				l.follow()
+			}
+		}
+	})
+	for i := range 100_000 {
+		newer := sessions[i%2]
+		if l.use(newer); l.session.Load() != newer {
+			t.Fatalf("after %d sessions an older one is back", i+1)
+		}
 	}
 }

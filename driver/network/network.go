@@ -81,7 +81,7 @@ func newNetwork(ctx context.Context, p *Plane, sw *ovs.Switch, spec plane.Networ
 	}
 	fabric := device.Name(device.FabricPrefix, p.engine, spec.ID)
 	n.fabric, err = device.OpenPort(device.PortConfig{
-		Name: fabric, MTU: spec.MTU, Mark: device.Mark(p.engine, spec.ID), Log: n.log, Shield: sw.Shield, Again: func() { n.portAgain(fabric) },
+		Name: fabric, MTU: spec.MTU, Mark: device.Mark(p.engine, spec.ID), Log: n.log, Shield: sw.Shield, Again: func(lost bool) { n.portAgain(fabric, lost) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open fabric port: %w", err)

@@ -112,4 +112,11 @@ func TestHostSwitchWithOtherSettings(t *testing.T) {
 		reach(t, one, two)
 		transfer(t, one, two, 5<<20)
 	}
+	for _, r := range []*rig{a, b} {
+		for _, n := range r.plane.Networks(t.Context()) {
+			if n.Repairs["device"] > 0 {
+				t.Errorf("repairs of %s, where nobody has deleted a device: %v", r.name, n.Repairs)
+			}
+		}
+	}
 }

@@ -145,9 +145,12 @@ func (n *network) renewPorts(err error) {
 	}
 }
 
-// portAgain notes that the device of a port was opened again.
-func (n *network) portAgain(name string) {
-	n.repairs.add(ovs.Drift{Kind: ovs.DriftDevice, Port: name, Text: fmt.Sprintf("device %s was deleted", name)})
+// portAgain puts the device of a port that was opened again into the bridge. One that somebody
+// took away is a repair.
+func (n *network) portAgain(name string, lost bool) {
+	if lost {
+		n.repairs.add(ovs.Drift{Kind: ovs.DriftDevice, Port: name, Text: fmt.Sprintf("device %s was deleted", name)})
+	}
 	n.switched.request()
 }
 

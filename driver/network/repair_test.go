@@ -11,12 +11,13 @@ import (
 )
 
 // A repair is counted once, when the bridge is as it should be again; a container's
-// interface that is gone is no repair.
+// interface that is gone is no repair, nor is a device that this process has replaced.
 func TestRepairsAreCountedOnce(t *testing.T) {
 	n := bare(t)
 	n.switched = newApplier(quiet(), func(context.Context) error { return nil }) // nobody runs it
 	n.drift([]ovs.Drift{{Kind: ovs.DriftPort}, {Kind: ovs.DriftMissing, Port: "evh1"}, {Kind: ovs.DriftPort}})
-	n.portAgain("evf0")
+	n.portAgain("evf0", true)
+	n.portAgain("evl1", false)
 	if len(n.switched.wake) != 1 {
 		t.Error("nobody is asked to put it right")
 	}

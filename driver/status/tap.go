@@ -1,7 +1,8 @@
 package status
 
 // TAP is one TAP device: of a link, or of the fabric port. Its counters begin at zero when
-// the device is made, which it is again when somebody deletes it.
+// the device is made, which it is again when somebody deletes it, or when the host's switch was
+// started with other settings.
 type TAP struct {
 	Device  string     `json:"device"`
 	Node    string     `json:"node,omitempty"` // at the other end of the link; empty: it is the fabric port's

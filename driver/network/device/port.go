@@ -28,7 +28,7 @@ type PortConfig struct {
 	MTU        int // bytes
 	Log        *logrus.Entry
 	Shield     func(device string) // called before anything comes in by the device
-	Again      func()              // called by the reader after it was opened again
+	Again      func(lost bool)     // called by the reader after it was opened again: lost, unless Follow had it do so
 	Queue      int                 // frames that the kernel keeps for the reader; 0: tap.DefaultQueue
 	// Offloads says what the device is to offload, each time it is opened; nil: nothing.
 	Offloads func() tap.Offloads
@@ -42,6 +42,8 @@ type Port struct {
 	mu     sync.Mutex // guards closed, and dev against it
 	closed bool
 	dev    atomic.Pointer[opened]
+
+	left atomic.Pointer[opened] // the device that Follow has closed
 }
 
 // opened is a device that a Port has opened.
@@ -119,8 +121,9 @@ func (p *Port) Close() error {
 // Follow has the reader open the device again if other offloads were wanted when it was opened
 // last.
 func (p *Port) Follow(wanted tap.Offloads) {
-	if wanted != p.current().wanted {
-		p.Renew()
+	if dev := p.current(); wanted != dev.wanted {
+		p.left.Store(dev)
+		_ = dev.Close() // it is only there to be closed
 	}
 }
 
@@ -131,6 +134,7 @@ func (p *Port) Renew() { _ = p.current().Close() } // it is only there to be clo
 // reopen opens the device again, trying as often as it takes, and reports false if the port was
 // closed.
 func (p *Port) reopen() bool {
+	lost := p.left.Load() != p.current()
 	p.Renew()
 	pauses := backoff.Exponential{First: reopenFirst, Last: reopenLimit}
 	pause, reason := time.Duration(0), ""
@@ -145,7 +149,7 @@ func (p *Port) reopen() bool {
 			if !p.take(dev) {
 				return false
 			}
-			p.c.Again()
+			p.c.Again(lost)
 			return true
 		}
 		if err.Error() != reason {
