@@ -42,7 +42,7 @@ var decoders = map[string][]string{
 	"records":                       {"datapath/record FuzzOpen", "datapath/record FuzzParse", "datapath/record FuzzRejoin", "datapath/session FuzzPlaintext"},
 	"rekey messages":                {"datapath/session/rekey FuzzRekey"},
 	"answers of TURN servers":       {"datapath/turn FuzzRead", "datapath/turn FuzzStream"},
-	"frames":                        {"datapath/packet FuzzFrame", "datapath/packet FuzzLoopProbe", "datapath/frame FuzzParse", "datapath/frame FuzzCutter", "datapath/frame FuzzMerger", "datapath/tap FuzzHeader", "datapath/filter FuzzParse", "driver/network/admission FuzzPeer"},
+	"frames":                        {"datapath/packet FuzzFrame", "datapath/packet FuzzLoopProbe", "datapath/frame FuzzParse", "datapath/frame FuzzCutter", "datapath/frame FuzzMerger", "datapath/frame FuzzViews", "datapath/tap FuzzHeader", "datapath/filter FuzzParse", "driver/network/admission FuzzPeer"},
 	"control messages":              {"overlay/control FuzzReceive", "overlay/symphony FuzzParseMessage", "overlay/directory FuzzParse", "overlay/moves FuzzParse", "overlay/clocks FuzzTake", "overlay/sites FuzzParse", "overlay FuzzSplitRecords"},
 	"flood headers":                 {"overlay/flood FuzzParseHeader"},
 	"signalling payloads":           {"overlay/signal FuzzPayload", "overlay/member FuzzExtension", "overlay/member FuzzDuplicateMessage", "overlay/contact FuzzOpen"},
