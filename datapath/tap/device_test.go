@@ -196,10 +196,10 @@ func received(t *testing.T, bridge int) [][]byte {
 }
 
 // TestWritesWhatTheDeviceTakes: what is not offloaded is cut and finished before it is
-// written.
+// written. A frame that is written again is written in the same way.
 func TestWritesWhatTheDeviceTakes(t *testing.T) {
 	tcp, udp := super(frame.TCP4, 1300), super(frame.UDP, 1300)
-	inner := frame.Frame{Data: make([]byte, 200), Partial: true, Start: 84, Offset: 16}
+	inner := frame.Frame{Data: bytes.Repeat([]byte{1, 2, 3}, 70)[:200], Partial: true, Start: 84, Offset: 16}
 	tagged := super(frame.TCP4, 1300)
 	tagged.Data[12], tagged.Data[13] = 0x81, 0
 	for _, c := range []struct {
@@ -224,11 +224,19 @@ func TestWritesWhatTheDeviceTakes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d, bridge := pair(t, c.device)
 			c.frame.Data = bytes.Clone(c.frame.Data)
-			if n, err := d.WriteFrames([]frame.Frame{c.frame}); n != 1 || err != nil {
+			frames := []frame.Frame{c.frame}
+			if n, err := d.WriteFrames(frames); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
+			first, stats := received(t, bridge), d.Stats()
+			if n, err := d.WriteFrames(frames); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			if diff := cmp.Diff(first, received(t, bridge)); diff != "" {
+				t.Error("written again:", diff)
+			}
 			var lengths []int
-			for _, b := range received(t, bridge) {
+			for _, b := range first {
 				partial := false
 				if d.header {
 					partial = b[0] == 1
@@ -244,7 +252,7 @@ func TestWritesWhatTheDeviceTakes(t *testing.T) {
 				t.Error(diff)
 			}
 			c.stats.WrittenFrames, c.stats.Writes = uint64(len(c.want)), uint64(len(c.want))
-			if diff := cmp.Diff(c.stats, d.Stats()); diff != "" {
+			if diff := cmp.Diff(c.stats, stats); diff != "" {
 				t.Error(diff)
 			}
 		})

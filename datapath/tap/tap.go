@@ -29,7 +29,7 @@ type Device interface {
 	ReadFrames(v *frame.Vector) error
 	// WriteFrames writes the frames in order and returns how many were taken. What the
 	// device does not offload is done before: super-frames are cut, checksums finished in
-	// place. Frames that it cannot carry are counted, left out, and count as taken. It keeps
+	// place, which their frames say then. Frames that it cannot carry are counted, left out, and count as taken. It keeps
 	// nothing of the frames. Any number of goroutines may write.
 	WriteFrames(frames []frame.Frame) (int, error)
 	// Offloads returns what the device offloads, and why not more.

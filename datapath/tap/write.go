@@ -43,8 +43,8 @@ func (d *device) WriteFrames(frames []frame.Frame) (int, error) {
 }
 
 func (w *writing) writeAll(fd uintptr) {
-	for _, f := range w.frames {
-		if w.err = w.write(int(fd), f); w.err != nil {
+	for i := range w.frames {
+		if w.err = w.write(int(fd), &w.frames[i]); w.err != nil {
 			return
 		}
 		w.taken++
@@ -52,12 +52,12 @@ func (w *writing) writeAll(fd uintptr) {
 }
 
 // write writes a frame, or what it must be cut into.
-func (w *writing) write(fd int, f frame.Frame) error {
+func (w *writing) write(fd int, f *frame.Frame) error {
 	if w.d.offloads.takes(f.Kind) {
 		return w.writeOne(fd, f)
 	}
 	l, ok := frame.Parse(f.Data)
-	if !ok || !w.cutter.Begin(&f, l, longest(f.Data, w.d.mtu)) {
+	if !ok || !w.cutter.Begin(f, l, longest(f.Data, w.d.mtu)) {
 		w.stats.BadOffload += uint64(f.Segments())
 		return nil
 	}
@@ -67,7 +67,7 @@ func (w *writing) write(fd int, f frame.Frame) error {
 	for more := true; more; {
 		var n int
 		n, more = w.cutter.Next(w.segment)
-		if err := w.writeOne(fd, frame.Frame{Data: w.segment[:n], Partial: true, Start: f.Start, Offset: f.Offset}); err != nil {
+		if err := w.writeOne(fd, &frame.Frame{Data: w.segment[:n], Partial: true, Start: f.Start, Offset: f.Offset}); err != nil {
 			return err
 		}
 	}
@@ -75,13 +75,13 @@ func (w *writing) write(fd int, f frame.Frame) error {
 }
 
 // writeOne writes a frame of a kind that the device takes.
-func (w *writing) writeOne(fd int, f frame.Frame) error {
+func (w *writing) writeOne(fd int, f *frame.Frame) error {
 	segments := uint64(f.Segments())
-	if !fits(f, w.d.mtu) {
+	if !fits(*f, w.d.mtu) {
 		w.stats.BadLength += segments
 		return nil
 	}
-	if !w.d.offloads.Checksums && !frame.Finish(&f) || w.d.header && !encode(w.header[:], f) {
+	if !w.d.offloads.Checksums && !frame.Finish(f) || w.d.header && !encode(w.header[:], *f) {
 		w.stats.BadOffload += segments
 		return nil
 	}
