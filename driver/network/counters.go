@@ -17,7 +17,7 @@ type drops struct {
 	role        atomic.Uint64 // from a peer: of a router or a DHCP server
 	queueFull   atomic.Uint64 // from a peer: a first frame while the node's queue was full
 	noSession   atomic.Uint64 // to or from a peer without an established session
-	send        atomic.Uint64 // the session refused it
+	send        atomic.Uint64 // not frames, but how often a session refused some of those that it was given, which it counts itself
 	loopProbe   atomic.Uint64 // from a container: a probe for loops that is not this engine's
 	linkWrite   atomic.Uint64 // the link port refused it
 	fabricWrite atomic.Uint64 // the fabric port refused it
