@@ -61,7 +61,7 @@ var causes = map[string]cause{
 	"path_limit":      {class: refused},
 	"rekey_stale":     {class: passing},
 	"rekey_queue":     {class: passing},
-	"send_segments":   {lost, "containers sent super-frames that evio cannot cut: set offload.tap to off, and report it"},
+	"send_segments":   {lost, "containers sent super-frames that evio cannot cut: set EVIO_OFFLOAD_TAP=off (offload.tap), and report what the containers run"},
 	"send_size":       {lost, "frames were larger than a tunnel takes: give the network a smaller MTU with -o com.docker.network.driver.mtu"},
 	"send_path":       {class: passing},
 	"send_socket":     {lost, "datagrams were refused by this host's kernel: look at its routes and its firewall, and whether its uplink is up"},
@@ -126,7 +126,7 @@ var causes = map[string]cause{
 	"tap-queue-full":    {lost, "frames for other engines came faster than this engine encrypts them: give it more processor time, or send less at once"},
 	"tap-length":        {lost, "frames were longer than the network's MTU: give the network the same MTU at all sites, and do not change that of containers"},
 	"tap-refused":       {lost, "frames were refused by this host's kernel, which had no memory or whose device was down: see the plugin's log"},
-	"tap-offload":       {lost, "frames were to be cut in a way that this engine does not know: set EVIO_OFFLOAD_TAP=off, and report what the containers run"},
+	"tap-offload":       {lost, "frames were to be cut in a way that this engine does not know: set EVIO_OFFLOAD_TAP=off (offload.tap), and report what the containers run"},
 	"container-refused": {class: passing}, // it starts or ends, gave itself a smaller MTU, or is slow
 
 	// What the bridge's flows refuse containers and members.
