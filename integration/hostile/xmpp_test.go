@@ -16,6 +16,7 @@ import (
 	"evio/integration/scenario"
 	"evio/integration/testbed"
 	"evio/overlay/contact"
+	"evio/overlay/member"
 	"evio/overlay/nodeid"
 )
 
@@ -48,7 +49,7 @@ func (f *federation) nodeIDOfAnother(t *testing.T) {
 		return nil
 	})
 	extension := func(key ed25519.PublicKey, ids ...nodeid.ID) []byte { // proves only a key of the liar's
-		b := append([]byte{1, 1, 1}, key...)
+		b := append([]byte{1, member.MinVersion, member.MaxVersion}, key...)
 		b = append(b, ed25519.Sign(private, []byte("evio presence 1"+f.liar.JID))...)
 		b = append(b, byte(len(ids)))
 		for _, id := range ids {

@@ -19,9 +19,6 @@ const dropMark = "evio-drop-"
 
 // DropBetween makes what goes between this router's site and another's vanish in both directions.
 func (r *Router) DropBetween(ctx context.Context, other *Router) (*Drop, error) {
-	if err := other.oneByOne(ctx); err != nil {
-		return nil, err
-	}
 	return r.DropTo(ctx, other.Outside())
 }
 
@@ -64,14 +61,21 @@ func (r *Router) drop(ctx context.Context, out, in string) (*Drop, error) {
 	return d, nil
 }
 
-// oneByOne has the site's host send every packet by itself: a burst that its kernel has not cut yet
-// would count as one.
+// oneByOne has the hosts of all sites send every packet by itself: a burst that a kernel has not cut
+// yet would count as one, of its whole length.
 func (r *Router) oneByOne(ctx context.Context) error {
-	_, err := r.host.Script(ctx, `
+	for _, s := range r.lab.Sites() {
+		if s.dead.Load() {
+			continue
+		}
+		if _, err := s.Script(ctx, `
 for dev in /sys/class/net/eth*; do
   ethtool -K "${dev##*/}" tso off gso off tx-udp-segmentation off
-done`)
-	return err
+done`); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // iptables is the program for the site's address family.

@@ -16,6 +16,9 @@ const meterMark = "evio-meter-"
 
 // Meter begins to count IP packets of so many bytes. A length has one meter.
 func (r *Router) Meter(ctx context.Context, length int) (*Meter, error) {
+	if err := r.oneByOne(ctx); err != nil {
+		return nil, err
+	}
 	m := &Meter{r, [2]string{fmt.Sprintf("%s%d-in", meterMark, length), fmt.Sprintf("%s%d-on", meterMark, length)}}
 	_, err := r.Script(ctx, fmt.Sprintf(`
 %[1]s -t mangle -A PREROUTING -i wan -m length --length %[2]d -m comment --comment %[3]s

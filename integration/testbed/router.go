@@ -23,7 +23,6 @@ type Router struct {
 	nat     NAT
 	lan     segment
 	gateway netip.Addr
-	host    *Machine // the site's, behind all of its routers
 
 	mu            sync.Mutex // one change at a time
 	wan           netip.Prefix

@@ -118,7 +118,6 @@ func (s *Site) addUplink(ctx context.Context, i int, nat NAT, u *uplink) error {
 	if err != nil {
 		return err
 	}
-	r.host = s.Machine
 	s.Routers = append(s.Routers, r)
 	return r.serve(ctx, s.Machine, fmt.Sprintf("eth%d", i), u.lan, metric*(i+1))
 }
@@ -141,13 +140,12 @@ func (s *Site) addCarrier(ctx context.Context, home, port string, u *uplink) err
 	if err != nil {
 		return err
 	}
-	carrier.host = s.Machine
 	s.Routers = append(s.Routers, carrier)
 	if err := carrier.serve(ctx, m, "wan", u.carrier, 0); err != nil {
 		return err
 	}
 	s.Home = &Router{
-		Machine: m, nat: PortRestricted, host: s.Machine,
+		Machine: m, nat: PortRestricted,
 		wan: netip.PrefixFrom(u.carrier.host, u.carrier.prefix.Bits()), gateway: u.carrier.gate,
 	}
 	return s.Home.serve(ctx, s.Machine, "eth0", u.lan, 0)
