@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,11 +37,14 @@ func TestContainersReachEachOther(t *testing.T) {
 func transfer(t *testing.T, from, to box, size int64) {
 	t.Helper()
 	var l net.Listener
-	to.enter(t, func() (err error) { l, err = net.Listen("tcp", to.addrs[0].String()+":5001"); return err })
+	to.enter(t, func() (err error) {
+		l, err = (&net.ListenConfig{Control: to.control}).Listen(t.Context(), "tcp", netip.AddrPortFrom(to.addrs[0], 5001).String())
+		return err
+	})
 	defer l.Close() //nolint:errcheck // nothing to lose
 	var conn net.Conn
 	from.enter(t, func() (err error) {
-		conn, err = net.DialTimeout("tcp", l.Addr().String(), 5*time.Second)
+		conn, err = (&net.Dialer{Timeout: 5 * time.Second, Control: from.control}).Dial("tcp", l.Addr().String())
 		return err
 	})
 	defer conn.Close() //nolint:errcheck // nothing to lose

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,6 +87,7 @@ type box struct {
 	name, host string
 	mac        MAC
 	addrs      []netip.Addr
+	control    func(network, address string, c syscall.RawConn) error // of its sockets of streams; nil: nothing
 }
 
 func (b box) port() Port {
