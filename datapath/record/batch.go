@@ -64,10 +64,10 @@ func (b *Batch) Plain() []byte {
 
 // Add makes a record of the first n bytes of the plaintext, which are at most Room bytes.
 func (b *Batch) Add(n int) {
-	if n > b.Room() {
+	size := n + Overhead
+	if b.begun == maxRuns || size > min(b.limit, BatchSize-b.used) {
 		panic("record: plaintext is larger than the room for it")
 	}
-	size := n + Overhead
 	if last := b.begun - 1; last >= 0 && b.runs[last].takes(size) {
 		run := &b.runs[last]
 		run.Bytes = run.Bytes[:len(run.Bytes)+size]

@@ -157,21 +157,45 @@ func TestRoomOfABatch(t *testing.T) {
 	}
 }
 
+// TestAddRefusesWhatHasNoRoom: not even a plaintext of no bytes is taken then, since its record
+// has a header and a tag.
 func TestAddRefusesWhatHasNoRoom(t *testing.T) {
-	b := new(Batch)
-	for name, prepare := range map[string]func(){
-		"before Reset": func() {},
-		"too large":    func() { b.Reset(100) },
+	sender, _ := derivePair(t, testSecrets(AES128GCM))
+	for name, test := range map[string]struct {
+		prepare func(*Batch)
+		plain   int
+	}{
+		"before Reset": {func(*Batch) {}, 0},
+		"too large":    {func(b *Batch) { b.Reset(100) }, 101 - Overhead},
+		"no bytes left": {func(b *Batch) {
+			b.Reset(BatchSize)
+			b.Add(BatchSize - Overhead)
+		}, 0},
+		"no run left": {func(b *Batch) {
+			b.Reset(MaxSize)
+			for n := range maxRuns {
+				b.Add(n)
+			}
+		}, 0},
+		"sealed": {func(b *Batch) {
+			b.Reset(MaxSize)
+			b.Add(5)
+			if err := sender.Send[0].Seal(b); err != nil {
+				t.Fatal(err)
+			}
+		}, 0},
 	} {
-		prepare()
-		func() {
+		t.Run(name, func(t *testing.T) {
+			b := new(Batch)
+			test.prepare(b)
+			before := b.Len()
 			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: a plaintext without room was added", name)
+				if why, ok := recover().(string); !ok || b.Len() != before {
+					t.Errorf("a plaintext without room: %v, %d records more", why, b.Len()-before)
 				}
 			}()
-			b.Add(101 - Overhead)
-		}()
+			b.Add(test.plain)
+		})
 	}
 }
 
