@@ -17,7 +17,7 @@ type arrivals struct {
 }
 
 // receive handles messages that have come together, and delivers the datagrams in them. lost
-// is how many messages the kernel had no room for since the last call.
+// is how many messages were lost since the last call.
 func (a *arrivals) receive(messages []udp.Datagram, lost uint64) {
 	a.server.dropped.Add(lost)
 	a.vector = a.vector[:0]
@@ -32,22 +32,32 @@ func (a *arrivals) receive(messages []udp.Datagram, lost uint64) {
 	}
 }
 
-// open returns the datagram in a message, if there is one and its sender has a permission.
+// open returns the datagram in a message, if there is one and its sender has a permission. Other
+// messages than answers are counted and dropped.
 func (a *arrivals) open(message []byte, now time.Time) (from netip.AddrPort, payload []byte, ok bool) {
-	switch m := read(message, &a.scratch); m.kind {
+	m := read(message, &a.scratch)
+	switch m.kind {
 	case response:
 		_, _ = a.conn.client.HandleInbound(message, a.conn.conn.RemoteAddr()) // an answer that nobody waits for does not matter
-	case channel:
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		from, ok = a.numbers[m.channel]
-		a.heardLocked(from.Addr(), now)
-		return from, m.payload, ok
-	case data:
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return m.from, m.payload, a.heardLocked(m.from.Addr(), now)
+		return netip.AddrPort{}, nil, false
+	case channel, data:
+		from, ok = a.heard(m, now)
 	default:
 	}
-	return netip.AddrPort{}, nil, false
+	if !ok {
+		a.server.dropped.Add(1)
+	}
+	return from, m.payload, ok
+}
+
+// heard notes that a datagram has come. It returns its sender, and whether that may send.
+func (a *arrivals) heard(m incoming, now time.Time) (from netip.AddrPort, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if m.kind == data {
+		return m.from, a.heardLocked(m.from.Addr(), now)
+	}
+	from, ok = a.numbers[m.channel]
+	a.heardLocked(from.Addr(), now)
+	return from, ok
 }

@@ -232,8 +232,39 @@ func TestWhatComesTogetherIsDeliveredTogether(t *testing.T) {
 			t.Errorf("the capacity of datagram %d ends elsewhere", i)
 		}
 	}
-	if got := a.server.dropped.Load(); got != 3 {
-		t.Errorf("%d dropped, want the 3 that had no room", got)
+	if got := a.server.dropped.Load(); got != 3+2 {
+		t.Errorf("%d dropped, want the 3 that were lost, that of a stranger, and nonsense", got)
+	}
+}
+
+// TestTooLargeMessagesAreCounted: whatever carries them, and even if nothing comes after them.
+func TestTooLargeMessagesAreCounted(t *testing.T) {
+	tooLarge := appendChannel(nil, minChannel, make([]byte, maxMessage), true)
+	at, dialled := sink(t)
+	if _, err := dialled.Write([]byte("here I am")); err != nil {
+		t.Fatal(err)
+	}
+	came, err := at.Receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := net.Pipe()
+	defer theirs.Close() //nolint:errcheck // of a test
+	for name, c := range map[string]struct {
+		conn net.Conn
+		send func() error
+	}{
+		UDP: {dialled, func() error { _, err := at.WriteToUDPAddrPort(tooLarge, came[0].Remote); return err }},
+		TCP: {ours, func() error { return writeAll(theirs, tooLarge) }},
+	} {
+		a, _ := boundAllocation(t, c.conn)
+		a.conn.tasks.Go(func() { a.conn.read((&arrivals{Allocation: a}).receive) })
+		for n := range uint64(3) {
+			if err := c.send(); err != nil {
+				t.Fatal(err)
+			}
+			until(t, name+": it is counted", func() bool { return a.server.dropped.Load() == n+1 })
+		}
 	}
 }
 

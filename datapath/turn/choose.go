@@ -78,7 +78,7 @@ type Status struct {
 	Reason      string    `json:"reason,omitempty"` // of Failed
 	Since       time.Time `json:"since"`            // of state and reason
 	Allocations int       `json:"allocations"`
-	Dropped     uint64    `json:"dropped"` // datagrams that were to be sent, or found the kernel's buffer full
+	Dropped     uint64    `json:"dropped"` // datagrams, either way; those that found the kernel's buffer full are counted as in udp.Stats
 }
 
 // Status returns the servers in their order.

@@ -95,17 +95,14 @@ func newServerConn(conn net.Conn, offload udp.Offload, answer time.Duration) (_ 
 }
 
 // read hands messages to handle until the connection ends: all that have come together, and
-// how many datagrams were lost since the last time because the kernel's buffer was full.
+// how many were lost since the last time.
 func (s *serverConn) read(handle func(messages []udp.Datagram, lost uint64)) {
-	var overflow uint64
+	var before uint64
 	for {
 		messages, err := s.receive()
-		if len(messages) > 0 {
-			before := overflow
-			if s.batch != nil {
-				overflow = s.batch.Overflow()
-			}
-			handle(messages, overflow-before)
+		if lost := s.lost(); len(messages) > 0 || lost > before {
+			handle(messages, lost-before)
+			before = lost
 		}
 		switch {
 		case err == nil:
@@ -123,6 +120,15 @@ func (s *serverConn) receive() ([]udp.Datagram, error) {
 		return s.batch.Receive()
 	}
 	return s.input.receive(s.conn)
+}
+
+// lost returns how many messages were lost so far, because they were too large or found the
+// kernel's buffer full.
+func (s *serverConn) lost() uint64 {
+	if s.batch != nil {
+		return s.batch.Overflow() + s.batch.Truncated()
+	}
+	return s.input.skipped
 }
 
 // ReadFrom implements net.PacketConn. Messages are read by read alone, and pion is handed the

@@ -11,19 +11,21 @@ import (
 const streamBuffer = 64 << 10
 
 // stream cuts what comes by a stream into messages. Those that are larger than maxMessage are
-// skipped.
+// skipped and counted.
 type stream struct {
 	buffer     [streamBuffer]byte
 	start, end int // of what was read and is in no message yet
 	skip       int // how much of a message that is too large is to come
+	skipped    uint64
 	vector     []udp.Datagram
 }
 
 // receive waits for messages, and returns those that are there as udp.Conn does: without
 // addresses, in one buffer. They are valid until the next call. There may be some beside an
-// error.
+// error, and none if one was skipped.
 func (s *stream) receive(r io.Reader) ([]udp.Datagram, error) {
 	s.vector = s.vector[:0]
+	skipped := s.skipped
 	for {
 		s.start, s.end = 0, copy(s.buffer[:], s.buffer[s.start:s.end])
 		n, err := r.Read(s.buffer[s.end:])
@@ -31,7 +33,7 @@ func (s *stream) receive(r io.Reader) ([]udp.Datagram, error) {
 		if e := s.cut(); e != nil {
 			err = e
 		}
-		if len(s.vector) > 0 || err != nil {
+		if len(s.vector) > 0 || s.skipped > skipped || err != nil {
 			return s.vector, err
 		}
 	}
@@ -56,6 +58,7 @@ func (s *stream) cut() error {
 			return err
 		case size > maxMessage:
 			s.skip = size
+			s.skipped++
 		case size == 0 || size > len(rest):
 			return nil
 		default:

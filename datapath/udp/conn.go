@@ -117,14 +117,18 @@ func (c *Conn) SendRuns(source Source, to netip.AddrPort, runs []Run) (sent int,
 	return sent, err
 }
 
-// Overflow returns how many datagrams have found the buffer of the kernel full, as it was known
-// at the last Receive. It is called by the goroutine that calls Receive.
+// Overflow returns how often the buffer of the kernel was full when something came, as it was
+// known at the last Receive. The kernel counts what it has merged once, however many datagrams
+// that is. Overflow is called by the goroutine that calls Receive.
 func (c *Conn) Overflow() uint64 {
 	if c.receiver == nil {
 		return 0
 	}
-	return uint64(c.receiver.overflow)
+	return c.receiver.overflow
 }
+
+// Truncated returns how many datagrams were left out so far because they are over MaxDatagram.
+func (c *Conn) Truncated() uint64 { return c.counters.truncated.Load() }
 
 // Offloads returns what is left to the kernel.
 func (c *Conn) Offloads() Offloads {

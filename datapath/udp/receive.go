@@ -46,7 +46,8 @@ type receiver struct {
 	controls [receiveBatch][controlSpace]byte
 	buffers  [receiveBatch][]byte
 	vector   []Datagram
-	overflow uint32 // as the kernel has last told it: datagrams that found the buffer full
+	told     uint32 // what the kernel has last told of its count, which wraps around
+	overflow uint64 // the same without that
 
 	call  func(fd uintptr) bool // made once, so that no call allocates it
 	n     int                   // what the last call returned
@@ -94,14 +95,21 @@ func (r *receiver) receive(raw syscall.RawConn) (vector []Datagram, truncated ui
 			continue
 		}
 		local, overflow, size := readControl(r.controls[i][:h.Hdr.Controllen])
-		if overflow != 0 {
-			r.overflow = overflow
-		}
+		r.noteOverflow(overflow)
 		var large uint64
 		r.vector, large = split(r.vector, r.buffers[i], int(h.Len), size, Datagram{Local: local, Remote: readName(&r.names[i])})
 		truncated += large
 	}
 	return r.vector, truncated, nil
+}
+
+// noteOverflow takes the kernel's count of what found the buffer full, 0 where it has told none.
+func (r *receiver) noteOverflow(count uint32) {
+	if count == 0 {
+		return
+	}
+	r.overflow += uint64(count - r.told)
+	r.told = count
 }
 
 // split appends the datagrams of a run to a vector. The run is the first n bytes of a buffer;

@@ -105,6 +105,18 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestOverflowWrapsAround: the kernel counts in 32 bits, and tells nothing before the first loss.
+func TestOverflowWrapsAround(t *testing.T) {
+	var r receiver
+	var want uint64
+	for _, step := range []struct{ told, more uint32 }{{0, 0}, {5, 5}, {5, 0}, {0, 0}, {1<<32 - 2, 1<<32 - 7}, {3, 5}} {
+		want += uint64(step.more)
+		if r.noteOverflow(step.told); r.overflow != want {
+			t.Errorf("after %d: %d, want %d", step.told, r.overflow, want)
+		}
+	}
+}
+
 // FuzzReadControl reads anything as control messages.
 func FuzzReadControl(f *testing.F) {
 	f.Add(newSource(unix.AF_INET6, netip.MustParseAddr("2001:db8::1")).control)

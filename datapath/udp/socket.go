@@ -23,7 +23,7 @@ type Stats struct {
 	Received  map[string]uint64 `json:"received"`  // by class
 	Sent      map[string]uint64 `json:"sent"`      // by class
 	Truncated uint64            `json:"truncated"` // over MaxDatagram
-	Overflow  uint64            `json:"overflow"`  // found the kernel's buffer full
+	Overflow  uint64            `json:"overflow"`  // found the kernel's buffer full; datagrams that it has merged count once
 
 	SendCalls    uint64 `json:"send_calls"`    // system calls that send, with those that found no room
 	ReceiveCalls uint64 `json:"receive_calls"` // those that receive, with those that found nothing
