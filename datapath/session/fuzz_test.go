@@ -100,48 +100,65 @@ func FuzzDatagram(f *testing.F) {
 	})
 }
 
-// FuzzPlaintext delivers anything that the peer might seal: an authenticated
-// peer must not be able to crash a node or make it hold much.
+// FuzzPlaintext delivers anything that the peer might seal, in a run that the kernel has merged:
+// an authenticated peer must not be able to crash a node or make it hold much. Segments of a
+// stream lie around it, so that it may continue one, or end it.
 func FuzzPlaintext(f *testing.F) {
-	s, peer, handler := established(f)
+	s, peer, _ := established(f)
 	s.transport.config.Offload.Merge = true
 	s.Merge(frame.Kinds{TCP4: true, TCP6: true, UDP: true})
-	f.Add([]byte{byte(Data), 0, 1, 2, 3})
-	f.Add([]byte{byte(Data), 1, 0, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3})
-	f.Add(record.AppendPartial(nil, uint8(Data), superFrame(100).Data))
-	f.Add(record.AppendPartial(nil, uint8(Data), []byte{1, 2, 3}))
-	f.Add(record.AppendPartial(nil, uint8(Flood), superFrame(100).Data))
-	f.Add(append([]byte{byte(Probe), 0, path.OpRequest}, make([]byte, 8)...))
-	f.Add(append([]byte{byte(Probe), 0, path.OpAnswer}, make([]byte, 26)...))
-	f.Add([]byte{byte(Probe), 0})
-	f.Add([]byte{byte(Probe), 0, path.OpGoodbye})
-	f.Add(path.AppendCandidates([]byte{byte(Probe), 0}, 7, strangers(0)))
-	f.Add(path.AppendReceived([]byte{byte(Probe), 0}, 7))
-	f.Add(path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeRequest, 7, record.MaxWhole))
-	f.Add(path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeAnswer, 7, record.MaxWhole))
-	f.Add([]byte{byte(Probe), 0, path.OpNarrow})
-	f.Add([]byte{byte(Rekey), 0, rekey.OpFlight, 0, 0, 0, 1, 22, 254, 253})
-	f.Add([]byte{byte(Rekey), 0, rekey.OpRequest, 0, 0, 0, 0})
-	f.Add([]byte{77, 0, 1})
-	f.Add(append([]byte{byte(Data), 2}, superFrame(100).Data...))
-	f.Add(append([]byte{byte(Data), 2}, superFrame(0).Data...))
-	f.Fuzz(func(t *testing.T, plain []byte) {
-		if len(plain) > record.MaxPlain {
+	around := stream(f, 1, 100, 400)
+	for _, plain := range [][]byte{
+		{byte(Data), 0, 1, 2, 3},
+		{byte(Data), 1, 0, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3},
+		record.AppendPartial(nil, uint8(Data), []byte{1, 2, 3}),
+		record.AppendPartial(nil, uint8(Flood), superFrame(100).Data),
+		append([]byte{byte(Probe), 0, path.OpRequest}, make([]byte, 8)...),
+		append([]byte{byte(Probe), 0, path.OpAnswer}, make([]byte, 26)...),
+		{byte(Probe), 0},
+		{byte(Probe), 0, path.OpGoodbye},
+		path.AppendCandidates([]byte{byte(Probe), 0}, 7, strangers(0)),
+		path.AppendReceived([]byte{byte(Probe), 0}, 7),
+		path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeRequest, 7, record.MaxWhole),
+		path.AppendPadded([]byte{byte(Probe), 0}, path.OpSizeAnswer, 7, record.MaxWhole),
+		{byte(Probe), 0, path.OpNarrow},
+		{byte(Rekey), 0, rekey.OpFlight, 0, 0, 0, 1, 22, 254, 253},
+		{byte(Rekey), 0, rekey.OpRequest, 0, 0, 0, 0},
+		{77, 0, 1},
+		record.AppendPartial(nil, uint8(Data), superFrame(100).Data),
+		record.AppendPartial(nil, uint8(Data), superFrame(0).Data),
+		record.AppendPartial(nil, uint8(Data), around[1]),
+	} {
+		f.Add(plain, plain)
+	}
+	f.Add(record.AppendPartial(nil, uint8(Data), around[1]), record.AppendPartial(nil, uint8(Data), around[2]))
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		if max(len(first), len(second)) > record.MaxPlain {
 			return
 		}
+		handler := &unmerger{tb: t}
+		s.options.Handler = handler
 		before := s.traffic.rxRecords.Load()
-		idle{}.deliver(s.transport, seal(t, &peer.Send[0], plain))
-		if s.traffic.rxRecords.Load() != before+1 {
+		run := make([]byte, 0, 64<<10)
+		var batch []udp.Datagram
+		for _, plain := range [][]byte{record.AppendPartial(nil, uint8(Data), around[0]), first, second, record.AppendPartial(nil, uint8(Data), around[3])} {
+			start := len(run)
+			run = append(run, seal(t, &peer.Send[0], plain)...)
+			batch = append(batch, udp.Datagram{Local: here, Remote: there, Data: run[start:]})
+		}
+		s.transport.deliver(batch)
+		if s.traffic.rxRecords.Load() != before+uint64(len(batch)) {
 			t.Fatal("a genuine record was refused")
 		}
-		for len(handler.received) > 0 {
-			for _, frame := range (<-handler.received).frames {
-				if len(frame) == 0 || len(frame) > record.MaxFrame {
-					t.Fatalf("a frame of %d bytes was delivered", len(frame))
-				}
+		came := handler.frames
+		if n := len(came); n < 2 || !bytes.Equal(came[0].Data, around[0]) || !bytes.Equal(came[n-1].Data, around[3]) {
+			t.Fatalf("%d frames came, or the segments around are others", n)
+		}
+		for _, f := range came {
+			if len(f.Data) == 0 || len(f.Data) > record.MaxFrame {
+				t.Fatalf("a frame of %d bytes was delivered", len(f.Data))
 			}
 		}
-		handler.check(t)
 	})
 }
 
