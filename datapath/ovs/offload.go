@@ -8,9 +8,11 @@ import (
 
 // Offloads is what frames may leave to a switch, from a port and to it.
 type Offloads struct {
-	TCP bool   // super-frames of TCP, and the checksums of TCP and UDP
-	UDP bool   // super-frames of UDP
-	Why string // half a sentence why one of them is not; empty: both are
+	TCP bool // super-frames of TCP, and the checksums of TCP and UDP
+	UDP bool // super-frames of UDP
+	// OneTag says that it looks behind one VLAN tag only: what is behind more must be finished.
+	OneTag bool
+	Why    string // half a sentence why one of them is not; empty: both are
 }
 
 // Offloads returns what frames may leave to the switch, and false if that is not known yet.
@@ -24,7 +26,7 @@ func (s *Switch) Offloads(port string) (Offloads, bool) {
 	if s.info.Datapath == DatapathSystem {
 		return Offloads{TCP: true, UDP: true}, true
 	}
-	tcp := Offloads{TCP: true, Why: "Open vSwitch in user space does not know the segmentation of UDP"}
+	tcp := Offloads{TCP: true, OneTag: true, Why: "Open vSwitch in user space does not know the segmentation of UDP"}
 	if s.info.Own {
 		return tcp, true
 	}

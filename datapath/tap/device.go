@@ -57,17 +57,20 @@ func (d *device) Stats() Stats { return d.counts.load() }
 
 func (d *device) Close() error { return d.close() }
 
-// takes reports whether super-frames of a kind pass.
-func (o Offloads) takes(k frame.Kind) bool {
-	switch k {
+// takes reports whether a frame need not be cut.
+func (o Offloads) takes(f *frame.Frame) bool {
+	switch f.Kind {
 	case frame.TCP4, frame.TCP6:
-		return o.TCP
+		return o.TCP && !o.hides(f.Data)
 	case frame.UDP:
-		return o.UDP
+		return o.UDP && !o.hides(f.Data)
 	default:
 		return true
 	}
 }
+
+// hides reports whether the reader does not look behind the tags of a frame.
+func (o Offloads) hides(data []byte) bool { return o.OneTag && tags(data) > 1 }
 
 func (d *device) wrap(operation string, err error) error {
 	// What says that a file is closed is no error of package os here.

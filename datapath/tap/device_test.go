@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -202,6 +203,15 @@ func TestWritesWhatTheDeviceTakes(t *testing.T) {
 	inner := frame.Frame{Data: bytes.Repeat([]byte{1, 2, 3}, 70)[:200], Partial: true, Start: 84, Offset: 16}
 	tagged := super(frame.TCP4, 1300)
 	tagged.Data[12], tagged.Data[13] = 0x81, 0
+	// behind is a frame behind two VLAN tags.
+	behind := func(f frame.Frame) frame.Frame {
+		tags := []byte{0x88, 0xa8, 0, 5, 0x81, 0, 0, 6}
+		f.Data = slices.Insert(bytes.Clone(f.Data), 12, tags...)
+		f.Start += uint16(len(tags))
+		return f
+	}
+	oneTag := Offloads{Checksums: true, TCP: true, UDP: true, OneTag: true}
+	single := behind(frame.Frame{Data: tcp.Data[:1354], Partial: true, Start: tcp.Start, Offset: tcp.Offset})
 	for _, c := range []struct {
 		name    string
 		device  Offloads
@@ -215,6 +225,13 @@ func TestWritesWhatTheDeviceTakes(t *testing.T) {
 		{"no UDP", Offloads{Checksums: true, TCP: true}, udp, []int{1362, 1362, 462}, true, Stats{WrittenSegments: 3}},
 		{"checksums only", Offloads{Checksums: true}, tcp, []int{1354, 1354, 454}, true, Stats{WrittenSegments: 3}},
 		{"nothing", Offloads{}, tcp, []int{1354, 1354, 454}, false, Stats{WrittenSegments: 3}},
+		{"tags, TCP", AllOffloads, behind(tcp), []int{3062}, true, Stats{WrittenSupers: 1, WrittenSegments: 3}},
+		{"tags, unfinished", AllOffloads, single, []int{1362}, true, Stats{WrittenSegments: 1}},
+		{"tags that hide TCP", oneTag, behind(tcp), []int{1362, 1362, 462}, false, Stats{WrittenSegments: 3}},
+		{"tags that hide UDP", oneTag, behind(udp), []int{1370, 1370, 470}, false, Stats{WrittenSegments: 3}},
+		{"tags that hide a checksum", oneTag, single, []int{1362}, false, Stats{WrittenSegments: 1}},
+		{"tags that hide an inner checksum", oneTag, behind(inner), []int{208}, false, Stats{WrittenSegments: 1}},
+		{"no tags", oneTag, tcp, []int{3054}, true, Stats{WrittenSupers: 1, WrittenSegments: 3}},
 		{"an inner checksum", Offloads{}, inner, []int{200}, false, Stats{WrittenSegments: 1}},
 		{"what cannot be cut", Offloads{}, tagged, nil, false, Stats{BadOffload: 3}},
 		{"what cannot be finished", Offloads{}, frame.Frame{Data: make([]byte, 60), Partial: true, Start: 59}, nil, false, Stats{BadOffload: 1}},

@@ -14,22 +14,23 @@ const (
 	maxTags  = 2
 )
 
-// longest returns the length of the longest frame that an MTU allows, to which tags in the
-// frame are added.
-func longest(data []byte, mtu int) int {
-	n := mtu + minFrame
+// tags returns how many VLAN tags a frame has, at most maxTags.
+func tags(data []byte) int {
 	for i := range maxTags {
 		at := minFrame - 2 + i*tagLen
 		if len(data) < at+2 {
-			break
+			return i
 		}
 		if kind := binary.BigEndian.Uint16(data[at:]); kind != unix.ETH_P_8021Q && kind != unix.ETH_P_8021AD {
-			break
+			return i
 		}
-		n += tagLen
 	}
-	return n
+	return maxTags
 }
+
+// longest returns the length of the longest frame that an MTU allows, to which tags in the
+// frame are added.
+func longest(data []byte, mtu int) int { return mtu + minFrame + tags(data)*tagLen }
 
 // fits reports whether a frame is whole, and within the MTU, as are the segments of a
 // super-frame. What is said of a super-frame and cannot be is not looked into.

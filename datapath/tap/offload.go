@@ -15,6 +15,9 @@ type Offloads struct {
 	Checksums bool
 	// TCP and UDP say that super-frames of theirs may pass. UDP needs Linux 6.2 or newer.
 	TCP, UDP bool
+	// OneTag says that whoever reads what is written looks behind one VLAN tag at most. What is
+	// unfinished behind more is cut and finished before.
+	OneTag bool
 	// Why says in half a sentence why one of them is off; empty: none is.
 	Why string
 }

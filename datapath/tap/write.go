@@ -53,7 +53,7 @@ func (w *writing) writeAll(fd uintptr) {
 
 // write writes a frame, or what it must be cut into.
 func (w *writing) write(fd int, f *frame.Frame) error {
-	if w.d.offloads.takes(f.Kind) {
+	if w.d.offloads.takes(f) {
 		return w.writeOne(fd, f)
 	}
 	l, ok := frame.Parse(f.Data)
@@ -81,7 +81,8 @@ func (w *writing) writeOne(fd int, f *frame.Frame) error {
 		w.stats.BadLength += segments
 		return nil
 	}
-	if !w.d.offloads.Checksums && !frame.Finish(f) || w.d.header && !encode(w.header[:], *f) {
+	finish := !w.d.offloads.Checksums || f.Kind == frame.Single && w.d.offloads.hides(f.Data)
+	if finish && !frame.Finish(f) || w.d.header && !encode(w.header[:], *f) {
 		w.stats.BadOffload += segments
 		return nil
 	}

@@ -25,6 +25,7 @@ func both(let tap.Offloads, known ovs.Offloads) tap.Offloads {
 		Checksums: let.Checksums && known.TCP, TCP: let.TCP && known.TCP, UDP: let.UDP && known.UDP,
 		Why: let.Why,
 	}
+	o.OneTag = o.Checksums && known.OneTag // of no account otherwise
 	if o.Why == "" {
 		o.Why = known.Why
 	}

@@ -18,7 +18,9 @@ func TestBoth(t *testing.T) {
 		{tap.AllOffloads, ovs.Offloads{TCP: true, UDP: true}, tap.AllOffloads},
 		{tap.AllOffloads, ovs.Offloads{TCP: true, Why: "no UDP"}, tap.Offloads{Checksums: true, TCP: true, Why: "no UDP"}},
 		{tap.AllOffloads, ovs.Offloads{Why: "nothing"}, tap.Offloads{Why: "nothing"}},
+		{tap.AllOffloads, ovs.Offloads{TCP: true, OneTag: true, Why: "no UDP"}, tap.Offloads{Checksums: true, TCP: true, OneTag: true, Why: "no UDP"}},
 		{off, ovs.Offloads{TCP: true, UDP: true}, off},
+		{off, ovs.Offloads{TCP: true, OneTag: true}, off},
 		{off, ovs.Offloads{Why: "nothing"}, off},
 	} {
 		if got := both(c.let, c.known); got != c.want {
