@@ -1,6 +1,9 @@
 package frame
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 const (
 	// Headroom is the room in front of each frame of a Vector. The kernel's header of a frame
@@ -54,8 +57,9 @@ func (v *Vector) Buffer() []byte {
 }
 
 // Add appends a frame that was read into what Buffer returned last. Its Data must begin
-// there, behind the Headroom.
+// there, behind the Headroom. Its capacity ends where it does.
 func (v *Vector) Add(f Frame) {
+	f.Data = slices.Clip(f.Data)
 	v.used += Headroom + len(f.Data)
 	v.Frames = append(v.Frames, f)
 }

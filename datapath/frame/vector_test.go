@@ -68,3 +68,23 @@ func TestVectorDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", allocs)
 	}
 }
+
+// TestVectorFramesEndWhereTheyEnd: whoever appends to a frame, as a Merger does, writes over no
+// other one.
+func TestVectorFramesEndWhereTheyEnd(t *testing.T) {
+	var v Vector
+	defer v.Release()
+	for i := range 3 {
+		if !fill(&v, 60, byte(i)) {
+			t.Fatal("it is full")
+		}
+	}
+	for i := range v.Frames {
+		_ = append(v.Frames[i].Data, bytes.Repeat([]byte{0xff}, 1000)...)
+	}
+	for i, f := range v.Frames {
+		if !bytes.Equal(f.Data, bytes.Repeat([]byte{byte(i)}, 60)) {
+			t.Errorf("frame %d: %x", i, f.Data)
+		}
+	}
+}
