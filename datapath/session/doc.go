@@ -39,8 +39,8 @@
 // the peer and the hash both ends bind their keys to come from the caller, who
 // has verified who signed them.
 //
-// What comes is taken in by readers, one for the socket and one for each call of a TURN server's
-// connection. They share no lock: the openers of a session's keys have one of the session.
+// Readers take in what comes: one for the socket, and one for each connection to a TURN server.
+// No lock is common to all sessions: the openers of a session's keys have a lock of that session.
 //
 // All methods may be called by any goroutine, also from within a Handler, except
 // Transport.Close, which waits for the sessions to end. The methods of one

@@ -26,7 +26,7 @@ type reader struct {
 	last      arrival // of the last record of the vector of datagrams
 }
 
-// arrival is how a record has come that was valid.
+// arrival is how a valid record has come.
 type arrival struct {
 	session *Session
 	keys    *record.Keys

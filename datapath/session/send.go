@@ -13,8 +13,8 @@ import (
 	"evio/datapath/udp"
 )
 
-// Send protects and sends frames of one kind, which the kernel need not finish. A frame that
-// does not fit one record is cut into slices. Frames that cannot be sent are counted; the error
+// Send protects and sends frames of one kind, in which nothing is unfinished. A frame that does
+// not fit one record is cut into slices. Frames that cannot be sent are counted; the error
 // is that of the first of them. Any number of goroutines may send at once.
 func (s *Session) Send(kind Kind, frames [][]byte) error {
 	if kind.own() || kind.limit() == 0 {
@@ -34,7 +34,7 @@ func (s *Session) Send(kind Kind, frames [][]byte) error {
 
 // SendFrames is Send for Ethernet frames as the kernel hands them over. Super-frames are cut
 // into their segments, and each segment travels in a record of its own. Frames are counted as
-// segments.
+// segments. Checksums may be finished in the bytes of frames, so that these cannot be sent again.
 func (s *Session) SendFrames(frames []frame.Frame) error {
 	if s.State() != Established {
 		for i := range frames {

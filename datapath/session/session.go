@@ -28,7 +28,7 @@ type request struct {
 }
 
 // Session is a connection to one peer in one overlay. One goroutine owns it
-// (life.go); the socket's reader opens its records (receive.go).
+// (life.go); the readers of the socket and of TURN servers open its records (receive.go).
 type Session struct {
 	transport *Transport
 	options   Options

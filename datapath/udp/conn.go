@@ -105,7 +105,7 @@ func (c *Conn) SendRuns(source Source, to netip.AddrPort, runs []Run) (sent int,
 		return 0, err
 	}
 	by := route{source.Addr, to.Addr()}
-	uncut := 1 // the smallest size of datagrams that the kernel is not asked to cut runs of
+	uncut := 1 // runs of datagrams of this size, or of a larger one, are not left to the kernel
 	if c.offloads.Send.On {
 		uncut = c.refusals.smallest(by)
 	}

@@ -37,8 +37,8 @@ type Datagram struct {
 	Data   []byte
 }
 
-// receiver is the memory that one socket of the kernel receives into. The kernel gives a page
-// to a buffer when it is first used that far.
+// receiver is the memory that one socket of the kernel receives into. A page of a buffer takes
+// memory only once something has come that was so long.
 type receiver struct {
 	headers  [receiveBatch]unix.Mmsghdr
 	iovecs   [receiveBatch]unix.Iovec

@@ -20,7 +20,7 @@ const (
 	// refusedFor is how long a route is left alone on which the kernel did not cut a run.
 	// After that it may be another route.
 	refusedFor = time.Minute
-	// maxRefusals bounds the routes that are remembered. Beyond it all are asked again.
+	// maxRefusals bounds the routes that are remembered. Beyond it all are forgotten.
 	maxRefusals = 256
 )
 

@@ -51,8 +51,8 @@ func (s *sender) begin(family int, source Source, to netip.AddrPort) (err error)
 }
 
 // send sends runs. The kernel cuts those of datagrams smaller than uncut. When it refuses to
-// cut one, send sends the datagrams of that size one by one. If that works, it returns the
-// refusal, which was the reason then.
+// cut one, send sends the datagrams of that size one by one. If that works, they were refused
+// because they were to be cut, and send returns that.
 func (s *sender) send(raw syscall.RawConn, runs []Run, uncut int) (sent int, proved refusal, err error) {
 	defer s.forget()
 	var (
