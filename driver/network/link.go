@@ -198,17 +198,40 @@ func (ls *links) receiveFirst(node *overlay.Node, peer nodeid.ID, f frame.Frame)
 		n.countFrames(fault.cause, f)
 		return
 	}
-	waiting := f
-	waiting.Data = bytes.Clone(f.Data)
-	if !node.AfterPeer(peer, func() {
-		if fault := n.frameFault(node.Table(), peer, waiting.Data); fault.cause != nil {
-			n.countFrames(fault.cause, waiting)
+	n.later(f, func(run func()) bool { return node.AfterPeer(peer, run) }, func(f frame.Frame) {
+		if fault := n.frameFault(node.Table(), peer, f.Data); fault.cause != nil {
+			n.countFrames(fault.cause, f)
 			return
 		}
-		n.injectFrame(waiting)
-	}) {
-		n.countFrames(&n.drops.queueFull, f)
+		n.injectFrame(f)
+	})
+}
+
+// later has a frame looked at again after what waits of its peer. A super-frame waits as its
+// segments, since what may wait is bounded in frames.
+func (n *network) later(f frame.Frame, after func(func()) bool, again func(frame.Frame)) {
+	for _, segment := range apart(f) {
+		if !after(func() { again(segment) }) {
+			n.countFrames(&n.drops.queueFull, segment)
+		}
 	}
+}
+
+// apart returns copies of the frames that a frame is on a wire.
+func apart(f frame.Frame) []frame.Frame {
+	var c frame.Cutter
+	l, ok := frame.Parse(f.Data)
+	if f.Kind == frame.Single || !ok || !c.Begin(&f, l, len(f.Data)) {
+		f.Data = bytes.Clone(f.Data)
+		return []frame.Frame{f}
+	}
+	var segments []frame.Frame
+	for more := true; more; {
+		data := make([]byte, c.Longest())
+		_, more = c.Next(data)
+		segments = append(segments, frame.Frame{Data: data, Partial: true, Start: f.Start, Offset: f.Offset})
+	}
+	return segments
 }
 
 // up makes a session serve its peer.

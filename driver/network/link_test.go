@@ -1,6 +1,7 @@
 package network
 
 import (
+	"encoding/binary"
 	"sync"
 	"testing"
 
@@ -101,5 +102,50 @@ func TestNewerSessionStays(t *testing.T) {
 		if l.use(newer); l.session.Load() != newer {
 			t.Fatalf("after %d sessions an older one is back", i+1)
 		}
+	}
+}
+
+// merged is a super-frame of TCP over IPv4, with segments of 1,000 bytes.
+func merged(t *testing.T, segments int) frame.Frame {
+	t.Helper()
+	const l4 = 34
+	data := append(unicast(t, theirs, ours)[:12], make([]byte, l4+20-12+1000*segments)...)
+	data[12], data[13], data[14], data[20], data[22], data[23], data[l4+12] = 8, 0, 0x45, 0x40, 64, 6, 5<<4
+	binary.BigEndian.PutUint16(data[16:], uint16(len(data)-14))
+	f := frame.Frame{Data: data, Partial: true, Start: l4, Offset: 16, Kind: frame.TCP4, Segment: 1000}
+	if f.Segments() != segments {
+		t.Fatalf("%+v", f)
+	}
+	return f
+}
+
+// TestSuperFramesWaitAsSegments: what waits for the directory is bounded in frames, and a
+// super-frame counts as what it is on a wire. So a member cannot have 64 KiB wait in place of one
+// frame.
+func TestSuperFramesWaitAsSegments(t *testing.T) {
+	n := bare(t)
+	const segments, room = 40, 30
+	var waiting []func()
+	after := func(run func()) bool {
+		if len(waiting) == room {
+			return false
+		}
+		waiting = append(waiting, run)
+		return true
+	}
+	f, bytes, seen := merged(t, segments), 0, 0
+	n.later(f, after, func(f frame.Frame) {
+		seen += f.Segments()
+		bytes += len(f.Data)
+		if f.Kind != frame.Single || !f.Partial || binary.BigEndian.Uint32(f.Data[38:]) != uint32(1000*(seen-1)) {
+			t.Errorf("segment %d: %+v", seen, f)
+		}
+	})
+	clear(f.Data) // its memory belongs to the session
+	for _, run := range waiting {
+		run()
+	}
+	if lost := n.drops.queueFull.Load(); seen != room || bytes != room*1054 || lost != segments-room {
+		t.Errorf("%d segments of %d bytes waited, and %d were lost; want %d of %d and %d", seen, bytes, lost, room, room*1054, segments-room)
 	}
 }
