@@ -51,4 +51,6 @@ type sent struct {
 	Origin string   `json:"origin,omitempty"`
 	Stolen bool     `json:"stolen,omitempty"`
 	Again  bool     `json:"again,omitempty"`
+
+	Unfinished bool `json:"unfinished,omitempty"`
 }

@@ -19,6 +19,7 @@ func TestHostile(t *testing.T) {
 	t.Run("alert", f.alerts)
 	t.Run("hello", f.hellos)
 	t.Run("frames", f.frames)
+	t.Run("segments", f.segments)
 	t.Run("floods in another's name", f.floodsInAnothersName)
 	t.Run("storm", f.storm)
 	t.Run("node ID of another", f.nodeIDOfAnother)

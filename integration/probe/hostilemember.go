@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -165,17 +166,39 @@ type burst struct {
 	Origin string     `json:"origin"` // of floods: node ID in whose name; default: the own
 	Stolen bool       `json:"stolen"` // of floods: under the header, signature and all, of the last one of that origin
 	Again  bool       `json:"again"`  // of floods: its frame, too
+
+	Unfinished bool `json:"unfinished"` // of data: checksums of TCP and UDP are left to the receiver
 }
 
 // frames sends frames to one node, as data.
 func (h *hostile) frames(r *http.Request) (any, error) {
 	return h.send(r, func(s *session.Session, b burst) error {
-		frames := make([][]byte, len(b.Frames))
+		frames := make([]frame.Frame, len(b.Frames))
 		for i, f := range b.Frames {
-			frames[i] = f
+			frames[i].Data = f
+			if b.Unfinished {
+				frames[i] = unfinished(f)
+			}
 		}
-		return s.Send(session.Data, frames)
+		return s.SendFrames(frames)
 	})
+}
+
+// unfinished takes back all of a frame's checksum but the sum of the pseudo header.
+func unfinished(data []byte) frame.Frame {
+	f, ok := frame.Unfinished(data)
+	if !ok {
+		return frame.Frame{Data: data}
+	}
+	l, _ := frame.Parse(data)
+	addresses, protocol := data[l.L3+12:l.L3+20], data[l.L3+9]
+	if l.V6 {
+		addresses, protocol = data[l.L3+8:l.L3+40], data[l.L3+6]
+	}
+	pseudo := binary.BigEndian.AppendUint32(slices.Clone(addresses), uint32(len(data)-l.L4))
+	pseudo = append(pseudo, 0, 0, 0, protocol)
+	binary.BigEndian.PutUint16(data[f.Start+f.Offset:], ^checksum(pseudo))
+	return f
 }
 
 // floods sends frames to one node, for it and, in its own name, for all others.
