@@ -57,7 +57,7 @@ const (
 	SendSegments  // a super-frame or an unfinished checksum that is not understood
 	SendPath      // no path to send on
 	SendSocket    // refused by the kernel
-	SendRelay     // a TURN server takes them too slowly
+	SendRelay     // a TURN server takes them too slowly, or does not permit the peer's address
 	SendExhausted // the keys have protected all the records they may
 
 	Causes // number of causes
