@@ -94,7 +94,8 @@ func (t *Transport) receiveHandshake(datagram []byte) {
 	}
 }
 
-// receiveRecord opens a record and adds its frame to the vector.
+// receiveRecord opens a record and adds its frame to the vector. What does not open leaves the
+// vector as it is, so that strangers cannot keep frames from being handed over together.
 func (r *reader) receiveRecord(d *udp.Datagram) {
 	t := r.transport
 	index, ok := record.Index(d.Data)
@@ -107,21 +108,8 @@ func (r *reader) receiveRecord(d *udp.Datagram) {
 		t.drops.Add(drops.RecordIndex)
 		return
 	}
-	r.vector.turnTo(s)
-	s.receiving.Lock()
-	defer s.receiving.Unlock()
-	plain, keys, err := s.keys.Open(d.Data)
-	if keys == nil {
-		s.drops.Add(drops.RecordKeys)
-		return
-	}
-	if err != nil {
-		s.drops.Add(openCause(err))
-		return
-	}
-	by, valid := r.arrived(s, keys, d)
-	if !valid {
-		s.drops.Add(drops.RecordKeys)
+	plain, by, ok := r.open(s, d)
+	if !ok {
 		return
 	}
 	p, err := record.Parse(plain)
@@ -136,6 +124,15 @@ func (r *reader) receiveRecord(d *udp.Datagram) {
 		s.receiveProbe(p, by, r.via)
 	case kind == Rekey:
 		s.receiveRekey(p)
+	default:
+		r.vector.turnTo(s)
+		r.receiveFrame(s, p)
+	}
+}
+
+// receiveFrame adds a frame of a caller, or a slice of one, to the vector.
+func (r *reader) receiveFrame(s *Session, p record.Plain) {
+	switch {
 	case p.Slice:
 		r.rejoin(s, p)
 	case p.Partial:
@@ -145,11 +142,31 @@ func (r *reader) receiveRecord(d *udp.Datagram) {
 			return
 		}
 		r.vector.addData(f)
-	case kind == Data:
+	case Kind(p.Kind) == Data:
 		r.vector.addData(frame.Frame{Data: p.Body})
 	default:
-		r.vector.add(kind, p.Body)
+		r.vector.add(Kind(p.Kind), p.Body)
 	}
+}
+
+// open returns the plaintext of a record and the route by which it has come. It counts a record
+// that is not valid, and returns false.
+func (r *reader) open(s *Session, d *udp.Datagram) (plain []byte, by path.Route, ok bool) {
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
+	plain, keys, err := s.keys.Open(d.Data)
+	if keys == nil {
+		s.drops.Add(drops.RecordKeys)
+		return nil, path.Route{}, false
+	}
+	if err != nil {
+		s.drops.Add(openCause(err))
+		return nil, path.Route{}, false
+	}
+	if by, ok = r.arrived(s, keys, d); !ok {
+		s.drops.Add(drops.RecordKeys)
+	}
+	return plain, by, ok
 }
 
 // arrived notes that a record is valid under keys, and returns the route by which it has come.
@@ -219,6 +236,8 @@ func (s *Session) received(by path.Route, keys *record.Keys) bool {
 // rejoin adds the frame that a slice completes to the vector and hands it over
 // at once, since the memory of the frame is needed again.
 func (r *reader) rejoin(s *Session, p record.Plain) {
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
 	whole, err := s.rejoiner.Add(p, time.Now())
 	switch {
 	case errors.Is(err, record.ErrOverlap):

@@ -127,6 +127,31 @@ func TestSuperFrameArrivesInOnePiece(t *testing.T) {
 	}
 }
 
+// TestStrangersDoNotKeepSegmentsApart: records that do not open lie between segments, such as they
+// would be of another session. The super-frame comes in one piece all the same.
+func TestStrangersDoNotKeepSegmentsApart(t *testing.T) {
+	from, to, sent, got := pair(t)
+	_, otherPeer := addEstablished(t, to.transport, 8, discard{})
+	if err := from.SendFrames([]frame.Frame{superFrame(10 * segmentSize)}); err != nil {
+		t.Fatal(err)
+	}
+	repeated := seal(t, &otherPeer.Send[0], record.AppendWhole(nil, uint8(Data), []byte("frame")))
+	to.transport.deliver([]udp.Datagram{{Local: here, Remote: there, Data: bytes.Clone(repeated)}})
+	forged := bytes.Clone(repeated)
+	forged[len(forged)-1] ^= 1
+	var batch []udp.Datagram
+	for _, d := range sent.received() {
+		batch = append(batch, d)
+		for _, datagram := range [][]byte{repeated, forged} {
+			batch = append(batch, udp.Datagram{Local: here, Remote: there, Data: bytes.Clone(datagram)})
+		}
+	}
+	to.transport.deliver(batch)
+	if len(got.frames) != 1 {
+		t.Errorf("%d frames, want one", len(got.frames))
+	}
+}
+
 // TestMergingBeginsLater: what the handler takes may change between two vectors of datagrams
 // that are all of one session.
 func TestMergingBeginsLater(t *testing.T) {
