@@ -69,9 +69,9 @@ func (v *vector) flush() {
 	v.endRun()
 	switch {
 	case len(v.data) > 0:
+		s.hand(v.segments, func() { s.options.Handler.Frames(s, v.data) })
 		s.count(v.segments, v.bytes)
 		s.traffic.rxMerged.Add(uint64(len(v.data)))
-		s.hand(v.segments, func() { s.options.Handler.Frames(s, v.data) })
 		clear(v.data)
 		v.data, v.segments, v.bytes = v.data[:0], 0, 0
 	case len(v.frames) > 0:
@@ -79,13 +79,14 @@ func (v *vector) flush() {
 		for _, f := range v.frames {
 			bytes += len(f)
 		}
-		s.count(len(v.frames), bytes)
 		s.hand(len(v.frames), func() { s.options.Handler.Receive(s, v.kind, v.frames) })
+		s.count(len(v.frames), bytes)
 		clear(v.frames)
 		v.frames = v.frames[:0]
 	}
 }
 
+// count counts frames that were handed over, so whoever waits for a count finds that many.
 func (s *Session) count(frames, bytes int) {
 	s.traffic.rxFrames.Add(uint64(frames))
 	s.traffic.rxBytes.Add(uint64(bytes))
