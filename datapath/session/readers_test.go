@@ -186,14 +186,19 @@ func TestReadersOfOneSession(t *testing.T) {
 		lost := info.Drops["record_closed"]
 		delete(info.Drops, "record_closed")
 		delete(info.Drops, "path_limit") // of the events that nobody takes here
+		// A reader that gets no processor for long finds that the keys have left the ring. A frame
+		// has one record or more.
+		stale := info.Drops["record_slot"]
+		delete(info.Drops, "record_slot")
 		for number, n := range got.seen {
 			if n != 1 {
 				t.Errorf("frame %d came %d times", number, n)
 			}
 		}
 		handedOver, sent := uint64(len(got.seen)+got.kinds[Control]), uint64(senders*rounds*(segments+2))
-		if handedOver+lost != sent || ends != (lost > 0) || info.RxFrames != sent {
-			t.Errorf("the session ends, %t: %d frames sent, %d received, %d handed over, %d came too late", ends, sent, info.RxFrames, handedOver, lost)
+		if came := handedOver + lost; came > sent || came+stale < sent || ends != (lost > 0) || info.RxFrames != came {
+			t.Errorf("the session ends, %t: %d frames sent, %d received, %d handed over, %d came too late, %d records too late for their keys",
+				ends, sent, info.RxFrames, handedOver, lost, stale)
 		}
 		if got.late != 0 || len(info.Drops) != 0 {
 			t.Errorf("%d calls after the last one, other drops %v", got.late, info.Drops)
