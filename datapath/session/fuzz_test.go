@@ -45,32 +45,7 @@ func established(tb testing.TB) (*Session, *record.Keys, *recorder) {
 		}
 	})
 	handler := newRecorder()
-	s := &Session{
-		transport: t,
-		options:   Options{Handler: handler},
-		state:     Connecting,
-		index:     7,
-		confirmed: make(chan struct{}),
-		ending:    make(chan struct{}),
-		events:    make(chan event, maxEvents),
-	}
-	s.limit.Store(record.MaxSize)
-	secrets := record.Secrets{Exporter: []byte{1}, AEAD: record.AES128GCM, Remote: 7}
-	own, err := record.Derive(secrets)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	secrets.Lower = true
-	peer, err := record.Derive(secrets)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s.keys.Begin(own, secrets)
-	at := netip.MustParseAddrPort("192.0.2.1:1")
-	s.path.Store(&boundPath{Route: path.Route{Local: at, Remote: netip.MustParseAddrPort("192.0.2.2:2")}, out: t.host(at)})
-	sessions := map[uint32]*Session{7: s}
-	t.sessions.Store(&sessions)
-	tb.Cleanup(func() { t.sessions.Store(&map[uint32]*Session{}) })
+	s, peer := addEstablished(tb, t, 7, handler)
 	return s, peer, handler
 }
 

@@ -37,7 +37,8 @@ func addEstablished(tb testing.TB, t *Transport, index uint32, handler Handler) 
 		tb.Fatal(err)
 	}
 	s.keys.Begin(own, secrets)
-	s.path.Store(&boundPath{Route: path.Route{Remote: there}, out: t.host(netip.AddrPortFrom(here, 1))})
+	at := netip.AddrPortFrom(here, 1)
+	s.path.Store(&boundPath{Route: path.Route{Local: at, Remote: there}, out: t.host(at)})
 	sessions := map[uint32]*Session{index: s}
 	maps.Copy(sessions, *t.sessions.Load())
 	t.sessions.Store(&sessions)
